@@ -1,0 +1,1 @@
+"""levelfield: fair comparison of image classifiers."""

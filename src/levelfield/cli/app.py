@@ -1,0 +1,46 @@
+"""The command line's root. Each command lives in a module of its own, which imports torch only when it runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+
+import typer
+
+from levelfield.cli.output import messages
+from levelfield.errors import UserError
+
+app = typer.Typer(
+    name="levelfield",
+    help="Find out, honestly and fast, which image classifier is better.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 1 internal error (log named), 2 bad input, 130 interrupted."""
+    try:
+        app()
+    except UserError as error:
+        messages.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        messages.print("interrupted; the same command goes on where it stopped", style="yellow", soft_wrap=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        log = Path(tempfile.mkdtemp(prefix="levelfield-")) / "error.log"
+        log.write_text(f"{' '.join(sys.argv)}\n\n{traceback.format_exc()}", encoding="utf-8")
+        messages.print(
+            f"internal error: {type(error).__name__}: {error}\nThis is a bug in levelfield; the traceback is in {log}",
+            style="red", markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
+        sys.exit(1)

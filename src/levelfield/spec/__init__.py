@@ -1,0 +1,34 @@
+"""The values that describe a run. Import them from here."""
+
+from levelfield.spec.recipe import Augment, Averaging, Mix, Optimizer, Phase, Recipe, Regularisation, Schedule
+from levelfield.spec.run import (
+    SCIENCE_VERSION,
+    Budget,
+    DataSpec,
+    Execution,
+    ModelSpec,
+    Plugin,
+    RunSpec,
+    StartFrom,
+)
+from levelfield.spec.values import Value
+
+__all__ = [
+    "SCIENCE_VERSION",
+    "Augment",
+    "Averaging",
+    "Budget",
+    "DataSpec",
+    "Execution",
+    "Mix",
+    "ModelSpec",
+    "Optimizer",
+    "Phase",
+    "Plugin",
+    "Recipe",
+    "Regularisation",
+    "RunSpec",
+    "Schedule",
+    "StartFrom",
+    "Value",
+]

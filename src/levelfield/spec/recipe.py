@@ -292,5 +292,7 @@ class Recipe(Value):
         if starts != sorted(set(starts)):
             raise ValueError(f"phases start at epochs {starts}; let each start after the one before")
         if self.selection == "best_validation" and self.validation == 0:
-            raise ValueError("selection best_validation needs validation > 0; set recipe.validation=0.1 or selection=last")
+            raise ValueError(
+                "selection best_validation needs validation > 0; set recipe.validation=0.1 or selection=last"
+            )
         return self

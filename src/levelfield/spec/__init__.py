@@ -1,5 +1,6 @@
 """The values that describe a run. Import them from here."""
 
+from levelfield.spec.library import RecipeFile, list_recipes, load_recipe
 from levelfield.spec.recipe import Augment, Averaging, Mix, Optimizer, Phase, Recipe, Regularisation, Schedule
 from levelfield.spec.run import (
     SCIENCE_VERSION,
@@ -26,9 +27,12 @@ __all__ = [
     "Phase",
     "Plugin",
     "Recipe",
+    "RecipeFile",
     "Regularisation",
     "RunSpec",
     "Schedule",
     "StartFrom",
     "Value",
+    "list_recipes",
+    "load_recipe",
 ]

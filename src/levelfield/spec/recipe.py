@@ -1,7 +1,7 @@
 """A recipe: everything about training that is not the model, the data, the length or the seed.
 
-Optimiser and schedule of the recipe are its first phase; `phases` lists hand-overs. All lengths are in epochs or steps of
-the run, all learning rates are those of the full global batch.
+Optimiser and schedule of the recipe are its first phase; `phases` lists hand-overs. All lengths are in epochs or steps
+of the run, all learning rates are those of the full global batch.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Cosine(Value):
 
 
 class OneCycle(Value):
-    """torch's OneCycleLR: from lr / div_factor up to lr at pct_start, then down to lr / div_factor / final_div_factor."""
+    """torch's OneCycleLR: lr / div_factor up to lr at `pct_start`, then down to lr / div_factor / final_div_factor."""
 
     name: Literal["onecycle"] = "onecycle"
     pct_start: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.3
@@ -234,7 +234,7 @@ class Mix(Value):
 class Regularisation(Value):
     """Label smoothing, stochastic depth, dropout and clipping.
 
-    `smoothing_with_mix: false` drops the smoothing from batches that were mixed (the published OutGrid run's code does).
+    `smoothing_with_mix: false` drops the smoothing from mixed batches (the published OutGrid run's code does).
     `drop_path` and `dropout` None leave the model's own published setting. `clip_norm` None: no clipping.
     """
 
@@ -285,6 +285,13 @@ class Recipe(Value):
     averaging: Averaging = Averaging()
     selection: Literal["last", "best_validation"] = "last"
     validation: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+
+    @classmethod
+    def load(cls, name: str) -> Recipe:
+        """The shipped recipe `name` (`name+variant` too), or one's own from a .yaml file. Raises UserError."""
+        from levelfield.spec.library import load_recipe
+
+        return load_recipe(name).recipe
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:

@@ -1,4 +1,4 @@
-"""A run as one value: science (model, data, recipe, budget, seed, plugins) and execution, and the identity of the science."""
+"""A run as one value: its science (model, data, recipe, budget, seed, plugins), its execution, and its identity."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ class DataSpec(Value):
     """A data set by name (or `folder:PATH`, `parquet:PATH` for one's own), how it is fitted, and how it is cut.
 
     `image_size`: side of the network's input in px (None: the stored size). `resize_px`: side to which images are
-    resized before cropping (None: image_size). `fit`: how an image of another size becomes that. `validation`: share of
-    train held out (None: the recipe's). `train_limit` and `test_limit`: a stratified, seeded subset of that many images.
+    resized before cropping (None: image_size). `fit`: how an image of another size becomes that. `validation`: share
+    of train held out (None: the recipe's). `train_limit`, `test_limit`: a stratified, seeded subset of so many images.
     `checksum`: of the content, filled in when the run is resolved.
     """
 

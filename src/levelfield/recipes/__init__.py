@@ -1,0 +1,1 @@
+"""Recipes as YAML files; `levelfield.spec.library` reads them."""

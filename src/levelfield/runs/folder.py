@@ -1,0 +1,158 @@
+"""The folder that holds one run, and what may be read from it.
+
+```
+run.json               resolved configuration and identity
+environment.json       package versions, git commit, CPU or GPU, threads
+metrics.jsonl          a line per interval ("kind": "train") and per epoch ("kind": "epoch")
+checkpoints/           the last few, by step number
+weights.safetensors    final weights, without metadata: equal weights are equal bytes
+predictions.parquet    test index, label, probabilities
+result.json            flat numbers and the per-class report; present only when the run has finished or failed
+```
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from levelfield.errors import UserError
+from levelfield.runs.atomic import write_bytes
+from levelfield.spec import RunSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Test predictions: `index` int64 (N,), `label` int64 (N,), `probabilities` float32 (N, classes)."""
+
+    index: NDArray[np.int64]
+    label: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run's folder. Reading raises UserError where a file is damaged; absent files give None or empty."""
+
+    path: Path
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def weights(self) -> Path:
+        return self.path / "weights.safetensors"
+
+    def exists(self) -> bool:
+        return (self.path / "run.json").is_file()
+
+    def description(self) -> dict[str, Any]:
+        """run.json: `identity`, `run` (a valid RunSpec), `reproducible` and what else its writer said of the run."""
+        value = self._json("run.json")
+        if value is None:
+            raise UserError(
+                f"{self.path} is not a run folder: it has no run.json\ngive a folder that levelfield train wrote"
+            )
+        return value
+
+    def spec(self) -> RunSpec:
+        """The resolved configuration."""
+        return RunSpec.parse(self.description()["run"], str(self.path / "run.json"))
+
+    @property
+    def identity(self) -> str:
+        return str(self.description()["identity"])
+
+    def result(self) -> dict[str, Any] | None:
+        """result.json, or None while the run has not finished."""
+        return self._json("result.json")
+
+    @property
+    def finished(self) -> bool:
+        result = self.result()
+        return result is not None and result["status"] == "finished"
+
+    def environment(self) -> dict[str, Any]:
+        return self._json("environment.json") or {}
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl; a last line cut off by a kill is left out."""
+        path = self.path / "metrics.jsonl"
+        if not path.is_file():
+            return []
+        lines = []
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                lines.append(json.loads(line))
+            except json.JSONDecodeError:
+                break
+        return lines
+
+    def predictions(self) -> Predictions | None:
+        path = self.path / "predictions.parquet"
+        return read_predictions(path) if path.is_file() else None
+
+    def _json(self, name: str) -> dict[str, Any] | None:
+        path = self.path / name
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, json.JSONDecodeError) as error:
+            raise UserError(f"{path} cannot be read: {error}\nremove the run folder and train it again") from None
+        if not isinstance(value, dict):
+            raise UserError(f"{path} holds no JSON object\nremove the run folder and train it again")
+        return value
+
+
+def find_runs(folder: Path) -> list[RunFolder]:
+    """All run folders at or below `folder`, in the order of their paths."""
+    return [RunFolder(path.parent) for path in sorted(folder.rglob("run.json"))]
+
+
+def write_predictions(path: Path, predictions: Predictions) -> None:
+    """Write a Parquet file with the columns index, label, probabilities (a fixed-size list of float32)."""
+    import io
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    classes = predictions.probabilities.shape[1]
+    table = pa.table(
+        {
+            "index": predictions.index,
+            "label": predictions.label,
+            "probabilities": pa.FixedSizeListArray.from_arrays(predictions.probabilities.ravel(), classes),
+        }
+    )
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    write_bytes(path, buffer.getvalue())
+
+
+def read_predictions(path: Path) -> Predictions:
+    """Read what `write_predictions` wrote. Raises UserError for a damaged file or one with other columns."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path, columns=["index", "label", "probabilities"])
+    except (OSError, pa.ArrowInvalid, KeyError) as error:
+        raise UserError(
+            f"{path} cannot be read as predictions: {error}\n"
+            "it must be Parquet with the columns index, label (int64) and probabilities (list of float)"
+        ) from None
+    flat = table["probabilities"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return Predictions(
+        index=table["index"].to_numpy().astype(np.int64),
+        label=table["label"].to_numpy().astype(np.int64),
+        probabilities=flat.reshape(table.num_rows, -1).astype(np.float32),
+    )

@@ -1,0 +1,53 @@
+"""One process writes to a run folder at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from levelfield.errors import UserError
+
+
+class FolderLock:
+    """An advisory lock on `folder`, as a context manager. The kernel frees it when its holder dies, however it dies.
+
+    Creates the folder. Raises UserError if it cannot be written or another process holds the lock.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._file: int | None = None
+
+    def __enter__(self) -> Self:
+        path = self.folder / "lock"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise UserError(
+                f"output folder {self.folder} cannot be written: {error.strerror}\nchoose another with --out"
+            ) from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(self._file, 200, 0).decode(errors="replace").strip() or "another process"
+            os.close(self._file)
+            self._file = None
+            raise UserError(
+                f"output folder {self.folder} is being written by {holder}\n"
+                "wait for it, stop it, or choose another folder with --out"
+            ) from None
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None

@@ -1,0 +1,81 @@
+"""Change a configuration by dotted paths: `recipe.optimizer.lr=1e-3`, as given with `--set`."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import yaml
+
+from levelfield.errors import UserError
+
+_FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
+"""What YAML 1.1 takes for text although it is a number: 1e-3."""
+
+
+def apply(config: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
+    """A copy of `config` with each `path=value` set; values are read as YAML, missing mappings on the way are made.
+
+    Which keys exist is checked when the result is parsed, by the value that it describes. A list is indexed by number.
+    """
+    result: dict[str, Any] = copy.deepcopy(dict(config))
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        if not equals or not path.strip():
+            raise UserError(f"--set {assignment!r} is not of the form key=value, e.g. --set recipe.optimizer.lr=1e-3")
+        set_path(result, path.strip(), read_scalar(text))
+    return result
+
+
+def read_scalar(text: str) -> Any:
+    """`text` as a YAML value; numbers such as 1e-3, which YAML 1.1 takes for text, are read as numbers."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    return as_number(value)
+
+
+def as_number(value: Any) -> Any:
+    """`value`, with texts that spell a float (1e-3) made floats, in lists and mappings too."""
+    if isinstance(value, str):
+        return float(value) if _FLOAT.fullmatch(value) else value
+    if isinstance(value, list):
+        return [as_number(item) for item in value]
+    if isinstance(value, dict):
+        return {key: as_number(item) for key, item in value.items()}
+    return value
+
+
+def set_path(config: dict[str, Any], path: str, value: Any) -> None:
+    """Set `config[a][b][c] = value` for the path `a.b.c`, in place. `budget.X` replaces the other lengths."""
+    keys = path.split(".")
+    here: Any = config
+    for depth, key in enumerate(keys[:-1]):
+        here = _step(here, key, ".".join(keys[: depth + 1]), path)
+    last = keys[-1]
+    if isinstance(here, list):
+        here[_index(here, last, path)] = value
+    elif path in ("budget.epochs", "budget.steps", "budget.samples"):
+        here.clear()
+        here[last] = value
+    else:
+        here[last] = value
+
+
+def _step(here: Any, key: str, sofar: str, path: str) -> Any:
+    if isinstance(here, list):
+        return here[_index(here, key, path)]
+    if here.get(key) is None:
+        here[key] = {}
+    if not isinstance(here[key], (dict, list)):
+        raise UserError(f"--set {path}: {sofar} is the value {here[key]!r} and has no keys below it")
+    return here[key]
+
+
+def _index(items: list[Any], key: str, path: str) -> int:
+    if not key.isdigit() or int(key) >= len(items):
+        raise UserError(f"--set {path}: {key!r} is no position in a list of {len(items)}; count from 0")
+    return int(key)

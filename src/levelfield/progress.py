@@ -1,0 +1,163 @@
+"""Progress on stderr: bars with the time left on a terminal, a plain line every ten seconds elsewhere.
+
+Levels nest. A study opens a level whose total is the expected work of all its runs, and gives each run
+`study.inside(share)`: as the run advances, the study advances by that share, so its time left is that of the whole.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, TaskID, TextColumn
+from rich.progress import Progress as Bars
+
+REFRESH_S = 0.1
+"""Seconds between two redraws of a bar; advancing more often costs a clock reading and an addition."""
+
+
+class _Display:
+    """The one place on the terminal that all nested levels draw on."""
+
+    def __init__(self, shown: bool, every_s: float) -> None:
+        self.shown = shown
+        self.console = Console(stderr=True, soft_wrap=True)
+        self.on_terminal = shown and self.console.is_terminal
+        self.every_s = REFRESH_S if self.on_terminal else every_s
+        self.drawn_at = time.monotonic()
+        self.bars: Bars | None = None
+        self.levels: list[Progress] = []
+
+    def open(self, level: Progress) -> TaskID | None:
+        self.levels.append(level)
+        if not self.on_terminal:
+            return None
+        if self.bars is None:
+            self.bars = Bars(
+                TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.percentage:>3.0f} %"),
+                TextColumn("{task.fields[left]}"), TextColumn("{task.fields[shown]}"),
+                console=self.console, transient=True, refresh_per_second=5,
+            )  # fmt: skip
+            self.bars.start()
+        task = self.bars.add_task(level.description, total=level.total, left="", shown="")
+        self.bars.update(task, completed=level.done)
+        return task
+
+    def close(self, level: Progress) -> None:
+        self.levels.remove(level)
+        if self.bars is not None and level.task is not None:
+            self.bars.remove_task(level.task)
+            if not self.levels:
+                self.bars.stop()
+                self.bars = None
+
+    def draw(self) -> None:
+        """Redraw if it is time to."""
+        now = time.monotonic()
+        if not self.shown or now - self.drawn_at < self.every_s:
+            return
+        self.drawn_at = now
+        if self.bars is not None:
+            for level in self.levels:
+                if level.task is not None:
+                    self.bars.update(level.task, completed=level.done, left=level.left(), shown=level.fields)
+        elif not self.on_terminal:
+            self.print(" | ".join(level.line() for level in self.levels))
+
+    def print(self, text: str) -> None:
+        if self.shown:
+            (self.bars.console if self.bars else self.console).print(text, markup=False, highlight=False)
+
+
+class Progress:
+    """One level of progress; a context manager that closes its level on the way out.
+
+    `shown=False` says nothing at all. Where stderr is no terminal a line is written every `every_s` seconds.
+    """
+
+    def __init__(self, *, shown: bool = True, every_s: float = 10.0) -> None:
+        self._bind(_Display(shown, every_s), None, 0.0)
+
+    def _bind(self, display: _Display, parent: Progress | None, share: float) -> None:
+        self._display, self._parent, self._share = display, parent, share
+        self.total = self.done = 0.0
+        self.description = self.fields = ""
+        self.task: TaskID | None = None
+        self._open = False
+        self._began = self._done_before = self._parent_before = 0.0
+
+    def start(self, total: float, description: str, *, done: float = 0.0) -> None:
+        """Open this level: `total` units of work, of which `done` were there before (they do not count for speed)."""
+        self.finish()
+        self.total, self.done, self.description, self.fields = float(total), float(done), description, ""
+        self._done_before, self._began = self.done, time.monotonic()
+        self._parent_before = self._parent.done if self._parent else 0.0
+        self._open = True
+        self.task = self._display.open(self)
+
+    def advance(self, n: float = 1.0, **fields: object) -> None:
+        """`n` units are done; `fields` (loss="0.52", epoch="3/10") are shown beside the bar until replaced."""
+        self.done += n
+        if fields:
+            self.fields = "  ".join(f"{name} {value}" for name, value in fields.items())
+        if self._parent is not None and self.total > 0:
+            self._parent.done = self._parent_before + self._share * min(1.0, self.done / self.total)
+        self._display.draw()
+
+    def finish(self) -> None:
+        """Close this level; its share of the enclosing level counts as done. Closing twice is harmless."""
+        if not self._open:
+            return
+        self._open = False
+        if self._parent is not None:
+            self._parent.done = self._parent_before + self._share
+        self._display.close(self)
+
+    def inside(self, share: float) -> Progress:
+        """A level inside this one, worth `share` of this level's units."""
+        inner = Progress.__new__(Progress)
+        inner._bind(self._display, self, float(share))
+        return inner
+
+    def note(self, text: str) -> None:
+        """Print a line above the bars."""
+        self._display.print(text)
+
+    def seconds_left(self) -> float | None:
+        """Seconds until the total, at the mean speed since the start; None before anything was done."""
+        worked = self.done - self._done_before
+        if worked <= 0:
+            return None
+        return (time.monotonic() - self._began) * max(0.0, self.total - self.done) / worked
+
+    def left(self) -> str:
+        """The time left, as text; empty while unknown."""
+        seconds = self.seconds_left()
+        return "" if seconds is None else f"{duration(seconds)} left"
+
+    def line(self) -> str:
+        """This level as one line of plain text."""
+        percent = 100.0 * self.done / self.total if self.total > 0 else 0.0
+        return "  ".join(part for part in (f"{self.description} {percent:.0f} %", self.left(), self.fields) if part)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.finish()
+        sys.stderr.flush()
+
+
+def duration(seconds: float) -> str:
+    """Seconds for a reader: `8 s`, `4:05`, `2:03:10`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,7 +1,7 @@
 """Scores as values: what is printed of a test, computed from counts.
 
-Top-k and ECE in percent; precision, recall and F1 as fractions of 1, as scikit-learn gives them. Averages are scikit-learn's:
-over the classes that occur among labels or predictions, 0 where nothing divides.
+Top-k and ECE in percent; precision, recall and F1 as fractions of 1. Averages are scikit-learn's: over the classes that
+occur among labels or predictions, 0 where nothing divides.
 """
 
 from __future__ import annotations

@@ -1,0 +1,104 @@
+"""Read the rows of a table out of a folder: a study's (with study.json), or any folder that holds runs.
+
+study.json, as whoever carries out a study writes it:
+
+```
+{"name": ..., "question": ..., "description": ..., "scale": ..., "baseline": row name or null, "notes": [...],
+ "rows": [{"name": ..., "label": ..., "group": ..., "notes": [...],
+           "runs": [run folders, relative to study.json],
+           "declared": [RunSpec as JSON, ...],
+           "published": {"values": {"top1": 79.72, ...}, "data": ..., "num_classes": ..., "notes": [...]} or null}]}
+```
+All keys but `name` may be absent. Without study.json, runs that differ in nothing but the seed make a row.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from levelfield.errors import UserError
+from levelfield.report.rows import Published, Row, StudyRows
+from levelfield.runs import RunFolder, find_runs
+from levelfield.spec import RunSpec
+
+
+def read_study(folder: Path) -> StudyRows:
+    """The rows of `folder`. Raises UserError where it holds neither study.json nor a run."""
+    path = folder / "study.json"
+    if path.is_file():
+        try:
+            return _from_json(json.loads(path.read_text(encoding="utf-8")), folder)
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise UserError(f"{path} cannot be read: {error!r}\nrun the study again: it writes a new one") from None
+    runs = find_runs(folder)
+    if not runs:
+        raise UserError(
+            f"no runs in {folder}: neither study.json nor any run.json below it\n"
+            "give a folder that levelfield train or levelfield study run wrote"
+        )
+    return StudyRows(name=folder.resolve().name, rows=tuple(_rows_of(runs)))
+
+
+def _from_json(study: dict[str, Any], folder: Path) -> StudyRows:
+    rows = []
+    for row in study["rows"]:
+        published = row.get("published")
+        runs = (RunFolder(folder / relative) for relative in row.get("runs", ()))
+        rows.append(
+            Row(
+                name=row["name"],
+                label=row.get("label") or "",
+                group=row.get("group") or "",
+                runs=tuple(run for run in runs if run.exists()),
+                declared=tuple(RunSpec.parse(spec, f"study.json: {row['name']}") for spec in row.get("declared", ())),
+                published=None
+                if not published
+                else Published(
+                    values={key: value for key, value in published["values"].items() if value is not None},
+                    data=published.get("data"),
+                    num_classes=published.get("num_classes"),
+                    notes=tuple(published.get("notes") or ()),
+                ),
+                notes=tuple(row.get("notes") or ()),
+            )
+        )
+    return StudyRows(
+        name=study["name"],
+        rows=tuple(rows),
+        question=study.get("question") or "",
+        description=study.get("description") or "",
+        scale=study.get("scale") or "",
+        baseline=study.get("baseline"),
+        notes=tuple(study.get("notes") or ()),
+    )
+
+
+def _rows_of(runs: list[RunFolder]) -> list[Row]:
+    """Runs that differ in nothing but the seed together, named by model, and by recipe and data where those differ."""
+    groups: dict[str, list[tuple[RunFolder, RunSpec]]] = defaultdict(list)
+    for run in runs:
+        spec = run.spec()
+        science = spec.science() | {"seed": 0}
+        groups[json.dumps(science, sort_keys=True)].append((run, spec))
+    specs = [members[0][1] for members in groups.values()]
+    several = {
+        "recipe": len({spec.recipe.name for spec in specs}) > 1,
+        "data": len({spec.data.name for spec in specs}) > 1,
+    }
+    rows, taken = [], set()
+    for members in groups.values():
+        spec = members[0][1]
+        name = spec.model.name
+        name += f" / {spec.recipe.name}" if several["recipe"] else ""
+        name += f" / {spec.data.name}" if several["data"] else ""
+        count = 2
+        unique = name
+        while unique in taken:
+            unique, count = f"{name} ({count})", count + 1
+        taken.add(unique)
+        members.sort(key=lambda member: member[1].seed)
+        rows.append(Row(name=unique, runs=tuple(run for run, _ in members)))
+    return rows

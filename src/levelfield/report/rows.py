@@ -1,0 +1,57 @@
+"""What a table is made of: rows (the runs of one setting over seeds) and the published figures beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from levelfield.runs import RunFolder
+from levelfield.spec import RunSpec
+
+
+@dataclass(frozen=True)
+class Published:
+    """What an author printed for a row.
+
+    `values`: by the keys of result.json (`top1` in percent, `params`, `macs`, ...). `data` and `num_classes`: what it was
+    measured on; a row on anything else is "not comparable". `notes`: what a reader must know of the figure.
+    """
+
+    values: Mapping[str, float]
+    data: str | None = None
+    num_classes: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row: its name (unique in the table), label, group, the runs that exist and the runs that were declared.
+
+    `declared`: the RunSpecs that the row asks for (one is enough where they differ only in the seed), so that a row
+    without any run is still listed and audited. Empty: the specs of the runs stand for them.
+    """
+
+    name: str
+    label: str = ""
+    group: str = ""
+    runs: tuple[RunFolder, ...] = ()
+    declared: tuple[RunSpec, ...] = ()
+    published: Published | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        return self.label or self.name
+
+
+@dataclass(frozen=True)
+class StudyRows:
+    """A study as a report needs it: its name, question, baseline row and rows."""
+
+    name: str
+    rows: tuple[Row, ...]
+    question: str = ""
+    description: str = ""
+    scale: str = ""
+    baseline: str | None = None
+    notes: tuple[str, ...] = field(default=())

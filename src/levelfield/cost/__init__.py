@@ -1,1 +1,20 @@
+"""What a model costs: parameters, multiply-accumulates, time, memory. Takes a module and a shape."""
 
+from levelfield.cost.macs import KINDS, MacCount, MacCounter, count_macs
+from levelfield.cost.memory import Memory, measure_memory
+from levelfield.cost.parameters import Parameters, count_parameters
+from levelfield.cost.timing import Timing, measure, measure_inference
+
+__all__ = [
+    "KINDS",
+    "MacCount",
+    "MacCounter",
+    "Memory",
+    "Parameters",
+    "Timing",
+    "count_macs",
+    "count_parameters",
+    "measure",
+    "measure_inference",
+    "measure_memory",
+]

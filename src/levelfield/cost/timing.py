@@ -1,0 +1,94 @@
+"""How long a model takes, alone: warmed up, synchronised, with its spread."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from levelfield.cost.macs import evaluating
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Times of one repeated call in ms: median, quartiles and 99th percentile over `repeats`, after `warmup` calls."""
+
+    batch: int
+    ms_median: float
+    ms_q1: float
+    ms_q3: float
+    ms_p99: float
+    images_per_s: float
+    repeats: int
+    warmup: int
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until `device` has done what it was given (CPUs always have)."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
+def measure(
+    call: Callable[[], object],
+    device: torch.device,
+    batch: int,
+    *,
+    seconds: float = 2.0,
+    min_repeats: int = 10,
+    warmup: int = 3,
+) -> Timing:
+    """Time `call` (which handles `batch` images) for at least `seconds` and `min_repeats`, one synchronisation a call.
+
+    Warm-up takes at least `warmup` calls and a quarter of `seconds`, whichever is longer.
+    """
+    warmed = _times(call, device, seconds / 4, warmup)
+    ms = 1e3 * np.asarray(_times(call, device, seconds, min_repeats))
+    q1, median, q3, p99 = (float(q) for q in np.quantile(ms, [0.25, 0.5, 0.75, 0.99]))
+    return Timing(batch, median, q1, q3, p99, batch * 1e3 / median, len(ms), len(warmed))
+
+
+def _times(call: Callable[[], object], device: torch.device, seconds: float, at_least: int) -> list[float]:
+    times: list[float] = []
+    synchronize(device)
+    end = time.perf_counter() + seconds
+    while len(times) < at_least or time.perf_counter() < end:
+        start = time.perf_counter()
+        call()
+        synchronize(device)
+        times.append(time.perf_counter() - start)
+    return times
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    """The context in which a model of float32 weights computes in `dtype`, as training with mixed precision does."""
+    return torch.autocast(device.type, dtype, enabled=dtype is not torch.float32)
+
+
+def measure_inference(
+    model: nn.Module,
+    batch: int,
+    image_size: int,
+    device: torch.device | str,
+    dtype: torch.dtype = torch.float32,
+    *,
+    channels: int = 3,
+    channels_last: bool = True,
+    seconds: float = 2.0,
+    min_repeats: int = 10,
+) -> Timing:
+    """Time the forward of `model` (already on `device`) on random (batch, channels, image_size, image_size) images.
+
+    Evaluation mode, no gradients; float16 and bfloat16 by autocast. Images are laid out channels-last unless told
+    otherwise. The model's mode is restored. No loader, no copies to the device: the model alone.
+    """
+    device = torch.device(device)
+    x = torch.randn(batch, channels, image_size, image_size, device=device)
+    if channels_last:
+        x = x.contiguous(memory_format=torch.channels_last)
+    with evaluating(model), torch.inference_mode(), autocast(device, dtype):
+        return measure(lambda: model(x), device, batch, seconds=seconds, min_repeats=min_repeats)

@@ -1,0 +1,96 @@
+"""Crops and flips of a whole batch, as one gather: every sample has its own window, and may be mirrored.
+
+A window is given by its top left corner in the coordinates of the stored image; it may reach over the border by the
+padding, which is filled with zeros or by reflection.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from levelfield import randomness
+from levelfield.errors import UserError
+from levelfield.spec.recipe import Crop, PadCrop
+
+Flip = Literal["random", "alternate", "none"]
+
+
+class Windows(NamedTuple):
+    """Where to crop: `top` and `left` (B,) int64 in px of the padded image, `flip` (B,) bool."""
+
+    top: Tensor
+    left: Tensor
+    flip: Tensor
+
+
+def draw_flips(flip: Flip, sample_index: Tensor, epoch: int, seed: int) -> Tensor:
+    """Which samples are mirrored, bool (B,). `alternate`: the side of epoch 0 is drawn, then it changes every epoch."""
+    if flip == "none":
+        return torch.zeros(len(sample_index), dtype=torch.bool, device=sample_index.device)
+    drawn_in = 0 if flip == "alternate" else epoch
+    side = randomness.integers(seed, "augment.flip", drawn_in, sample_index, 2)[:, 0]
+    if flip == "alternate":
+        side = (side + epoch) & 1
+    return side.bool()
+
+
+def draw_windows(
+    crop: Crop | None, flip: Flip, stored: tuple[int, int], size: int, sample_index: Tensor, epoch: int, seed: int
+) -> Windows:
+    """The windows of one batch for images of `stored` (height, width) px, for a crop that does not resize.
+
+    `crop` None is the centre. Raises UserError when the stored (padded) image is smaller than the window.
+    """
+    padding = crop.padding_px if isinstance(crop, PadCrop) else 0
+    room = [extent + 2 * padding - size for extent in stored]
+    if min(room) < 0:
+        raise UserError(
+            f"images of {stored[0]}x{stored[1]} px cannot be cropped to {size} px; "
+            "store them larger (data.resize_px) or use the crop random_resized_crop"
+        )
+    if crop is None:
+        top, left = (torch.full_like(sample_index, _centre(extent)) for extent in room)
+    else:
+        draws = randomness.bits(seed, "augment.crop", epoch, sample_index, 2)
+        top, left = (_below(draws[:, axis], room[axis] + 1) for axis in (0, 1))
+    return Windows(top, left, draw_flips(flip, sample_index, epoch, seed))
+
+
+def _below(bits: Tensor, high: int) -> Tensor:
+    """Uniform integers in [0, high) from 64 random bits."""
+    return (((bits >> 32) & 0xFFFFFFFF) * high) >> 32
+
+
+def _centre(room: int) -> int:
+    return round(room / 2)  # halves to even, as torchvision's center_crop rounds
+
+
+def take_windows(images: Tensor, windows: Windows, size: int, padding: int = 0, fill: str = "zero") -> Tensor:
+    """Crop `size` x `size` windows out of uint8 (B,3,H,W), one per sample; returns uint8 (B,3,size,size)."""
+    batch, channels = images.shape[:2]
+    if padding:
+        mode = "constant" if fill == "zero" else "reflect"
+        images = F.pad(images, (padding,) * 4, mode=mode)
+    width = images.shape[3]
+    span = torch.arange(size, device=images.device)
+    rows = windows.top[:, None] + span
+    columns = windows.left[:, None] + torch.where(windows.flip[:, None], size - 1 - span, span)
+    source = (rows * width)[:, :, None] + columns[:, None, :]
+    flat = images.reshape(batch, channels, -1)
+    taken = flat.gather(2, source.view(batch, 1, size * size).expand(batch, channels, size * size))
+    return taken.view(batch, channels, size, size)
+
+
+def centre_crop(images: Tensor, size: int) -> Tensor:
+    """The central `size` x `size` px of (B,3,H,W), cut as by torchvision's center_crop. Raises UserError if smaller."""
+    height, width = images.shape[-2:]
+    if min(height, width) < size:
+        raise UserError(
+            f"images of {height}x{width} px cannot be cropped to {size} px; store them larger (data.resize_px)"
+        )
+    top, left = _centre(height - size), _centre(width - size)
+    return images[..., top : top + size, left : left + size]

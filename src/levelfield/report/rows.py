@@ -13,8 +13,8 @@ from levelfield.spec import RunSpec
 class Published:
     """What an author printed for a row.
 
-    `values`: by the keys of result.json (`top1` in percent, `params`, `macs`, ...). `data` and `num_classes`: what it was
-    measured on; a row on anything else is "not comparable". `notes`: what a reader must know of the figure.
+    `values`: by the keys of result.json (`top1` in percent, `params`, `macs`, ...). `data` and `num_classes`: what it
+    was measured on; a row on anything else is "not comparable". `notes`: what a reader must know of the figure.
     """
 
     values: Mapping[str, float]

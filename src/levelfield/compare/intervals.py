@@ -1,0 +1,82 @@
+"""Intervals of one row: over training seeds, over the test sample, and for one further run.
+
+The two answer different questions. Over seeds: where the mean of the recipe lies when it is trained again and again,
+on this test set. Over the test sample: where the accuracy of a trained model would lie on other images of the same
+kind.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from scipy import stats
+from statsmodels.stats.proportion import proportion_confint
+
+LEVEL: Final = 0.95
+BOOTSTRAP_FROM: Final = 10
+"""Seeds from which the interval is bootstrapped; below, the bootstrap is too narrow and Student's t is used."""
+RESAMPLES: Final = 9999
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """`value` with its interval [`low`, `high`] at `level`; both None where `n` is too small for one.
+
+    `method` names the formula and `assumption` what it rests on, in words for a reader. Same unit as the scores given.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+    method: str
+    assumption: str
+    level: float = LEVEL
+
+    def holds(self, value: float) -> bool | None:
+        """Whether `value` lies inside; None where there is no interval."""
+        return None if self.low is None or self.high is None else self.low <= value <= self.high
+
+
+def seeds_interval(scores: Sequence[float], level: float = LEVEL) -> Estimate:
+    """Mean and interval over seeds of `scores` (one per seed): Student's t, from 10 seeds on the BCa bootstrap."""
+    values = np.asarray(scores, dtype=np.float64)
+    n, mean = len(values), float(values.mean())
+    if n < 2:
+        return Estimate(mean, None, None, n, "none", "one run shows nothing of the spread over seeds", level)
+    if n < BOOTSTRAP_FROM or np.ptp(values) == 0:
+        half = float(stats.t.ppf((1 + level) / 2, n - 1) * stats.sem(values))
+        return Estimate(mean, mean - half, mean + half, n, "Student's t", "scores of seeds are about normal", level)
+    found = stats.bootstrap(
+        (values,), np.mean, confidence_level=level, n_resamples=RESAMPLES, method="BCa", rng=np.random.default_rng(0)
+    ).confidence_interval
+    assumption = "seeds are independent draws; any distribution"
+    return Estimate(mean, float(found.low), float(found.high), n, "BCa bootstrap", assumption, level)
+
+
+def further_run(scores: Sequence[float], level: float = LEVEL) -> Estimate:
+    """Where one further run would fall (prediction interval): mean +- t s sqrt(1 + 1/n). Holds a published single run."""
+    values = np.asarray(scores, dtype=np.float64)
+    n, mean = len(values), float(values.mean())
+    if n < 2:
+        return Estimate(mean, None, None, n, "none", "one run shows nothing of the spread over seeds", level)
+    half = float(stats.t.ppf((1 + level) / 2, n - 1) * values.std(ddof=1) * math.sqrt(1 + 1 / n))
+    return Estimate(mean, mean - half, mean + half, n, "Student's t", "scores of seeds are about normal", level)
+
+
+def sample_interval(
+    accuracy: float, images: int, level: float = LEVEL, method: Literal["wilson", "beta"] = "wilson"
+) -> Estimate:
+    """Interval over the test sample of an `accuracy` in percent on `images` images, in percent.
+
+    `wilson`: Wilson's score interval; `beta`: Clopper and Pearson's exact one, wider.
+    """
+    low, high = proportion_confint(accuracy / 100 * images, images, alpha=1 - level, method=method)
+    name = {"wilson": "Wilson", "beta": "Clopper-Pearson"}[method]
+    return Estimate(
+        accuracy, 100 * float(low), 100 * float(high), images, name, "test images are independent draws", level
+    )

@@ -1,1 +1,32 @@
+"""Networks by name, their contract, and the way in for a user's own. Importing this registers every built-in family."""
 
+from levelfield.models import convnext, outgrid, resnet, vit
+from levelfield.models.contract import no_weight_decay, stage_of_parameters, stages
+from levelfield.models.registry import (
+    ModelInfo,
+    accepts,
+    create_model,
+    list_models,
+    load_plugin,
+    model_info,
+    on_meta,
+    register_model,
+)
+
+__all__ = [
+    "ModelInfo",
+    "accepts",
+    "convnext",
+    "create_model",
+    "list_models",
+    "load_plugin",
+    "model_info",
+    "no_weight_decay",
+    "on_meta",
+    "outgrid",
+    "register_model",
+    "resnet",
+    "stage_of_parameters",
+    "stages",
+    "vit",
+]

@@ -1,4 +1,4 @@
-"""Two layers that several families share: stochastic depth with both of its published modes, LayerNorm over channels."""
+"""Layers that several families share: stochastic depth in both of its published modes, LayerNorm over channels."""
 
 from __future__ import annotations
 

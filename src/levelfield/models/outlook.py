@@ -37,5 +37,8 @@ def outlook_sum(weights: Tensor, values: Tensor) -> Tensor:
 
 
 def outlook(logits: Tensor, values: Tensor, heads: int) -> Tensor:
-    """Softmax of `logits` (B, 9h, H, W) over the offsets, then the weighted sum of `values` (B, C, H, W): (B, C, H, W)."""
+    """Softmax of `logits` (B, 9h, H, W) over the offsets, then the weighted sum of `values` (B, C, H, W).
+
+    Logits are head-major, then offset in row-major order. Returns (B, C, H, W) in the dtype of `values`.
+    """
     return outlook_sum(outlook_weights(logits, heads), values)

@@ -1,0 +1,225 @@
+"""Models by name: the registry, the one function that builds from it, and the way in for a user's own model."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from levelfield.errors import UserError, unknown
+
+Builder = Callable[..., nn.Module]
+BuilderT = TypeVar("BuilderT", bound=Builder)
+TIMM = "timm:"
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What is known of a model before it is built.
+
+    `num_classes` and `image_size` (px) are its published setting. `published` holds facts for reports: `params`,
+    `macs_m` (millions), `alias` (the name in the published table where that misleads), `note`. `options` are the
+    keywords that `create_model` takes for it (None: not known beforehand). `plugin` is the user's file it came from.
+    """
+
+    name: str
+    family: str
+    num_classes: int
+    image_size: int
+    published: Mapping[str, Any] = field(default_factory=dict)
+    options: frozenset[str] | None = frozenset()
+    plugin: Path | None = None
+
+
+_models: dict[str, tuple[ModelInfo, Builder]] = {}
+_loaded_plugins: dict[Path, str] = {}
+_plugin_being_loaded: list[Path] = []
+
+
+def register_model(
+    name: str,
+    *,
+    family: str = "own",
+    num_classes: int = 10,
+    image_size: int = 32,
+    published: Mapping[str, Any] | None = None,
+    options: Iterable[str] | None = None,
+) -> Callable[[BuilderT], BuilderT]:
+    """Register what it decorates, a class or function that returns an `nn.Module`, under `name`.
+
+    The builder is called with `num_classes`, with `image_size` (px) if it has such a parameter, and with the user's
+    options. `options` defaults to the builder's other parameters. The module need only map (B, 3, H, W) to
+    (B, classes). Raises UserError where the name is taken.
+
+    Example::
+
+        @levelfield.register_model("my_net")
+        class MyNet(nn.Module):
+            def __init__(self, num_classes: int = 10) -> None: ...
+    """
+    plugin = _plugin_being_loaded[-1] if _plugin_being_loaded else None
+
+    def register(builder: BuilderT) -> BuilderT:
+        known = _models.get(name)
+        if known is not None and (plugin is None or known[0].plugin != plugin):
+            raise UserError(
+                f"model name {name!r} is taken (family {known[0].family}); register yours under another name"
+            )
+        if name.startswith(TIMM):
+            raise UserError(
+                f"model name {name!r} begins with {TIMM!r}, which is kept for timm's models; choose another"
+            )
+        keywords = frozenset(options) if options is not None else _keywords(builder)
+        info = ModelInfo(
+            name, family, num_classes, image_size, MappingProxyType(dict(published or {})), keywords, plugin
+        )
+        _models[name] = (info, builder)
+        return builder
+
+    return register
+
+
+def _keywords(builder: Builder) -> frozenset[str] | None:
+    """The builder's parameter names but for the two that every model has; None where it takes any (**kwargs)."""
+    parameters = inspect.signature(builder).parameters.values()
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return frozenset(parameter.name for parameter in parameters) - {"num_classes", "image_size"}
+
+
+def create_model(
+    name: str,
+    num_classes: int | None = None,
+    image_size: int | None = None,
+    **options: Any,
+) -> nn.Module:
+    """Build a model by name, in training mode, on the current default device.
+
+    Args:
+        name: a registered name (`list_models()`), or `timm:<name>` for any of timm's, fitted to `image_size`.
+        num_classes, image_size: classes and side in px; omitted ones are the model's published setting.
+        options: what the architecture has (`model_info(name).options`): `drop_path`, `drop_path_mode`, `dropout`, ...
+
+    Raises UserError for an unknown name or option, or a size that the architecture cannot have.
+    """
+    info = model_info(name)
+    classes = info.num_classes if num_classes is None else num_classes
+    side_px = info.image_size if image_size is None else image_size
+    for what, value in (("num_classes", classes), ("image_size", side_px)):
+        if value < 1:
+            raise UserError(f"model {name!r}: {what} must be at least 1, got {value}")
+    if name.startswith(TIMM):
+        from levelfield.models.adapt import create_timm
+
+        model = create_timm(name.removeprefix(TIMM), classes, side_px, **options)
+    else:
+        model = _build(name, classes, side_px, options)
+    return model
+
+
+def _build(name: str, num_classes: int, image_size: int, options: Mapping[str, Any]) -> nn.Module:
+    info, builder = _models[name]
+    if info.options is not None:
+        for option in options:
+            if option not in info.options:
+                remedy = f"{name} has " + (", ".join(sorted(info.options)) if info.options else "no options")
+                raise unknown(f"option of model {name!r}", option, info.options, remedy)
+    parameters = inspect.signature(builder).parameters
+    takes_size = "image_size" in parameters or info.options is None
+    size = {"image_size": image_size} if takes_size else {}
+    model = builder(num_classes=num_classes, **size, **options)
+    if not isinstance(model, nn.Module):
+        raise UserError(f"model {name!r} must be a torch.nn.Module, but its builder returned {type(model).__name__}")
+    return model
+
+
+def model_info(name: str) -> ModelInfo:
+    """What is known of `name`. Raises UserError with the nearest names where there is none."""
+    if name.startswith(TIMM):
+        from levelfield.models.adapt import timm_setting
+
+        num_classes, image_size, family = timm_setting(name.removeprefix(TIMM))
+        return ModelInfo(name, family, num_classes, image_size, {}, None)
+    if name not in _models:
+        raise unknown("model", name, _models, "`levelfield models` lists all; timm's are named timm:<name>")
+    return _models[name][0]
+
+
+def accepts(name: str, option: str) -> bool:
+    """Whether `create_model(name, <option>=...)` is possible: false for `drop_path` on a network without branches."""
+    if name.startswith(TIMM):
+        from levelfield.models.adapt import timm_accepts
+
+        return timm_accepts(name.removeprefix(TIMM), option)
+    options = model_info(name).options
+    return options is None or option in options
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """The registered names that match `pattern` (fnmatch; `timm:` patterns match timm's), sorted."""
+    if pattern.startswith(TIMM):
+        import timm
+
+        return [TIMM + name for name in timm.list_models(pattern.removeprefix(TIMM))]
+    return sorted(name for name in _models if fnmatch.fnmatchcase(name, pattern))
+
+
+def load_plugin(path: str | Path) -> str:
+    """Import the user's file, once, so that the models it decorates are registered; returns the SHA-256 of its source.
+
+    Raises UserError for a missing file, or for an exception inside it (its type, message and line).
+    """
+    file = Path(path).expanduser().resolve()
+    if not file.is_file():
+        raise UserError(f"plugin {str(path)!r}: no such file; give the path of a Python file that registers models")
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    if _loaded_plugins.get(file) == digest:
+        return digest
+    module_name = f"levelfield_plugin_{hashlib.sha256(str(file).encode()).hexdigest()[:16]}"
+    spec = importlib.util.spec_from_file_location(module_name, file)
+    if spec is None or spec.loader is None:
+        raise UserError(f"plugin {str(path)!r} is no Python file; its name must end in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    _plugin_being_loaded.append(file)
+    try:
+        spec.loader.exec_module(module)
+    except UserError as error:
+        raise UserError(f"plugin {str(path)!r}: {error}") from error
+    except Exception as error:
+        raise UserError(
+            f"plugin {str(path)!r} failed{_line_of(error, file)}: {type(error).__name__}: {error}"
+        ) from error
+    finally:
+        _plugin_being_loaded.pop()
+    _loaded_plugins[file] = digest
+    return digest
+
+
+def _line_of(error: BaseException, file: Path) -> str:
+    """' at line N' for the innermost frame of `error` inside `file`, or for its syntax error."""
+    if isinstance(error, SyntaxError):
+        return f" at line {error.lineno}"
+    line = None
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(file):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return "" if line is None else f" at line {line}"
+
+
+def on_meta(name: str, num_classes: int | None = None, image_size: int | None = None, **options: Any) -> nn.Module:
+    """The model built on the meta device: shapes without memory, for counting."""
+    with torch.device("meta"):
+        return create_model(name, num_classes, image_size, **options)

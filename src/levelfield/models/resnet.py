@@ -1,0 +1,95 @@
+"""A small ResNet of basic blocks (arXiv 1512.03385, projection shortcuts) for CPU studies.
+
+Input (B, 3, H, W). Stem: 3x3 convolution (stride `stem_stride`), BatchNorm, ReLU; stages of basic blocks, each stage
+after the first at half the resolution; global average pool, linear classifier. He initialisation of the convolutions.
+`resnet_nano`: widths 32, 64, 128, one block each, 308,650 parameters at 10 classes. The published ResNets at small
+sizes are timm's: `small_images.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from levelfield.models.contract import Network
+from levelfield.models.layers import DropPath, DropPathMode, linear_rates
+from levelfield.models.registry import register_model
+
+
+class BasicBlock(nn.Module):
+    """relu(shortcut(x) + DP(bn(conv(relu(bn(conv x)))))): (B, C, H, W) to (B, C', H/stride, W/stride)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, drop_path: float, mode: DropPathMode) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), nn.BatchNorm2d(outputs)
+            )
+        self.drop_path = DropPath(drop_path, mode)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.bn1(self.conv1(x)), inplace=True)
+        y = self.bn2(self.conv2(y))
+        return F.relu(self.shortcut(x) + self.drop_path(y))
+
+
+class ResNet(Network):
+    """The network."""
+
+    def __init__(
+        self, num_classes: int, *, widths: tuple[int, ...], depths: tuple[int, ...], stem_stride: int = 1,
+        drop_path: float = 0.0, drop_path_mode: DropPathMode = "sample", dropout: float = 0.0,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.num_classes = num_classes
+        self.num_features = widths[-1]
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, widths[0], 3, stride=stem_stride, padding=1, bias=False),
+            nn.BatchNorm2d(widths[0]),
+            nn.ReLU(inplace=True),
+        )
+        rates = iter(linear_rates(drop_path, sum(depths)))
+        levels = []
+        inputs = widths[0]
+        for stage, (width, depth) in enumerate(zip(widths, depths, strict=True)):
+            blocks = []
+            for block in range(depth):
+                stride = 2 if stage and block == 0 else 1
+                blocks.append(BasicBlock(inputs, width, stride, next(rates), drop_path_mode))
+                inputs = width
+            levels.append(nn.Sequential(*blocks))
+        self.levels = nn.ModuleList(levels)
+        self.dropout = nn.Dropout(dropout)
+        self.head: nn.Module = nn.Linear(widths[-1], num_classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for level in self.levels:
+            x = level(x)
+        return x
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        x = self.dropout(x.mean((2, 3)))
+        return x if pre_logits else self.head(x)
+
+    def stages(self) -> dict[str, nn.Module]:
+        return {"stem": self.stem} | {f"levels.{i}": level for i, level in enumerate(self.levels)}
+
+
+_NANO: dict[str, Any] = dict(widths=(32, 64, 128), depths=(1, 1, 1), stem_stride=2)
+
+
+@register_model("resnet_nano", family="ResNet", options=("drop_path", "drop_path_mode", "dropout", "stem_stride"))
+def resnet_nano(num_classes: int, **options: Any) -> ResNet:
+    """Three basic blocks behind a stride-2 stem: 12 M MACs at 32 px."""
+    return ResNet(num_classes, **(_NANO | options))

@@ -1,0 +1,105 @@
+"""A small Vision Transformer (arXiv 2010.11929) for CPU studies: pre-norm, learned positions, mean-pooled tokens.
+
+Input (B, 3, H, W), H = W = image_size, divisible by the patch. Patch embedding, learned position table (1, N, C),
+blocks of x += DP(MHSA(LN x)); x += DP(MLP(LN x)) with an MLP of twice the width, LayerNorm, mean over tokens, linear
+classifier. Truncated normal initialisation (0.02), zero biases. `vit_mini`: 311,146 parameters at 10 classes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from levelfield.errors import UserError
+from levelfield.models.contract import Network
+from levelfield.models.layers import DropPath, DropPathMode, linear_rates
+from levelfield.models.registry import register_model
+
+
+class TransformerBlock(nn.Module):
+    """Self-attention and an MLP, each a residual branch on (B, N, C)."""
+
+    def __init__(self, channels: int, heads: int, expansion: int, drop_path: float, mode: DropPathMode) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention_norm = nn.LayerNorm(channels)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.projection = nn.Linear(channels, channels)
+        self.mlp_norm = nn.LayerNorm(channels)
+        self.mlp = nn.Sequential(
+            nn.Linear(channels, expansion * channels), nn.GELU(), nn.Linear(expansion * channels, channels)
+        )
+        self.drop_path = DropPath(drop_path, mode)
+
+    def attend(self, x: Tensor) -> Tensor:
+        """Multi-head self-attention on (B, N, C)."""
+        B, N, C = x.shape
+        q, k, v = self.qkv(x).reshape(B, N, 3, self.heads, C // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
+        y = F.scaled_dot_product_attention(q, k, v)
+        return self.projection(y.transpose(1, 2).reshape(B, N, C))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.drop_path(self.attend(self.attention_norm(x)))
+        return x + self.drop_path(self.mlp(self.mlp_norm(x)))
+
+
+class VisionTransformer(Network):
+    """The network."""
+
+    def __init__(
+        self, num_classes: int, image_size: int, *, width: int, depth: int, heads: int, expansion: int = 2,
+        patch: int = 4, drop_path: float = 0.0, drop_path_mode: DropPathMode = "sample", dropout: float = 0.0,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        if image_size % patch:
+            raise UserError(f"image_size {image_size} is not divisible by the patch size {patch}; use a multiple of it")
+        self.num_classes = num_classes
+        self.num_features = width
+        self.patch_embed = nn.Conv2d(3, width, patch, stride=patch)
+        self.pos_embed = nn.Parameter(torch.zeros(1, (image_size // patch) ** 2, width))
+        self.blocks = nn.ModuleList(
+            TransformerBlock(width, heads, expansion, rate, drop_path_mode) for rate in linear_rates(drop_path, depth)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.dropout = nn.Dropout(dropout)
+        self.head: nn.Module = nn.Linear(width, num_classes)
+        nn.init.trunc_normal_(self.pos_embed, std=0.02)
+        for module in self.modules():
+            if isinstance(module, (nn.Conv2d, nn.Linear)):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        x = self.patch_embed(x).flatten(2).transpose(1, 2)
+        if x.shape[1] != self.pos_embed.shape[1]:
+            raise UserError(
+                f"this network has positions for {self.pos_embed.shape[1]} patches and got {x.shape[1]}; "
+                "create it with the images' image_size"
+            )
+        x = x + self.pos_embed
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        x = self.dropout(x.mean(1))
+        return x if pre_logits else self.head(x)
+
+    def no_weight_decay(self) -> set[str]:
+        return {"pos_embed"}
+
+    def stages(self) -> dict[str, nn.Module]:
+        return {"patch_embed": self.patch_embed} | {f"blocks.{i}": block for i, block in enumerate(self.blocks)}
+
+
+_MINI: dict[str, Any] = dict(width=96, depth=4, heads=3)
+
+
+@register_model("vit_mini", family="ViT", options=("drop_path", "drop_path_mode", "dropout", "patch"))
+def vit_mini(num_classes: int, image_size: int, **options: Any) -> VisionTransformer:
+    """Width 96, four blocks, three heads, patch 4."""
+    return VisionTransformer(num_classes, image_size, **(_MINI | options))

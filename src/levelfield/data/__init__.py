@@ -1,5 +1,22 @@
 """Data sets, the two loaders, and augmentation. Import what others use from here."""
 
+from levelfield.data.adapt import from_arrays, from_dataset
 from levelfield.data.augment import build_augment, build_eval_transform, build_mix, soft_targets
+from levelfield.data.loader import Batch, Loader, make_loader
+from levelfield.data.opening import open_data
+from levelfield.data.splits import ImageData, Split
 
-__all__ = ["build_augment", "build_eval_transform", "build_mix", "soft_targets"]
+__all__ = [
+    "Batch",
+    "ImageData",
+    "Loader",
+    "Split",
+    "build_augment",
+    "build_eval_transform",
+    "build_mix",
+    "from_arrays",
+    "from_dataset",
+    "make_loader",
+    "open_data",
+    "soft_targets",
+]

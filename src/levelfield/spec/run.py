@@ -42,6 +42,7 @@ class DataSpec(Value):
     `image_size`: side of the network's input in px (None: the stored size). `resize_px`: side to which images are
     resized before cropping (None: image_size). `fit`: how an image of another size becomes that. `validation`: share
     of train held out (None: the recipe's). `train_limit`, `test_limit`: a stratified, seeded subset of so many images.
+    `on_bad_image`: an image that does not decode stops the reading, or is left out, counted and reported.
     `checksum`: of the content, filled in when the run is resolved.
     """
 
@@ -53,6 +54,7 @@ class DataSpec(Value):
     split_seed: int = 0
     train_limit: PositiveInt | None = None
     test_limit: PositiveInt | None = None
+    on_bad_image: Literal["fail", "skip"] = "fail"
     checksum: str | None = None
 
 

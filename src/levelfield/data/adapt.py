@@ -1,0 +1,132 @@
+"""Images of one's own that are already in the program: arrays, or a map-style torch Dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from levelfield.data.content import combine, sample_digest
+from levelfield.data.fit import Fit
+from levelfield.data.records import Pixels
+from levelfield.data.splits import ImageData, MemoryPixels, Split
+from levelfield.errors import UserError
+
+
+def from_arrays(
+    train: tuple[Any, Any],
+    test: tuple[Any, Any],
+    classes: Sequence[str] | None = None,
+    name: str = "custom",
+    validation: tuple[Any, Any] | None = None,
+) -> ImageData:
+    """A data set from (images, labels) pairs: uint8 (N, 3, H, W) tensors or arrays, H = W, and whole numbers (N,).
+
+    Raises UserError for other shapes or types, and for labels outside the classes.
+    """
+    splits = {"train": train, "test": test} | ({} if validation is None else {"validation": validation})
+    made: dict[str, Split] = {}
+    for split, (images, labels) in splits.items():
+        pixels, numbers = torch.as_tensor(images), torch.as_tensor(labels).to(torch.int64)
+        if pixels.dtype != torch.uint8 or pixels.ndim != 4 or pixels.shape[1] != 3 or len(pixels) != len(numbers):
+            raise UserError(
+                f"{name}: {split} images are {pixels.dtype} {tuple(pixels.shape)} for {len(numbers)} labels; "
+                "give uint8 (N, 3, H, W) and one label each"
+            )
+        if pixels.shape[2] != pixels.shape[3]:
+            raise UserError(f"{name}: {split} images are {pixels.shape[2]}x{pixels.shape[3]}; give squares")
+        rows = torch.arange(len(pixels))
+        made[split] = Split(split, MemoryPixels(pixels.contiguous()), rows, numbers, rows)
+    count = 1 + max(int(split.labels.max()) for split in made.values())
+    names = tuple(str(number) for number in range(count)) if classes is None else tuple(classes)
+    lowest = min(int(split.labels.min()) for split in made.values())
+    if count > len(names) or lowest < 0:
+        raise UserError(f"{name}: labels are {lowest}..{count - 1}, but there are {len(names)} classes")
+    mean, std = _statistics(made["train"])
+    return ImageData(
+        name=name,
+        classes=names,
+        checksum=combine([_digests(split) for split in made.values()]),
+        official=False,
+        mean=mean,
+        std=std,
+        notes=("other data: given as arrays or a Dataset",),
+        train=made["train"],
+        validation=made.get("validation"),
+        test=made["test"],
+    )
+
+
+def from_dataset(
+    train: Any,
+    test: Any,
+    classes: Sequence[str] | None = None,
+    name: str = "custom",
+    image_size: int | None = None,
+    validation: Any = None,
+) -> ImageData:
+    """A data set from map-style Datasets that yield (image, whole-number label), read once into memory.
+
+    An image is a PIL image, a uint8 tensor (3, H, W) or (1, H, W), or a float tensor in [0, 1] of that shape. They are
+    resized to `image_size`; None keeps their size, which must then be one and square. `classes` None: the Dataset's own
+    `classes`. Leave random transforms and normalisation out: they belong to the recipe.
+    """
+    known = classes if classes is not None else getattr(train, "classes", None)
+    read = [None if each is None else _read(each, name, image_size) for each in (train, test, validation)]
+    assert read[0] is not None and read[1] is not None
+    return from_arrays(read[0], read[1], known, name, read[2])
+
+
+def _read(dataset: Any, name: str, image_size: int | None) -> tuple[Tensor, Tensor]:
+    images, labels = [], []
+    for row in range(len(dataset)):
+        image, label = dataset[row]
+        pixels = _pixels(image, f"{name}: image {row}")
+        images.append(pixels if image_size is None else Fit("resize", image_size).apply(pixels))
+        labels.append(int(label))
+    shapes = {image.shape for image in images}
+    if len(shapes) != 1:
+        raise UserError(f"{name}: the images have {len(shapes)} sizes (or there are none); give image_size")
+    return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2), torch.tensor(labels)
+
+
+def _pixels(image: Any, where: str) -> Pixels:
+    """RGB uint8 (H, W, 3) of what a Dataset yields."""
+    if isinstance(image, Image.Image):
+        return np.asarray(image.convert("RGB"))
+    tensor = torch.as_tensor(image)
+    if tensor.ndim != 3 or tensor.shape[0] not in (1, 3):
+        raise UserError(f"{where} is {tuple(tensor.shape)}; give a PIL image or a tensor (3, H, W)")
+    if tensor.is_floating_point():
+        if not (float(tensor.min()) >= 0.0 and float(tensor.max()) <= 1.0):
+            raise UserError(
+                f"{where} has values {float(tensor.min()):.2f}..{float(tensor.max()):.2f}; give floats in [0, 1], "
+                "not normalised (the recipe normalises)"
+            )
+        tensor = (tensor * 255.0).round()
+    return np.ascontiguousarray(tensor.to(torch.uint8).expand(3, -1, -1).permute(1, 2, 0).numpy())
+
+
+def _digests(split: Split) -> Any:
+    kind = "train" if split.name == "validation" else split.name
+    digests = np.zeros((len(split), 32), dtype=np.uint8)
+    for row in range(len(split)):
+        pixels = split.read(torch.tensor([row]))[0].permute(1, 2, 0).numpy()
+        digests[row] = np.frombuffer(sample_digest(kind, int(split.labels[row]), pixels), dtype=np.uint8)
+    return digests
+
+
+def _statistics(split: Split) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Mean and standard deviation per channel in [0, 1] units, in blocks so that memory stays small."""
+    total = torch.zeros(2, 3, dtype=torch.float64)
+    for rows in torch.split(torch.arange(len(split)), 1024):
+        images = split.read(rows).to(torch.float64).div_(255.0)
+        total += torch.stack([images.sum(dim=(0, 2, 3)), images.square().sum(dim=(0, 2, 3))])
+    mean, square = total / (len(split) * split.side_px**2)
+    std = (square - mean.square()).clamp_min(0.0).sqrt()
+    rounded = [[round(float(value), 6) for value in row] for row in (mean, std)]
+    return (rounded[0][0], rounded[0][1], rounded[0][2]), (rounded[1][0], rounded[1][1], rounded[1][2])

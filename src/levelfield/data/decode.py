@@ -1,0 +1,69 @@
+"""From encoded bytes to RGB pixels, for training and evaluation alike: one decoder, Pillow, by content.
+
+The rules: an EXIF rotation is applied; palettes are looked up; transparency is laid over white; grey is repeated;
+16-bit grey keeps its upper 8 bits; CMYK is converted. What cannot be decoded rightly raises `BadImageError`.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Final
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from levelfield.data.records import Pixels
+
+MAX_PIXELS: Final = 89_478_485
+"""Larger images (a quarter of a gibibyte as RGB, Pillow's own limit) are refused as far too large."""
+
+_EXIF_ORIENTATION: Final = 0x0112
+
+
+class BadImageError(ValueError):
+    """An image that cannot be decoded; the message is the reason, without the image's name."""
+
+
+def decode(item: bytes | Pixels) -> tuple[Pixels, str]:
+    """Decode `item` to RGB uint8 (H, W, 3) and say its mode as found (`L`, `RGB`, `CMYK`, ...; `array` for pixels).
+
+    Raises `BadImageError` for empty, truncated, unknown or far too large content.
+    """
+    if isinstance(item, np.ndarray):
+        return item, "array"
+    if not item:
+        raise BadImageError("the file is empty (0 bytes)")
+    try:
+        with Image.open(io.BytesIO(item)) as image:
+            width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise BadImageError(f"far too large: {width} x {height} pixels")
+            mode = image.mode
+            image.load()
+            return np.ascontiguousarray(_to_rgb(image)), mode
+    except BadImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise BadImageError("far too large: " + str(error)) from None
+    except UnidentifiedImageError:
+        raise BadImageError(f"not an image in a known format (starts with {item[:8]!r})") from None
+    except (OSError, SyntaxError, ValueError, IndexError, EOFError) as error:  # what Pillow's plugins raise on damage
+        raise BadImageError(f"damaged: {error}") from None
+
+
+def _to_rgb(image: Image.Image) -> Pixels:
+    if image.getexif().get(_EXIF_ORIENTATION, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):  # 16-bit grey, also where Pillow hands it out as 32-bit integers
+        wide = np.asarray(image).astype(np.int64)
+        if wide.min() < 0 or wide.max() > 0xFFFF:
+            raise BadImageError(
+                f"mode {image.mode} with values {wide.min()}..{wide.max()}; only up to 16 bits are known"
+            )
+        return np.repeat((wide >> 8).astype(np.uint8)[..., None], 3, axis=2)
+    if image.mode == "F":
+        raise BadImageError("floating-point pixels have no stated range; convert them to 8 bits first")
+    if "A" in image.mode or "a" in image.mode or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", layer.size, (255, 255, 255, 255)), layer)
+    return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))

@@ -1,0 +1,154 @@
+"""`open_data`: from the name in a DataSpec to splits that can be read, through the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, Literal
+
+import torch
+
+from levelfield.data import catalog
+from levelfield.data.content import canonical_order
+from levelfield.data.fit import Fit
+from levelfield.data.locate import find
+from levelfield.data.records import Found, SubsetRecords
+from levelfield.data.splits import EncodedPixels, ImageData, MappedPixels, PixelSource, Split, stratified
+from levelfield.data.store import NATIVE, OnBadImage, Progress, Store, add_variant, build, folder_of, open_store
+from levelfield.errors import UserError
+from levelfield.spec import DataSpec
+
+STORE_LIMIT_GIB: Final = 64.0
+"""Sets whose decoded pixels would take more than this are read encoded, where their form allows it."""
+
+
+def open_data(
+    spec: DataSpec,
+    data_dir: Path | str | None = None,
+    *,
+    pixels: Literal["auto", "store", "encoded"] = "auto",
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> ImageData:
+    """Open the data set of `spec`, decoding it into the store when that has not happened yet.
+
+    `data_dir`: the folder that holds the data sets (None: `LEVELFIELD_DATA`). `spec.validation` None counts as 0.
+    Train images have side `resize_px` (or `image_size`); validation and test images are centre-cropped to `image_size`.
+    `pixels`: from the store, or decoded whenever they are read; "auto" keeps up to 64 GiB in the store.
+    Raises UserError for an unknown or missing data set, damaged files, and splits that cannot be cut.
+    """
+    found = find(spec.name, data_dir)
+    store, sources = _prepare(spec, found, pixels, cache, progress)
+    side = sources["train"].side_px
+    crop_px = spec.image_size if spec.image_size is not None and spec.image_size < side else None
+    whole = {}
+    for name in ("train", "test"):
+        order = torch.from_numpy(canonical_order(store.digests(name)))
+        labels = torch.from_numpy(store.labels(name))[order]
+        whole[name] = Split(name, sources[name], order, labels, torch.arange(len(order)))
+    train, validation = _cut_validation(spec, whole["train"], crop_px)
+    train = _limited(spec, train, spec.train_limit, "train")
+    test = _limited(spec, whole["test"], spec.test_limit, "test")
+    statistics = store.index.splits["train"]
+    return ImageData(
+        name=store.index.name,
+        classes=tuple(store.index.classes),
+        checksum=store.index.checksum,
+        official=official(store),
+        mean=statistics.mean,
+        std=statistics.std,
+        notes=_notes(store),
+        train=train,
+        validation=validation,
+        test=test.subset(torch.arange(len(test)), crop_px=crop_px),
+    )
+
+
+def official(store: Store) -> bool | None:
+    """Whether the content is that of a known set; None where the set is known but no checksum of it is on record."""
+    index = store.index
+    if index.checksum in catalog.BY_CHECKSUM:
+        return True
+    known = catalog.entry(index.name)
+    if known is None or known.checksum is not None:
+        return False
+    counts = (index.splits["train"].count, index.splits["test"].count, len(index.classes))
+    return None if counts == (known.train, known.test, known.classes) else False
+
+
+def _notes(store: Store) -> tuple[str, ...]:
+    index = store.index
+    found = [*catalog.notes(index.name)]
+    same = catalog.BY_CHECKSUM.get(index.checksum)
+    if same is not None and same.name != index.name:
+        found += [f"the content is the official {same.name}", *same.notes]
+    left_out = sum(len(split.bad) for split in index.splits.values())
+    if left_out:
+        found.append(f"{left_out} images that do not decode are left out")
+    if official(store) is False:
+        found.append("other data: not the official content of a known data set")
+    return tuple(dict.fromkeys(found))
+
+
+def prepare(
+    found: Found, on_bad_image: OnBadImage = "fail", cache: Path | None = None, progress: Progress | None = None
+) -> Store:
+    """The store of `found`, built if it is not there."""
+    folder = folder_of(found, on_bad_image, cache)
+    return open_store(folder) or build(found, folder, on_bad_image=on_bad_image, progress=progress)
+
+
+def _prepare(
+    spec: DataSpec,
+    found: Found,
+    pixels: Literal["auto", "store", "encoded"],
+    cache: Path | None,
+    progress: Progress | None,
+) -> tuple[Store, dict[str, PixelSource]]:
+    """The store of `found` and where the pixels of its splits come from, at the size and fit that `spec` wants."""
+    folder = folder_of(found, spec.on_bad_image, cache)
+    store = open_store(folder)
+    side = spec.resize_px or spec.image_size
+    if spec.resize_px is not None and spec.image_size is not None and spec.resize_px < spec.image_size:
+        raise UserError(f"resize_px {spec.resize_px} is smaller than image_size {spec.image_size}; let it be larger")
+    fit = None if side is None else Fit(spec.fit, side)
+    if store is None:
+        eager = fit if pixels != "encoded" and not found.streamable else None
+        store = build(found, folder, fit=eager, on_bad_image=spec.on_bad_image, progress=progress)
+    native_px = store.index.native_px
+    if fit is None:
+        if native_px is None:
+            sizes = ", ".join(list(store.index.splits["train"].sizes)[:3])
+            raise UserError(f"{found.name} has images of many sizes ({sizes}, ...); set data.image_size")
+        fit = Fit(spec.fit, native_px)
+    variant = NATIVE if fit.side_px == native_px else str(fit)
+    if not store.has(variant):
+        gib = sum(split.count for split in store.index.splits.values()) * 3 * fit.side_px**2 / 2**30
+        encoded = pixels == "encoded" or (pixels == "auto" and gib > STORE_LIMIT_GIB)
+        source = None if store.has(NATIVE) and not encoded else found.load()
+        if encoded and source is not None and found.streamable:
+            return store, {
+                name: EncodedPixels(SubsetRecords(source.splits[name], store.file_rows(name)), fit)
+                for name in store.index.splits
+            }
+        add_variant(store, fit, source, progress)
+    return store, {name: MappedPixels(store.images(name, variant)) for name in store.index.splits}
+
+
+def _cut_validation(spec: DataSpec, train: Split, crop_px: int | None) -> tuple[Split, Split | None]:
+    """Train without, and the stratified slice that is, the validation share of `spec`."""
+    share = spec.validation or 0.0
+    if share == 0:
+        return train, None
+    count = round(share * len(train))
+    if count == 0:
+        raise UserError(f"validation {share} of {len(train)} train images is no image; raise it or set it to 0")
+    held = stratified(train.labels, train.index, count, seed=spec.split_seed, stream="validation")
+    rest = torch.ones(len(train), dtype=torch.bool)
+    rest[held] = False
+    return train.subset(torch.nonzero(rest)[:, 0]), train.subset(held, "validation", crop_px)
+
+
+def _limited(spec: DataSpec, split: Split, limit: int | None, name: str) -> Split:
+    if limit is None or limit >= len(split):
+        return split
+    return split.subset(stratified(split.labels, split.index, limit, seed=spec.split_seed, stream=f"{name} limit"))

@@ -1,0 +1,111 @@
+"""What a reader hands over: the samples of each split, still encoded, with their labels and names.
+
+A reader (one per container form, in `readers/`) finds out which samples there are; decoding, checking and storing
+them is the same for all and happens elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+"""A decoded image, uint8 (H, W, 3), RGB."""
+
+Labels = NDArray[np.int64]
+
+
+class Records(Protocol):
+    """The samples of one split in file order. `item` may be called from several threads at once."""
+
+    labels: Labels
+    """int64 (N,)."""
+
+    def __len__(self) -> int: ...
+
+    def item(self, row: int) -> bytes | Pixels:
+        """The encoded bytes of an image, or its pixels where the container holds pixels."""
+        ...
+
+    def name(self, row: int) -> str:
+        """The sample's name for people: its path inside the data set."""
+        ...
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set as found: class names in label order and the records of `train` and `test`."""
+
+    classes: tuple[str, ...]
+    splits: Mapping[str, Records]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A data set that was located but not yet read.
+
+    `fingerprint` changes when the files change; `load` lists the samples; `streamable` says that single images can be
+    read at random without unpacking their neighbours.
+    """
+
+    name: str
+    form: str
+    path: Path | None
+    fingerprint: str
+    load: Callable[[], Source]
+    streamable: bool = False
+
+
+class ArrayRecords:
+    """Records whose pixels are in memory: uint8 (N, H, W, 3)."""
+
+    def __init__(self, pixels: Pixels, labels: Labels, names: Sequence[str] | None = None) -> None:
+        self.pixels, self.labels, self._names = pixels, labels, names
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def item(self, row: int) -> Pixels:
+        pixels: Pixels = self.pixels[row]
+        return pixels
+
+    def name(self, row: int) -> str:
+        return self._names[row] if self._names is not None else f"#{row}"
+
+
+class FileRecords:
+    """Records that are image files: `root / paths[row]`."""
+
+    def __init__(self, root: Path, paths: Sequence[str], labels: Labels) -> None:
+        self.root, self.paths, self.labels = root, paths, labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def item(self, row: int) -> bytes:
+        return (self.root / self.paths[row]).read_bytes()
+
+    def name(self, row: int) -> str:
+        return self.paths[row]
+
+
+class SubsetRecords:
+    """Some rows of other records, in the given order."""
+
+    def __init__(self, records: Records, rows: Labels) -> None:
+        self._records, self._rows = records, rows
+        self.labels = records.labels[rows]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def item(self, row: int) -> bytes | Pixels:
+        return self._records.item(int(self._rows[row]))
+
+    def name(self, row: int) -> str:
+        return self._records.name(int(self._rows[row]))

@@ -1,0 +1,198 @@
+"""The splits of a data set as training sees them, and how a stratified slice is cut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from levelfield import randomness
+from levelfield.data.decode import BadImageError, decode
+from levelfield.data.fit import Fit
+from levelfield.data.records import Records
+from levelfield.errors import UserError
+
+
+def stratified(labels: Tensor, index: Tensor, count: int, *, seed: int, stream: str) -> Tensor:
+    """Positions (sorted, int64) of `count` of the samples, each class in its share, drawn by (seed, index).
+
+    Classes get the whole part of their share, and those with the largest remainders one more (ties: lower class).
+    `labels` and `index` are int64 (N,); `index` is the identity of each sample.
+    """
+    total = len(labels)
+    classes = int(labels.max()) + 1
+    sizes = torch.bincount(labels, minlength=classes)
+    exact = sizes.to(torch.float64) * (count / total)
+    take = exact.floor().to(torch.int64)
+    largest = torch.argsort(exact - take, descending=True, stable=True)
+    take[largest[: count - int(take.sum())]] += 1
+    draw = randomness.bits(seed, stream, 0, index)[:, 0]
+    chosen = []
+    for label in range(classes):
+        members = torch.nonzero(labels == label)[:, 0]
+        chosen.append(members[torch.argsort(draw[members], stable=True)[: int(take[label])]])
+    return torch.sort(torch.cat(chosen)).values
+
+
+class PixelSource(Protocol):
+    """Where the images of a split come from: rows of a whole tensor, or decoded on reading."""
+
+    @property
+    def side_px(self) -> int: ...
+
+    def take(self, rows: Tensor) -> Tensor:
+        """uint8 (B, 3, side_px, side_px) for int64 rows (B,)."""
+        ...
+
+    def whole(self) -> Tensor | None:
+        """All rows as one uint8 tensor (N, 3, side_px, side_px), or None where there is no such thing."""
+        ...
+
+
+class MemoryPixels:
+    """Images in memory: uint8 (N, 3, S, S)."""
+
+    def __init__(self, images: Tensor) -> None:
+        self._images = images
+
+    @property
+    def side_px(self) -> int:
+        return int(self._images.shape[-1])
+
+    def take(self, rows: Tensor) -> Tensor:
+        return self._images.index_select(0, rows)
+
+    def whole(self) -> Tensor:
+        return self._images
+
+
+class MappedPixels:
+    """Images in a memory-mapped .npy file of uint8 (N, 3, S, S); opened anew in every process that it is sent to."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @cached_property
+    def _images(self) -> Tensor:
+        # Copy-on-write: torch wants writable memory, and the file must never change.
+        return torch.from_numpy(np.load(self.path, mmap_mode="c"))
+
+    def __getstate__(self) -> dict[str, Path]:
+        return {"path": self.path}
+
+    @property
+    def side_px(self) -> int:
+        return int(self._images.shape[-1])
+
+    def take(self, rows: Tensor) -> Tensor:
+        return self._images.index_select(0, rows)
+
+    def whole(self) -> Tensor:
+        return self._images
+
+
+class EncodedPixels:
+    """Images that stay encoded and are decoded and fitted whenever they are read."""
+
+    def __init__(self, records: Records, fit: Fit) -> None:
+        self.records, self.fit = records, fit
+
+    @property
+    def side_px(self) -> int:
+        return self.fit.side_px
+
+    def take(self, rows: Tensor) -> Tensor:
+        out = np.empty((len(rows), 3, self.side_px, self.side_px), dtype=np.uint8)
+        for place, row in enumerate(rows.tolist()):
+            try:
+                pixels, _ = decode(self.records.item(row))
+            except (BadImageError, OSError) as error:
+                raise UserError(
+                    f"{self.records.name(row)} could be decoded before and cannot now: {error}\n"
+                    "the file has changed since the set was indexed; run `levelfield data check`"
+                ) from None
+            out[place] = self.fit.apply(pixels).transpose(2, 0, 1)
+        return torch.from_numpy(out)
+
+    def whole(self) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class Split:
+    """Some samples of a data set, in a fixed order that does not depend on the container they came in.
+
+    `labels` int64 (N,). `index` int64 (N,): the identity of each sample within its original split, used as
+    `sample_index` for randomness and in predictions. `rows` int64 (N,): their rows in `pixels`.
+    `crop_px`: the centre crop of evaluation splits stored larger than the network's input, else None.
+    """
+
+    name: str
+    pixels: PixelSource
+    rows: Tensor
+    labels: Tensor
+    index: Tensor
+    crop_px: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def side_px(self) -> int:
+        """Height and width of what `read` returns."""
+        return self.crop_px or self.pixels.side_px
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all images as `read` returns them."""
+        return len(self) * 3 * self.side_px**2
+
+    def read(self, positions: Tensor) -> Tensor:
+        """uint8 (B, 3, side_px, side_px) of the samples at int64 `positions` (B,) in this split."""
+        return centre_crop(self.pixels.take(self.rows[positions]), self.crop_px)
+
+    def subset(self, positions: Tensor, name: str | None = None, crop_px: int | None = None) -> Split:
+        """The samples at `positions`, in that order."""
+        return Split(
+            name or self.name,
+            self.pixels,
+            self.rows[positions],
+            self.labels[positions],
+            self.index[positions],
+            crop_px if crop_px is not None else self.crop_px,
+        )
+
+
+def centre_crop(images: Tensor, crop_px: int | None) -> Tensor:
+    """The centre (B, 3, crop_px, crop_px) of (B, 3, S, S); unchanged for None."""
+    if crop_px is None or crop_px == images.shape[-1]:
+        return images
+    start = (images.shape[-1] - crop_px) // 2
+    return images[..., start : start + crop_px, start : start + crop_px].contiguous()
+
+
+@dataclass(frozen=True)
+class ImageData:
+    """A data set ready for training.
+
+    `checksum`: of the content, over train and test, independent of container and row order. `official`: True where it
+    is that of a known set, False where the content is another one ("other data"), None where the set is known but no
+    checksum of it is on record. `mean` and `std`: per channel over the whole train split at its own size, each image
+    counting alike, in [0, 1] units. `notes`: known leaks and other things that belong beside every result.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    checksum: str
+    official: bool | None
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    notes: tuple[str, ...]
+    train: Split
+    validation: Split | None
+    test: Split

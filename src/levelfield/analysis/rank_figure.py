@@ -1,0 +1,90 @@
+"""Figures of the rank study: four panels, one a kind of layer; and one panel a choice, for the sensitivity sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from levelfield.analysis.random_networks import KINDS, NONLINEARITIES
+from levelfield.analysis.rank_study import Row
+from levelfield.runs import write_bytes, write_text
+
+if TYPE_CHECKING:
+    import altair as alt
+
+COLOURS: Final = {
+    "linear": "#7f7f7f", "ReLU": "#d62728", "ReLU6": "#ff7f0e", "LeakyReLU": "#bcbd22",
+    "ELU": "#2ca02c", "SoftPlus": "#17becf", "hard swish": "#1f3fb4", "SiLU": "#9467bd",
+}  # fmt: skip
+SHAPES: Final = ("cross", "circle", "square", "triangle-up", "diamond", "triangle-down", "triangle-left", "stroke")
+Z_95: Final = 1.959964
+
+
+def panels(rows: Sequence[Row], group: str, title: str) -> alt.ConcatChart:
+    """Rank / d_out against d_in / d_out for `group`: a panel a kind, a curve a non-linearity, 95 % intervals."""
+    import altair as alt
+
+    kinds = [kind for kind in KINDS if any(row.group == group and row.kind == kind for row in rows)]
+    charts = [_panel([row for row in rows if row.group == group and row.kind == kind], KINDS[kind]) for kind in kinds]
+    return _grid(alt, charts, title)
+
+
+def sensitivity_panels(rows: Sequence[Row], kind: str, title: str) -> alt.ConcatChart:
+    """The same for one `kind` of layer: a panel a group (a choice changed)."""
+    import altair as alt
+
+    groups = list(dict.fromkeys(row.group for row in rows if row.kind == kind))
+    charts = [_panel([row for row in rows if row.kind == kind and row.group == group], group) for group in groups]
+    return _grid(alt, charts, title, columns=3)
+
+
+def _grid(alt: Any, charts: list[Any], title: str, columns: int = 2) -> alt.ConcatChart:
+    chart: alt.ConcatChart = (
+        alt.concat(*charts, columns=columns)
+        .properties(title=alt.TitleParams(title, anchor="middle", fontSize=15))
+        .configure_view(stroke="#bbbbbb")
+        .configure_axis(gridOpacity=0.4, labelFontSize=11, titleFontSize=12)
+        .configure_legend(symbolSize=90, labelFontSize=12, titleFontSize=12)
+    )
+    return chart
+
+
+def _panel(rows: list[Row], title: str) -> Any:
+    import altair as alt
+
+    names = [name for name in NONLINEARITIES if any(row.nonlinearity == name for row in rows)]
+    values = [
+        {
+            "ratio": row.ratio,
+            "rank": row.rank_over_d_out,
+            "low": row.rank_over_d_out - Z_95 * row.standard_error,
+            "high": min(1.0, row.rank_over_d_out + Z_95 * row.standard_error),
+            "non-linearity": row.nonlinearity,
+        }
+        for row in rows
+    ]
+    order = list(NONLINEARITIES)
+    shown = [order.index(name) for name in names]
+    x = alt.X("ratio:Q", title="d_in / d_out", scale=alt.Scale(domain=[0.05, 1.05], nice=False))
+    y = alt.Y("rank:Q", title="rank / d_out", scale=alt.Scale(domain=[0, 1.05], nice=False))
+    colour = alt.Color("non-linearity:N", sort=names, scale=alt.Scale(domain=names, range=[COLOURS[n] for n in names]))
+    shape = alt.Shape(
+        "non-linearity:N", sort=names, scale=alt.Scale(domain=names, range=[SHAPES[place] for place in shown])
+    )
+    base = alt.Chart(alt.Data(values=values), title=title).properties(width=300, height=230)
+    whiskers = base.mark_rule(strokeWidth=1.5, opacity=0.7).encode(x=x, y=alt.Y("low:Q"), y2="high:Q", color=colour)
+    lines = base.mark_line(strokeWidth=1.5, opacity=0.8).encode(x=x, y=y, color=colour)
+    points = base.mark_point(size=38, opacity=0.9, filled=False).encode(x=x, y=y, color=colour, shape=shape)
+    return whiskers + lines + points
+
+
+def save(chart: Any, stem: Path) -> list[Path]:
+    """Write `chart` as `stem`.png (twice the size in pixels) and `stem`.svg; returns both paths."""
+    import vl_convert
+
+    specification = chart.to_json()
+    png, svg = stem.with_name(stem.name + ".png"), stem.with_name(stem.name + ".svg")
+    write_bytes(png, vl_convert.vegalite_to_png(specification, scale=2.0))
+    write_text(svg, vl_convert.vegalite_to_svg(specification))
+    return [png, svg]

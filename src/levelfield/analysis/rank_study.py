@@ -1,0 +1,314 @@
+"""The rank study: which points there are, their measurement, and a folder that survives being stopped at any moment.
+
+A point is (group, kind, ratio): its random networks are measured under every non-linearity. Finished points are rows of
+``rank.csv``, replaced whole after each point, so the same command goes on where it stopped. ``study.json`` says what
+was asked; a folder made with another plan is refused, one that lacks only some groups is completed.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Annotated, Final, NamedTuple
+
+import torch
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
+
+from levelfield.analysis.measures import default_tolerance, numerical_rank, singular_values
+from levelfield.analysis.random_networks import KINDS, NONLINEARITIES, Setting, draw, features, input_width, sizes
+from levelfield.errors import UserError, unknown
+from levelfield.runs import write_json, write_text
+from levelfield.spec.values import Value
+
+MAIN: Final = "main"
+RATIOS: Final = tuple(round(0.1 * step, 1) for step in range(1, 11))
+BATCH: Final = 16
+"""Networks of one width that are worked on at once: enough to amortise calls, small enough to stay in the cache."""
+
+SINGLE: Final = ("1x1", "3x3")
+BOTTLENECKS: Final = ("ib_3x3", "ib_3x3dw")
+
+
+class Group(Value):
+    """All curves under one setting: `networks` random networks a point, for each of `kinds`."""
+
+    setting: Setting = Setting()
+    networks: Annotated[int, Field(ge=2)] = 1000
+    kinds: tuple[str, ...] = tuple(KINDS)
+
+    @field_validator("kinds")
+    @classmethod
+    def _known(cls, kinds: tuple[str, ...]) -> tuple[str, ...]:
+        for kind in kinds:
+            if kind not in KINDS:
+                raise unknown("kind of layer", kind, KINDS)
+        return kinds
+
+
+class Plan(Value):
+    """What a study measures. `groups` maps a name to its curves; "main" is what the figure shows."""
+
+    groups: dict[str, Group] = {MAIN: Group()}
+    seed: NonNegativeInt = 0
+    ratios: tuple[Annotated[float, Field(gt=0.0, le=1.0)], ...] = RATIOS
+    nonlinearities: tuple[str, ...] = tuple(NONLINEARITIES)
+
+    @field_validator("nonlinearities")
+    @classmethod
+    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in NONLINEARITIES:
+                raise unknown("non-linearity", name, NONLINEARITIES)
+        return names
+
+    def points(self) -> list[Point]:
+        return [
+            Point(name, kind, ratio)
+            for name, group in self.groups.items()
+            for kind in group.kinds
+            for ratio in self.ratios
+        ]
+
+
+class Point(NamedTuple):
+    """One abscissa of eight curves."""
+
+    group: str
+    kind: str
+    ratio: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """One point of one curve: mean and standard deviation over `networks` random networks of rank / d_out.
+
+    `ratio` is the nominal d_in / d_out, `mean_ratio` that after rounding d_in; `seconds` is the whole point's time.
+    """
+
+    group: str
+    kind: str
+    nonlinearity: str
+    ratio: float
+    networks: int
+    mean_ratio: float
+    rank_over_d_out: float
+    standard_deviation: float
+    seconds: float
+
+    @property
+    def standard_error(self) -> float:
+        return self.standard_deviation / math.sqrt(self.networks)
+
+
+def sensitivity(main: Setting, networks: PositiveInt) -> dict[str, Group]:
+    """One group per choice that the paper leaves open: `main` with that choice changed, and nothing else.
+
+    The last two combine changes: what a network sees whose BatchNorm is fresh and in evaluation mode (the identity),
+    on inputs that are all positive, as pixels and the features after a ReLU are.
+    """
+    both = tuple(KINDS)
+    changes: dict[str, tuple[dict[str, object], tuple[str, ...]]] = {
+        "widths 4 to 16": ({"d_out_min": 4, "d_out_max": 16}, both),
+        "widths 64 to 128": ({"d_out_min": 64, "d_out_max": 128}, both),
+        "N = 100": ({"map_side": 10}, both),
+        "N = 576": ({"map_side": 24}, both),
+        "inputs U[0, 1)": ({"inputs": "uniform"}, both),
+        "weights uniform": ({"weights": "torch_uniform"}, both),
+        "tolerance of float32": ({"tolerance": 256 * torch.finfo(torch.float32).eps}, both),
+        "tolerance 1e-3": ({"tolerance": 1e-3}, both),
+        "BatchNorm without epsilon": ({"batch_norm_eps": 0.0}, both),
+        "no normalisation": ({"normalisation": "none"}, both),
+        "expansion 2": ({"expansion": 2.0}, BOTTLENECKS),
+        "expansion 4": ({"expansion": 4.0}, BOTTLENECKS),
+        "activation after the bottleneck": ({"final_activation": True}, BOTTLENECKS),
+        "no normalisation, inputs U[0, 1)": ({"normalisation": "none", "inputs": "uniform"}, both),
+        "no normalisation, inputs U[0, 1), weights N(0, 1)": (
+            {"normalisation": "none", "inputs": "uniform", "weights": "unit_normal"},
+            both,
+        ),
+    }
+    return {
+        name: Group(setting=Setting.parse({**main.model_dump(), **change}, name), networks=networks, kinds=kinds)
+        for name, (change, kinds) in changes.items()
+    }
+
+
+class StopRequested(Exception):  # noqa: N818 - a request, no fault
+    """The study was asked to stop; finished points are kept."""
+
+
+def measure(plan: Plan, point: Point, stop: threading.Event | None = None) -> list[Row]:
+    """Measure one point: a row for each non-linearity. Raises StopRequested soon after `stop` is set."""
+    began = time.monotonic()
+    group = plan.groups[point.group]
+    widths = sizes(group.setting, plan.seed, group.networks)
+    shares: dict[str, list[float]] = {name: [] for name in plan.nonlinearities}
+    for width in sorted(set(widths.tolist())):
+        index = torch.nonzero(widths == width)[:, 0].tolist()
+        for first in range(0, len(index), BATCH):
+            if stop is not None and stop.is_set():
+                raise StopRequested
+            for name, ranks in _ranks(plan, point, width, index[first : first + BATCH]):
+                shares[name] += (ranks / width).tolist()
+    mean_ratio = sum(input_width(point.ratio, width) / width for width in widths.tolist()) / group.networks
+    seconds = time.monotonic() - began
+    rows = []
+    for name, values in shares.items():
+        deviation, mean = torch.std_mean(torch.tensor(values, dtype=torch.float64))
+        rows.append(
+            Row(*point[:2], name, point.ratio, group.networks, mean_ratio, mean.item(), deviation.item(), seconds)
+        )
+    return rows
+
+
+def _ranks(plan: Plan, point: Point, width: int, index: list[int]) -> Iterable[tuple[str, torch.Tensor]]:
+    setting = plan.groups[point.group].setting
+    tolerance = setting.tolerance or default_tolerance(width, setting.map_side**2)
+    networks = draw(point.kind, setting, plan.seed, point.ratio, width, index)
+    for name, matrix in features(networks, setting, list(plan.nonlinearities)):
+        yield name, numerical_rank(singular_values(matrix), tolerance)
+
+
+def expected_seconds(plan: Plan, points: list[Point], workers: int) -> dict[Point, float]:
+    """What each of `points` will take, from timing a few networks of typical width of every group and kind.
+
+    Work grows as a + b · ratio² (b: the dense 3x3 convolution of a bottleneck), so two ratios are timed.
+    """
+    expected = {}
+    for name, kind in dict.fromkeys((point.group, point.kind) for point in points):
+        group = plan.groups[name]
+        widths = sizes(group.setting, plan.seed, group.networks).to(torch.float64)
+        typical = round(widths.square().mean().sqrt().item())
+        low, high = (_seconds_a_network(plan, Point(name, kind, ratio), typical) for ratio in (0.1, 1.0))
+        slope = max(0.0, high - low) / (1.0 - 0.1**2)
+        for point in points:
+            if (point.group, point.kind) == (name, kind):
+                seconds = low + slope * (point.ratio**2 - 0.1**2)
+                expected[point] = seconds * group.networks / workers
+    return expected
+
+
+def _seconds_a_network(plan: Plan, point: Point, width: int) -> float:
+    count = BATCH // 2
+    for _ in _ranks(plan, point, width, [0]):  # warm-up
+        pass
+    began = time.perf_counter()
+    for _ in _ranks(plan, point, width, list(range(count))):
+        pass
+    return (time.perf_counter() - began) / count
+
+
+class Study:
+    """A study's folder: its plan, the rows measured so far, and the measuring of the rest."""
+
+    def __init__(self, folder: Path, plan: Plan) -> None:
+        """Open or create `folder` for `plan`. Raises UserError if it holds a study with another plan."""
+        self.folder = folder
+        self.plan = plan
+        self.rows = read_rows(folder / "rank.csv") if (folder / "rank.csv").exists() else []
+        stored = read_plan(folder)
+        if stored is not None:
+            self.plan = _joined(stored, plan, folder)
+
+    def pending(self) -> list[Point]:
+        """The points of the plan that are not measured yet."""
+        have = {Point(row.group, row.kind, row.ratio) for row in self.rows}
+        return [point for point in self.plan.points() if point not in have]
+
+    def run(self, workers: int, environment: dict[str, object], done: Callable[[Point], None]) -> None:
+        """Measure what is pending on `workers` threads, calling `done` after each point is on disk.
+
+        An interrupt (or any error) stops the threads within a batch of networks and loses only unfinished points.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_json(self.folder / "study.json", {"plan": self.plan.model_dump(mode="json"), "environment": environment})
+        stop = threading.Event()
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            try:
+                waiting = {pool.submit(measure, self.plan, point, stop): point for point in self.pending()}
+                while waiting:
+                    finished, _ = wait(waiting, return_when=FIRST_COMPLETED)
+                    for future in finished:
+                        self.rows += future.result()
+                        self.write()
+                        done(waiting.pop(future))
+            except BaseException:
+                stop.set()
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    def write(self) -> None:
+        """Replace rank.csv by the rows measured so far, in the plan's order."""
+        order = {point: place for place, point in enumerate(self.plan.points())}
+        rows = sorted(self.rows, key=lambda row: order[Point(row.group, row.kind, row.ratio)])
+        write_text(self.folder / "rank.csv", to_csv(rows))
+
+
+def _joined(stored: Plan, plan: Plan, folder: Path) -> Plan:
+    """`stored` with the groups that only `plan` has; the two must agree in all else."""
+    for name in ("seed", "ratios", "nonlinearities"):
+        if getattr(stored, name) != getattr(plan, name):
+            raise UserError(
+                f"{folder} holds a rank study with {name} {getattr(stored, name)}, not {getattr(plan, name)}\n"
+                "choose another --out, or remove that folder"
+            )
+    for name in stored.groups.keys() & plan.groups.keys():
+        if stored.groups[name] != plan.groups[name]:
+            raise UserError(
+                f"{folder} holds a rank study with another setting of {name!r}:\n"
+                f"{stored.groups[name]!r}\nchoose another --out, or remove that folder"
+            )
+    return stored.model_copy(update={"groups": {**stored.groups, **plan.groups}})
+
+
+def read_plan(folder: Path) -> Plan | None:
+    """The plan in a study's folder; None where there is none."""
+    path = folder / "study.json"
+    if not path.is_file():
+        return None
+    try:
+        return Plan.parse(json.loads(path.read_text(encoding="utf-8"))["plan"], str(path))
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is damaged ({error}); remove the folder and run the study again") from None
+
+
+COLUMNS: Final = [field.name for field in fields(Row)]
+
+
+def to_csv(rows: list[Row]) -> str:
+    """The rows as CSV text with a header line."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        rounded = {name: round(value, 6) if isinstance(value, float) else value for name, value in asdict(row).items()}
+        writer.writerow(rounded)
+    return buffer.getvalue()
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Read what `to_csv` wrote. Raises UserError for anything else."""
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if reader.fieldnames != COLUMNS:
+            raise UserError(f"{path} is no rank study: its columns are {reader.fieldnames}, not {COLUMNS}")
+        try:
+            return [_row(line) for line in reader]
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{path} is damaged ({error}); remove the folder and run the study again") from None
+
+
+def _row(line: dict[str, str]) -> Row:
+    numbers = {name: float(line[name]) for name in ("mean_ratio", "rank_over_d_out", "standard_deviation", "seconds")}
+    return Row(
+        group=line["group"], kind=line["kind"], nonlinearity=line["nonlinearity"], ratio=float(line["ratio"]),
+        networks=int(line["networks"]), **numbers,
+    )  # fmt: skip

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Annotated, Final, NamedTuple
 
 import torch
-from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
+from pydantic import Field, NonNegativeInt, field_validator
 
 from levelfield.analysis.measures import default_tolerance, numerical_rank, singular_values
 from levelfield.analysis.random_networks import KINDS, NONLINEARITIES, Setting, draw, features, input_width, sizes
@@ -33,7 +33,6 @@ RATIOS: Final = tuple(round(0.1 * step, 1) for step in range(1, 11))
 BATCH: Final = 16
 """Networks of one width that are worked on at once: enough to amortise calls, small enough to stay in the cache."""
 
-SINGLE: Final = ("1x1", "3x3")
 BOTTLENECKS: Final = ("ib_3x3", "ib_3x3dw")
 
 
@@ -108,31 +107,31 @@ class Row:
         return self.standard_deviation / math.sqrt(self.networks)
 
 
-def sensitivity(main: Setting, networks: PositiveInt) -> dict[str, Group]:
+def sensitivity(main: Setting, networks: int) -> dict[str, Group]:
     """One group per choice that the paper leaves open: `main` with that choice changed, and nothing else.
 
     The last two combine changes: what a network sees whose BatchNorm is fresh and in evaluation mode (the identity),
     on inputs that are all positive, as pixels and the features after a ReLU are.
     """
-    both = tuple(KINDS)
+    all_kinds = tuple(KINDS)
     changes: dict[str, tuple[dict[str, object], tuple[str, ...]]] = {
-        "widths 4 to 16": ({"d_out_min": 4, "d_out_max": 16}, both),
-        "widths 64 to 128": ({"d_out_min": 64, "d_out_max": 128}, both),
-        "N = 100": ({"map_side": 10}, both),
-        "N = 576": ({"map_side": 24}, both),
-        "inputs U[0, 1)": ({"inputs": "uniform"}, both),
-        "weights uniform": ({"weights": "torch_uniform"}, both),
-        "tolerance of float32": ({"tolerance": 256 * torch.finfo(torch.float32).eps}, both),
-        "tolerance 1e-3": ({"tolerance": 1e-3}, both),
-        "BatchNorm without epsilon": ({"batch_norm_eps": 0.0}, both),
-        "no normalisation": ({"normalisation": "none"}, both),
+        "widths 4 to 16": ({"d_out_min": 4, "d_out_max": 16}, all_kinds),
+        "widths 64 to 128": ({"d_out_min": 64, "d_out_max": 128}, all_kinds),
+        "N = 100": ({"map_side": 10}, all_kinds),
+        "N = 576": ({"map_side": 24}, all_kinds),
+        "inputs U[0, 1)": ({"inputs": "uniform"}, all_kinds),
+        "weights uniform": ({"weights": "torch_uniform"}, all_kinds),
+        "tolerance of float32": ({"tolerance": 256 * torch.finfo(torch.float32).eps}, all_kinds),
+        "tolerance 1e-3": ({"tolerance": 1e-3}, all_kinds),
+        "BatchNorm without epsilon": ({"batch_norm_eps": 0.0}, all_kinds),
+        "no normalisation": ({"normalisation": "none"}, all_kinds),
         "expansion 2": ({"expansion": 2.0}, BOTTLENECKS),
         "expansion 4": ({"expansion": 4.0}, BOTTLENECKS),
         "activation after the bottleneck": ({"final_activation": True}, BOTTLENECKS),
-        "no normalisation, inputs U[0, 1)": ({"normalisation": "none", "inputs": "uniform"}, both),
+        "no normalisation, inputs U[0, 1)": ({"normalisation": "none", "inputs": "uniform"}, all_kinds),
         "no normalisation, inputs U[0, 1), weights N(0, 1)": (
             {"normalisation": "none", "inputs": "uniform", "weights": "unit_normal"},
-            both,
+            all_kinds,
         ),
     }
     return {
@@ -219,9 +218,10 @@ class Study:
             self.plan = _joined(stored, plan, folder)
 
     def pending(self) -> list[Point]:
-        """The points of the plan that are not measured yet."""
+        """The points of the plan that are not measured yet: the main group's first, then the cheap kinds'."""
         have = {Point(row.group, row.kind, row.ratio) for row in self.rows}
-        return [point for point in self.plan.points() if point not in have]
+        left = [point for point in self.plan.points() if point not in have]
+        return sorted(left, key=lambda point: (point.group != MAIN, point.kind == "ib_3x3"))
 
     def run(self, workers: int, environment: dict[str, object], done: Callable[[Point], None]) -> None:
         """Measure what is pending on `workers` threads, calling `done` after each point is on disk.

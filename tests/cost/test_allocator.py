@@ -1,0 +1,30 @@
+"""The process keeps what it frees."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import json, resource, torch
+from levelfield.allocator import keep_freed_memory
+kept = keep_freed_memory()
+faults = []
+for _ in range(20):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(40 * 2**18)  # 40 MiB: 10240 pages of 4 KiB
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+print(json.dumps([kept, faults]))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's malloc")
+def test_a_large_block_that_was_freed_is_used_again_without_page_faults() -> None:
+    run = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, check=True)
+    kept, faults = json.loads(run.stdout)
+    if not kept:
+        pytest.skip("this C library has no mallopt")
+    assert min(faults[10:]) < 100  # the heap settles within a few rounds

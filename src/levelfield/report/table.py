@@ -31,11 +31,13 @@ from levelfield.report.measured import RowRuns, read_row
 from levelfield.report.rows import Row, StudyRows
 
 AVERAGED: Final = (
-    "top3", "top5", "loss", "f1_macro", "f1_weighted", "ece", "brier", "params", "trainable_params", "param_mib", "macs",
-    "flops", "images_per_s", "ms_per_batch", "train_seconds", "eval_seconds", "mem_peak_mib", "epochs_done",
+    "top3", "top5", "loss", "f1_macro", "f1_weighted", "ece", "brier", "params", "trainable_params", "param_mib",
+    "macs", "flops", "images_per_s", "ms_per_batch", "train_seconds", "eval_seconds", "mem_peak_mib", "epochs_done",
     "samples_seen",
 )  # fmt: skip
 """Keys of result.json that a row shows as the mean over its seeds."""
+
+STARTS_FROM_ROW: Final = "row:"
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,6 @@ class TableRow:
 
     runs: RowRuns
     panel: str
-    status: str
     top1: Estimate | None
     sd: float | None
     sample: Estimate | None
@@ -65,6 +66,15 @@ class TableRow:
     @property
     def title(self) -> str:
         return self.runs.row.title
+
+    @property
+    def state(self) -> str:
+        """In a word or two: "measured", "failed", "not finished" or "not run"; `runs.unfinished` says why."""
+        if self.runs.finished:
+            return "measured"
+        if any("failed" in reason for reason in self.runs.unfinished):
+            return "failed"
+        return "not finished" if self.runs.unfinished else "not run"
 
     @property
     def n(self) -> int:
@@ -114,6 +124,7 @@ def build_table(
             if panel_of[r.row.name] == panel and r.finished
         }
         panels[panel] = compare_rows(scores, baseline if baseline in scores else next(iter(scores), None))
+    title_of = {row.name: row.title for row in study.rows}
     return StudyTable(
         study=study,
         rows=tuple(_line(r, panel_of[r.row.name], panels[panel_of[r.row.name]], study.scale) for r in runs),
@@ -126,6 +137,7 @@ def build_table(
                     specs=r.specs,
                     results=tuple(run.result for run in r.finished),
                     unfinished=r.unfinished,
+                    start_row=title_of.get(_start_row(r.row)),
                     facts=r.row.facts,
                 )
                 for r in runs
@@ -144,20 +156,22 @@ def _panel(runs: RowRuns) -> str:
     return spec.data.name + (f" ({limit:,} test images)" if limit else "")
 
 
+def _start_row(row: Row) -> str:
+    """The row whose weights this one starts from, as declared ("row:NAME"); "" where there is none."""
+    start = row.declared[0].model.start_from if row.declared else None
+    return start.source.removeprefix(STARTS_FROM_ROW) if start and start.source.startswith(STARTS_FROM_ROW) else ""
+
+
 def _line(runs: RowRuns, panel: str, comparison: Comparison, scale: str) -> TableRow:
     name = runs.row.name
     if not runs.finished:
-        status = "failed" if any("failed" in reason for reason in runs.unfinished) else "not run"
-        if runs.unfinished:
-            status = "; ".join(runs.unfinished) if status == "failed" else "not finished"
-        return TableRow(runs, panel, status, None, None, None, False, None, None, {}, None)
+        return TableRow(runs, panel, None, None, None, False, None, None, {}, None)
     top1 = [float(run.result["top1"]) for run in runs.finished]
     estimate = seeds_interval(top1)
     images = _test_images(runs)
     return TableRow(
         runs=runs,
         panel=panel,
-        status="; ".join(runs.unfinished) if runs.unfinished else "measured",
         top1=estimate,
         sd=float(np.std(top1, ddof=1)) if len(top1) > 1 else None,
         sample=sample_interval(estimate.value, images) if images else None,

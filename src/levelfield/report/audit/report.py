@@ -54,7 +54,8 @@ class AuditReport:
         if self.unfair:
             things = "thing makes" if len(self.unfair) == 1 else "things make"
             return f"{len(self.unfair)} {things} this comparison unfair; see below before trusting a difference."
-        return f"No unfairness found by {len(CHECKS)} checks; {len(self.notes)} notes."
+        notes = f"; {len(self.notes)} {'note' if len(self.notes) == 1 else 'notes'}" if self.notes else ""
+        return f"No unfairness found by {len(CHECKS)} checks{notes}."
 
 
 def audit(rows: Sequence[AuditRow], data_notes: Mapping[str, Sequence[str]] | None = None) -> AuditReport:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import typer
 
+from levelfield.cli import eval as eval_command
+from levelfield.cli import train as train_command
 from levelfield.cli.output import messages
 from levelfield.errors import UserError
 
@@ -21,6 +23,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+app.command("train")(train_command.train)
+app.command("eval")(eval_command.evaluate)
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """The values that describe a run. Import them from here."""
 
 from levelfield.spec.library import RecipeFile, list_recipes, load_recipe
-from levelfield.spec.recipe import Augment, Averaging, Mix, Optimizer, Phase, Recipe, Regularisation, Schedule
+from levelfield.spec.recipe import Augment, Averaging, Freeze, Mix, Optimizer, Phase, Recipe, Regularisation, Schedule
 from levelfield.spec.run import (
     SCIENCE_VERSION,
     Budget,
@@ -21,6 +21,7 @@ __all__ = [
     "Budget",
     "DataSpec",
     "Execution",
+    "Freeze",
     "Mix",
     "ModelSpec",
     "Optimizer",

@@ -1,1 +1,20 @@
+"""One run: resolve, train, evaluate, read back."""
 
+from levelfield.training.api import evaluate, train
+from levelfield.training.loaded import LoadedRun, load_run
+from levelfield.training.resolve import Prepared, prepare, resolve
+from levelfield.training.run import Interrupted, NonFiniteLossError, RunResult, train_prepared
+
+__all__ = [
+    "Interrupted",
+    "LoadedRun",
+    "NonFiniteLossError",
+    "Prepared",
+    "RunResult",
+    "evaluate",
+    "load_run",
+    "prepare",
+    "resolve",
+    "train",
+    "train_prepared",
+]

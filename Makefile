@@ -1,0 +1,44 @@
+# The two commands of a newcomer: `make quickstart` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.levelfield-setup
+# TORCH_BACKEND=cpu (or auto) takes the build of torch that uv knows by that name; empty: the registry's default.
+TORCH_BACKEND ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup quickstart test lint lock clean
+
+help: ## say what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(STAMP) ## a .venv in this clone with pinned dependencies
+
+$(STAMP): requirements.txt pyproject.toml
+	@echo "setting up $(VENV): downloads about 0.4 GB with TORCH_BACKEND=cpu, up to 3 GB where the registry's torch brings CUDA"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9,<1"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) -r requirements.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+quickstart: setup ## compare four small classifiers on real scans, in a few minutes
+	@$(BIN)/levelfield study run quickstart
+
+test: setup lint ## lint, types, tests
+	@$(BIN)/python -m pytest
+
+lint: setup
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+# What torch itself brings stays unpinned, so that another build of torch can be chosen.
+TORCH_BRINGS := filelock typing-extensions setuptools sympy mpmath networkx jinja2 markupsafe fsspec triton
+
+lock: setup ## pin direct dependencies and what they need in requirements.txt
+	@printf 'torch==2.13.0\ntorchvision==0.28.0\n' | $(BIN)/uv pip compile pyproject.toml --group dev --quiet --upgrade \
+	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --constraints - \
+	  | grep -v -E '^(nvidia|cuda)-' | grep -v -E '^($(subst $() ,|,$(TORCH_BRINGS)))==' > requirements.txt.new
+	@mv requirements.txt.new requirements.txt
+
+clean: ## remove the .venv (runs stay)
+	rm -rf $(VENV)

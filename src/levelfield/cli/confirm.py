@@ -1,0 +1,30 @@
+"""Long work says first how long it will take, and asks."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from levelfield.cli.output import messages
+from levelfield.progress import duration
+
+LONG_S = 600.0
+"""Work expected to take longer than this asks first."""
+
+
+def confirm_long_work(seconds: float, what: str, yes: bool) -> None:
+    """Print the estimate where it exceeds ten minutes, and ask unless `yes`. Ends the program where the answer is no.
+
+    Where stdin is no terminal nobody can answer: the estimate is printed and the work begins.
+    """
+    if seconds <= LONG_S:
+        return
+    messages.print(f"{what} will take about {duration(seconds)} on this machine", highlight=False)
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        messages.print("stdin is no terminal, so nobody is asked (--yes says so beforehand)", highlight=False)
+        return
+    if not typer.confirm("Go on?", default=True, err=True):
+        raise typer.Exit(0)

@@ -1,0 +1,74 @@
+"""`levelfield eval`: the full block of a test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from levelfield.cli.output import DataDir, Json, console, print_json
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run folder that `levelfield train` or a study wrote.")],
+    split: Annotated[str, typer.Option(help="test or validation.")] = "test",
+    batch: Annotated[int, typer.Option(min=1, help="Images a batch.")] = 64,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """Test a finished run again: accuracy, cost and the classification report.
+
+    Example: `levelfield eval runs/first`
+    """
+    from levelfield.training.retest import retest
+
+    block = retest(run, split=split, batch_size=batch, device=device, data_dir=data_dir)
+    if json:
+        print_json(block)
+    else:
+        _print(block)
+
+
+def _print(block: dict[str, Any]) -> None:
+    def percent(value: float | None) -> str:
+        return "n/a" if value is None else f"{value:.2f} %"
+
+    def mib(value: float | None) -> str:
+        return "n/a" if value is None else f"{value:.1f} MiB"
+
+    lines = [
+        ("loss", f"{block['loss']:.4f}"),
+        ("top-1 / top-3 / top-5", " / ".join(percent(block[key]) for key in ("top1", "top3", "top5"))),
+        ("images/s with the loader", f"{block['images_per_s']:.1f}"),
+        ("ms per batch, model alone", f"{block['ms_per_batch']:.2f} (batch {block['batch']})"),
+        ("seconds", f"{block['eval_seconds']:.2f}"),
+        (
+            "memory allocated / reserved / peak",
+            " / ".join(mib(block[key]) for key in ("mem_alloc_mib", "mem_reserved_mib", "mem_peak_mib")),
+        ),
+        ("parameters", f"{block['params']:,} ({block['param_mib']:.2f} MiB)"),
+        ("MACs / FLOPs", f"{block['macs'] / 1e6:.2f} M / {block['flops'] / 1e6:.2f} M"),
+    ]
+    console.print(
+        f"[bold]{block['model']}[/bold] on {block['data']} ({block['split']}, {block['n']} images)", highlight=False
+    )
+    width = max(len(name) for name, _ in lines)
+    for name, value in lines:
+        console.print(f"  {name:<{width}}  {value}", highlight=False, markup=False)
+    table = Table("class", title="classification report", title_justify="left")
+    for column in ("precision", "recall", "F1", "support"):
+        table.add_column(column, justify="right")
+    for row in block["report"]:
+        name = str(row["name"])
+        single = name == "accuracy"
+        table.add_row(
+            name,
+            "" if single else f"{row['precision']:.3f}",
+            "" if single else f"{row['recall']:.3f}",
+            f"{row['f1']:.3f}",
+            str(row["support"]),
+        )
+    console.print(table)

@@ -1,0 +1,195 @@
+"""`levelfield train`: one run, from names or from a whole configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from levelfield.cli.confirm import confirm_long_work
+from levelfield.cli.output import DataDir, Json, Plugins, Yes, console, messages, print_json
+from levelfield.errors import UserError
+
+if TYPE_CHECKING:
+    from levelfield.spec import RunSpec
+
+
+def train(
+    config: Annotated[Path | None, typer.Option(help="A YAML file that holds a whole run.")] = None,
+    model: Annotated[str | None, typer.Option(help="A model's name (`levelfield models`).")] = None,
+    data: Annotated[str | None, typer.Option(help="A data set's name (`levelfield data list`).")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="A recipe's name, name+variant, or file. [default: cpu-fast]")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder. [default: runs/MODEL-DATA-RECIPE-seedN]")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="The run's seed. [default: 0]")] = None,
+    image_size: Annotated[int | None, typer.Option(min=1, help="Side of the images in px.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Change one key: recipe.optimizer.lr=1e-3. May be repeated.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = None,
+    data_dir: DataDir = None,
+    plugin: Plugins = None,
+    stop_after: Annotated[
+        str | None, typer.Option(help="Stop with a checkpoint after this time: 50m, 2h, 90s.")
+    ] = None,
+    show_config: Annotated[
+        bool, typer.Option("--show-config", help="Print the resolved run as YAML and stop.")
+    ] = False,
+    show_schedule: Annotated[bool, typer.Option("--show-schedule", help="Draw the learning rate.")] = False,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Train one model. Interrupted runs go on where they stopped; finished ones are not trained again.
+
+    Example: `levelfield train --model resnet_mini --data digits --set budget.epochs=5 --out runs/first`
+    """
+    assignments = list(set_ or [])
+    for path, value in (
+        ("execution.device", device),
+        ("execution.data_dir", data_dir),
+        ("data.image_size", image_size),
+    ):
+        if value is not None:
+            assignments.append(f"{path}={value}")
+    if stop_after is not None:
+        assignments.append(f"execution.stop_after_seconds={_seconds(stop_after)}")
+    spec = assemble(config, model, data, recipe, seed, assignments, plugin or [])
+
+    from levelfield.training.processes import announced_size
+    from levelfield.training.resolve import prepare
+
+    prepared = prepare(spec)
+    if show_config:
+        _print_config(prepared.spec)
+        return
+    if show_schedule:
+        _print_schedule(prepared)
+        return
+
+    from levelfield.progress import Progress
+    from levelfield.runs import RunFolder
+    from levelfield.training.probe import estimate_seconds
+    from levelfield.training.run import train_prepared
+
+    folder = out or default_folder(spec)
+    precision = prepared.spec.recipe.precision
+    if spec.recipe.precision == "bf16_if_native" and precision == "fp32":
+        messages.print("this CPU has no bf16 instructions: training in fp32 (recorded in run.json)", highlight=False)
+    if not RunFolder(folder).finished and announced_size() == 1:
+        confirm_long_work(estimate_seconds(prepared), "training", yes)
+    with Progress() as progress:
+        outcome = train_prepared(prepared, folder, progress=progress)
+
+    from levelfield.report.curves import write_learning_curve
+
+    write_learning_curve(outcome.folder)
+    if json:
+        print_json(outcome.result)
+    else:
+        _print_summary(outcome.result, folder)
+
+
+def default_folder(spec: RunSpec) -> Path:
+    """runs/MODEL-DATA-RECIPE-seedN, with the characters that a path cannot hold replaced."""
+    name = f"{spec.model.name}-{spec.data.name}-{spec.recipe.name}-seed{spec.seed}"
+    return Path("runs") / name.replace(":", "-").replace("/", "-")
+
+
+def assemble(
+    config: Path | None,
+    model: str | None,
+    data: str | None,
+    recipe: str | None,
+    seed: int | None,
+    assignments: list[str],
+    plugins: list[str],
+) -> RunSpec:
+    """The RunSpec that the options describe. Raises UserError for what is missing, unknown or contradictory."""
+    from levelfield.spec import RunSpec, load_recipe
+    from levelfield.spec.library import read_yaml
+    from levelfield.spec.overrides import apply
+
+    if config is not None:
+        if not config.is_file():
+            raise UserError(f"--config {config}: no such file; write one with `levelfield train ... --show-config`")
+        values: dict[str, Any] = read_yaml(config)
+        if recipe is not None or isinstance(values.get("recipe"), str):
+            values |= _recipe_values(load_recipe(recipe or values["recipe"]), values.get("budget"))
+    else:
+        missing = [f"--{name}" for name, value in (("model", model), ("data", data)) if value is None]
+        if missing:
+            raise UserError(
+                f"{' and '.join(missing)} missing: say what to train on what, or give a whole run with --config\n"
+                "e.g. levelfield train --model resnet_mini --data digits"
+            )
+        values = {"model": {}, "data": {}, **_recipe_values(load_recipe(recipe or "cpu-fast"), None)}
+    if model is not None:
+        values["model"] = {**values.get("model", {}), "name": model}
+    if data is not None:
+        values["data"] = {**values.get("data", {}), "name": data}
+    if seed is not None:
+        values["seed"] = seed
+    if plugins:
+        values["plugins"] = [*values.get("plugins", []), *({"path": path} for path in plugins)]
+    values = apply(values, assignments)
+    if "budget" not in values:
+        raise UserError("the recipe states no length: add --set budget.epochs=N")
+    return RunSpec.parse(values, str(config) if config is not None else "run")
+
+
+def _recipe_values(stated: Any, budget: Any) -> dict[str, Any]:
+    values: dict[str, Any] = {"recipe": stated.recipe.model_dump(mode="json")}
+    if budget is not None:
+        values["budget"] = budget
+    elif stated.budget is not None:
+        values["budget"] = stated.budget.model_dump(mode="json", exclude_none=True)
+    return values
+
+
+def _seconds(text: str) -> float:
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
+    number, unit = (text[:-1], text[-1]) if text[-1:] in units else (text, "s")
+    try:
+        seconds = float(number) * units[unit]
+    except ValueError:
+        seconds = 0.0
+    if seconds <= 0:
+        raise UserError(f"--stop-after {text!r} is no time: give 90s, 50m or 2h")
+    return seconds
+
+
+def _print_config(spec: RunSpec) -> None:
+    import sys
+
+    import yaml
+
+    values = spec.model_dump(mode="json")
+    sys.stdout.write(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100))
+
+
+def _print_schedule(prepared: Any) -> None:
+    """The learning rate over the run as a chart in the terminal."""
+    from levelfield.report.terminal import draw_line
+    from levelfield.training.plan import make_plan
+
+    plan = make_plan(prepared.spec.recipe, prepared.spec.budget, len(prepared.data.train))
+    title = f"learning rate over {plan.steps} steps ({plan.steps / plan.steps_per_epoch:g} epochs)"
+    console.print(
+        draw_line(plan.learning_rates(), title, marks=[phase.start for phase in plan.phases[1:]]), markup=False
+    )
+
+
+def _print_summary(result: dict[str, Any], folder: Path) -> None:
+    top1, loss = result["top1"], result["loss"]
+    console.print(
+        f"[bold]{result['model']}[/bold] on {result['data']}, seed {result['seed']}: "
+        f"[bold]{top1:.2f} %[/bold] top-1 on test (loss {loss:.4f}), "
+        f"{result['params']:,} parameters, {result['macs'] / 1e6:.1f} M MACs",
+        highlight=False,
+    )
+    console.print(
+        f"trained {result['train_seconds']:.0f} s at {result['train_images_per_s']:.0f} images/s", highlight=False
+    )
+    console.print(f"run folder: {folder}   more: levelfield eval {folder}", highlight=False)

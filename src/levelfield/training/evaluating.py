@@ -1,0 +1,76 @@
+"""Evaluation of a model on a split: unpadded shards, summed counts, one division."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from levelfield.data import ImageData, Loader
+from levelfield.data.augment import EvalTransform
+from levelfield.evaluation import Counts, Scores
+from levelfield.runs import Predictions
+from levelfield.training.processes import World
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores on a split, the predictions (None unless asked for), and how long it took, the loader included."""
+
+    scores: Scores
+    predictions: Predictions | None
+    seconds: float
+
+    @property
+    def images_per_s(self) -> float:
+        return self.scores.n / self.seconds
+
+
+@torch.inference_mode()
+def evaluate_model(
+    model: nn.Module,
+    loader: Loader,
+    transform: EvalTransform,
+    data: ImageData,
+    dtype: torch.dtype,
+    device: torch.device,
+    world: World | None = None,
+    *,
+    keep_predictions: bool = False,
+) -> Evaluation:
+    """Evaluate `model` on all of `loader` in evaluation mode, under autocast where `dtype` is not float32.
+
+    Every rank gets the same scores: integer counts are summed over unpadded shards. `keep_predictions` gathers index,
+    label and softmax of every image, in the order of the index. The model's mode is restored.
+    """
+    world = world or World()
+    was_training = model.training
+    model.eval()
+    counts = Counts(len(data.classes), device)
+    parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    begin = time.perf_counter()
+    for images, labels, index in loader.epoch(0):
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            logits = model(transform(images)).float()
+        counts.update(logits, labels)
+        if keep_predictions:
+            parts.append((index.cpu(), labels.cpu(), logits.softmax(1).cpu()))
+    packed = world.sum(counts.pack())
+    scores = Counts.unpack(packed, len(data.classes)).scores(data.classes)  # waits for the device
+    seconds = time.perf_counter() - begin
+    model.train(was_training)
+    return Evaluation(scores, _gather(parts, len(data.classes), world) if keep_predictions else None, seconds)
+
+
+def _gather(parts: list[tuple[Tensor, Tensor, Tensor]], classes: int, world: World) -> Predictions:
+    if parts:
+        own = tuple(torch.cat(column).numpy() for column in zip(*parts, strict=True))
+    else:
+        own = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, classes), np.float32))
+    shards = world.gather(own)
+    index, label, probabilities = (np.concatenate(column) for column in zip(*shards, strict=True))
+    order = np.argsort(index, kind="stable")
+    return Predictions(index[order], label[order], probabilities[order])

@@ -1,0 +1,73 @@
+"""A finished run read back: its model with its weights, its classes, and the preprocessing that belongs to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from levelfield.data.augment import build_eval_transform
+from levelfield.data.fit import Fit
+from levelfield.errors import UserError
+from levelfield.runs import RunFolder
+from levelfield.spec import RunSpec
+from levelfield.training.resolve import build_model, load_plugins
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A run's model in evaluation mode on the CPU.
+
+    `classes`: names in the order of the logits. `preprocess`: a PIL image -> float32 (1,3,H,W), fitted and normalised
+    as the run's test images were. `spec`: the resolved configuration. `result`: the content of result.json.
+    """
+
+    model: nn.Module
+    classes: tuple[str, ...]
+    preprocess: Callable[[Image.Image], Tensor]
+    spec: RunSpec
+    result: dict[str, Any]
+    folder: RunFolder
+
+
+def load_run(path: str | Path, factory: Callable[..., nn.Module] | None = None) -> LoadedRun:
+    """Read a finished run. `factory` builds the network where the run trained the caller's own module.
+
+    Raises UserError for a folder without a finished run and for weights that do not fit the network.
+    """
+    folder = RunFolder(Path(path))
+    description = folder.description()
+    result = folder.result()
+    if result is None or not folder.weights.is_file():
+        raise UserError(f"{path} holds no finished run: it has no weights yet\ntrain it to its end first")
+    spec = folder.spec()
+    load_plugins(spec.plugins)
+    if description["reproducible"] != "by name" and "digest" in spec.model.options and factory is None:
+        raise UserError(f"{path} trained a module of your own ({spec.model.name})\npass factory=... that builds it")
+    unstarted = spec.model_copy(update={"model": spec.model.model_copy(update={"start_from": None})})
+    model = build_model(unstarted, factory)
+    try:
+        model.load_state_dict(safetensors.torch.load_file(folder.weights))
+    except RuntimeError as error:
+        raise UserError(
+            f"{folder.weights} does not fit {spec.model.name}: {str(error).splitlines()[-1].strip()}"
+        ) from None
+    assert spec.model.image_size is not None
+    transform = build_eval_transform(
+        spec.recipe.augment, spec.model.image_size, tuple(description["mean"]), tuple(description["std"])
+    )
+
+    fit = Fit(spec.data.fit, spec.data.resize_px or spec.model.image_size)
+
+    def preprocess(image: Image.Image) -> Tensor:
+        pixels = fit.apply(np.asarray(image.convert("RGB")))
+        return transform(torch.from_numpy(pixels.transpose(2, 0, 1).copy()).unsqueeze(0))
+
+    return LoadedRun(model.eval(), tuple(description["classes"]), preprocess, spec, result, folder)

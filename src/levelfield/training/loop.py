@@ -1,0 +1,87 @@
+"""The training loop. Everything that changes numbers between a batch and the weights is on this page."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.nn.utils import clip_grad_norm_
+
+from levelfield import randomness
+from levelfield.training.inputs import Batch, TrainingInputs
+from levelfield.training.state import TrainState
+
+
+def train_steps(
+    state: TrainState,
+    inputs: TrainingInputs,
+    *,
+    micro_batch: int | None,
+    after_step: Callable[[TrainState], bool],
+    after_epoch: Callable[[TrainState, int], None],
+) -> bool:
+    """Train from `state.step` to the end of the plan; True when it is reached, False when `after_step` asks to stop.
+
+    `after_epoch` (validation) comes before `after_step` (logs, checkpoints), so that a checkpoint at the end of an
+    epoch holds the epoch's validation too.
+    """
+    plan = state.plan
+    while state.step < plan.steps:
+        epoch, first = divmod(state.step, plan.steps_per_epoch)
+        state.train_mode()
+        clock = time.perf_counter()
+        for batch in inputs.epoch(epoch, first):
+            state.enter_step()
+            randomness.seed_model(inputs.seed, state.step, state.world.rank)
+            train_step(state, batch, micro_batch)
+            state.step += 1
+            now = time.perf_counter()
+            state.train_seconds += now - clock
+            if state.step % plan.steps_per_epoch == 0 or state.step == plan.steps:
+                after_epoch(state, epoch)
+            if after_step(state):
+                return False
+            if state.step == plan.steps:
+                break
+            clock = time.perf_counter()
+    return True
+
+
+def train_step(state: TrainState, batch: Batch, micro_batch: int | None) -> None:
+    """One optimiser step on one global batch: forward, backward (in parts if asked), clip, update, average."""
+    regularisation, world = state.recipe.regularisation, state.world
+    state.optimizer.zero_grad(set_to_none=True)
+    part = len(batch.x) if micro_batch is None else max(1, micro_batch // world.size)
+    starts = range(0, len(batch.x), part)
+    for start in starts:
+        rows = slice(start, start + part)
+        last = start == starts[-1]
+        with nullcontext() if last or world.size == 1 else state.net.no_sync():  # type: ignore[operator]
+            with torch.autocast(state.device.type, state.dtype, enabled=state.dtype != torch.float32):
+                logits = state.net(batch.x[rows])
+            loss_sum = cross_entropy_sum(logits, batch.targets[rows])
+            # The mean over the global batch; DistributedDataParallel divides by the number of ranks.
+            state.scaler.scale(loss_sum * (world.size / batch.size)).backward()  # type: ignore[no-untyped-call]
+        with torch.no_grad():
+            correct = (logits.argmax(1) == batch.labels[rows]).sum()
+            state.interval.add(loss_sum.detach(), correct, len(logits))
+
+    if regularisation.clip_norm is not None:
+        state.scaler.unscale_(state.optimizer)
+        clip_grad_norm_(state.model.parameters(), regularisation.clip_norm)
+    scale = state.scaler.get_scale()
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    if state.scaler.get_scale() >= scale:  # a step skipped for its overflow lowers the scale and does not count
+        state.updates += 1
+        if state.average is not None and state.updates % state.average.spec.every_steps == 0:
+            state.average.update(state.model)
+
+
+def cross_entropy_sum(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy in float32, summed over the batch; `targets` are labels (b,) or distributions (b, classes)."""
+    return F.cross_entropy(logits.float(), targets, reduction="sum")

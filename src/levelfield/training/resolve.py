@@ -1,0 +1,148 @@
+"""From what a user asked for to a run that is defined: data opened, sizes, precision and digests filled in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from levelfield import randomness
+from levelfield.data import ImageData, open_data
+from levelfield.errors import UserError
+from levelfield.models import accepts, create_model, load_plugin
+from levelfield.spec import Plugin, RunSpec
+from levelfield.training.device import choose_device, choose_precision
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A resolved run with what it needs: its data, its device, and how to build its model (seeded) on the CPU."""
+
+    spec: RunSpec
+    data: ImageData
+    device: torch.device
+    build_model: Callable[[], nn.Module]
+    reproducible: bool = True
+
+    @property
+    def identity(self) -> str:
+        return self.spec.identity()
+
+
+def resolve(spec: RunSpec) -> RunSpec:
+    """`spec` with every open field filled in, so that it has an identity."""
+    return prepare(spec).spec
+
+
+def prepare(spec: RunSpec) -> Prepared:
+    """Open the data of `spec` and fill in what is open. Raises UserError for anything that is not there or differs."""
+    spec = spec.model_copy(update={"plugins": load_plugins(spec.plugins)})
+    device = choose_device(spec.execution.device)
+    validation = spec.recipe.validation if spec.data.validation is None else spec.data.validation
+    wanted = spec.data.model_copy(update={"validation": validation, "checksum": None})
+    data = open_data(wanted, spec.execution.data_dir)
+    if spec.data.checksum is not None and spec.data.checksum != data.checksum:
+        raise UserError(
+            f"data {spec.data.name!r} is not what the run was made with: checksum {data.checksum[:16]}, "
+            f"wanted {spec.data.checksum[:16]}\npoint --data-dir at the same data, or remove data.checksum"
+        )
+    return _complete(spec, data, device, None)
+
+
+def prepare_custom(
+    spec: RunSpec, data: ImageData | None, factory: Callable[..., nn.Module] | None, model_digest: str
+) -> Prepared:
+    """As `prepare`, with the caller's own data or model in place of a name. Not reproducible by name."""
+    device = choose_device(spec.execution.device)
+    own_data = data is not None
+    if data is None:
+        data = prepare(spec.model_copy(update={"model": spec.model.model_copy(update={"start_from": None})})).data
+    if factory is not None:
+        options = {**spec.model.options, "digest": model_digest}
+        spec = spec.model_copy(update={"model": spec.model.model_copy(update={"options": options})})
+    prepared = _complete(spec, data, device, factory)
+    return Prepared(prepared.spec, data, device, prepared.build_model, reproducible=not own_data and factory is None)
+
+
+def _complete(
+    spec: RunSpec, data: ImageData, device: torch.device, factory: Callable[..., nn.Module] | None
+) -> Prepared:
+    classes = len(data.classes)
+    if spec.model.num_classes not in (None, classes):
+        raise UserError(
+            f"model.num_classes is {spec.model.num_classes}, but {data.name} has {classes} classes\n"
+            "leave model.num_classes out: it is taken from the data"
+        )
+    size = spec.model.image_size or spec.data.image_size or data.test.side_px
+    if spec.data.image_size is not None and size != spec.data.image_size:
+        raise UserError(
+            f"model.image_size is {size} and data.image_size is {spec.data.image_size}: give one, or the same twice"
+        )
+    micro = spec.execution.micro_batch
+    if micro is not None and spec.recipe.batch_size % micro:
+        raise UserError(
+            f"execution.micro_batch {micro} does not divide recipe.batch_size {spec.recipe.batch_size}\n"
+            f"choose a divisor, e.g. {max(d for d in range(1, micro + 1) if spec.recipe.batch_size % d == 0)}"
+        )
+    if spec.recipe.mix.active and classes < 2:
+        raise UserError(
+            f"recipe.mix needs at least two classes to mix, {data.name} has {classes}: set mix.probability=0"
+        )
+    validation = spec.recipe.validation if spec.data.validation is None else spec.data.validation
+    if spec.recipe.selection == "best_validation" and validation == 0:
+        raise UserError("recipe.selection best_validation needs data.validation > 0; set data.validation=0.1")
+    model = spec.model.model_copy(update={"num_classes": classes, "image_size": size})
+    if model.start_from is not None and factory is None:
+        from levelfield.models import weights_digest
+
+        digest = weights_digest(model.start_from.source)
+        if model.start_from.digest not in (None, digest):
+            raise UserError(
+                f"model.start_from: {model.start_from.source} holds other weights than the run was made with"
+            )
+        model = model.model_copy(update={"start_from": model.start_from.model_copy(update={"digest": digest})})
+    spec = spec.model_copy(
+        update={
+            "model": model,
+            "data": spec.data.model_copy(
+                update={"image_size": size, "validation": validation, "checksum": data.checksum}
+            ),
+            "recipe": spec.recipe.model_copy(update={"precision": choose_precision(spec.recipe.precision, device)}),
+        }
+    )
+    return Prepared(spec, data, device, lambda: build_model(spec, factory))
+
+
+def build_model(spec: RunSpec, factory: Callable[..., nn.Module] | None = None) -> nn.Module:
+    """The model of a resolved run with its initial weights: a function of the seed (and of what it starts from)."""
+    torch.manual_seed(randomness.key(spec.seed, "init") & 0x7FFFFFFFFFFFFFFF)
+    if factory is not None:
+        return factory(num_classes=spec.model.num_classes)
+    regularisation = spec.recipe.regularisation
+    wanted = {"drop_path": regularisation.drop_path, "dropout": regularisation.dropout}
+    if regularisation.drop_path_mode != "sample":
+        wanted["drop_path_mode"] = regularisation.drop_path_mode  # type: ignore[assignment]
+    # A network without branches or dropout has nothing to apply them to.
+    applied = {key: value for key, value in wanted.items() if value is not None and accepts(spec.model.name, key)}
+    options: dict[str, Any] = {**applied, **spec.model.options}
+    if spec.model.start_from is not None:
+        options["start_from"] = spec.model.start_from.source
+    return create_model(
+        spec.model.name, num_classes=spec.model.num_classes, image_size=spec.model.image_size, **options
+    )
+
+
+def load_plugins(plugins: tuple[Plugin, ...]) -> tuple[Plugin, ...]:
+    """Load users' files, and return them with the SHA-256 of their source."""
+    loaded = []
+    for plugin in plugins:
+        path = Path(plugin.path).resolve()
+        digest = load_plugin(path)
+        if plugin.digest not in (None, digest):
+            raise UserError(f"plugin {path} is not what the run was made with: its source has changed")
+        loaded.append(Plugin(path=str(path), digest=digest))
+    return tuple(loaded)

@@ -1,0 +1,110 @@
+"""The end of a run: test the weights that count, once, and write result.json, predictions and weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import safetensors.torch
+import torch
+
+from levelfield.cost import count_macs, count_parameters, measure_inference
+from levelfield.cost.memory import resident_peak_mib
+from levelfield.runs import RunFolder, write_bytes, write_json, write_predictions
+from levelfield.spec import RunSpec
+from levelfield.training.processes import World
+
+if TYPE_CHECKING:
+    from levelfield.training.run import Attempt
+
+_MEASURED = (
+    *("top1", "top3", "top5", "loss", "f1_macro", "f1_weighted", "ece", "brier"),
+    *("params", "trainable_params", "param_mib", "macs", "flops", "images_per_s", "ms_per_batch"),
+    *("train_seconds", "eval_seconds", "mem_peak_mib", "epochs_done", "samples_seen"),
+)
+"""Keys of result.json that hold a measurement, null in a failed run."""
+
+
+def write_result(run: Attempt, resumed_from: list[int]) -> dict[str, Any]:
+    """Evaluate the raw and the averaged weights on test, and write the chosen ones' numbers. Rank 0 writes."""
+    state, spec, data = run.state, run.spec, run.data
+    model = state.weights_to_evaluate()
+    if state.best is not None:
+        model.load_state_dict(state.best["weights"])
+    evaluation = run.evaluate(model, data.test, keep_predictions=True)
+    both: dict[str, Any] = {}
+    if state.average is not None and state.best is None:
+        other = state.model if model is state.average.module else state.average.module
+        other_top1 = run.evaluate(other, data.test).scores.top1
+        raw_first = model is state.model
+        both["top1_raw"] = evaluation.scores.top1 if raw_first else other_top1
+        both["top1_averaged"] = other_top1 if raw_first else evaluation.scores.top1
+    parameters = count_parameters(state.model)
+    frozen = state.frozen if spec.recipe.freeze.epochs is None else frozenset()
+    trainable = sum(p.numel() for name, p in state.model.named_parameters() if name not in frozen)
+    macs = count_macs(model, run.image_size).total
+    timing = measure_inference(
+        model, min(64, len(data.test)), run.image_size, run.device, state.dtype, seconds=0.3, min_repeats=5
+    )
+    cuda = run.device.type == "cuda"
+    steps = state.step
+    spe = run.plan.steps_per_epoch
+    seen = steps // spe * len(data.train) + min(steps % spe * spec.recipe.batch_size, len(data.train))
+    result: dict[str, Any] = {
+        "model": spec.model.name,
+        "data": spec.data.name,
+        "recipe": spec.recipe.name,
+        "seed": spec.seed,
+        **evaluation.scores.as_result(),
+        **both,
+        "params": parameters.total,
+        "trainable_params": trainable,
+        "param_mib": parameters.mib,
+        "macs": macs,
+        "flops": 2 * macs,
+        "images_per_s": evaluation.images_per_s,
+        "ms_per_batch": timing.ms_median,
+        "train_seconds": state.train_seconds,
+        "train_images_per_s": seen / max(state.train_seconds, 1e-9),
+        "eval_seconds": evaluation.seconds,
+        "mem_peak_mib": torch.cuda.max_memory_allocated(run.device) / 2**20 if cuda else resident_peak_mib(),
+        "epochs_done": steps / spe,
+        "samples_seen": seen,
+        "steps": steps,
+        "num_classes": len(data.classes),
+        "image_size": run.image_size,
+        "precision": spec.recipe.precision,
+        "device": run.device.type,
+        "best_epoch": None if state.best is None else state.best["epoch"],
+        "val_top1": None if state.best is None else state.best["top1"],
+        "data_official": data.official,
+        "resumed_from": resumed_from,
+        "status": "finished",
+        "identity": run.prepared.identity,
+    }
+    if run.world.main:
+        weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+        write_bytes(run.folder.weights, safetensors.torch.save(_unshared(weights)))
+        assert evaluation.predictions is not None
+        write_predictions(run.folder.path / "predictions.parquet", evaluation.predictions)
+        write_json(run.folder.path / "result.json", result)
+    run.world.barrier()
+    return result
+
+
+def failure(folder: RunFolder, spec: RunSpec, reason: str, world: World) -> None:
+    """Record in result.json why the run failed; the same command tries again from its last checkpoint."""
+    if world.main:
+        described: dict[str, Any] = {"model": spec.model.name, "data": spec.data.name, "recipe": spec.recipe.name}
+        described |= {"seed": spec.seed, **dict.fromkeys(_MEASURED), "resumed_from": [], "classes": []}
+        described |= {"status": "failed: " + reason.splitlines()[0], "identity": spec.identity()}
+        write_json(folder.path / "result.json", described)
+
+
+def _unshared(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """safetensors refuses tensors that share memory (tied weights): each gets memory of its own."""
+    seen: set[int] = set()
+    result = {}
+    for key, value in weights.items():
+        result[key] = value.clone() if value.data_ptr() in seen else value
+        seen.add(value.data_ptr())
+    return result

@@ -1,0 +1,302 @@
+"""One run: lock and identity, restore or initialise, train, evaluate, write the result."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from levelfield.data import Loader, Split, make_loader
+from levelfield.errors import UserError
+from levelfield.progress import Progress
+from levelfield.runs import FolderLock, RunFolder, write_json
+from levelfield.training.checkpoint import load_newest, save_checkpoint
+from levelfield.training.device import configure_torch, describe_environment
+from levelfield.training.evaluating import Evaluation, evaluate_model
+from levelfield.training.inputs import TrainingInputs, evaluation_transform
+from levelfield.training.journal import Journal, Logger, MetricsFile, TensorBoard
+from levelfield.training.loop import train_steps
+from levelfield.training.plan import RunPlan, make_plan
+from levelfield.training.processes import World, join_world
+from levelfield.training.resolve import Prepared
+from levelfield.training.results import failure, write_result
+from levelfield.training.state import TrainState
+from levelfield.training.stopping import StopRequest
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run: the content of result.json, the history (lines of metrics.jsonl) and its folder."""
+
+    result: dict[str, Any]
+    history: list[dict[str, Any]]
+    folder: RunFolder
+
+
+class Interrupted(KeyboardInterrupt):
+    """Training stopped on request after writing a checkpoint; the same call goes on from there."""
+
+
+def train_prepared(prepared: Prepared, out: Path, *, progress: Progress | None = None) -> RunResult:
+    """Train a prepared run into `out`. A finished run is returned as it is, a half-finished one goes on.
+
+    Raises UserError where the folder holds another run or is being written, for a non-finite loss and for exhausted
+    memory (both are recorded in result.json); Interrupted after a stop on request, the checkpoint written.
+    """
+    folder = RunFolder(out)
+    execution = prepared.spec.execution
+    configure_torch(execution, prepared.device, prepared.spec.recipe.tf32)
+    with ExitStack() as stack:
+        world = stack.enter_context(join_world(prepared.device))
+        if world.main:
+            stack.enter_context(FolderLock(out))
+        world.barrier()
+        finished = _open_folder(folder, prepared, world)
+        if finished is not None:
+            return RunResult(finished, folder.metrics(), folder)
+        stop = stack.enter_context(StopRequest(execution.stop_after_seconds))
+        shown = progress if progress is not None and world.main else Progress(shown=False)
+        try:
+            result = Attempt(prepared, folder, world, stop, shown).complete()
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
+                raise
+            reason = (
+                f"out of memory on {prepared.device}\n"
+                f"lower execution.micro_batch (now {execution.micro_batch or prepared.spec.recipe.batch_size}), "
+                "data.image_size or execution.eval_batch_size, or set execution.gradient_checkpointing=true"
+            )
+            failure(folder, prepared.spec, reason, world)
+            raise UserError(reason) from error
+        except NonFiniteLossError as error:
+            failure(folder, prepared.spec, str(error), world)
+            raise
+        return RunResult(result, folder.metrics(), folder)
+
+
+class NonFiniteLossError(UserError):
+    """The loss is no longer a number: training cannot go on."""
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    text = str(error).lower()
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in text
+
+
+def _open_folder(folder: RunFolder, prepared: Prepared, world: World) -> dict[str, Any] | None:
+    """Check that the folder is this run's, describe it there; the result if it has finished already."""
+    identity = prepared.identity
+    if folder.exists():
+        if folder.identity != identity:
+            raise UserError(
+                f"{folder.path} holds another run (identity {folder.identity[:12]}, this one is {identity[:12]}): "
+                "its configuration differs\nchoose another --out, or remove that folder"
+            )
+        if folder.finished:
+            return folder.result()
+    world.barrier()
+    if world.main:
+        description = {
+            "identity": identity,
+            "reproducible": "by name" if prepared.reproducible else "not reproducible by name",
+            "data": {"official": prepared.data.official, "notes": list(prepared.data.notes)},
+            "classes": list(prepared.data.classes),
+            "mean": list(prepared.data.mean),
+            "std": list(prepared.data.std),
+            "run": prepared.spec.model_dump(mode="json"),
+        }
+        write_json(folder.path / "run.json", description)
+        environment = describe_environment(prepared.device)
+        write_json(
+            folder.path / "environment.json",
+            {**environment, "processes": world.size, "data_checksum": prepared.data.checksum},
+        )
+    world.barrier()
+    return None
+
+
+class Attempt:
+    """One attempt at completing a run, on one rank."""
+
+    def __init__(
+        self, prepared: Prepared, folder: RunFolder, world: World, stop: StopRequest, progress: Progress
+    ) -> None:
+        self.prepared, self.folder, self.world, self.stop, self.progress = prepared, folder, world, stop, progress
+        self.spec, self.data, self.device = prepared.spec, prepared.data, prepared.device
+        self.execution, self.recipe = prepared.spec.execution, prepared.spec.recipe
+        self.plan: RunPlan = make_plan(self.recipe, self.spec.budget, len(self.data.train))
+        last = len(self.data.train) % self.recipe.batch_size or self.recipe.batch_size
+        if min(last, self.recipe.batch_size) < world.size:
+            raise UserError(
+                f"the last batch of an epoch has {last} images for {world.size} processes; "
+                f"change recipe.batch_size (now {self.recipe.batch_size}) or start fewer processes"
+            )
+        assert self.spec.model.image_size is not None
+        self.image_size = self.spec.model.image_size
+        self.transform = evaluation_transform(self.recipe, self.data, self.image_size, self.execution.channels_last)
+        loader = self.loader(self.data.train, self.recipe.batch_size, shuffle=True)
+        self.inputs = TrainingInputs(
+            loader, self.recipe, self.data, self.image_size, self.spec.seed, self.execution.channels_last
+        )
+        self.state = TrainState(prepared.build_model(), self.recipe, self.plan, self.execution, self.device, world)
+        self.resumed_from = self._restore()
+        self.saved_step, self.saved_at = self.state.step, time.monotonic()
+        self.timing = (self.state.step, self.state.train_seconds)
+
+    def loader(self, split: Split, batch_size: int, *, shuffle: bool = False) -> Loader:
+        return make_loader(
+            split,
+            batch_size=batch_size,
+            seed=self.spec.seed,
+            shuffle=shuffle,
+            device=self.device,
+            kind=self.execution.loader,
+            workers=self.execution.workers,
+            resident_budget_mib=self.execution.resident_budget_mib,
+            rank=self.world.rank,
+            world=self.world.size,
+        )
+
+    def complete(self) -> dict[str, Any]:
+        """Train to the end of the plan, evaluate, write everything; return the result."""
+        state, plan = self.state, self.plan
+        self.progress.start(plan.steps, f"{self.spec.model.name} seed {self.spec.seed}", done=state.step)
+        with self._journal() as self.journal:
+            done = train_steps(
+                state,
+                self.inputs,
+                micro_batch=self.execution.micro_batch,
+                after_step=self.after_step,
+                after_epoch=self.after_epoch,
+            )
+            if not done:
+                raise Interrupted(f"{self.stop.reason}: stopped at step {state.step} of {plan.steps}")
+            result = write_result(self, self.resumed_from)
+        self.progress.finish()
+        return result
+
+    def after_step(self, state: TrainState) -> bool:
+        """Logs and checkpoints that are due; True if the run should stop now."""
+        execution, at_end = self.execution, state.step == self.plan.steps
+        self.progress.advance(1)
+        if state.step % execution.log_every_steps == 0:
+            self._log_interval()
+        every = execution.checkpoint_every_steps
+        due = at_end or (every is not None and state.step % every == 0)
+        stopping = False
+        if self.world.size == 1 or state.step % 10 == 0:
+            late = time.monotonic() - self.saved_at > execution.checkpoint_every_seconds
+            stopping = self.world.any(self.stop.requested(), self.device) and not at_end
+            due = due or stopping or self.world.any(late, self.device)
+        if due:
+            self.save()
+        return stopping
+
+    def after_epoch(self, state: TrainState, epoch: int) -> None:
+        """The epoch's line of metrics, with validation where there is a slice; keeps the best weights if they count."""
+        self._log_interval()
+        loss, top1, seen = state.epoch_meter.read(self.world)
+        state.epoch_meter.reset()
+        line: dict[str, Any] = {"kind": "epoch", "epoch": epoch + 1, "train_loss": loss, "train_top1": top1}
+        line |= {"samples": seen, "lr": state.lr, "train_seconds": round(state.train_seconds, 3)}
+        if self.data.validation is not None:
+            scores = self.evaluate(state.weights_to_evaluate(), self.data.validation).scores
+            line |= {"val_loss": scores.loss, "val_top1": scores.top1}
+            if self.recipe.selection == "best_validation" and (
+                state.best is None or scores.top1 > float(state.best["top1"])
+            ):
+                weights = {key: value.cpu().clone() for key, value in state.weights_to_evaluate().state_dict().items()}
+                state.best = {"top1": scores.top1, "epoch": epoch + 1, "weights": weights}
+        self.journal.log(state.step, line)
+        shown = {"epoch": f"{epoch + 1}/{self.plan.epochs}", "loss": f"{loss:.3f}", "top-1": f"{top1:.1f}"}
+        if "val_top1" in line:
+            shown["val"] = f"{line['val_top1']:.1f}"
+        self.progress.advance(0, **shown)
+
+    def evaluate(self, model: torch.nn.Module, split: Split, *, keep_predictions: bool = False) -> Evaluation:
+        self.world.broadcast_buffers(model)
+        loader = self.loader(split, self.execution.eval_batch_size)
+        return evaluate_model(
+            model,
+            loader,
+            self.transform,
+            self.data,
+            self.state.dtype,
+            self.device,
+            self.world,
+            keep_predictions=keep_predictions,
+        )
+
+    def save(self) -> None:
+        """Write a checkpoint, unless the newest is of this very step. A loss that is no number is never saved."""
+        state = self.state
+        self._check_finite(state.interval.read(self.world)[0])
+        if state.step == self.saved_step:
+            return
+        content = state.state_dict()
+        if self.world.main:
+            content |= {"identity": self.prepared.identity, "metrics_length": self.metrics.length}
+            save_checkpoint(self.folder.checkpoints, state.step, content, self.execution.keep_checkpoints)
+        self.saved_step, self.saved_at = state.step, time.monotonic()
+
+    def _restore(self) -> list[int]:
+        """Go on from the newest whole checkpoint; the steps at which this and earlier later starts went on."""
+        content, notes = load_newest(self.folder.checkpoints, self.prepared.identity)
+        for note in notes:
+            self.progress.note(note)
+        self.metrics_length = 0
+        if content is not None:
+            self.state.load_state_dict(content)
+            self.metrics_length = int(content["metrics_length"])
+        starts_path = self.folder.path / "starts.json"
+        starts: list[int] = json.loads(starts_path.read_text(encoding="utf-8")) if starts_path.is_file() else []
+        starts.append(self.state.step)
+        self.world.barrier()
+        if self.world.main:
+            write_json(starts_path, starts)
+        if len(starts) > 1:
+            self.progress.note(f"going on from step {self.state.step} of {self.plan.steps}")
+        return starts[1:]
+
+    def _journal(self) -> Journal:
+        if not self.world.main:
+            return Journal([])
+        self.metrics = MetricsFile(self.folder.path / "metrics.jsonl", self.metrics_length)
+        loggers: list[Logger] = [self.metrics]
+        if "tensorboard" in self.execution.loggers:
+            loggers.append(TensorBoard(self.folder.path / "tensorboard", self.state.step))
+        return Journal(loggers)
+
+    def _log_interval(self) -> None:
+        state = self.state
+        loss, top1, seen = state.interval.read(self.world)
+        if seen == 0:
+            return
+        self._check_finite(loss)
+        steps, seconds = state.step - self.timing[0], state.train_seconds - self.timing[1]
+        self.timing = (state.step, state.train_seconds)
+        rate = steps * self.recipe.batch_size / max(seconds, 1e-9)
+        line: dict[str, Any] = {"kind": "train", "epoch": state.step / self.plan.steps_per_epoch, "train_loss": loss}
+        line |= {"train_top1": top1, "lr": state.lr, "images_per_s": round(rate, 1)}
+        if self.recipe.precision == "fp16":
+            line["loss_scale"] = state.scaler.get_scale()
+        self.journal.log(state.step, line)
+        shown = {"loss": f"{loss:.3f}", "top-1": f"{top1:.1f}", "lr": f"{state.lr:.2g}", "images/s": f"{rate:.0f}"}
+        self.progress.advance(0, epoch=f"{state.step // self.plan.steps_per_epoch + 1}/{self.plan.epochs}", **shown)
+        state.epoch_meter.take(state.interval)
+
+    def _check_finite(self, loss: float) -> None:
+        if loss == loss and abs(loss) != float("inf"):
+            return
+        state = self.state
+        scale = f", loss scale {state.scaler.get_scale():g}" if self.recipe.precision == "fp16" else ""
+        raise NonFiniteLossError(
+            f"the loss is not finite at step {state.step} (learning rate {state.lr:.3g}{scale})\n"
+            "the last good checkpoint is kept; lower recipe.optimizer.lr, lengthen the warm-up, set "
+            "recipe.regularisation.clip_norm=1.0 or recipe.precision=fp32"
+        )

@@ -1,0 +1,189 @@
+"""What changes while a run trains, and how it is saved and restored."""
+
+from __future__ import annotations
+
+import fnmatch
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from levelfield.errors import UserError, nearest
+from levelfield.spec import Execution, Freeze, Recipe
+from levelfield.training.averaging import WeightAverage
+from levelfield.training.batchnorm import synchronise_batchnorm
+from levelfield.training.optimizers import make_optimizer
+from levelfield.training.plan import RunPlan
+from levelfield.training.processes import World
+
+
+class Meter:
+    """Sums over training samples, kept on the device until they are read: loss, correct, seen."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.sums = torch.zeros(3, dtype=torch.float64 if device.type != "mps" else torch.float32, device=device)
+
+    def add(self, loss_sum: Tensor, correct: Tensor, seen: int) -> None:
+        self.sums[0] += loss_sum
+        self.sums[1] += correct
+        self.sums[2] += seen
+
+    def take(self, other: Meter) -> None:
+        """Add what `other` holds and empty it."""
+        self.sums += other.sums
+        other.reset()
+
+    def read(self, world: World) -> tuple[float, float, int]:
+        """(mean loss, top-1 in percent, samples) over all ranks. Waits for the device."""
+        loss, correct, seen = world.sum(self.sums.clone()).tolist()
+        return loss / max(1.0, seen), 100.0 * correct / max(1.0, seen), int(seen)
+
+    def reset(self) -> None:
+        self.sums.zero_()
+
+
+class TrainState:
+    """Model, optimiser, average and counters of one run on one rank.
+
+    `step` counts batches since the start of the run; `updates` counts optimiser steps since the start of the phase (a
+    step that the fp16 scaler skipped is none). `net` is what is called: the model, compiled or wrapped where asked for.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        recipe: Recipe,
+        plan: RunPlan,
+        execution: Execution,
+        device: torch.device,
+        world: World,
+    ) -> None:
+        self.recipe, self.plan, self.device, self.world = recipe, plan, device, world
+        layout = torch.channels_last if execution.channels_last else torch.contiguous_format
+        if world.size > 1 and recipe.batchnorm == "global":
+            model = synchronise_batchnorm(model, device)
+        if execution.gradient_checkpointing:
+            _checkpoint_gradients(model)
+        self.model = model.to(device=device, memory_format=layout)  # type: ignore[call-overload]
+        self.frozen = frozen_names(self.model, recipe.freeze)
+        self.average = WeightAverage(self.model, recipe.averaging) if recipe.averaging.name == "ema" else None
+        self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16")
+        self.dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.precision, torch.float32)
+        self.step = self.updates = self.phase = 0
+        self.interval, self.epoch_meter = Meter(device), Meter(device)
+        self.best: dict[str, Any] | None = None
+        self.train_seconds = 0.0
+        self._thaw_at = None if recipe.freeze.epochs is None else recipe.freeze.epochs * plan.steps_per_epoch
+        self._set_frozen()
+        self._compile = (execution.compile, execution.cuda_graphs)
+        self.optimizer = self._optimizer()
+        self.net = self._wrap()
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the next optimiser step, before any group's own factor."""
+        return self.plan.phases[self.phase].learning_rate(self.updates, self.plan.steps_per_epoch)
+
+    def enter_step(self) -> None:
+        """Hand over to the phase that rules this step, thaw what is due, and set the groups' learning rates."""
+        phase = self.plan.phase_at(self.step)
+        if phase != self.phase:
+            self.phase, self.updates = phase, 0
+            self.optimizer = self._optimizer()
+        if self.frozen and self._thaw_at is not None and self.step >= self._thaw_at:
+            self.frozen = frozenset()
+            self._set_frozen()
+            self.net = self._wrap()
+        rate = self.lr
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * group["lr_factor"]
+
+    def train_mode(self) -> None:
+        """Training mode, except for norms that are frozen: their statistics stay too."""
+        self.net.train()
+        if self.frozen:
+            for name, module in self.model.named_modules():
+                own = [f"{name}.{key}" if name else key for key, _ in module.named_parameters(recurse=False)]
+                if own and all(key in self.frozen for key in own):
+                    module.eval()
+
+    def weights_to_evaluate(self) -> nn.Module:
+        """The model whose result counts, as the recipe fixed it beforehand."""
+        averaged = self.average is not None and self.recipe.averaging.evaluate == "averaged"
+        return self.average.module if averaged and self.average is not None else self.model
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a restart needs and that is not a function of (seed, step). Every rank has to call it together."""
+        return {
+            "step": self.step,
+            "updates": self.updates,
+            "phase": self.phase,
+            "model": self.model.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "interval": self.world.sum(self.interval.sums.clone()),
+            "epoch_meter": self.world.sum(self.epoch_meter.sums.clone()),
+            "best": self.best,
+            "train_seconds": self.train_seconds,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.step, self.updates = int(state["step"]), int(state["updates"])
+        self.model.load_state_dict(state["model"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        if int(state["phase"]) != self.phase:
+            self.phase = int(state["phase"])
+            self.optimizer = self._optimizer()
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        if self.world.main:  # they were summed over ranks when they were saved
+            self.interval.sums.copy_(state["interval"])
+            self.epoch_meter.sums.copy_(state["epoch_meter"])
+        self.best = state["best"]
+        self.train_seconds = float(state["train_seconds"])
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        forever = self.frozen if self._thaw_at is None else frozenset()
+        return make_optimizer(self.plan.phases[self.phase].optimizer, self.model, leave_out=forever)
+
+    def _set_frozen(self) -> None:
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(name not in self.frozen)
+
+    def _wrap(self) -> nn.Module:
+        net: nn.Module = self.model
+        if self.world.size > 1:
+            net = DistributedDataParallel(net, device_ids=[self.device.index] if self.device.type == "cuda" else None)
+        compiled, graphs = self._compile
+        if compiled or graphs:
+            net = torch.compile(net, mode="reduce-overhead" if graphs else None)  # type: ignore[assignment]
+        return net
+
+
+def frozen_names(model: nn.Module, freeze: Freeze) -> frozenset[str]:
+    """Names of the parameters that `freeze` holds fixed at first. Raises UserError for a pattern without match."""
+    names = [name for name, _ in model.named_parameters()]
+    chosen: set[str] = set()
+    for pattern in freeze.patterns:
+        matches = fnmatch.filter(names, pattern)
+        if not matches:
+            close = nearest(pattern.strip("*."), names, 1)
+            raise UserError(
+                f"recipe.freeze.patterns: {pattern!r} matches no parameter"
+                + (f"; the nearest name is {close[0]!r}" if close else "")
+            )
+        chosen.update(matches)
+    return frozenset(chosen)
+
+
+def _checkpoint_gradients(model: nn.Module) -> None:
+    switch = getattr(model, "set_grad_checkpointing", None)
+    if not callable(switch):
+        raise UserError(
+            f"{type(model).__name__} cannot checkpoint gradients (it has no set_grad_checkpointing)\n"
+            "leave execution.gradient_checkpointing off for it"
+        )
+    switch(True)

@@ -59,7 +59,7 @@ def seeds_interval(scores: Sequence[float], level: float = LEVEL) -> Estimate:
 
 
 def further_run(scores: Sequence[float], level: float = LEVEL) -> Estimate:
-    """Where one further run would fall (prediction interval): mean +- t s sqrt(1 + 1/n). Holds a published single run."""
+    """Where one further run would fall (prediction interval): mean +- t s sqrt(1 + 1/n)."""
     values = np.asarray(scores, dtype=np.float64)
     n, mean = len(values), float(values.mean())
     if n < 2:

@@ -119,13 +119,13 @@ def sign_flip(differences: ArrayLike) -> SignFlip:
 
 
 def probability_of_beating(a: Sequence[float], b: Sequence[float]) -> float:
-    """P(A beats B): the share of pairs of runs in which a's scores above b's, ties counted half (Mann-Whitney U / nm)."""
+    """P(A beats B): the share of pairs of runs in which a's scores higher, ties counted half (Mann-Whitney U / nm)."""
     return float(stats.mannwhitneyu(a, b).statistic) / (len(a) * len(b))
 
 
 @dataclass(frozen=True)
 class McNemar:
-    """Images that only a, or only b, has right, and the exact two-sided p. Of two fixed models, never of their recipes."""
+    """Images that only a, or only b, has right, and the exact two-sided p. It says nothing of the two recipes."""
 
     only_a: int
     only_b: int

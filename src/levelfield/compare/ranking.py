@@ -27,7 +27,7 @@ Scores = Mapping[int, float]
 
 @dataclass(frozen=True)
 class Rank:
-    """The places that a row may take, `best` to `worst` (from 1): it is surely behind best - 1 rows, ahead of the rest."""
+    """The places that a row may take, `best` to `worst`, from 1: it is decidedly behind `best` - 1 rows."""
 
     best: int
     worst: int

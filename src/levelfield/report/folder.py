@@ -3,10 +3,12 @@
 study.json, as whoever carries out a study writes it:
 
 ```
-{"name": ..., "question": ..., "description": ..., "scale": ..., "baseline": row name or null, "notes": [...],
+{"name": ..., "question": ..., "answer": ..., "description": ..., "scale": ..., "baseline": row name or null,
+ "command": ..., "notes": [...],
  "rows": [{"name": ..., "label": ..., "group": ..., "notes": [...],
            "runs": [run folders, relative to study.json],
            "declared": [RunSpec as JSON, ...],
+           "predictions": [Parquet files, relative to study.json], "facts": {...},
            "published": {"values": {"top1": 79.72, ...}, "data": ..., "num_classes": ..., "notes": [...]} or null}]}
 ```
 All keys but `name` may be absent. Without study.json, runs that differ in nothing but the seed make a row.
@@ -39,7 +41,7 @@ def read_study(folder: Path) -> StudyRows:
             f"no runs in {folder}: neither study.json nor any run.json below it\n"
             "give a folder that levelfield train or levelfield study run wrote"
         )
-    return StudyRows(name=folder.resolve().name, rows=tuple(_rows_of(runs)))
+    return StudyRows(name=folder.resolve().name, rows=tuple(_rows_of(runs)), path=folder)
 
 
 def _from_json(study: dict[str, Any], folder: Path) -> StudyRows:
@@ -62,6 +64,8 @@ def _from_json(study: dict[str, Any], folder: Path) -> StudyRows:
                     num_classes=published.get("num_classes"),
                     notes=tuple(published.get("notes") or ()),
                 ),
+                predictions=tuple(folder / relative for relative in row.get("predictions", ())),
+                facts=dict(row.get("facts") or {}),
                 notes=tuple(row.get("notes") or ()),
             )
         )
@@ -69,10 +73,13 @@ def _from_json(study: dict[str, Any], folder: Path) -> StudyRows:
         name=study["name"],
         rows=tuple(rows),
         question=study.get("question") or "",
+        answer=study.get("answer") or "",
         description=study.get("description") or "",
         scale=study.get("scale") or "",
         baseline=study.get("baseline"),
         notes=tuple(study.get("notes") or ()),
+        command=study.get("command") or "",
+        path=folder,
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from levelfield.runs import RunFolder
 from levelfield.spec import RunSpec
@@ -28,7 +30,9 @@ class Row:
     """One row: its name (unique in the table), label, group, the runs that exist and the runs that were declared.
 
     `declared`: the RunSpecs that the row asks for (one is enough where they differ only in the seed), so that a row
-    without any run is still listed and audited. Empty: the specs of the runs stand for them.
+    without any run is still listed and audited; empty: the specs of the runs stand for them. `predictions`: files of
+    somebody else's predictions, counted as one run each. `facts`: what is known of how such a row came about and no
+    RunSpec says, by the keys of `levelfield.report.audit` (`selected_on: test`, ...).
     """
 
     name: str
@@ -37,6 +41,8 @@ class Row:
     runs: tuple[RunFolder, ...] = ()
     declared: tuple[RunSpec, ...] = ()
     published: Published | None = None
+    predictions: tuple[Path, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -46,12 +52,19 @@ class Row:
 
 @dataclass(frozen=True)
 class StudyRows:
-    """A study as a report needs it: its name, question, baseline row and rows."""
+    """A study as a report needs it: name, question, rows, and its baseline row (None: the first with a result).
+
+    `scale`: "" or "full" for the study as published; any other is reduced, and published values are not compared.
+    `command` reproduces the study, `path` is its folder; both may be absent.
+    """
 
     name: str
     rows: tuple[Row, ...]
     question: str = ""
+    answer: str = ""
     description: str = ""
     scale: str = ""
     baseline: str | None = None
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+    command: str = ""
+    path: Path | None = None

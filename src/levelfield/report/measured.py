@@ -1,0 +1,67 @@
+"""The runs of a row as they count: one per seed, with the result that was written or computed from predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from levelfield.evaluation import evaluate_probabilities
+from levelfield.report.rows import Row
+from levelfield.runs import Predictions, RunFolder, read_predictions
+from levelfield.spec import RunSpec
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A finished run of a row. `folder` and `spec` are None for somebody else's predictions, read from `file`."""
+
+    seed: int
+    result: Mapping[str, Any]
+    folder: RunFolder | None = None
+    spec: RunSpec | None = None
+    file: Path | None = None
+
+    def predictions(self) -> Predictions | None:
+        if self.file is not None:
+            return read_predictions(self.file)
+        return None if self.folder is None else self.folder.predictions()
+
+
+@dataclass(frozen=True)
+class RowRuns:
+    """What a row has: finished runs by seed, and in words what did not finish."""
+
+    row: Row
+    finished: tuple[Measured, ...]
+    unfinished: tuple[str, ...]
+    specs: tuple[RunSpec, ...]
+
+    @property
+    def spec(self) -> RunSpec | None:
+        """The row's setting (of its first run or declaration)."""
+        return self.specs[0] if self.specs else None
+
+
+def read_row(row: Row) -> RowRuns:
+    """Read the results of a row's runs. Of several finished runs of one seed the first counts."""
+    finished: dict[int, Measured] = {}
+    unfinished = []
+    specs = []
+    for run in row.runs:
+        spec, result = run.spec(), run.result()
+        specs.append(spec)
+        if result is None:
+            unfinished.append(f"seed {spec.seed}: not finished")
+        elif result["status"] != "finished":
+            unfinished.append(f"seed {spec.seed}: {result['status']}")
+        else:
+            finished.setdefault(spec.seed, Measured(spec.seed, result, run, spec))
+    for file in row.predictions:
+        predictions = read_predictions(file)
+        scores = evaluate_probabilities(predictions.probabilities, predictions.label)
+        seed = max(finished, default=-1) + 1
+        finished[seed] = Measured(seed, scores.as_result() | {"status": "finished"}, file=file)
+    ordered = tuple(finished[seed] for seed in sorted(finished))
+    return RowRuns(row, ordered, tuple(unfinished), tuple(specs) or row.declared)

@@ -1,0 +1,219 @@
+"""The table of a study: one line per row, with what was measured, compared and published.
+
+Rows are compared where they were tested on the same thing: the rows of one test set are a panel, with a baseline and a
+family of comparisons of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any, Final
+
+import numpy as np
+
+from levelfield.compare import (
+    AgainstPublished,
+    Comparison,
+    Conditions,
+    Difference,
+    Estimate,
+    Rank,
+    against_published,
+    compare_rows,
+    sample_interval,
+    seeds_interval,
+)
+from levelfield.errors import unknown
+from levelfield.report.audit import AuditReport, AuditRow, audit
+from levelfield.report.measured import RowRuns, read_row
+from levelfield.report.rows import Row, StudyRows
+
+AVERAGED: Final = (
+    "top3", "top5", "loss", "f1_macro", "f1_weighted", "ece", "brier", "params", "trainable_params", "param_mib",
+    "macs", "flops", "images_per_s", "ms_per_batch", "train_seconds", "eval_seconds", "mem_peak_mib", "epochs_done",
+    "samples_seen",
+)  # fmt: skip
+"""Keys of result.json that a row shows as the mean over its seeds."""
+
+STARTS_FROM_ROW: Final = "row:"
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One line. `top1`: mean over seeds in percent with its interval; None for a row without a finished run.
+
+    `panel`: the test set that it shares with the rows it is compared with. `sample`: the interval over the test sample
+    at that mean. `to_baseline`: None for the baseline itself. `means`: by key of `AVERAGED`, where measured.
+    """
+
+    runs: RowRuns
+    panel: str
+    top1: Estimate | None
+    sd: float | None
+    sample: Estimate | None
+    is_baseline: bool
+    to_baseline: Difference | None
+    rank: Rank | None
+    means: Mapping[str, float]
+    published: AgainstPublished | None
+
+    @property
+    def name(self) -> str:
+        return self.runs.row.name
+
+    @property
+    def title(self) -> str:
+        return self.runs.row.title
+
+    @property
+    def state(self) -> str:
+        """In a word or two: "measured", "failed", "not finished" or "not run"; `runs.unfinished` says why."""
+        if self.runs.finished:
+            return "measured"
+        if any("failed" in reason for reason in self.runs.unfinished):
+            return "failed"
+        return "not finished" if self.runs.unfinished else "not run"
+
+    @property
+    def n(self) -> int:
+        return len(self.runs.finished)
+
+
+@dataclass(frozen=True)
+class StudyTable:
+    """All rows in the order of the study, the comparison of each panel, and the fairness audit."""
+
+    study: StudyRows
+    rows: tuple[TableRow, ...]
+    panels: Mapping[str, Comparison]
+    audit: AuditReport
+
+    @property
+    def measured(self) -> list[TableRow]:
+        """Rows with a result, best first within each panel."""
+        order = {panel: i for i, panel in enumerate(self.panels)}
+        return sorted(
+            (row for row in self.rows if row.top1 is not None),
+            key=lambda row: (order[row.panel], -row.top1.value if row.top1 else 0.0),
+        )
+
+
+def build_table(
+    rows: Sequence[Row] | StudyRows, baseline: str | None = None, data_notes: Mapping[str, Sequence[str]] | None = None
+) -> StudyTable:
+    """Read the runs of all rows, compare and audit them. `data_notes`: known leaks by data set, for the audit.
+
+    `baseline`: a row's name; None: the study's, else the first row with a result. A panel that does not hold it is
+    compared with its own first measured row. Raises UserError for a baseline that is no row.
+    """
+    study = rows if isinstance(rows, StudyRows) else StudyRows(name="", rows=tuple(rows))
+    baseline = baseline or study.baseline
+    names = [row.name for row in study.rows]
+    if baseline is not None and baseline not in names:
+        raise unknown("baseline row", baseline, names)
+
+    runs = [read_row(row) for row in study.rows]
+    panel_of = {row_runs.row.name: _panel(row_runs) for row_runs in runs}
+    panels: dict[str, Comparison] = {}
+    for panel in dict.fromkeys(panel_of.values()):
+        scores = {
+            r.row.name: {run.seed: float(run.result["top1"]) for run in r.finished}
+            for r in runs
+            if panel_of[r.row.name] == panel and r.finished
+        }
+        panels[panel] = compare_rows(scores, baseline if baseline in scores else next(iter(scores), None))
+    title_of = {row.name: row.title for row in study.rows}
+    return StudyTable(
+        study=study,
+        rows=tuple(_line(r, panel_of[r.row.name], panels[panel_of[r.row.name]], study.scale) for r in runs),
+        panels=panels,
+        audit=audit(
+            [
+                AuditRow(
+                    name=r.row.title,
+                    panel=panel_of[r.row.name],
+                    specs=r.specs,
+                    results=tuple(run.result for run in r.finished),
+                    unfinished=r.unfinished,
+                    start_row=title_of.get(_start_row(r.row)),
+                    facts=r.row.facts,
+                )
+                for r in runs
+            ],
+            data_notes or {},
+        ),
+    )
+
+
+def _panel(runs: RowRuns) -> str:
+    """The test set in words; rows without any spec join the first panel ("")."""
+    spec = runs.spec
+    if spec is None:
+        return ""
+    limit = spec.data.test_limit
+    return spec.data.name + (f" ({limit:,} test images)" if limit else "")
+
+
+def _start_row(row: Row) -> str:
+    """The row whose weights this one starts from, as declared ("row:NAME"); "" where there is none."""
+    start = row.declared[0].model.start_from if row.declared else None
+    return start.source.removeprefix(STARTS_FROM_ROW) if start and start.source.startswith(STARTS_FROM_ROW) else ""
+
+
+def _line(runs: RowRuns, panel: str, comparison: Comparison, scale: str) -> TableRow:
+    name = runs.row.name
+    if not runs.finished:
+        return TableRow(runs, panel, None, None, None, False, None, None, {}, None)
+    top1 = [float(run.result["top1"]) for run in runs.finished]
+    estimate = seeds_interval(top1)
+    images = _test_images(runs)
+    return TableRow(
+        runs=runs,
+        panel=panel,
+        top1=estimate,
+        sd=float(np.std(top1, ddof=1)) if len(top1) > 1 else None,
+        sample=sample_interval(estimate.value, images) if images else None,
+        is_baseline=name == comparison.baseline,
+        to_baseline=comparison.to_baseline(name),
+        rank=comparison.ranks.get(name),
+        means={
+            key: fmean(values)
+            for key in AVERAGED
+            if (values := [run.result[key] for run in runs.finished if run.result.get(key) is not None])
+        },
+        published=_published(runs, top1, scale),
+    )
+
+
+def _test_images(runs: RowRuns) -> int:
+    """Test images of a row, from the supports of its per-class report."""
+    return sum(int(line["support"]) for line in runs.finished[0].result.get("classes") or ())
+
+
+def _published(runs: RowRuns, top1: list[float], scale: str) -> AgainstPublished | None:
+    published = runs.row.published
+    if published is None or "top1" not in published.values:
+        return None
+    classes = runs.finished[0].result.get("classes")
+    return against_published(
+        top1,
+        published.values["top1"],
+        Conditions(
+            runs.spec.data.name if runs.spec else None, len(classes) if classes else None, _reduced(runs, scale)
+        ),
+        Conditions(published.data, published.num_classes),
+    )
+
+
+def _reduced(runs: RowRuns, scale: str) -> tuple[str, ...]:
+    reasons: list[str] = []
+    spec: Any = runs.spec
+    if scale not in ("", "full"):
+        reasons.append(f"run at the reduced scale {scale!r}")
+    if spec is not None and spec.data.train_limit:
+        reasons.append(f"trained on a subset of {spec.data.train_limit:,} images")
+    if spec is not None and spec.data.test_limit:
+        reasons.append(f"tested on a subset of {spec.data.test_limit:,} images")
+    return tuple(reasons)

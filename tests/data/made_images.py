@@ -23,7 +23,7 @@ def encode(pixels: np.ndarray, form: str = "PNG", **options: object) -> bytes:
     return buffer.getvalue()
 
 
-def write_parquet(path: Path, images: list[bytes], labels: list[object], classes: list[str] | None = None) -> None:
+def write_parquet(path: Path, images: list[bytes], labels: object, classes: list[str] | None = None) -> None:
     """One shard in the Hugging Face image layout."""
     column = pa.array(
         [{"bytes": data, "path": f"{number}.jpg"} for number, data in enumerate(images)],

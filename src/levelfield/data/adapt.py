@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from levelfield.data.content import combine, sample_digest
+from levelfield.data.content import DIGEST_BYTES, Digests, checksum, image_digest
 from levelfield.data.fit import Fit
 from levelfield.data.records import Pixels
 from levelfield.data.splits import ImageData, MemoryPixels, Split
@@ -50,7 +50,7 @@ def from_arrays(
     return ImageData(
         name=name,
         classes=names,
-        checksum=combine([_digests(split) for split in made.values()]),
+        checksum=checksum({split: (made[split].labels.numpy(), _digests(made[split])) for split in made}),
         official=False,
         mean=mean,
         std=std,
@@ -111,12 +111,11 @@ def _pixels(image: Any, where: str) -> Pixels:
     return np.ascontiguousarray(tensor.to(torch.uint8).expand(3, -1, -1).permute(1, 2, 0).numpy())
 
 
-def _digests(split: Split) -> Any:
-    kind = "train" if split.name == "validation" else split.name
-    digests = np.zeros((len(split), 32), dtype=np.uint8)
+def _digests(split: Split) -> Digests:
+    digests = np.zeros((len(split), DIGEST_BYTES), dtype=np.uint8)
     for row in range(len(split)):
         pixels = split.read(torch.tensor([row]))[0].permute(1, 2, 0).numpy()
-        digests[row] = np.frombuffer(sample_digest(kind, int(split.labels[row]), pixels), dtype=np.uint8)
+        digests[row] = np.frombuffer(image_digest(pixels), dtype=np.uint8)
     return digests
 
 

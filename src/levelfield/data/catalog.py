@@ -47,15 +47,15 @@ class Dataset:
 
 DATASETS: Final = (
     Dataset(
-        "digits", "scikit-learn's handwritten digits", 10, 1_347, 450, "8x8",
+        "digits", "scikit-learn's handwritten digits", 10, 1_348, 449, "8x8",
         "https://archive.ics.uci.edu/dataset/80", "CC BY 4.0 (Alpaydin and Kaynak, 1998)",
-        checksum="da7da30a79326b4301a7407e78f3ee78a2c8376c914d08b0cd76abab2d0ccc03",
+        checksum="eb3a6c96c072a6e785ec4a77f6d9e8661fa2348fc25f2716d115ef84b52457a2",
     ),
     Dataset(
         "cifar10", "CIFAR-10", 10, 50_000, 10_000, "32x32",
         "https://www.cs.toronto.edu/~kriz/cifar.html",
         "no formal licence; cite Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
-        checksum="7ffe47fc3f89cf860c95b19f0c40e26e81b491c67bdb978c63a2f134749d5808",
+        checksum="b8757943b0ce541f644cb328ad2cdcf2e0095e6e30add244dfb4510ea0bd0b3c",
         folders=("cifar-10-batches-py", "cifar-10-batches-bin"),
         downloads=(
             Download("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz", "cifar-10-python.tar.gz",
@@ -66,7 +66,7 @@ DATASETS: Final = (
         "cifar100", "CIFAR-100, fine labels", 100, 50_000, 10_000, "32x32",
         "https://www.cs.toronto.edu/~kriz/cifar.html",
         "no formal licence; cite Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
-        checksum="b1b41a71c05d853c7dc9be5203b61159c690501951c4f403fd9b8f5bf725905d",
+        checksum="30f8f61f9ac41619f704ee8175e23ae42946a2f4556408bc5216fa4d92278ec1",
         folders=("cifar-100-python", "cifar-100-binary"),
         downloads=(
             Download("https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz", "cifar-100-python.tar.gz",

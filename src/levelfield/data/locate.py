@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 from levelfield.data import catalog
-from levelfield.data.readers import digits, parquet
-from levelfield.data.records import Found
+from levelfield.data.cache import cache_dir, replacing
+from levelfield.data.forms import ARCHIVES, DATASETS, official_form, recognise
+from levelfield.data.readers import digits
+from levelfield.data.records import Found, Source
 from levelfield.errors import UserError, unknown
 
 
@@ -24,39 +26,77 @@ def find(name: str, data_dir: Path | str | None = None) -> Found:
 
     Raises UserError for an unknown name, a missing data folder or a set that is not there, each with the remedy.
     """
-    prefix, colon, path = name.partition(":")
+    prefix, colon, own = name.partition(":")
     if colon and prefix in ("folder", "parquet"):
-        return _own(prefix, Path(path).expanduser())
+        return _own(prefix, Path(own).expanduser())
     known = catalog.entry(name)
     if known is not None and known.name == "digits":
-        return Found("digits", "built in", None, hashlib.sha256(b"digits 1").hexdigest(), digits.read)
+        return Found("digits", "built in", None, hashlib.sha256(b"digits 2").hexdigest(), digits.read)
     root = data_folder(data_dir)
-    if root is not None and root.is_dir():
-        for folder in _candidates(root, name, known):
-            if (found := recognise(folder, known.name if known else folder.name)) is not None:
-                return found
+    for place in (root, downloads()):
+        if place is not None and place.is_dir():
+            for path in _candidates(place, name, known):
+                if (found := recognise(path, known.name if known else path.name)) is not None:
+                    return found
+    if (found := _imported(known.name if known else name)) is not None:
+        return found
     if known is None:
         raise unknown("data set", name, available(data_dir), "or your own: folder:PATH (class folders), parquet:PATH")
     raise _missing(known, root)
 
 
-def available(data_dir: Path | str | None = None) -> list[str]:
-    """All names that `find` may know: those of the catalog and the folders below the data folder."""
+def downloads() -> Path:
+    """Where `levelfield data get` puts archives when no data folder is given."""
+    return cache_dir() / "downloads"
+
+
+def imports() -> Path:
+    """Where `levelfield data import` remembers which store a name stands for."""
+    return cache_dir() / "imported"
+
+
+def available(data_dir: Path | str | None = None) -> dict[str, str | None]:
+    """All names that `find` may know, each with where it is found (None: not yet)."""
     root = data_folder(data_dir)
-    names = {dataset.name for dataset in catalog.DATASETS}
+    names: dict[str, str | None] = {dataset.name: None for dataset in catalog.DATASETS}
     if root is not None and root.is_dir():
         for folder in sorted(path for path in root.iterdir() if path.is_dir()):
             if catalog.entry(folder.name) is None and recognise(folder, folder.name) is not None:
-                names.add(folder.name)
-    return sorted(names)
+                names[folder.name] = str(folder)
+    names |= {file.stem: None for file in sorted(imports().glob("*.json")) if file.stem not in names}
+    for name in names:
+        try:
+            found = find(name, data_dir)
+            names[name] = str(found.path) if found.path else found.form
+        except UserError:
+            continue
+    return names
 
 
-def recognise(folder: Path, name: str) -> Found | None:
-    """The data set in `folder`, whatever known form it has, or None."""
-    if parquet.shards(folder):
-        files = [file for shards in parquet.shards(folder).values() for file in shards]
-        return Found(name, "parquet", folder, _fingerprint(files), lambda: parquet.read(folder))
-    return None
+def remember(name: str, found: Found, store: Path) -> None:
+    """Let `name` stand for `store`, made from `found`, from now on."""
+    facts = {"form": found.form, "path": str(found.path), "fingerprint": found.fingerprint, "store": store.name}
+    with replacing(imports() / f"{name}.json") as path:
+        path.write_text(json.dumps(facts, indent=1), encoding="utf-8")
+
+
+def _imported(name: str) -> Found | None:
+    try:
+        facts = json.loads((imports() / f"{name}.json").read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        return None
+    path = Path(facts["path"])
+    again = recognise(path, name)
+    if again is not None and again.fingerprint == facts["fingerprint"]:
+        return again
+
+    def gone() -> Source:
+        raise UserError(
+            f"{name} was imported from {path}, which has changed or gone; its store lacks what is asked for now\n"
+            f"import it again: levelfield data import {name} --from PATH"
+        )
+
+    return Found(name, facts["form"], path, facts["fingerprint"], gone)
 
 
 def _own(prefix: str, path: Path) -> Found:
@@ -72,11 +112,21 @@ def _own(prefix: str, path: Path) -> Found:
 
 
 def _candidates(root: Path, name: str, known: catalog.Dataset | None) -> list[Path]:
+    """Folders and archives at or below `root` that may hold the data set, the likeliest first."""
     wanted = {catalog.key(name)}
+    archives: set[str] = set()
     if known is not None:
         wanted |= {catalog.key(known.name), *(catalog.key(folder) for folder in known.folders)}
-    below = sorted(path for path in root.iterdir() if path.is_dir() and catalog.key(path.name) in wanted)
-    return below + ([root] if catalog.key(root.name) in wanted else [])
+        archives = {archive for archive, form in ARCHIVES.items() if DATASETS[form] == known.name}
+    below = sorted(root.iterdir())
+    matching = [path for path in below if path.is_dir() and catalog.key(path.name) in wanted]
+    inside = [inner for path in matching for inner in sorted(path.iterdir()) if inner.is_dir()]
+    found = [inner for inner in inside if catalog.key(inner.name) in wanted] + matching
+    found += [path for path in below if path.name in archives]
+    at_root = official_form(root)
+    if catalog.key(root.name) in wanted or (known is not None and DATASETS.get(at_root or "") == known.name):
+        found.append(root)
+    return found
 
 
 def _missing(known: catalog.Dataset, root: Path | None) -> UserError:
@@ -88,12 +138,3 @@ def _missing(known: catalog.Dataset, root: Path | None) -> UserError:
     if not root.is_dir():
         return UserError(f"the data folder {str(root)!r} does not exist\n{how}")
     return UserError(f"no {known.name} in the data folder {str(root)!r}\n{how}")
-
-
-def _fingerprint(files: Iterable[Path]) -> str:
-    """A digest over the absolute paths, sizes and times of change of `files`."""
-    state = hashlib.sha256()
-    for file in files:
-        facts = file.stat()
-        state.update(f"{file.resolve()}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode())
-    return state.hexdigest()

@@ -42,7 +42,7 @@ def open_data(
     crop_px = spec.image_size if spec.image_size is not None and spec.image_size < side else None
     whole = {}
     for name in ("train", "test"):
-        order = torch.from_numpy(canonical_order(store.digests(name)))
+        order = torch.from_numpy(canonical_order(store.labels(name), store.digests(name)))
         labels = torch.from_numpy(store.labels(name))[order]
         whole[name] = Split(name, sources[name], order, labels, torch.arange(len(order)))
     train, validation = _cut_validation(spec, whole["train"], crop_px)
@@ -77,7 +77,11 @@ def official(store: Store) -> bool | None:
 
 def _notes(store: Store) -> tuple[str, ...]:
     index = store.index
-    found = [*catalog.notes(index.name)]
+    found = [*catalog.notes(index.name), *index.notes]
+    known = catalog.entry(index.name)
+    for split, count in (("train", known.train), ("test", known.test)) if known else ():
+        if index.splits[split].count != count:
+            found.append(f"{split} has {index.splits[split].count:,} images, officially {count:,}")
     same = catalog.BY_CHECKSUM.get(index.checksum)
     if same is not None and same.name != index.name:
         found += [f"the content is the official {same.name}", *same.notes]

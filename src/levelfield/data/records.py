@@ -39,10 +39,14 @@ class Records(Protocol):
 
 @dataclass(frozen=True)
 class Source:
-    """A data set as found: class names in label order and the records of `train` and `test`."""
+    """A data set as found.
+
+    `classes`: names in label order. `splits`: the records of `train` and `test`. `notes`: what belongs beside results.
+    """
 
     classes: tuple[str, ...]
     splits: Mapping[str, Records]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

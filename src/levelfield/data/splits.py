@@ -14,7 +14,7 @@ from torch import Tensor
 from levelfield import randomness
 from levelfield.data.decode import BadImageError, decode
 from levelfield.data.fit import Fit
-from levelfield.data.records import Records
+from levelfield.data.records import Records, Source, SubsetRecords
 from levelfield.errors import UserError
 
 
@@ -37,6 +37,22 @@ def stratified(labels: Tensor, index: Tensor, count: int, *, seed: int, stream: 
         members = torch.nonzero(labels == label)[:, 0]
         chosen.append(members[torch.argsort(draw[members], stable=True)[: int(take[label])]])
     return torch.sort(torch.cat(chosen)).values
+
+
+def with_test(source: Source) -> Source:
+    """`source` with a test split: its own, else a stratified, fixed fifth of the images, which its notes then say."""
+    if "test" in source.splits:
+        return source
+    note = "no test split was given: a fixed, stratified fifth of the images is the test set"
+    return Source(source.classes, cut_test(source.splits["train"], 0.2), (*source.notes, note))
+
+
+def cut_test(records: Records, share: float) -> dict[str, Records]:
+    """Train and test of records without given splits: a fixed, stratified `share` is the test set."""
+    rows = torch.arange(len(records))
+    count = max(1, round(share * len(records)))
+    test = stratified(torch.from_numpy(records.labels), rows, count, seed=0, stream="test").numpy()
+    return {"train": SubsetRecords(records, np.setdiff1d(rows.numpy(), test)), "test": SubsetRecords(records, test)}
 
 
 class PixelSource(Protocol):

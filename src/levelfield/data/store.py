@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
@@ -26,13 +26,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from levelfield.data.cache import cache_dir, replacing
-from levelfield.data.content import DIGEST_BYTES, combine, sample_digest
+from levelfield.data.content import DIGEST_BYTES, Digests, checksum, image_digest
 from levelfield.data.decode import BadImageError, decode
 from levelfield.data.fit import Fit
 from levelfield.data.records import Found, Labels, Pixels, Records, Source
 from levelfield.errors import UserError
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Raised whenever a store written before cannot be read as it is: older ones are built anew."""
 
 NATIVE: Final = "native"
@@ -69,7 +69,8 @@ class Index:
     classes: list[str]
     checksum: str
     native_px: int | None
-    splits: dict[str, SplitIndex] = field(default_factory=dict)
+    notes: list[str]
+    splits: dict[str, SplitIndex]
 
 
 class Store:
@@ -93,8 +94,8 @@ class Store:
         """int64 (N,): the row of each sample in the files as found."""
         return np.asarray(self._sample(split, "rows"))
 
-    def digests(self, split: str) -> NDArray[np.uint8]:
-        """uint8 (N, 32): content digests, see `levelfield.data.content`."""
+    def digests(self, split: str) -> Digests:
+        """uint8 (N, 32): image digests, see `levelfield.data.content`."""
         return np.asarray(self._sample(split, "digests"))
 
     def images(self, split: str, variant: str) -> Path:
@@ -142,7 +143,7 @@ def build(
     source = found.load()
     _check_labels(source, found)
     splits: dict[str, SplitIndex] = {}
-    digests = []
+    contents = {}
     shapes = set()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -155,17 +156,24 @@ def build(
         with replacing(folder / f"samples-{split}.npz") as path, path.open("wb") as file:
             np.savez(file, labels=arrays["labels"], rows=arrays["rows"], digests=arrays["digests"])
         splits[split] = index
-        digests.append(arrays["digests"])
+        contents[split] = (arrays["labels"], arrays["digests"])
         shapes.add(shape)
     uniform = shapes.pop() if len(shapes) == 1 else None
     native_px = uniform[0] if uniform and uniform[0] == uniform[1] else None
     if native_px is None:
         for split in splits:
             (folder / f"images-{split}-{NATIVE}.npy").unlink(missing_ok=True)
-    path_text = None if found.path is None else str(found.path)
     whole = Index(
-        FORMAT, found.name, found.form, path_text, list(source.classes), combine(digests), native_px, splits
-    )  # fmt: skip
+        format=FORMAT,
+        name=found.name,
+        form=found.form,
+        path=None if found.path is None else str(found.path),
+        classes=list(source.classes),
+        checksum=checksum(contents),
+        native_px=native_px,
+        notes=list(source.notes),
+        splits=splits,
+    )
     with replacing(folder / "index.json") as path:
         path.write_text(json.dumps(asdict(whole), indent=1), encoding="utf-8")
     return Store(folder, whole)
@@ -221,7 +229,7 @@ class _Read:
     fitted: Pixels | None = None
 
 
-def _read(split: str, records: Records, row: int, keep: int, fit: Fit | None) -> _Read:
+def _read(records: Records, row: int, keep: int, fit: Fit | None) -> _Read:
     try:
         pixels, mode = decode(records.item(row))
     except (BadImageError, OSError) as error:
@@ -232,7 +240,7 @@ def _read(split: str, records: Records, row: int, keep: int, fit: Fit | None) ->
     return _Read(
         row,
         None,
-        sample_digest(split, int(records.labels[row]), pixels),
+        image_digest(pixels),
         mode,
         (pixels.shape[0], pixels.shape[1]),
         tuple((counts @ levels / (255.0 * len(flat))).tolist()),
@@ -269,7 +277,7 @@ def _index_split(
                 stack.enter_context(replacing(folder / f"images-{split}-{fit}.npy")), total, fit.side_px
             )  # fmt: skip
         wanted = fit if fitted is not None else None
-        for start, chunk in _in_threads(total, lambda row: _read(split, records, row, keep, wanted)):
+        for start, chunk in _in_threads(total, lambda row: _read(records, row, keep, wanted)):
             for one in chunk:
                 if one.bad is not None:
                     bad.append((records.name(one.row), one.bad))

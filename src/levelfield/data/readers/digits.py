@@ -9,12 +9,11 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-import torch
 
 from levelfield.data.records import ArrayRecords, Source
-from levelfield.data.splits import stratified
+from levelfield.data.splits import cut_test
 
-TEST_IMAGES: Final = 450
+TEST_SHARE: Final = 0.25
 
 
 def read() -> Source:
@@ -25,14 +24,6 @@ def read() -> Source:
     grey = np.rint(bunch.images * (255.0 / 16.0)).astype(np.uint8)
     pixels = np.repeat(grey[..., None], 3, axis=3)
     labels = bunch.target.astype(np.int64)
-    rows = torch.arange(len(labels))
-    test = stratified(torch.from_numpy(labels), rows, TEST_IMAGES, seed=0, stream="digits test").numpy()
-    train = np.setdiff1d(np.arange(len(labels)), test)
-    names = [f"digit {row}" for row in range(len(labels))]
-    return Source(
-        tuple(str(digit) for digit in range(10)),
-        {
-            name: ArrayRecords(pixels[rows], labels[rows], [names[row] for row in rows])
-            for name, rows in (("train", train), ("test", test))
-        },
-    )
+    names = [f"#{row}" for row in range(len(labels))]
+    classes = tuple(str(digit) for digit in range(10))
+    return Source(classes, cut_test(ArrayRecords(pixels, labels, names), TEST_SHARE))

@@ -1,7 +1,8 @@
 """Parquet in the Hugging Face image layout: column `image` (struct of `bytes` and `path`, or plain bytes) and `label`.
 
-Split files are `train*.parquet` and `test*.parquet` (or `val*` / `valid*`), in the folder or its `data/`, in any number
-of shards, read in the order of their names. Images are decoded by content: `path` and its extension are only a name.
+Split files are `train*.parquet` and `test*.parquet` (or `val*`, `dev*`), in the folder or its `data/`, in any number of
+shards, read in the order of their names. Without a test file, or with other names, a stratified, fixed fifth is the
+test set. Images are decoded by content: `path` and its extension are only a name.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from levelfield.data.records import Labels, Records, Source
+from levelfield.data.splits import with_test
 from levelfield.errors import UserError
 
 _PREFIXES: Final = {"train": ("train",), "test": ("test", "val", "dev")}
@@ -26,7 +28,7 @@ _CACHED_GROUPS: Final = 4
 
 
 def shards(folder: Path) -> dict[str, list[Path]]:
-    """The files of each split below `folder`; empty where there is no `train*.parquet`."""
+    """The files of each split of `folder`: all are train where no name says a split; empty where there are none."""
     for place in (folder, folder / "data"):
         files = sorted(place.glob("*.parquet")) if place.is_dir() else []
         found: dict[str, list[Path]] = {}
@@ -38,6 +40,8 @@ def shards(folder: Path) -> dict[str, list[Path]]:
                     break
         if "train" in found:
             return found
+        if files and not found:
+            return {"train": files}
     return {}
 
 
@@ -63,7 +67,7 @@ def read(folder: Path) -> Source:
                 "let labels be 0..classes-1 (rows without a label, -1, must be left out)"
             )
         splits[split] = ParquetRecords(files[split], labels)
-    return Source(tuple(names), splits)
+    return with_test(Source(tuple(names), splits))
 
 
 def _names_of(values: set[Any], folder: Path) -> list[str]:

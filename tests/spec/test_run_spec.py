@@ -31,7 +31,7 @@ def parse(**changes: Any) -> RunSpec:
         ("recipe.optimizer.wieght_decay=0.1", "did you mean 'weight_decay'"),
         ("recipe.optimizer.lr=-1", "recipe.optimizer.lr"),
         ("budget.epochs=0", "budget.epochs"),
-        ("recipe.schedule.finl_lr=0.1", "did you mean 'final_lr'"),
+        ("recipe.schedule.final_lr=0.1", "say which kind it is with its key 'name'"),
         ("recipe.augment.crop.name=zoom", "recipe.augment.crop"),
         ("recipe.batch_size=0", "recipe.batch_size"),
         ("seed=-1", "seed"),

@@ -35,6 +35,9 @@ def explain(error: ValidationError, root: type[BaseModel], where: str) -> str:
             hint = f"did you mean {close[0]!r}?" if close else "known keys: " + ", ".join(sorted(keys))
             lines.append(f"{where}: unknown key {path!r}; {hint}")
             continue
+        if fault["type"] == "union_tag_not_found":
+            lines.append(f"{where}: {path}: say which kind it is with its key 'name'")
+            continue
         message = fault["msg"].removeprefix("Value error, ")
         given = fault.get("input")
         shown = "" if isinstance(given, (dict, list)) or fault["type"] == "missing" else f" (got {given!r})"

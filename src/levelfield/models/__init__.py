@@ -1,6 +1,6 @@
 """Networks by name, their contract, and the way in for a user's own. Importing this registers every built-in family."""
 
-from levelfield.models import convnext, outgrid, resnet, vit
+from levelfield.models import convnext, outgrid, resnet, resnet_mini, vit
 from levelfield.models.contract import no_weight_decay, stage_of_parameters, stages
 from levelfield.models.registry import (
     ModelInfo,
@@ -26,6 +26,7 @@ __all__ = [
     "outgrid",
     "register_model",
     "resnet",
+    "resnet_mini",
     "stage_of_parameters",
     "stages",
     "vit",

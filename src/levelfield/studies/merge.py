@@ -1,0 +1,138 @@
+"""Put the results of several people or machines into one folder, and other people's predictions beside them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from levelfield.errors import UserError
+from levelfield.runs import FolderLock, RunFolder, find_runs, read_predictions, write_json
+from levelfield.spec import RunSpec
+from levelfield.studies.found import agrees, state_of
+from levelfield.studies.output import FOREIGN
+from levelfield.studies.study import NAME
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What merging did, in run folders: copied, there already, and brought further by the other side's copy."""
+
+    copied: int = 0
+    kept: int = 0
+    replaced: int = 0
+
+
+def merge_folders(sources: Sequence[Path], into: Path) -> Merged:
+    """Copy the runs of study folders into the study folder `into`, and join their study.json.
+
+    A run is told by its identity: what is there already is kept, unless only the other copy is finished. Raises
+    UserError where a source holds no study, where two studies differ in name or scale, or a row differs in its setting.
+    """
+    studies = [(folder, read_study_json(folder)) for folder in sources]
+    with FolderLock(into):
+        joined = read_study_json(into) if (into / "study.json").is_file() else None
+        for folder, study in studies:
+            joined = study if joined is None else _joined(joined, study, folder)
+        counts = {"copied": 0, "kept": 0, "replaced": 0}
+        for folder, _ in studies:
+            for run in find_runs(folder):
+                counts[_take(run, into / run.path.relative_to(folder))] += 1
+            for file in sorted((folder / FOREIGN).glob("*/*.parquet")):
+                _copy(file, into / file.relative_to(folder))
+        assert joined is not None
+        for row in joined["rows"]:
+            row["runs"] = [path for path in row["runs"] if RunFolder(into / path).exists()]
+        done = {f"{row['name']} seed {_seed(path)}" for row in joined["rows"] for path in row["runs"]}
+        joined["failures"] = {run: why for run, why in joined.get("failures", {}).items() if run not in done}
+        write_json(into / "study.json", joined)
+    return Merged(**counts)
+
+
+def add_predictions(out: Path, name: str, file: Path) -> Path:
+    """Let `file` (index, label, probabilities) stand in the study of `out` as a run of the row `name`; its new place.
+
+    Raises UserError for a file that holds no predictions and for the name of a row that the study trains itself.
+    """
+    if not NAME.fullmatch(name):
+        raise UserError(f"row name {name!r} cannot be a folder's name; use letters, digits, '-', '_', '.' and '+'")
+    study = read_study_json(out)
+    if name in {row["name"] for row in study["rows"] if row["declared"]}:
+        raise UserError(f"{name!r} is a row of {study['name']} itself; choose another name for the predictions")
+    read_predictions(file)
+    target = out / FOREIGN / name / file.name
+    _copy(file, target)
+    return target
+
+
+def read_study_json(folder: Path) -> dict[str, Any]:
+    """study.json of a folder. Raises UserError where there is none or it is damaged."""
+    path = folder / "study.json"
+    try:
+        study: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{folder} holds no study (no study.json)\ngive a folder of `levelfield study run`") from None
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path} cannot be read: {error}\nlevelfield study report writes a new one") from None
+    return study
+
+
+def _joined(one: dict[str, Any], two: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Study `one` with the rows and runs of `two` added."""
+    for key in ("name", "scale"):
+        if one.get(key) != two.get(key):
+            raise UserError(f"{folder} holds {key} {two.get(key)!r}, not {one.get(key)!r}: merge results of one study")
+    rows = {row["name"]: {**row, "runs": list(row["runs"])} for row in one["rows"]}
+    for row in two["rows"]:
+        mine = rows.setdefault(row["name"], row)
+        if mine is row:
+            continue
+        if not _same_setting(mine["declared"], row["declared"]):
+            raise UserError(
+                f"row {row['name']!r} has another setting in {folder}: its study file was edited; rename one"
+            )
+        seeds = {_seed(path) for path in mine["runs"]}
+        mine["runs"] += [path for path in row["runs"] if path not in mine["runs"] and _seed(path) not in seeds]
+        mine["notes"] = list(dict.fromkeys([*mine["notes"], *row["notes"]]))
+    return {**one, "rows": list(rows.values()), "failures": {**two.get("failures", {}), **one.get("failures", {})}}
+
+
+def _same_setting(one: list[Any], two: list[Any]) -> bool:
+    specs = [[RunSpec.parse(spec, "study.json") for spec in side] for side in (one, two)]
+    return len(specs[0]) == len(specs[1]) and all(agrees(a, b) for a, b in zip(*specs, strict=True))
+
+
+def _seed(path: str) -> str:
+    return Path(path).name.partition("-")[0].removeprefix("seed")
+
+
+def _take(run: RunFolder, target: Path) -> str:
+    """Copy a run folder to `target` unless what is there is as good."""
+    there = RunFolder(target)
+    if there.exists():
+        if there.identity != run.identity:
+            raise UserError(f"{target} holds another run than {run.path}; move one of them away")
+        if state_of(there)[0] == "finished" or state_of(run)[0] != "finished":
+            return "kept"
+        shutil.rmtree(target)
+        _copy(run.path, target)
+        return "replaced"
+    _copy(run.path, target)
+    return "copied"
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file or folder so that `target` is whole or not there."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f".{target.name}.tmp")
+    try:
+        if source.is_dir():
+            shutil.copytree(source, beside, ignore=shutil.ignore_patterns("lock"), dirs_exist_ok=True)
+        else:
+            shutil.copyfile(source, beside)
+        beside.replace(target)
+    except OSError as error:
+        raise UserError(f"cannot copy {source} to {target}: {error.strerror}") from error

@@ -1,0 +1,152 @@
+"""Tune every row alike: one grid of learning rates and weight decays, chosen on the validation slice, never on test.
+
+A sweep is a study whose rows are the points of the grid, at a stated part of the study's length, one seed, in the
+folder `sweep` of the study. What it finds goes to `tuned.json`; rows whose published setting is unknown then use it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from levelfield.errors import UserError
+from levelfield.progress import Progress
+from levelfield.runs import FolderLock, RunFolder, write_json
+from levelfield.studies.found import TUNED, find, read_tuned, run_folder
+from levelfield.studies.plan import PlannedRow, PlannedRun
+from levelfield.studies.run import resolve
+
+LR: Final = "recipe.optimizer.lr"
+WEIGHT_DECAY: Final = "recipe.optimizer.weight_decay"
+VALIDATION: Final = 0.1
+SEED: Final = 1000
+"""The seed of all sweeps: one that no study uses."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of the grid: the setting and the validation top-1 at the end of training (None: it failed, why)."""
+
+    lr: float
+    weight_decay: float
+    val_top1: float | None
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class RowSweep:
+    """All points of one row. `best` is None where every point failed."""
+
+    row: str
+    points: tuple[Point, ...]
+
+    @property
+    def best(self) -> Point | None:
+        measured = [point for point in self.points if point.val_top1 is not None]
+        return max(measured, key=lambda point: point.val_top1 or 0.0, default=None)
+
+    @property
+    def edges(self) -> tuple[str, ...]:
+        """On which edges of the grid the best lies: there the grid may have been too small."""
+        best = self.best
+        if best is None:
+            return ()
+        found = []
+        for name, values in (
+            ("learning rate", {p.lr for p in self.points}),
+            ("weight decay", {p.weight_decay for p in self.points}),
+        ):
+            value = best.lr if name == "learning rate" else best.weight_decay
+            if len(values) > 1 and value in (min(values), max(values)):
+                found.append(f"{'lowest' if value == min(values) else 'highest'} {name}")
+        return tuple(found)
+
+    @property
+    def sensitivity(self) -> float | None:
+        """Points of validation top-1 between the best and the median point of the grid."""
+        scores = sorted(point.val_top1 for point in self.points if point.val_top1 is not None)
+        return scores[-1] - scores[len(scores) // 2] if len(scores) > 1 else None
+
+
+def grid_rows(
+    rows: Sequence[PlannedRow], lr_factors: Sequence[float], weight_decays: Sequence[float] | None, share: float
+) -> list[tuple[PlannedRow, list[PlannedRow]]]:
+    """For every row, the rows of its grid: its learning rate times each factor, each weight decay (None: its own).
+
+    `share` of the row's length, rounded up to whole epochs. Rows that start from another row are left out.
+    """
+    result = []
+    for row in rows:
+        if row.home != row.name or row.after is not None:
+            continue
+        points = []
+        recipe = row.spec.recipe
+        for factor in lr_factors:
+            for decay in weight_decays or [recipe.optimizer.weight_decay]:
+                changed = recipe.optimizer.model_copy(
+                    update={"lr": recipe.optimizer.lr * factor, "weight_decay": decay}
+                )
+                spec = row.spec.model_copy(
+                    update={
+                        "recipe": recipe.model_copy(update={"optimizer": changed, "selection": "last"}),
+                        "data": row.spec.data.model_copy(update={"validation": VALIDATION}),
+                        "budget": row.spec.budget.model_copy(update=_shortened(row, share)),
+                    }
+                )
+                name = f"{row.name}-lr{changed.lr:g}-wd{decay:g}"
+                points.append(replace(row, name=name, home=name, spec=spec))
+        result.append((row, points))
+    return result
+
+
+def _shortened(row: PlannedRow, share: float) -> dict[str, Any]:
+    length = {unit: value for unit, value in row.spec.budget if value is not None}
+    return {unit: max(1, math.ceil(value * share)) for unit, value in length.items()}
+
+
+def run_sweep(
+    out: Path, grid: Sequence[tuple[PlannedRow, Sequence[PlannedRow]]], progress: Progress | None = None
+) -> list[RowSweep]:
+    """Train every point that is not there yet, write the best of each row to `out`/tuned.json, return all."""
+    from levelfield.training import train
+
+    folder = out / "sweep"
+    sweeps = []
+    shown = progress or Progress(shown=False)
+    with FolderLock(folder), shown:
+        shown.start(sum(len(points) for _, points in grid), "sweep")
+        for row, points in grid:
+            done = []
+            for point in points:
+                run, why = PlannedRun(point, SEED), ""
+                inner = shown.inside(1.0)
+                found = find(folder, run)
+                try:
+                    if found.state != "finished":
+                        resolved = resolve(run.spec)
+                        train(resolved, run_folder(folder, run, resolved.identity()), progress=inner)
+                        found = find(folder, run)
+                except UserError as error:
+                    why = str(error)
+                    inner.note(f"{point.name} failed: {why}")
+                inner.finish()
+                optimizer = point.spec.recipe.optimizer
+                score = None if found.folder is None or why else validation_top1(found.folder)
+                done.append(Point(optimizer.lr, optimizer.weight_decay, score, why))
+            sweeps.append(RowSweep(row.name, tuple(done)))
+            _save(out, sweeps)
+    return sweeps
+
+
+def validation_top1(folder: RunFolder) -> float | None:
+    """The last validation top-1 in a run's metrics."""
+    scores = [line["val_top1"] for line in folder.metrics() if line.get("val_top1") is not None]
+    return float(scores[-1]) if scores else None
+
+
+def _save(out: Path, sweeps: Iterable[RowSweep]) -> None:
+    best = {sweep.row: {LR: sweep.best.lr, WEIGHT_DECAY: sweep.best.weight_decay} for sweep in sweeps if sweep.best}
+    write_json(out / TUNED, {**read_tuned(out), **best})

@@ -46,6 +46,10 @@ class _Display:
         self.bars.update(task, completed=level.done)
         return task
 
+    def resize(self, level: Progress) -> None:
+        if self.bars is not None and level.task is not None:
+            self.bars.update(level.task, total=level.total, completed=level.done)
+
     def close(self, level: Progress) -> None:
         self.levels.remove(level)
         if self.bars is not None and level.task is not None:
@@ -106,6 +110,11 @@ class Progress:
         if self._parent is not None and self.total > 0:
             self._parent.done = self._parent_before + self._share * min(1.0, self.done / self.total)
         self._display.draw()
+
+    def adjust(self, done: float, total: float) -> None:
+        """Restate how much is done and how much there is, where the work turned out other than expected."""
+        self.done, self.total = done, total
+        self._display.resize(self)
 
     def finish(self) -> None:
         """Close this level; its share of the enclosing level counts as done. Closing twice is harmless."""

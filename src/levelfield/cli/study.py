@@ -1,0 +1,274 @@
+"""`levelfield study`: comparisons from a file. Parse, call, print; the work is in `levelfield.studies`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from levelfield.cli.confirm import confirm_long_work
+from levelfield.cli.output import DataDir, Json, Plugins, Yes, console, messages, print_json
+
+if TYPE_CHECKING:
+    from levelfield.studies.estimate import Estimate
+    from levelfield.studies.found import Found
+
+app = typer.Typer(no_args_is_help=True, help="Compare models over seeds: plan, run, look, merge, pick.")
+
+Name = Annotated[str, typer.Argument(help="A study's name (`levelfield study list`) or a .yaml file.")]
+Out = Annotated[Path | None, typer.Option(help="The study's folder. [default: runs/NAME, at a scale runs/NAME-SCALE]")]
+ScaleName = Annotated[str, typer.Option("--scale", help="full, cpu or smoke, as the study's file declares them.")]
+Seeds = Annotated[str | None, typer.Option(help="Instead of the file's: 3, or 0,4,7, or 5-8.", show_default=False)]
+Rows = Annotated[list[str] | None, typer.Option("--row", help="Only rows that match (`*` allowed); may be repeated.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="Change a key of every row: budget.epochs=2. May be repeated.")
+]
+
+
+@app.command("list")
+def list_(json: Json = False) -> None:
+    """List the studies that ship with levelfield.
+
+    Example: `levelfield study list`
+    """
+    from levelfield.studies.study import Study, list_studies
+
+    studies = [Study.load(name) for name in list_studies()]
+    if json:
+        facts = [
+            {"name": s.name, "title": s.title, "question": s.question.strip(), "scales": scales(s)} for s in studies
+        ]
+        print_json(facts)
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("study", "scales", "what it compares"):
+        table.add_column(heading, no_wrap=heading == "study")
+    for study in studies:
+        table.add_row(study.name, ", ".join(scales(study)), escape(study.title))
+    console.print(table)
+
+
+def scales(study: Any) -> list[str]:
+    """The names of a study's scales, the published one first."""
+    return list(dict.fromkeys(["full", *study.scales]))
+
+
+@app.command()
+def plan(
+    name: Name,
+    scale: ScaleName = "full",
+    seeds: Seeds = None,
+    row: Rows = None,
+    set_: Set = None,
+    out: Out = None,
+    data_dir: DataDir = None,
+    plugin: Plugins = None,
+    probe: Annotated[bool, typer.Option(help="Time a few steps of each row to say how long it takes.")] = True,
+    json: Json = False,
+) -> None:
+    """Show a study's runs, what is done, and the time left.
+
+    Example: `levelfield study plan cifar10-cpu --data-dir ../shared/data`
+    """
+    found = _find(name, scale, seeds, row, set_, out, data_dir, plugin)
+    timed = _estimate(found) if probe else None
+    if json:
+        print_json(_plan_json(found, timed))
+        return
+    _print_plan(found, timed)
+    states = Counter(one.state for one in found)
+    line = f"{len(found)} runs: " + ", ".join(f"{count} {state}" for state, count in states.items())
+    if timed is not None:
+        from levelfield.progress import duration
+
+        line += f"; about {duration(timed.left_s)} left on this machine"
+    console.print(line, highlight=False)
+
+
+@app.command()
+def run(
+    name: Name,
+    scale: ScaleName = "full",
+    seeds: Seeds = None,
+    row: Rows = None,
+    set_: Set = None,
+    out: Out = None,
+    parallel: Annotated[int, typer.Option(min=1, help="Runs at once, each in a process of its own.")] = 1,
+    data_dir: DataDir = None,
+    plugin: Plugins = None,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Train what is missing, then print the table and write report.html. Interrupted, the same command goes on.
+
+    Ends with code 3 where a run failed; its row says why. Example: `levelfield study run quickstart`
+    """
+    from levelfield.progress import Progress
+    from levelfield.studies.found import default_folder
+    from levelfield.studies.run import run_study
+    from levelfield.studies.study import Study, parse_seeds
+
+    study = Study.load(name)
+    folder = out or default_folder(study.name, scale)
+    found = _find(name, scale, seeds, row, set_, folder, data_dir, plugin)
+    timed = _estimate(found)
+    for home, why in timed.impossible.items():
+        messages.print(f"{home} cannot be run here: {why}", markup=False, highlight=False)
+    confirm_long_work(timed.left_s, f"study {study.name}", yes)
+    with Progress() as progress:
+        table = run_study(
+            study,
+            folder,
+            scale=scale,
+            seeds=None if seeds is None else parse_seeds(seeds),
+            progress=progress,
+            parallel=parallel,
+            only=row or (),
+            expected_s=timed.per_run_s,
+            overrides=set_ or (),
+            plugins=plugin or (),
+            data_dir=data_dir,
+        )
+    _show(table, folder, json)
+    if study.name == "quickstart" and not json:
+        _print_next(folder)
+    if any(one.state == "failed" for one in _find(name, scale, seeds, row, set_, folder, data_dir, plugin)):
+        raise typer.Exit(3)
+
+
+def _print_next(folder: Path) -> None:
+    console.print("\nThree things to try next:")
+    for command in (
+        "levelfield study run cifar10-cpu --data-dir DATA   # real colour images: 4 networks, 3 seeds, half an hour",
+        "levelfield train --model resnet_mini --data digits --set budget.epochs=5 --out runs/first",
+        "levelfield study run quickstart --seeds 6          # only the new seeds are trained",
+    ):
+        console.print("  " + command, markup=False, highlight=False, soft_wrap=True)
+    console.print(f"The page: {folder / 'report.html'}", highlight=False)
+
+
+@app.command()
+def status(
+    name: Name,
+    scale: ScaleName = "full",
+    seeds: Seeds = None,
+    out: Out = None,
+    json: Json = False,
+) -> None:
+    """Show how far each row has come, without timing anything.
+
+    Example: `levelfield study status quickstart`
+    """
+    found = _find(name, scale, seeds, None, None, out, None, None)
+    if json:
+        print_json(_plan_json(found, None))
+        return
+    _print_plan(found, None)
+
+
+@app.command()
+def report(
+    name: Name,
+    scale: ScaleName = "full",
+    out: Out = None,
+    json: Json = False,
+) -> None:
+    """Print a study's table, every row in it, `not run` where nothing was measured; write it where runs are.
+
+    Example: `levelfield study report outgrid-cifar100`
+    """
+    from levelfield.studies.found import default_folder
+    from levelfield.studies.output import report_study
+    from levelfield.studies.study import Study
+
+    study = Study.load(name)
+    folder = out or default_folder(study.name, scale)
+    _show(report_study(study, scale, folder), folder, json)
+
+
+def _show(table: Any, folder: Path, json: bool) -> None:
+    from levelfield.report import render
+
+    if json:
+        print_json(render.to_json(table))
+        return
+    console.print(render.to_rich(table))
+    if (folder / "report.html").is_file():
+        console.print(f"page: {folder / 'report.html'}", highlight=False)
+
+
+def _find(
+    name: str,
+    scale: str,
+    seeds: str | None,
+    rows: list[str] | None,
+    set_: list[str] | None,
+    out: Path | None,
+    data_dir: str | None,
+    plugins: list[str] | None,
+) -> list[Found]:
+    from levelfield.studies.found import default_folder, find_all, read_tuned
+    from levelfield.studies.study import Study, parse_seeds
+
+    study = Study.load(name)
+    folder = out or default_folder(study.name, scale)
+    runs = study.plan(
+        scale,
+        None if seeds is None else parse_seeds(seeds),
+        tuned=read_tuned(folder),
+        only=rows or (),
+        overrides=set_ or (),
+        plugins=plugins or (),
+        data_dir=data_dir,
+    )
+    return find_all(folder, runs)
+
+
+def _estimate(found: list[Found]) -> Estimate:
+    from levelfield.progress import Progress
+    from levelfield.studies.estimate import estimate
+
+    with Progress() as progress:
+        return estimate(found, progress)
+
+
+def _plan_json(found: list[Found], timed: Estimate | None) -> dict[str, Any]:
+    runs = [
+        {
+            "row": one.run.row.name,
+            "group": one.run.row.group,
+            "seed": one.run.seed,
+            "state": one.state,
+            "why": one.why,
+            "folder": None if one.folder is None else str(one.folder.path),
+            "seconds": None if timed is None else timed.per_run_s.get(one.run.row.home),
+        }
+        for one in found
+    ]
+    return {"runs": runs, "seconds_left": None if timed is None else timed.left_s}
+
+
+def _print_plan(found: list[Found], timed: Estimate | None) -> None:
+    from levelfield.progress import duration
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("row", "model", "data", "recipe", "budget", "seeds done", "per run" if timed else "", "note"):
+        table.add_column(heading, justify="right" if heading in ("seeds done", "per run") else "left")
+    for home in dict.fromkeys(one.run.row.name for one in found):
+        of_row = [one for one in found if one.run.row.name == home]
+        row = of_row[0].run.row
+        done = sum(one.state == "finished" for one in of_row)
+        seconds = None if timed is None else timed.per_run_s.get(row.home)
+        notes = [f"seed {one.run.seed} {one.state}: {one.why}" for one in of_row if one.why]
+        notes += [f"runs of {row.home}"] if row.home != row.name else []
+        notes += [timed.impossible[row.home].splitlines()[0]] if timed and row.home in timed.impossible else []
+        budget = row.spec.budget.model_dump(exclude_none=True)
+        length = ", ".join(f"{value:g} {unit}" for unit, value in budget.items())
+        cells = [row.name, row.spec.model.name, row.spec.data.name, row.spec.recipe.name, length]
+        cells += [f"{done}/{len(of_row)}", "" if seconds is None else duration(seconds), "; ".join(notes)]
+        table.add_row(*(escape(cell) for cell in cells))
+    console.print(table)

@@ -1,0 +1,112 @@
+"""Executors on this machine: one run after another in this process, or several at once in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+from levelfield.errors import UserError
+from levelfield.progress import Progress
+from levelfield.runs import write_text
+from levelfield.spec import RunSpec
+
+STOPPED = 130
+"""Exit code of a run that was asked to stop and wrote a checkpoint."""
+GRACE_S = 10.0
+"""Seconds that runs get to stop by themselves after Ctrl-C, which the terminal sends to all of them, before SIGTERM."""
+
+
+class Executor(Protocol):
+    """Carries out runs, up to `slots` at once. A future fails with what stopped its run."""
+
+    slots: int
+
+    def submit(self, spec: RunSpec, folder: Path, progress: Progress) -> Future[None]: ...
+
+    def close(self) -> None: ...
+
+
+class InProcess:
+    """Trains in this process; `submit` returns when the run has ended. torch is imported once."""
+
+    slots = 1
+
+    def submit(self, spec: RunSpec, folder: Path, progress: Progress) -> Future[None]:
+        from levelfield.training import train
+
+        future: Future[None] = Future()
+        try:
+            train(spec, folder, progress=progress)
+            future.set_result(None)
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def close(self) -> None:
+        pass
+
+
+class Processes:
+    """`slots` processes at once, each `levelfield train --config`, the machine's cores shared out among them.
+
+    What a run prints goes to train.log in its folder.
+    """
+
+    def __init__(self, slots: int) -> None:
+        self.slots = slots
+        self._pool = ThreadPoolExecutor(slots)
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._closing = False
+
+    def submit(self, spec: RunSpec, folder: Path, progress: Progress) -> Future[None]:
+        return self._pool.submit(self._train, spec, folder)
+
+    def _train(self, spec: RunSpec, folder: Path) -> None:
+        if self._closing:
+            raise UserError("stopped before it began")
+        folder.mkdir(parents=True, exist_ok=True)
+        config = folder / "config.json"
+        write_text(config, spec.model_dump_json(indent=2))
+        threads = str(spec.execution.threads or max(1, (os.cpu_count() or 1) // self.slots))
+        command = [sys.executable, "-m", "levelfield", "train", "--config", str(config), "--out", str(folder), "--yes"]
+        with (folder / "train.log").open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, "OMP_NUM_THREADS": threads},
+            )
+            self._running.add(process)
+            code = process.wait()
+            self._running.discard(process)
+        if code != 0:
+            raise UserError(reason_for(code, folder / "train.log"))
+
+    def close(self) -> None:
+        """Stop what is still running; it writes a checkpoint first."""
+        self._closing = True
+        for process in list(self._running):
+            try:
+                process.wait(GRACE_S)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGTERM)
+        self._pool.shutdown(wait=True)
+
+
+def reason_for(code: int, log: Path) -> str:
+    """Why a training process ended with `code`: the last error in its log, else the signal or code itself."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
+    said = [line for line in lines if line.startswith(("error: ", "internal error: "))]
+    if code == STOPPED:
+        return "stopped on request, a checkpoint is written"
+    if code < 0:
+        name = signal.Signals(-code).name
+        hint = "; the machine may have run out of memory" if name == "SIGKILL" else ""
+        return f"its process was ended by {name}{hint} (see {log})"
+    return said[-1].partition(": ")[2] if said else f"its process ended with code {code} (see {log})"

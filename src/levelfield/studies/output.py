@@ -1,0 +1,199 @@
+"""What a study's folder holds beside its runs: study.json (who the rows are), results.json and .csv, table and page.
+
+study.json is what `levelfield report FOLDER` reads, without the study file; its format is that of `report.folder`. It
+is written when a study begins and after every run, so that a table can be asked for at any time.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from levelfield.report.rows import Row, StudyRows
+from levelfield.runs import RunFolder, write_json, write_text
+from levelfield.studies.found import find, read_tuned
+from levelfield.studies.plan import PlannedRow, PlannedRun
+from levelfield.studies.published import published_row
+
+if TYPE_CHECKING:
+    from levelfield.report.table import StudyTable
+    from levelfield.studies.study import Study
+
+FOREIGN = "foreign"
+"""The folder that holds other people's predictions, a folder per row."""
+SEED_FOLDER = re.compile(r"seed(\d+)-")
+NESTED = ("per_class", "confusion", "classes")
+"""What results.csv leaves out: it holds one number or word a cell."""
+
+
+def study_rows(
+    study: Study,
+    scale: str,
+    rows: Sequence[PlannedRow],
+    out: Path,
+    failures: Mapping[str, str],
+    notes: Iterable[str] = (),
+) -> StudyRows:
+    """All rows of a study with the runs that `out` holds of them: of every seed there, not only those planned now."""
+    return StudyRows(
+        name=study.name,
+        rows=tuple(
+            Row(
+                name=row.name,
+                group=row.group,
+                runs=tuple(_runs(row, out)),
+                declared=(row.spec,),
+                published=published_row(study.name, row.published),
+                facts={"setting_unknown": True} if row.setting_unknown else {},
+                notes=tuple(_notes(row, failures)),
+            )
+            for row in rows
+        )
+        + tuple(foreign_rows(out)),
+        question=study.question.strip(),
+        description=" ".join(part.strip() for part in (study.description, study.scale(scale).description) if part),
+        scale="" if scale == "full" and not study.scales else scale,
+        baseline=study.baseline,
+        notes=tuple(notes),
+        command=f"levelfield study run {study.name}" + ("" if scale == "full" else f" --scale {scale}"),
+        path=out,
+    )
+
+
+def foreign_rows(out: Path) -> list[Row]:
+    """Rows that are somebody else's predictions: a folder of Parquet files each, below `foreign`."""
+    folders = sorted(path for path in (out / FOREIGN).glob("*") if path.is_dir())
+    note = "somebody else's predictions: how it was trained is not known here"
+    return [Row(name=path.name, predictions=tuple(sorted(path.glob("*.parquet"))), notes=(note,)) for path in folders]
+
+
+def changes(overrides: Sequence[str]) -> list[str]:
+    """The note on a table whose rows were changed on the command line."""
+    return [f"changed on the command line: {', '.join(overrides)}"] if overrides else []
+
+
+def _runs(row: PlannedRow, out: Path) -> list[RunFolder]:
+    folders = (out / row.home).glob("seed*-*")
+    seeds = sorted({int(match[1]) for path in folders if (match := SEED_FOLDER.match(path.name))})
+    found = (find(out, PlannedRun(row, seed)).folder for seed in seeds)
+    return [folder for folder in found if folder is not None]
+
+
+def _notes(row: PlannedRow, failures: Mapping[str, str]) -> list[str]:
+    notes = [f"published as {row.alias}"] if row.alias else []
+    notes += [row.note] if row.note else []
+    if row.home != row.name:
+        notes.append(f"the same training as {row.home}: its runs are shown")
+    if row.setting_unknown:
+        notes.append(
+            "setting unknown" + (f"; {row.tuned}" if row.tuned else ", and not swept: the recipe's own is used")
+        )
+    for run, why in failures.items():
+        name, _, seed = run.rpartition(" seed ")
+        if name == row.home:
+            notes.append(f"seed {seed} has no result: " + why.replace("\n", "; "))
+    return notes
+
+
+def as_json(rows: StudyRows, failures: Mapping[str, str], out: Path) -> dict[str, Any]:
+    """The content of study.json. Run folders are relative to `out`; execution is left out, as it is not science."""
+    return {
+        "name": rows.name,
+        "question": rows.question,
+        "description": rows.description,
+        "scale": rows.scale,
+        "baseline": rows.baseline,
+        "command": rows.command,
+        "notes": list(rows.notes),
+        "failures": dict(failures),
+        "rows": [
+            {
+                "name": row.name,
+                "label": row.label,
+                "group": row.group,
+                "notes": list(row.notes),
+                "runs": [run.path.relative_to(out).as_posix() for run in row.runs],
+                "predictions": [path.relative_to(out).as_posix() for path in row.predictions],
+                "facts": dict(row.facts),
+                "declared": [spec.model_dump(mode="json", exclude={"execution"}) for spec in row.declared],
+                "published": None
+                if row.published is None
+                else {
+                    "values": dict(row.published.values),
+                    "data": row.published.data,
+                    "num_classes": row.published.num_classes,
+                    "notes": list(row.published.notes),
+                },
+            }
+            for row in rows.rows
+        ],
+    }
+
+
+def write_study(rows: StudyRows, failures: Mapping[str, str], out: Path) -> None:
+    """Write study.json into `out`."""
+    write_json(out / "study.json", as_json(rows, failures, out))
+
+
+def read_failures(out: Path) -> dict[str, str]:
+    """Run name -> why it has no result, as the study's last run left it."""
+    try:
+        failures = json.loads((out / "study.json").read_text(encoding="utf-8"))["failures"]
+    except (FileNotFoundError, json.JSONDecodeError, KeyError):
+        return {}
+    return {str(name): str(why) for name, why in failures.items()}
+
+
+def results(rows: StudyRows) -> list[dict[str, Any]]:
+    """The result objects of all runs that have one, each with the row and group it belongs to, in the rows' order."""
+    return [
+        {"row": row.name, "group": row.group, **result}
+        for row in rows.rows
+        for run in row.runs
+        if (result := run.result()) is not None
+    ]
+
+
+def write_results(found: Sequence[Mapping[str, Any]], out: Path) -> None:
+    """Write results.json (a list of result objects) and results.csv (their flat keys)."""
+    write_json(out / "results.json", list(found))
+    keys = list(dict.fromkeys(key for result in found for key in result if key not in NESTED))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, keys, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for result in found:
+        cells = {k: " ".join(map(str, v)) if isinstance(v, list) else v for k, v in result.items()}
+        writer.writerow(cells)
+    write_text(out / "results.csv", text.getvalue())
+
+
+def table_of(rows: StudyRows) -> StudyTable:
+    """The table of `rows`, with what is known of leaks in their data."""
+    from levelfield.data import catalog
+    from levelfield.report.table import build_table
+
+    names = {spec.data.name for row in rows.rows for spec in row.declared}
+    return build_table(rows, data_notes={name: catalog.notes(name) for name in names})
+
+
+def write_outputs(rows: StudyRows, out: Path) -> StudyTable:
+    """Build the table of `rows` and write results.json and results.csv beside study.json."""
+    table = table_of(rows)
+    write_results(results(rows), out)
+    return table
+
+
+def report_study(study: Study, scale: str, out: Path) -> StudyTable:
+    """The table of a study as it stands, all its rows in it; its files are written where `out` exists."""
+    from levelfield.studies.plan import planned_rows
+
+    rows = study_rows(study, scale, planned_rows(study, scale, tuned=read_tuned(out)), out, read_failures(out))
+    if not out.is_dir():
+        return table_of(rows)
+    write_study(rows, read_failures(out), out)
+    return write_outputs(rows, out)

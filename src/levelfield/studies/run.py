@@ -1,0 +1,225 @@
+"""Carry a study out: train what is missing, go on where it stopped, keep failures as rows that say why."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from levelfield.errors import UserError
+from levelfield.progress import Progress
+from levelfield.runs import FolderLock
+from levelfield.spec import RunSpec, StartFrom
+from levelfield.studies.found import Found, default_folder, find, find_all, read_tuned, run_folder
+from levelfield.studies.local import Executor, InProcess, Processes
+from levelfield.studies.output import changes, read_failures, study_rows, write_outputs, write_study
+from levelfield.studies.plan import PlannedRun, planned_rows, planned_runs
+
+if TYPE_CHECKING:
+    from levelfield.report.rows import StudyRows
+    from levelfield.report.table import StudyTable
+    from levelfield.studies.study import Study
+
+
+@dataclass(frozen=True)
+class Task:
+    """A run that is still to be done; `expected_s` weighs it in the time left."""
+
+    run: PlannedRun
+    expected_s: float
+
+
+def run_study(
+    study: Study,
+    out_dir: str | Path | None = None,
+    *,
+    scale: str = "full",
+    seeds: Iterable[int] | None = None,
+    progress: Progress | None = None,
+    executor: Executor | None = None,
+    parallel: int = 1,
+    only: Sequence[str] = (),
+    expected_s: dict[str, float] | None = None,
+    **options: Any,
+) -> StudyTable:
+    """Train the runs of `study` that `out_dir` lacks, write the table's files there, return the table.
+
+    Args:
+        out_dir: default runs/NAME, or runs/NAME-SCALE.
+        seeds: instead of the file's.
+        progress: where to show it; None: nowhere.
+        executor: where the runs are carried out; None: here, `parallel` at once.
+        expected_s: seconds that a run of each row is expected to take (only their ratios count).
+        only: train the rows that match one of these patterns; the table still has all rows.
+        options: of `plan.planned_rows`: overrides, plugins, data_dir, tuned.
+
+    Raises UserError for a study that cannot be planned, for a folder that another process writes to, and where not a
+    single run could be begun. A run that fails later is kept as a row that says why, and the others go on.
+    """
+    out = Path(out_dir) if out_dir is not None else default_folder(study.name, scale)
+    options.setdefault("tuned", read_tuned(out))
+    runs = planned_runs(study, scale, seeds, only=only, **options)
+    rows = planned_rows(study, scale, **options)
+    notes = changes(options.get("overrides", ()))
+    shown = progress or Progress(shown=False)
+    with FolderLock(out), shown, _terminated_as_interrupted():
+        found = find_all(out, runs)
+        done = {one.run.key for one in found if one.state == "finished"}
+        failures = {key: why for key, why in read_failures(out).items() if key not in done}
+
+        def save() -> StudyRows:
+            table = study_rows(study, scale, rows, out, failures, notes)
+            write_study(table, failures, out)
+            return table
+
+        save()
+        todo = [one.run for one in found if one.state != "finished"]
+        if todo:
+            weights = expected_s or {}
+            tasks = [Task(run, weights.get(run.row.home, 1.0)) for run in _once(todo)]
+            runner = executor or (InProcess() if parallel == 1 else Processes(parallel))
+            shown.start(sum(task.expected_s for task in tasks), study.name)
+            try:
+                _Session(runs, out, failures, runner, shown, save).carry_out(tasks)
+            finally:
+                runner.close()
+                save()
+            shown.finish()
+        return write_outputs(save(), out)
+
+
+class _Session:
+    """One call's work: which runs wait, which are being trained, what failed."""
+
+    def __init__(
+        self, runs: Sequence[PlannedRun], out: Path, failures: dict[str, str], executor: Executor,
+        progress: Progress, save: Callable[[], object],
+    ) -> None:  # fmt: skip
+        self.runs, self.out, self.failures = runs, out, failures
+        self.executor, self.progress, self.save = executor, progress, save
+        self.active: dict[Future[None], tuple[Task, Progress]] = {}
+        self.begun = 0
+        self.took_s: dict[str, list[float]] = {}
+        self.expected_s = 0.0
+        self.began: dict[str, float] = {}
+
+    def carry_out(self, tasks: list[Task]) -> None:
+        waiting = list(tasks)
+        first_error: Exception | None = None
+        while waiting or self.active:
+            for task in list(waiting):
+                if len(self.active) >= self.executor.slots:
+                    break
+                before = self._before(task, waiting)
+                if before == "later":
+                    continue
+                waiting.remove(task)
+                inner = self.progress.inside(self._weight(task))
+                try:
+                    self._submit(task, inner, before)
+                except UserError as error:
+                    first_error = first_error or error
+                    self._failed(task, inner, error)
+            if self.active:
+                self._collect()
+                remaining = sum(self._weight(task) for task in waiting)
+                remaining += sum(self._weight(task) for task, _ in self.active.values())
+                done = sum(sum(each) for each in self.took_s.values())
+                if done:
+                    self.progress.adjust(done, done + remaining)
+        if first_error is not None and self.begun == 0:
+            raise first_error
+
+    def _weight(self, task: Task) -> float:
+        """Expected seconds of a run: what the row's runs took, else its estimate, corrected as the others' were."""
+        took = self.took_s.get(task.run.row.home)
+        if took:
+            return sum(took) / len(took)
+        done = sum(sum(each) for each in self.took_s.values())
+        return task.expected_s * (done / self.expected_s if done else 1.0)
+
+    def _before(self, task: Task, waiting: Sequence[Task]) -> Found | str | None:
+        """What the run whose weights this one starts from came to: None without one, `later` while it is not done."""
+        name = task.run.row.after
+        if name is None:
+            return None
+        unfinished = [other.run for other in waiting] + [other.run for other, _ in self.active.values()]
+        if any(other.row.home == self._home(name) and other.seed == task.run.seed for other in unfinished):
+            return "later"
+        return find(self.out, next(r for r in self.runs if r.row.name == name and r.seed == task.run.seed))
+
+    def _home(self, row: str) -> str:
+        return next(run.row.home for run in self.runs if run.row.name == row)
+
+    def _submit(self, task: Task, progress: Progress, before: Found | str | None) -> None:
+        spec = task.run.spec
+        if isinstance(before, Found):
+            if before.state != "finished" or before.folder is None:
+                raise UserError(f"row {task.run.row.after}, whose weights it starts from, has no finished run")
+            start = StartFrom(source=str(before.folder.path))
+            spec = spec.model_copy(update={"model": spec.model.model_copy(update={"start_from": start})})
+        resolved = resolve(spec)
+        folder = run_folder(self.out, task.run, resolved.identity())
+        self.failures.pop(task.run.key, None)
+        self.begun += 1
+        self.began[task.run.key] = time.monotonic()
+        self.active[self.executor.submit(resolved, folder, progress)] = (task, progress)
+
+    def _collect(self) -> None:
+        """Take in at least one run that has ended."""
+        ended, _ = wait(self.active, return_when=FIRST_COMPLETED)
+        for future in ended:
+            task, progress = self.active.pop(future)
+            if (error := future.exception()) is not None:
+                self._failed(task, progress, error)
+            else:
+                self.took_s.setdefault(task.run.row.home, []).append(time.monotonic() - self.began[task.run.key])
+                self.expected_s += task.expected_s
+            progress.finish()
+        self.save()
+
+    def _failed(self, task: Task, progress: Progress, error: BaseException) -> None:
+        reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        self.failures[task.run.key] = reason
+        progress.note(f"{task.run.name} failed: {reason}")
+        progress.finish()
+
+
+def resolve(spec: RunSpec) -> RunSpec:
+    """`spec` with its open fields filled in; torch is imported only here."""
+    from levelfield.training.resolve import resolve as fill_in
+
+    return fill_in(spec)
+
+
+def _once(runs: Iterable[PlannedRun]) -> Iterator[PlannedRun]:
+    """Runs that several rows share, once."""
+    seen = set()
+    for run in runs:
+        if (run.row.home, run.seed) not in seen:
+            seen.add((run.row.home, run.seed))
+            yield run
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM ends a study as Ctrl-C does: runs write a checkpoint, the table's file is brought up to date."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    old = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, old)

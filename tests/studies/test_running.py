@@ -1,0 +1,205 @@
+"""A study carried out for real, on digits: resumed, extended, edited, failing, merged, picked from, pruned."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from levelfield.errors import UserError
+from levelfield.runs import RunFolder, find_runs
+from levelfield.studies.found import find_all
+from levelfield.studies.merge import add_predictions, merge_folders
+from levelfield.studies.output import report_study
+from levelfield.studies.pick import parse_quantity, pick
+from levelfield.studies.plan import PlannedRow
+from levelfield.studies.prune import removals, remove
+from levelfield.studies.study import Study
+
+Write = Callable[..., Path]
+
+
+def scores(out: Path) -> dict[tuple[str, int], float]:
+    """(row, seed) -> top-1, as results.json states it."""
+    results = json.loads((out / "results.json").read_text())
+    return {(result["row"], result["seed"]): result["top1"] for result in results}
+
+
+def written(out: Path) -> dict[str, int]:
+    """Run folder -> when its weights were written."""
+    return {str(path.relative_to(out)): path.stat().st_mtime_ns for path in out.rglob("weights.safetensors")}
+
+
+def test_a_run_folder_per_training_and_the_tables_files(finished: tuple[Path, Path]) -> None:
+    _, out = finished
+    assert set(scores(out)) == {(row, seed) for row in ("resnet_nano", "vit_mini") for seed in (0, 1)}
+    for run in find_runs(out):
+        assert run.path.name == f"seed{run.spec().seed}-{run.identity[:8]}"
+    lines = list(csv.DictReader((out / "results.csv").open()))
+    assert {(line["row"], int(line["seed"])): float(line["top1"]) for line in lines} == pytest.approx(scores(out))
+    study = json.loads((out / "study.json").read_text())
+    assert [len(row["runs"]) for row in study["rows"]] == [2, 2]
+    assert "execution" not in study["rows"][0]["declared"][0]
+
+
+def test_a_finished_study_is_not_trained_again_and_a_seed_more_trains_only_it(copied: tuple[Study, Path]) -> None:
+    study, out = copied
+    before = written(out)
+    study.run(out)
+    assert written(out) == before
+    table = study.run(out, seeds=range(3), only=["vit_mini"])
+    after = written(out)
+    assert {path: time for path, time in after.items() if path in before} == before
+    assert [path.split("/")[0] for path in after if path not in before] == ["vit_mini"]
+    assert [row.n for row in table.rows] == [2, 3]
+
+
+def test_an_edited_recipe_makes_new_runs_and_never_mixes(copied: tuple[Study, Path]) -> None:
+    study, out = copied
+    before = written(out)
+    table = study.run(out, seeds=[0], overrides=["recipe.optimizer.lr=0.001"])
+    assert len(written(out)) == len(before) + 2
+    assert [row.n for row in table.rows] == [1, 1]
+    assert [row.n for row in report_study(study, "full", out).rows] == [2, 2]
+
+
+def test_a_failed_run_is_a_row_that_says_why_and_the_others_go_on(study_file: Write, tmp_path: Path) -> None:
+    rows = [
+        {
+            "model": "vit_mini",
+            "name": "bad",
+            "set": {"model.image_size": 12, "data.image_size": 12, "recipe.optimizer.lr": 1e9},
+        }
+    ]
+    path = study_file(rows=rows, models=["resnet_nano"], seeds=1)
+    table = Study.load(path).run(tmp_path / "out")
+    by_name = {row.name: row for row in table.rows}
+    assert by_name["resnet_nano"].n == 1
+    assert by_name["bad"].n == 0
+    failures = json.loads((tmp_path / "out" / "study.json").read_text())["failures"]
+    assert list(failures) == ["bad seed 0"] and "not finite" in failures["bad seed 0"]
+    assert any("not finite" in note for note in by_name["bad"].runs.row.notes)
+
+
+def test_where_nothing_can_be_begun_the_reason_is_the_error(study_file: Write, tmp_path: Path) -> None:
+    path = study_file(data="cifar10")
+    with pytest.raises(UserError, match="cifar10"):
+        Study.load(path).run(tmp_path / "out", data_dir=str(tmp_path / "nowhere"))
+
+
+def test_a_second_stage_starts_from_the_first_of_its_seed(study_file: Write, tmp_path: Path) -> None:
+    rows = [
+        {"model": "resnet_nano", "name": "second", "after": "first", "set": {"budget.steps": 1}},
+        {"model": "resnet_nano", "name": "first"},
+    ]
+    path = study_file(models=None, baseline=None, rows=rows)
+    study = Study.load(path)
+    table = study.run(tmp_path / "out")
+    assert [row.n for row in table.rows] == [2, 2]
+    for run in find_runs(tmp_path / "out" / "second"):
+        start = run.spec().model.start_from
+        assert start is not None and f"first/seed{run.spec().seed}-" in start.source
+    assert {one.state for one in find_all(tmp_path / "out", study.plan())} == {"finished"}
+
+
+def test_report_lists_every_row_before_anything_ran(study_file: Write, tmp_path: Path) -> None:
+    table = report_study(Study.load(study_file()), "full", tmp_path / "nothing")
+    assert [(row.name, row.state) for row in table.rows] == [("resnet_nano", "not run"), ("vit_mini", "not run")]
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_two_peoples_folders_merge(finished: tuple[Path, Path], tmp_path: Path) -> None:
+    study, whole = Study.load(finished[0]), finished[1]
+    for name, seed in (("mine", 0), ("theirs", 1)):
+        shutil.copytree(whole, tmp_path / name)
+        for run in find_runs(tmp_path / name):
+            if run.spec().seed != seed:
+                shutil.rmtree(run.path)
+        report_study(study, "full", tmp_path / name)
+        assert {key[1] for key in scores(tmp_path / name)} == {seed}
+    merged = merge_folders([tmp_path / "mine", tmp_path / "theirs"], tmp_path / "both")
+    assert (merged.copied, merged.kept) == (4, 0)
+    again = merge_folders([tmp_path / "theirs"], tmp_path / "both")
+    assert (again.copied, again.kept) == (0, 2)
+    report_study(study, "full", tmp_path / "both")
+    assert scores(tmp_path / "both") == scores(whole)
+
+
+def test_what_does_not_merge(copied: tuple[Study, Path], study_file: Write, tmp_path: Path) -> None:
+    _, out = copied
+    other = Study.load(
+        study_file(seeds=[0], models=["resnet_nano"], set={"recipe.optimizer.lr": 0.5, "budget.steps": 1})
+    )
+    other.run(tmp_path / "other")
+    with pytest.raises(UserError, match="'resnet_nano' has another setting"):
+        merge_folders([tmp_path / "other"], out)
+    with pytest.raises(UserError, match="no study"):
+        merge_folders([tmp_path], out)
+
+
+def test_somebody_elses_predictions_are_a_row(copied: tuple[Study, Path]) -> None:
+    study, out = copied
+    run = next(iter(find_runs(out)))
+    result = run.result()
+    assert result is not None
+    add_predictions(out, "theirs", run.path / "predictions.parquet")
+    row = report_study(study, "full", out).rows[-1]
+    assert row.name == "theirs" and row.top1 is not None
+    assert row.top1.value == pytest.approx(result["top1"])
+    with pytest.raises(UserError, match="is a row of"):
+        add_predictions(out, "vit_mini", run.path / "predictions.parquet")
+    with pytest.raises(UserError, match="cannot be read"):
+        add_predictions(out, "broken", out / "results.csv")
+
+
+def test_pick_names_the_best_row_within_a_budget(copied: tuple[Study, Path]) -> None:
+    study, out = copied
+    table = report_study(study, "full", out)
+    best = max(table.measured, key=lambda row: row.top1.value if row.top1 else 0)
+    assert pick(table, {}).best.name == best.name
+    small = min(table.measured, key=lambda row: row.means["macs"])
+    chosen = pick(table, {"macs": small.means["macs"]})
+    assert chosen.best.name == small.name and len(chosen.left_out) == 1
+    with pytest.raises(UserError, match="no row keeps the budget"):
+        pick(table, {"macs": 10.0})
+
+
+@pytest.mark.parametrize(("text", "value"), [("100M", 1e8), ("1.5G", 1.5e9), ("500k", 5e5), ("250000", 250000)])
+def test_quantities(text: str, value: float) -> None:
+    assert parse_quantity(text, "--max-macs") == value
+
+
+@pytest.mark.parametrize("text", ["", "M", "-1", "0", "5 apples"])
+def test_quantities_that_are_refused(text: str) -> None:
+    with pytest.raises(UserError, match="--max-macs"):
+        parse_quantity(text, "--max-macs")
+
+
+def test_prune_removes_what_no_row_asks_for(copied: tuple[Study, Path]) -> None:
+    study, out = copied
+    rows: list[PlannedRow] = study.planned_rows()
+    assert removals(out, rows, "stale") == []
+    before = written(out)
+    study.run(out, seeds=[0], only=["resnet_nano"], overrides=["budget.steps=1"])
+    stale = removals(out, rows, "stale")
+    assert len(stale) == 1 and remove(out, stale) > 0
+    assert written(out) == before
+    remove(out, removals(out, rows, "checkpoints"))
+    assert not list(out.rglob("*.ckpt")) and written(out) == before
+    remove(out, removals(out, rows, "rows", ["vit*"]))
+    assert {path.split("/")[0] for path in written(out)} == {"resnet_nano"}
+
+
+def test_a_folder_of_another_science_version_belongs_to_nothing(copied: tuple[Study, Path]) -> None:
+    study, out = copied
+    run = next(iter(find_runs(out)))
+    description: dict[str, Any] = json.loads((run.path / "run.json").read_text())
+    (run.path / "run.json").write_text(json.dumps({**description, "identity": "0" * 64}))
+    states = [one.state for one in find_all(out, study.plan())]
+    assert sorted(states) == ["finished"] * 3 + ["missing"]
+    assert RunFolder(run.path).exists()

@@ -15,7 +15,7 @@ from levelfield.analysis.network_rank import LayerRank
 LOW_SHARE: Final = 0.9
 """A layer whose rank / d_out is below this does not fill its width."""
 LOW_RATIO: Final = 0.5
-"""A layer with d_in / d_out below this widens by more than two."""
+"""A layer with d_in / d_out of at most this widens twofold or more."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,15 @@ class Advice:
 
 @dataclass(frozen=True)
 class Summary:
-    """A network in a line. `filled`: mean rank / d_out over the judged layers; `final`: the last judged feature map."""
+    """A network in a line, over the judged layers. `filled` and `effective`: means of rank and effective rank / d_out.
+
+    `lost`: directions lost in all; `final`: the last feature map.
+    """
 
     layers: int
     judged: int
     filled: float
+    effective: float
     bottlenecks: int
     lost: int
     final_name: str
@@ -59,7 +63,7 @@ def _advice(layer: LayerRank) -> Advice:
     filled += f" = {100 * layer.share:.0f} % of its width"
     if layer.lost:
         filled += f", {layer.lost} of the {layer.input_rank} directions that came in are lost"
-    if layer.ratio < LOW_RATIO:
+    if layer.ratio <= LOW_RATIO:
         remedy = f"widen its input or give it fewer channels: about {layer.rank} carry all that it has"
     elif layer.lost:
         remedy = "the layer drops what it is given: another non-linearity, or none, after it"
@@ -77,6 +81,7 @@ def summarise(layers: Sequence[LayerRank]) -> Summary:
         layers=len(layers),
         judged=len(judged),
         filled=sum(layer.share for layer in shown) / len(shown),
+        effective=sum(layer.effective_rank / layer.d_out for layer in shown) / len(shown),
         bottlenecks=sum(is_bottleneck(layer) for layer in judged),
         lost=sum(layer.lost for layer in judged),
         final_name=final.name,

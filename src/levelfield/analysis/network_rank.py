@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
@@ -30,12 +30,17 @@ _LINEAR = (nn.Conv2d, nn.Linear)
 
 @dataclass(frozen=True)
 class LayerRank:
-    """One layer's features. `positions`: columns N measured; `input_rank`: rank of what enters (d_in rows)."""
+    """One layer's features.
+
+    `positions_per_image`: h · w or tokens; `positions`: columns N measured; `input_rank`: rank of what
+    enters (d_in rows).
+    """
 
     name: str
     kind: str
     d_in: int
     d_out: int
+    positions_per_image: int
     positions: int
     input_rank: int
     rank: int
@@ -59,8 +64,11 @@ class LayerRank:
 
     @property
     def judged(self) -> bool:
-        """Whether there were positions enough for the rank to be the layer's and not the sample's."""
-        return self.positions >= 2 * max(self.d_in, self.d_out)
+        """Whether this is a feature map, and measured at positions enough for the rank to be its own, not the sample's.
+
+        Squeeze-excite and classifiers have a single position an image.
+        """
+        return self.positions_per_image > 1 and self.positions >= 2 * max(self.d_in, self.d_out)
 
 
 @dataclass
@@ -72,12 +80,16 @@ class _Layer:
 
 @dataclass
 class _Moments:
-    """The running Gram matrix of one feature matrix."""
+    """The running Gram matrix of one feature matrix, thinned out to about COLUMNS columns over `images` images."""
 
+    images: int
     gram: Tensor | None = None
     columns: int = 0
+    per_image: int = 0
 
-    def add(self, matrix: Tensor) -> None:
+    def add(self, matrix: Tensor, batch: int) -> None:
+        self.per_image = matrix.shape[1] // batch
+        matrix = matrix[:, :: max(1, self.per_image * self.images // COLUMNS)]
         gram = matrix @ matrix.mT
         self.gram = gram if self.gram is None else self.gram + gram
         self.columns += matrix.shape[1]
@@ -85,8 +97,8 @@ class _Moments:
 
 @dataclass
 class _Measured:
-    incoming: _Moments = field(default_factory=_Moments)
-    outgoing: _Moments = field(default_factory=_Moments)
+    incoming: _Moments
+    outgoing: _Moments
 
 
 def as_matrix(features: Tensor, module: nn.Module) -> Tensor:
@@ -158,13 +170,12 @@ def measure_network(
     """Measure every layer of `model` in evaluation mode.
 
     `batches()` yields normalised float32 images (B, 3, H, W) on the model's device, `images` in all; `advance` is
-    called with the images done. Layers whose output has a single position an image (squeeze-excite, classifier) are
-    measured like the others; `LayerRank.judged` says whether that was enough.
+    called with the images done. Every layer is measured; `LayerRank.judged` says which ranks mean something.
     """
     model.eval()
     first = next(batches())
     found = layers(model, first[:1])
-    measured = {layer.name: _Measured() for layer in found}
+    measured = {layer.name: _Measured(_Moments(images), _Moments(images)) for layer in found}
     hooks: list[tuple[nn.Module, Callable[..., None]]] = []
     for layer in found:
         moments, base = measured[layer.name], layer.module
@@ -176,12 +187,12 @@ def measure_network(
             moments: _Measured = moments,
             base: nn.Module = base,
         ) -> None:
-            moments.incoming.add(_thinned(as_matrix(inputs[0], base), images, len(inputs[0])))
+            moments.incoming.add(as_matrix(inputs[0], base), len(inputs[0]))
 
         def leave(
             module: nn.Module, inputs: Any, output: Tensor, moments: _Measured = moments, base: nn.Module = base
         ) -> None:
-            moments.outgoing.add(_thinned(as_matrix(output, base), images, len(output)))
+            moments.outgoing.add(as_matrix(output, base), len(output))
 
         hooks += [(layer.module, enter), (layer.end, leave)]
     with _hooked(hooks), torch.inference_mode():
@@ -189,12 +200,6 @@ def measure_network(
             model(batch)
             advance(len(batch))
     return [_result(layer, measured[layer.name], tolerance) for layer in found]
-
-
-def _thinned(matrix: Tensor, images: int, batch: int) -> Tensor:
-    """Every k-th column, so that all `images` together give about COLUMNS of them."""
-    a_image = matrix.shape[1] / batch
-    return matrix[:, :: max(1, int(a_image * images / COLUMNS))]
 
 
 def _widths(module: nn.Module) -> tuple[int, int]:
@@ -223,6 +228,7 @@ def _result(layer: _Layer, measured: _Measured, tolerance: float) -> LayerRank:
         kind=_kind(layer.module),
         d_in=d_in,
         d_out=d_out,
+        positions_per_image=outgoing.per_image,
         positions=outgoing.columns,
         input_rank=int(numerical_rank(singular_values_from_gram(incoming.gram), tolerance)),
         rank=int(numerical_rank(values, tolerance)),

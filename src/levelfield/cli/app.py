@@ -13,6 +13,7 @@ import typer
 from levelfield.cli import eval as eval_command
 from levelfield.cli import study as study_command
 from levelfield.cli import train as train_command
+from levelfield.cli.analyze import analyze
 from levelfield.cli.output import messages
 from levelfield.errors import UserError
 
@@ -28,6 +29,7 @@ app = typer.Typer(
 app.command("train")(train_command.train)
 app.add_typer(study_command.app, name="study")
 app.command("eval")(eval_command.evaluate)
+app.add_typer(analyze, name="analyze")
 
 
 def main() -> None:

@@ -1,0 +1,141 @@
+"""What remains of a network when it is made smaller: accuracy against four costs, rung by rung.
+
+A rung is the finished runs of one model. Accuracy is the mean over its seeds with their spread; parameters and MACs
+are the runs' own counts; size is that of the stored weights; latency is measured here, batch 1, on the CPU, each model
+in a process of its own.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any, Final
+
+from levelfield.cost import Timing, measure_inference
+from levelfield.errors import UserError
+from levelfield.runs import RunFolder, find_runs
+from levelfield.training.loaded import load_run
+
+COSTS: Final = {
+    "params_m": "parameters (millions)",
+    "macs_m": "multiply-accumulates (millions)",
+    "size_mib": "size on disk (MiB)",
+    "latency_ms": "CPU latency, batch 1 (ms)",
+}
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One model of the ladder.
+
+    `top1`: percent, one a seed. `family`: the part of the name before the first underscore, one line in the chart.
+    `size_mib`: weights.safetensors. `latency_ms`: the median, between the quartiles `latency_q1_ms`, `latency_q3_ms`.
+    """
+
+    model: str
+    family: str
+    top1: tuple[float, ...]
+    steps: int
+    params_m: float
+    macs_m: float
+    size_mib: float
+    latency_ms: float
+    latency_q1_ms: float
+    latency_q3_ms: float
+
+    @property
+    def mean(self) -> float:
+        return fmean(self.top1)
+
+    @property
+    def deviation(self) -> float | None:
+        """Standard deviation over seeds; None for a single one."""
+        return stdev(self.top1) if len(self.top1) > 1 else None
+
+
+def rungs(folders: Sequence[Path], latency_seconds: float = 2.0) -> list[Rung]:
+    """The ladder that the finished runs in `folders` make, largest first. Raises UserError where there is none."""
+    groups: dict[str, list[RunFolder]] = defaultdict(list)
+    seen = set()
+    for folder in folders:
+        for run in find_runs(folder):
+            if run.finished and run.identity not in seen:
+                seen.add(run.identity)
+                groups[run.spec().model.name].append(run)
+    if not groups:
+        raise UserError(
+            f"no finished run in {', '.join(map(str, folders))}\n"
+            "train the ladder first: levelfield study run compression-rexnet --scale cpu"
+        )
+    _same_recipe(groups)
+    return sorted((_rung(name, runs, latency_seconds) for name, runs in groups.items()), key=lambda r: -r.params_m)
+
+
+def _same_recipe(groups: dict[str, list[RunFolder]]) -> None:
+    settings = {
+        (spec.recipe.name, spec.budget, spec.data) for runs in groups.values() for spec in (r.spec() for r in runs)
+    }
+    if len(settings) > 1:
+        shown = "\n".join(sorted(f"{recipe}, {budget!r}, {data.name}" for recipe, budget, data in settings)[:3])
+        raise UserError(f"the runs of a ladder must share recipe, length and data; these differ:\n{shown}")
+
+
+def _rung(model: str, runs: list[RunFolder], seconds: float) -> Rung:
+    results = [run.result() or {} for run in runs]
+    with ProcessPoolExecutor(1, get_context("spawn")) as process:
+        timing = process.submit(latency, runs[0].path, seconds).result()
+    return Rung(
+        model=model,
+        family=model.split("_")[0],
+        top1=tuple(result["top1"] for result in results),
+        steps=min(result["steps"] for result in results),
+        params_m=results[0]["params"] / 1e6,
+        macs_m=results[0]["macs"] / 1e6,
+        size_mib=runs[0].weights.stat().st_size / 2**20,
+        latency_ms=timing.ms_median,
+        latency_q1_ms=timing.ms_q1,
+        latency_q3_ms=timing.ms_q3,
+    )
+
+
+def latency(run: Path, seconds: float = 2.0) -> Timing:
+    """Time one image at a time through the network of the finished `run`, on the CPU."""
+    loaded = load_run(run)
+    assert loaded.spec.model.image_size is not None
+    return measure_inference(loaded.model, 1, loaded.spec.model.image_size, "cpu", seconds=seconds)
+
+
+def chart(ladder: Sequence[Rung], title: str) -> Any:
+    """Accuracy against each of the four costs (log scale), one panel a cost, one line a family, ± one deviation."""
+    import altair as alt
+
+    families = sorted({rung.family for rung in ladder}, key=lambda family: family != "rexnet")
+    panels = []
+    for cost, label in COSTS.items():
+        values = [
+            {
+                "cost": getattr(rung, cost),
+                "top1": rung.mean,
+                "low": rung.mean - (rung.deviation or 0.0),
+                "high": rung.mean + (rung.deviation or 0.0),
+                "family": rung.family,
+                "model": rung.model,
+            }
+            for rung in ladder
+        ]
+        x = alt.X("cost:Q", title=label, scale=alt.Scale(type="log", nice=False, padding=25))
+        y = alt.Y("top1:Q", title="top-1 (%)", scale=alt.Scale(zero=False, padding=20))
+        colour = alt.Color("family:N", title=None, scale=alt.Scale(domain=families))
+        base = alt.Chart(alt.Data(values=values)).properties(width=300, height=220)
+        panels.append(
+            base.mark_line(opacity=0.6).encode(x=x, y=y, color=colour)
+            + base.mark_rule().encode(x=x, y="low:Q", y2="high:Q", color=colour)
+            + base.mark_point(filled=True, size=60).encode(x=x, y=y, color=colour)
+            + base.mark_text(dy=-10, fontSize=10).encode(x=x, y=y, text="model:N", color=colour)
+        )
+    return alt.concat(*panels, columns=2).properties(title=alt.TitleParams(title, anchor="middle"))

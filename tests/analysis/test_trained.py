@@ -1,0 +1,128 @@
+"""Ranks of trained networks and the compression ladder, from run folders to the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from levelfield.analysis import compression, subjects
+from levelfield.cli.app import app
+from levelfield.errors import UserError
+from levelfield.progress import Progress
+from levelfield.spec import Budget, DataSpec, Execution, ModelSpec, RunSpec
+from levelfield.training import train
+
+MODELS = ("resnet_nano", "convnext_nano_p2")
+
+
+def one_run(folder: Path, model: str, steps: int = 2, seed: int = 0) -> Path:
+    spec = RunSpec(
+        model=ModelSpec(name=model),
+        data=DataSpec(name="digits", image_size=16, train_limit=200, test_limit=60),
+        budget=Budget(steps=steps),
+        seed=seed,
+        execution=Execution(device="cpu", workers=0),
+    )
+    train(spec, folder, progress=Progress(shown=False))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ladder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ladder")
+    for model in MODELS:
+        one_run(folder / model, model)
+    return folder
+
+
+def test_a_run_gives_its_network_before_and_after_training(ladder: Path) -> None:
+    untrained, trained = subjects.from_run(ladder / "resnet_nano")
+    assert (untrained.state, trained.state, untrained.top1) == ("untrained", "trained", None)
+    result = json.loads((ladder / "resnet_nano" / "result.json").read_text())
+    assert trained.top1 == result["top1"]
+    before, after = untrained.model.state_dict(), trained.model.state_dict()
+    assert before.keys() == after.keys()
+    assert any(not torch.equal(before[key], after[key]) for key in before)
+    measured = subjects.measure(trained, images=60)
+    assert measured.images == 60 and measured.data == "digits" and measured.top1 == result["top1"]
+    names = [layer.name for layer in measured.layers]
+    assert names[0].startswith("stem") and "head" in names
+    for layer in measured.layers:
+        assert 0 < layer.rank <= layer.d_out and layer.nuclear_norm > 0
+        assert 1.0 <= layer.effective_rank <= layer.d_out
+        assert not (layer.name == "head" and layer.judged)
+
+
+def test_side_by_side_on_the_command_line(ladder: Path, tmp_path: Path) -> None:
+    arguments = ["analyze", "rank", "--run", str(ladder / "resnet_nano"), "--model", "vit_mini", "--images", "40",
+                 "--image-size", "16", "--out", str(tmp_path), "--json"]  # fmt: skip
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    shown = json.loads(result.stdout)
+    assert [(one["title"].split(" /")[0], one["state"]) for one in shown] == [
+        ("vit_mini", "untrained"),
+        ("resnet_nano", "untrained"),
+        ("resnet_nano", "trained"),
+    ]
+    assert shown == json.loads((tmp_path / "network-rank.json").read_text())
+    assert {"rank", "input_rank", "ratio", "rank_share", "nuclear_norm", "lost"} <= shown[0]["layers"][0].keys()
+    assert (tmp_path / "network-rank.svg").read_text().count("rank / d_out") >= 1
+    table = CliRunner().invoke(app, [*arguments[:-1]])
+    for text in ("side by side", "mean rank / d_out", "bottlenecks"):
+        assert text in table.stdout
+
+
+def test_the_ladder_lists_accuracy_and_costs_and_draws_them(ladder: Path, tmp_path: Path) -> None:
+    rungs = compression.rungs([ladder], latency_seconds=0.05)
+    assert {rung.model for rung in rungs} == set(MODELS)
+    assert rungs[0].params_m >= rungs[1].params_m
+    for rung in rungs:
+        folder = ladder / rung.model
+        result = json.loads((folder / "result.json").read_text())
+        assert rung.top1 == (result["top1"],) and rung.deviation is None and rung.steps == 2
+        assert rung.params_m == result["params"] / 1e6 and rung.macs_m == result["macs"] / 1e6
+        assert rung.size_mib == (folder / "weights.safetensors").stat().st_size / 2**20
+        assert 0 < rung.latency_q1_ms <= rung.latency_ms <= rung.latency_q3_ms
+    drawn = compression.chart(rungs, "Ladder").to_json()
+    for text in [*compression.COSTS.values(), *MODELS]:
+        assert text in drawn
+
+
+def test_runs_of_other_length_make_no_ladder(ladder: Path, tmp_path: Path) -> None:
+    one_run(tmp_path / "other", "resnet_nano", steps=1)
+    with pytest.raises(UserError, match="must share recipe, length and data"):
+        compression.rungs([ladder, tmp_path])
+    with pytest.raises(UserError, match="no finished run"):
+        compression.rungs([tmp_path / "nowhere"])
+
+
+def test_the_random_study_on_the_command_line(tmp_path: Path) -> None:
+    out = tmp_path / "study"
+    arguments = ["analyze", "rank", "--networks", "40", "--no-sensitivity", "--out", str(out), "--workers", "1",
+                 "--set", "d_out_min=3", "--set", "d_out_max=4", "--set", "map_side=3"]  # fmt: skip
+    result = CliRunner().invoke(app, [*arguments, "--json"])
+    assert result.exit_code == 0, result.output
+    shown = json.loads(result.stdout)
+    assert len(shown["rows"]) == 4 * 8 * 10 and {row["networks"] for row in shown["rows"]} == {40}
+    assert sorted(path.name for path in out.iterdir()) == ["lock", "rank.csv", "rank.png", "rank.svg", "study.json"]
+    assert json.loads((out / "study.json").read_text())["environment"]["workers"] == 1
+    again = CliRunner().invoke(app, arguments)
+    assert again.exit_code == 0 and "rank / d_out, one 1x1 convolution" in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--set", "d_outmax=9"], "d_out_max"),
+        (["--model", "resnet_nono"], "resnet_nano"),
+        (["--model", "resnet_nano", "--set", "d_out_max=9"], "--set"),
+        (["--run", "nowhere"], "nowhere"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_a_remedy(arguments: list[str], named: str, tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["analyze", "rank", "--out", str(tmp_path / "out"), *arguments])
+    assert isinstance(result.exception, UserError) and named in str(result.exception)

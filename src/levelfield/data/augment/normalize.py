@@ -38,8 +38,12 @@ class Normalize:
         self._scale = scale.to(torch.float32).view(1, -1, 1, 1)
         self._shift = shift.to(torch.float32).view(1, -1, 1, 1)
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, images: Tensor, out: Tensor | None = None) -> Tensor:
+        """Normalise into `out` (float32, of the images' shape), or into a new tensor of this memory format."""
         if images.device != self._scale.device:
             self._scale, self._shift = self._scale.to(images.device), self._shift.to(images.device)
-        images = images.contiguous(memory_format=self.memory_format)
-        return images.to(torch.float32).mul_(self._scale).add_(self._shift)
+        if out is None:
+            out = torch.empty(images.shape, device=images.device, memory_format=self.memory_format)
+        if self.memory_format == torch.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        return out.copy_(images).mul_(self._scale).add_(self._shift)

@@ -7,14 +7,22 @@ the pixels are; the pixels are worked on where they lie. So batch size, splittin
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import torch
 from torch import Tensor
 
-from levelfield.data.augment.crop import Windows, centre_crop, draw_windows, take_windows
+from levelfield.data.augment.crop import Windows, centre_crop, draw_flips, draw_windows, take_windows
+from levelfield.data.augment.erasing import erase
+from levelfield.data.augment.jitter import Jitter
 from levelfield.data.augment.normalize import CIFAR100_MEAN, CIFAR100_STD, Normalize
+from levelfield.data.augment.policy import PolicyAugment
+from levelfield.data.augment.resized_crop import draw_parts, take_parts
 from levelfield.spec import Augment
-from levelfield.spec.recipe import PadCrop
+from levelfield.spec.recipe import PadCrop, RandomResizedCrop
+
+CHUNK_VALUES: Final = 1 << 20
+"""On a CPU a batch is worked on in pieces of about this many values: what lies between two steps stays in cache."""
 
 
 class BatchAugment:
@@ -24,22 +32,47 @@ class BatchAugment:
         self.augment = augment
         self.image_size = image_size
         self.normalize = normalize
+        red, green, blue = (min(255, round(255 * level)) for level in normalize.mean)
+        self.policy = PolicyAugment(augment.policy, (red, green, blue)) if augment.policy else None
+        self.jitter = Jitter(augment.color_jitter) if augment.color_jitter else None
 
     def __call__(self, images: Tensor, sample_index: Tensor, epoch: int, seed: int) -> Tensor:
         """Augment uint8 (B,3,H,W) of samples `sample_index` (B,) int64 to float32 (B,3,image_size,image_size).
 
         Keep `sample_index` on the CPU: decisions are made there, so that an index on a GPU costs a synchronisation.
         """
-        return self.normalize(self.pixels(images, sample_index.cpu(), epoch, seed))
+        size, sample_index = self.image_size, sample_index.cpu()
+        shape = (len(images), images.shape[1], size, size)
+        out = torch.empty(shape, device=images.device, memory_format=self.normalize.memory_format)
+        chunk = max(1, CHUNK_VALUES // (shape[1] * size * size)) if images.device.type == "cpu" else max(1, len(images))
+        for start in range(0, len(images), chunk):
+            part = slice(start, start + chunk)
+            self._into(out[part], images[part], sample_index[part], epoch, seed)
+        return out
+
+    def _into(self, out: Tensor, images: Tensor, sample_index: Tensor, epoch: int, seed: int) -> None:
+        self.normalize(self.pixels(images, sample_index, epoch, seed), out)
+        if self.augment.erasing is not None:
+            erase(out, self.augment.erasing, sample_index, epoch, seed)
 
     def pixels(self, images: Tensor, sample_index: Tensor, epoch: int, seed: int) -> Tensor:
-        """The part before normalisation: uint8 (B,3,H,W) to uint8 (B,3,image_size,image_size)."""
-        crop, size = self.augment.crop, self.image_size
+        """The part before normalisation: uint8 (B,3,H,W) to uint8 (B,3,image_size,image_size); index on the CPU."""
+        pixels = self._crop(images, sample_index, epoch, seed)
+        if self.policy is not None:
+            pixels = self.policy(pixels, sample_index, epoch, seed)
+        if self.jitter is not None:
+            pixels = self.jitter(pixels, sample_index, epoch, seed)
+        return pixels
+
+    def _crop(self, images: Tensor, sample_index: Tensor, epoch: int, seed: int) -> Tensor:
+        """Crop and flip, into a new tensor."""
+        crop, flip, size = self.augment.crop, self.augment.flip, self.image_size
         stored = (images.shape[2], images.shape[3])
-        if crop is None and self.augment.flip == "none":
-            return centre_crop(images, size)
-        windows = draw_windows(crop, self.augment.flip, stored, size, sample_index, epoch, seed)
-        windows = Windows(*(part.to(images.device, non_blocking=True) for part in windows))
+        if isinstance(crop, RandomResizedCrop):
+            parts = draw_parts(crop, stored, sample_index, epoch, seed)
+            return take_parts(images, parts, draw_flips(flip, sample_index, epoch, seed), size, crop.interpolation)
+        windows = draw_windows(crop, flip, stored, size, sample_index, epoch, seed)
+        windows = Windows(*(part.to(images.device) for part in windows))
         padding, fill = (crop.padding_px, crop.fill) if isinstance(crop, PadCrop) else (0, "zero")
         return take_windows(images, windows, size, padding, fill)
 

@@ -1,0 +1,111 @@
+"""Operations that map each level of a channel to another: one table of 256 levels per image and channel.
+
+A table builder takes uint8 images (n,3,H,W) and one argument per image, float64 (n,) on the CPU, and returns uint8
+tables (n,3,256) or (n,1,256) where the channels share one; `look_up` applies them. Equal to
+torchvision.transforms.v2.functional, level by level.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from torch import Tensor
+
+PIECE: Final = 1 << 16
+"""Values that are looked up at a time on a CPU."""
+
+
+def look_up(images: Tensor, tables: Tensor) -> Tensor:
+    """Replace each level of uint8 (n,3,H,W) by its entry in uint8 `tables` (n,3,256)."""
+    if images.device.type != "cpu":
+        return tables.gather(2, images.flatten(2).long()).view_as(images)
+    out = torch.empty_like(images)
+    count = max(1, PIECE // images[0].numel())  # an index is eight bytes: a piece of it stays in the processor's cache
+    for levels, table, done in zip(*(torch.split(t, count) for t in (images, tables, out)), strict=True):
+        torch.gather(table, 2, levels.flatten(2).long(), out=done.flatten(2))
+    return out
+
+
+def brightness(images: Tensor, factor: Tensor) -> Tensor:
+    """Levels times `factor`."""
+    return _quantise(_levels(images) * _per_image(factor, images))
+
+
+def contrast(images: Tensor, factor: Tensor) -> Tensor:
+    """Levels blended with the image's mean grey: `factor` of the level, 1 - `factor` of the mean."""
+    grey = grey_levels(images)
+    mean = grey.sum((1, 2, 3), dtype=torch.float64).to(torch.float32) / grey[0].numel()
+    scaled = _levels(images) * _per_image(factor, images)
+    return _quantise(torch.addcmul(scaled, mean.view(-1, 1, 1), _per_image(1 - factor, images)))
+
+
+def posterize(images: Tensor, bits: Tensor) -> Tensor:
+    """Keep the highest `bits` bits; 0 bits make black (as Pillow did before it refused them), 8 change nothing."""
+    mask = (0xFF00 >> bits.long().clamp(0, 8)) & 0xFF
+    return _levels(images, torch.uint8) & mask.to(images.device, torch.uint8).view(-1, 1, 1)
+
+
+def solarize(images: Tensor, threshold: Tensor) -> Tensor:
+    """Invert the levels at or above `threshold`."""
+    levels = _levels(images, torch.uint8)
+    return torch.where(levels >= _per_image(threshold, images), 255 - levels, levels)
+
+
+def solarize_add(images: Tensor, addition: Tensor) -> Tensor:
+    """Add `addition`, a whole number, to the levels below 128."""
+    levels = _levels(images)
+    return _quantise(torch.where(levels < 128, levels + _per_image(addition, images), levels))
+
+
+def add_and_solarize(images: Tensor, addition: Tensor) -> Tensor:
+    """Add `addition` to all levels, then invert those at or above 128."""
+    raised = _quantise(_levels(images) + _per_image(addition, images))
+    return torch.where(raised >= 128, 255 - raised, raised)
+
+
+def invert(images: Tensor, _: Tensor) -> Tensor:
+    """255 - level."""
+    return (255 - _levels(images, torch.uint8)).expand(len(images), 1, 256)
+
+
+def autocontrast(images: Tensor, _: Tensor) -> Tensor:
+    """Stretch each channel to the full range; a flat channel stays as it is."""
+    flat = images.flatten(2)
+    low, high = (edge.to(torch.float32).unsqueeze(-1) for edge in (flat.amin(2), flat.amax(2)))
+    flat_channel = high == low
+    scale = torch.where(flat_channel, 1.0, (high - low) * (1.0 / 255))
+    return _quantise((_levels(images) - torch.where(flat_channel, 0.0, low)) / scale)
+
+
+def equalize(images: Tensor, _: Tensor) -> Tensor:
+    """Flatten each channel's histogram (Pillow's integer scheme); a channel that fills too few bins stays as it is."""
+    levels = images.flatten(2).long()
+    counts = torch.zeros(*levels.shape[:2], 256, dtype=torch.int32, device=images.device)
+    counts.scatter_add_(2, levels, counts.new_ones(1).expand_as(levels))
+    below = counts.cumsum(2, dtype=torch.int32)
+    highest = counts.gather(2, below.argmax(2, keepdim=True))  # the count of the highest level that occurs
+    step = (levels.shape[2] - highest).div(255, rounding_mode="floor")
+    table = (below - counts + step // 2).div(step.clamp(min=1), rounding_mode="floor").clamp_(0, 255)
+    table[:, :, 0] = 0
+    return torch.where(step == 0, _levels(images, torch.uint8), table.to(torch.uint8))
+
+
+def grey_levels(images: Tensor) -> Tensor:
+    """Luma of uint8 (n,3,H,W), rounded down, as float32 (n,1,H,W)."""
+    red, green, blue = torch.split(images, 1, dim=1)
+    return red.mul(0.2989).add_(green, alpha=0.587).add_(blue, alpha=0.114).floor_()
+
+
+def _levels(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.arange(256, dtype=dtype, device=images.device).view(1, 1, 256)
+
+
+def _per_image(argument: Tensor, images: Tensor) -> Tensor:
+    """float64 (n,) on the CPU as float32 (n,1,1) beside the images."""
+    return argument.to(images.device, torch.float32).view(-1, 1, 1)
+
+
+def _quantise(levels: Tensor) -> Tensor:
+    """Clip to 0..255 and cut the fraction off."""
+    return levels.clamp_(0, 255).to(torch.uint8)

@@ -1,0 +1,131 @@
+"""A layer of operations over a batch: each image undergoes the one that was chosen for it.
+
+Images are grouped by what their operations have in common, so that a layer costs a few passes whatever was chosen: one
+look-up for all level operations, one gather for all affine maps along the same axes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Final, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from levelfield.data.augment import blend, geometry, lookup
+
+Kind = Literal["none", "lookup", "x", "y", "xy", "blend", "box"]
+
+
+class Operation(NamedTuple):
+    """What an operation computes (see lookup, geometry and blend for the signatures), and with which it is grouped."""
+
+    kind: Kind
+    run: Callable[..., Tensor]
+
+
+OPERATIONS: Final[dict[str, Operation]] = {
+    "Identity": Operation("none", lambda images, _: images),
+    "Brightness": Operation("lookup", lookup.brightness),
+    "Contrast": Operation("lookup", lookup.contrast),
+    "Posterize": Operation("lookup", lookup.posterize),
+    "Solarize": Operation("lookup", lookup.solarize),
+    "SolarizeAdd": Operation("lookup", lookup.solarize_add),
+    "AddAndSolarize": Operation("lookup", lookup.add_and_solarize),
+    "AutoContrast": Operation("lookup", lookup.autocontrast),
+    "Equalize": Operation("lookup", lookup.equalize),
+    "Invert": Operation("lookup", lookup.invert),
+    "ShearX": Operation("x", geometry.shear_x),
+    "TranslateX": Operation("x", geometry.translate_x),
+    "ShearY": Operation("y", geometry.shear_y),
+    "TranslateY": Operation("y", geometry.translate_y),
+    "Rotate": Operation("xy", geometry.rotate),
+    "Color": Operation("blend", blend.saturation),
+    "Sharpness": Operation("blend", blend.sharpness),
+    "Hue": Operation("blend", blend.hue),
+    "Cutout": Operation("box", blend.cut_out),
+}
+
+
+class Argument(NamedTuple):
+    """What decides an operation's argument, per image: float64 `level` and `sign` (1 or -1), and the size in px."""
+
+    level: Tensor
+    sign: Tensor
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An operation of a space, and how its argument, float64 (n,), follows from the level; None: it has none."""
+
+    name: str
+    argument: Callable[[Argument], Tensor] | None = None
+
+
+class Layer(NamedTuple):
+    """What was drawn for each image of a batch; every tensor on the CPU.
+
+    `choice` (B,) int64: index into the space's entries; their number stands for "leave it alone". `level` and `sign`
+    (B,) float64. `place` (B,2) float32 in [0, 1): where a cutout lies. `cubic` (B,) bool: how smooth maps interpolate.
+    """
+
+    choice: Tensor
+    level: Tensor
+    sign: Tensor
+    place: Tensor
+    cubic: Tensor
+
+
+class Space:
+    """The operations of an augmentation, in groups. `smooth`: affine maps interpolate, and fill with grey `fill`."""
+
+    def __init__(self, entries: Sequence[Entry], smooth: bool = False, fill: tuple[int, int, int] = (0, 0, 0)) -> None:
+        order: tuple[Kind, ...] = ("none", "lookup", "x", "y", "xy", "blend", "box")
+        self.entries = sorted(entries, key=lambda entry: order.index(OPERATIONS[entry.name].kind))
+        kinds = [OPERATIONS[entry.name].kind for entry in self.entries]
+        firsts = [(kind, kinds.index(kind)) for kind in dict.fromkeys(kinds) if kind != "none"]
+        self.groups = [(kind, first, first + kinds.count(kind)) for kind, first in firsts]
+        self.smooth = smooth
+        self.fill = fill
+
+    def apply(self, images: Tensor, layer: Layer) -> Tensor:
+        """uint8 `images` (B,3,H,W) after the operations of `layer`, in a new tensor."""
+        order = torch.argsort(layer.choice, stable=True)
+        counts = torch.bincount(layer.choice, minlength=len(self.entries) + 1).tolist()
+        starts = [0, *accumulate(counts)]
+        layer = Layer(*(drawn[order] for drawn in layer))
+        images = images.index_select(0, order.to(images.device))  # so that every group is a slice
+        for kind, first, last in self.groups:
+            here = slice(starts[first], starts[last])
+            if here.start < here.stop:
+                present = [number for number in range(first, last) if counts[number]]
+                parts = [(self.entries[number], slice(starts[number], starts[number + 1])) for number in present]
+                images[here] = self._run(kind, images, here, parts, layer)
+        return images.index_select(0, torch.argsort(order).to(images.device))
+
+    def _run(self, kind: Kind, images: Tensor, here: slice, parts: list[tuple[Entry, slice]], layer: Layer) -> Tensor:
+        """The images of the group `here` after their operations; `parts` says where each operation's images are."""
+        height, width = images.shape[2:]
+        runs = [
+            (OPERATIONS[entry.name].run, images[rows], _argument(entry, rows, layer, height, width))
+            for entry, rows in parts
+        ]
+        if kind == "lookup":
+            return lookup.look_up(images[here], torch.cat([run(*given).expand(-1, 3, 256) for run, *given in runs]))
+        if kind == "x" or kind == "y" or kind == "xy":
+            maps = torch.cat([run(argument, height, width) for run, _, argument in runs])
+            if self.smooth:
+                return geometry.smooth(images[here], maps, layer.cubic[here], self.fill)
+            return geometry.nearest(images[here], maps, kind)
+        places = (layer.place[here],) if kind == "box" else ()
+        return torch.cat([run(*given, *places) for run, *given in runs])
+
+
+def _argument(entry: Entry, rows: slice, layer: Layer, height: int, width: int) -> Tensor:
+    if entry.argument is None:
+        return layer.level[rows]
+    return entry.argument(Argument(layer.level[rows], layer.sign[rows], height, width))

@@ -1,0 +1,145 @@
+"""Each operation against torchvision.transforms.v2.functional on the same parameters, on real photographs.
+
+All fourteen operations, all thirty-one magnitudes of RandAugment and of TrivialAugment, both signs.
+"""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from photographs import data_folder, from_parquet, photographs
+from torch import Tensor
+from torchvision.transforms.v2 import RandAugment, TrivialAugmentWide
+from torchvision.transforms.v2 import functional as tv
+
+from levelfield.data.augment import blend, geometry, lookup
+from levelfield.data.augment.operations import Entry, Layer, Space
+from levelfield.data.augment.spaces import BINS, torchvision_space, trivial_space
+
+LOOKUPS = {"Brightness", "Contrast", "Posterize", "Solarize", "AutoContrast", "Equalize", "Identity"}
+SIGNED = {"Brightness", "Contrast", "Color", "Sharpness", "ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate"}
+FORMS = {"randaugment": (torchvision_space(), RandAugment()), "trivial": (trivial_space(), TrivialAugmentWide())}
+SIZES = {"32": (32, 32), "224": (224, 224), "oblong": (75, 110)}
+
+
+def ours(space: Space, name: str, level: int, sign: int, images: Tensor) -> Tensor:
+    count = len(images)
+    number = [entry.name for entry in space.entries].index(name)
+    return space.apply(
+        images,
+        Layer(
+            torch.full((count,), number),
+            torch.full((count,), level, dtype=torch.float64),
+            torch.full((count,), sign, dtype=torch.float64),
+            torch.zeros(count, 2),
+            torch.zeros(count, dtype=torch.bool),
+        ),
+    )
+
+
+def theirs(transform: RandAugment | TrivialAugmentWide, name: str, level: int, sign: int, images: Tensor) -> Tensor:
+    """What torchvision's own transform does to each image for this operation and magnitude."""
+    height, width = images.shape[2:]
+    magnitudes, signed = transform._AUGMENTATION_SPACE[name]
+    values = magnitudes(BINS, height, width)
+    magnitude = 0.0 if values is None else float(values[level]) * (sign if signed else 1)
+    apply = transform._apply_image_or_video_transform
+    return torch.stack([apply(image, name, magnitude, "nearest", {Tensor: None}) for image in images])
+
+
+def differ(one: Tensor, other: Tensor, by: int) -> float:
+    """The largest share of values in an image that differ by more than `by` levels."""
+    return ((one.int() - other.int()).abs() > by).float().flatten(1).mean(1).max().item()
+
+
+@pytest.mark.parametrize("name", sorted(LOOKUPS | SIGNED))
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("size", SIZES)
+def test_operations_equal_torchvisions(form: str, name: str, size: str) -> None:
+    space, transform = FORMS[form]
+    images = photographs(*SIZES[size])[: 14 if size == "32" else 2]
+    every = 1 if size == "32" else 5
+    for level in range(0, BINS, every):
+        for sign in (1, -1) if name in SIGNED else (1,):
+            got = ours(space, name, level, sign, images)
+            want = theirs(transform, name, level, sign, images)
+            assert differ(got, want, by=0 if name in LOOKUPS else 1) <= (0 if name in LOOKUPS else 1e-3), (level, sign)
+
+
+def test_the_operations_are_torchvisions_fourteen() -> None:
+    for space, transform in FORMS.values():
+        assert sorted(entry.name for entry in space.entries) == sorted(transform._AUGMENTATION_SPACE)
+        assert len(space.entries) == 14
+
+
+@pytest.mark.parametrize("name", ["Invert", "AutoContrast", "Equalize"])
+def test_flat_and_narrow_channels(name: str) -> None:
+    images = photographs(32, 32)[:3].clone()
+    images[0] = 77
+    images[1] = images[1] // 8 + 40
+    images[2, 0] = 0
+    want = {"Invert": tv.invert, "AutoContrast": tv.autocontrast, "Equalize": tv.equalize}[name](images)
+    space = Space([Entry(name)])
+    assert torch.equal(ours(space, name, 0, 1, images), want)
+
+
+@pytest.mark.parametrize("bits", range(9))
+def test_posterize_keeps_bits_from_none_to_all(bits: int) -> None:
+    images = photographs(32, 32)
+    tables = lookup.posterize(images, torch.full((len(images),), float(bits)))
+    assert torch.equal(lookup.look_up(images, tables.expand(-1, 3, -1)), tv.posterize(images, bits))
+    assert bits > 0 or not tables.any()
+
+
+@pytest.mark.parametrize("turn", [-0.5, -0.31, -0.1, 0.0, 0.02, 0.25, 0.5])
+def test_hue_equals_torchvisions(turn: float) -> None:
+    images = torch.cat(
+        [photographs(32, 32), torch.arange(0, 256, dtype=torch.uint8).view(1, 1, 16, 16).repeat(1, 3, 2, 2)]
+    )
+    got = blend.hue(images, torch.full((len(images),), turn, dtype=torch.float64))
+    assert differ(got, tv.adjust_hue(images, turn), by=1) == 0
+
+
+@pytest.mark.parametrize(("fill", "axes"), [(0, "xy"), (128, "xy"), (7, "x")])
+def test_what_comes_from_outside_is_filled(fill: int, axes: geometry.Axes) -> None:
+    images = photographs(32, 32)
+    moved = geometry.nearest(images, geometry.translate_x(torch.full((14,), 10.0).double(), 32, 32), axes, fill)
+    assert (moved[..., :10] == fill).all() and torch.equal(moved[..., 10:], images[..., :-10])
+
+
+@pytest.mark.parametrize("degrees", [-30.0, 7.5, 30.0])
+def test_smooth_maps_interpolate_as_torchvision_does_away_from_the_edge(degrees: float) -> None:
+    images = photographs(32, 32)
+    maps = geometry.rotate(torch.full((14,), degrees).double(), 32, 32)
+    got = geometry.smooth(images, maps, torch.zeros(14, dtype=torch.bool), (1, 2, 3))
+    want = tv.rotate(images, degrees, "bilinear")
+    weight = tv.rotate(torch.ones(1, 1, 32, 32), degrees, "bilinear")[0, 0]
+    whole = weight > 0.999
+    assert whole.sum() > 600 and differ(got[..., whole], want[..., whole], by=1) == 0
+    corner = got[:, :, 0, 0]
+    assert (corner == torch.tensor([1, 2, 3])).all()
+    cubic = geometry.smooth(images, maps, torch.arange(14) % 2 == 0, (1, 2, 3))
+    assert torch.equal(cubic[1::2], got[1::2]) and not torch.equal(cubic[::2], got[::2])
+    assert (cubic[::2].float() - got[::2].float()).abs().mean() < 8
+
+
+def test_shear_is_by_slope_from_the_edge() -> None:
+    slope = torch.tensor([0.5], dtype=torch.float64)
+    a, b, c, *rest = geometry.shear_x(slope, 20, 40)[0].tolist()
+    assert (a, b) == (1.0, pytest.approx(0.5)) and rest == [0.0, 1.0, 0.0]
+    assert c + b * -10 == pytest.approx(0) and math.isclose(geometry.shear_y(slope, 20, 40)[0, 5], 10.0)
+
+
+@pytest.mark.parametrize(("file", "size"), [("cifar100/test.parquet", 32), ("cub-20/test.parquet", 128)])
+def test_operations_equal_torchvisions_on_data_sets(file: str, size: int) -> None:
+    path = data_folder() / file
+    if not path.is_file():
+        pytest.skip(f"no {file} in the data folder (LEVELFIELD_DATA)")
+    images = from_parquet(path, 24, size)
+    space, transform = FORMS["randaugment"]
+    for name in sorted(LOOKUPS | SIGNED):
+        for level, sign in ((7, 1), (9, -1), (30, 1)):
+            got, want = ours(space, name, level, sign, images), theirs(transform, name, level, sign, images)
+            assert differ(got, want, by=0 if name in LOOKUPS else 1) <= (0 if name in LOOKUPS else 1e-3), (name, level)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import typer
 
+from levelfield.cli import data as data_command
 from levelfield.cli import eval as eval_command
 from levelfield.cli import study as study_command
 from levelfield.cli import train as train_command
@@ -26,6 +27,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
+app.add_typer(data_command.app, name="data")
 app.command("train")(train_command.train)
 app.add_typer(study_command.app, name="study")
 app.command("eval")(eval_command.evaluate)

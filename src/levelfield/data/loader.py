@@ -18,7 +18,9 @@ from levelfield import randomness
 from levelfield.data.splits import Split, centre_crop
 
 Batch = tuple[Tensor, Tensor, Tensor]
-"""(images uint8 (b, 3, H, W), labels int64 (b,), sample_index int64 (b,)), all on the loader's device."""
+"""(images uint8 (b, 3, H, W), labels int64 (b,), sample_index int64 (b,)): the first two on the loader's device.
+
+The sample index stays on the CPU, where augmentation takes its decisions."""
 
 Kind = Literal["auto", "resident", "streamed"]
 
@@ -55,7 +57,6 @@ class Loader:
         self.split, self.batch_size, self.seed, self.shuffle = split, batch_size, seed, shuffle
         self.device, self.rank, self.world, self.kind, self.why = device, rank, world, kind, why
         self._labels = split.labels.to(device)
-        self._index = split.index.to(device)
 
     def __len__(self) -> int:
         """Steps in an epoch; the last batch may be short."""
@@ -108,7 +109,7 @@ class ResidentLoader(Loader):
     def fetch(self, positions: Tensor) -> Batch:
         here = positions.to(self.device)
         images = centre_crop(self._images.index_select(0, self._rows[here]), self._crop_px)
-        return images, self._labels[here], self._index[here]
+        return images, self._labels[here], self.split.index[positions]
 
     def epoch(self, epoch: int, from_step: int = 0) -> Iterator[Batch]:
         return (self.fetch(positions) for positions in self._own(epoch, from_step))
@@ -154,7 +155,7 @@ class StreamedLoader(Loader):
 
     def _batch(self, images: Tensor, positions: Tensor) -> Batch:
         here = positions.to(self.device, non_blocking=True)
-        return images.to(self.device, non_blocking=True), self._labels[here], self._index[here]
+        return images.to(self.device, non_blocking=True), self._labels[here], self.split.index[positions]
 
 
 def make_loader(

@@ -51,7 +51,7 @@ def downloads() -> Path:
 
 
 def imports() -> Path:
-    """Where `levelfield data import` remembers which store a name stands for."""
+    """Where `levelfield data import` remembers what a name stands for."""
     return cache_dir() / "imported"
 
 
@@ -73,9 +73,9 @@ def available(data_dir: Path | str | None = None) -> dict[str, str | None]:
     return names
 
 
-def remember(name: str, found: Found, store: Path) -> None:
-    """Let `name` stand for `store`, made from `found`, from now on."""
-    facts = {"form": found.form, "path": str(found.path), "fingerprint": found.fingerprint, "store": store.name}
+def remember(name: str, found: Found) -> None:
+    """Let `name` stand for `found`, which is in the store, from now on."""
+    facts = {"form": found.form, "path": str(found.path), "fingerprint": found.fingerprint}
     with replacing(imports() / f"{name}.json") as path:
         path.write_text(json.dumps(facts, indent=1), encoding="utf-8")
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal
 
 import torch
 
+from levelfield import progress as progress_bars
 from levelfield.data import catalog
 from levelfield.data.content import canonical_order
 from levelfield.data.fit import Fit
@@ -34,10 +37,15 @@ def open_data(
     `data_dir`: the folder that holds the data sets (None: `LEVELFIELD_DATA`). `spec.validation` None counts as 0.
     Train images have side `resize_px` (or `image_size`); validation and test images are centre-cropped to `image_size`.
     `pixels`: from the store, or decoded whenever they are read; "auto" keeps up to 64 GiB in the store.
+    `progress`: called during long work (None: shown on stderr).
     Raises UserError for an unknown or missing data set, damaged files, and splits that cannot be cut.
     """
     found = find(spec.name, data_dir)
-    store, sources = _prepare(spec, found, pixels, cache, progress)
+    if progress is not None:
+        store, sources = _prepare(spec, found, pixels, cache, progress)
+    else:
+        with on_stderr() as shown:
+            store, sources = _prepare(spec, found, pixels, cache, shown)
     side = sources["train"].side_px
     crop_px = spec.image_size if spec.image_size is not None and spec.image_size < side else None
     whole = {}
@@ -56,7 +64,7 @@ def open_data(
         official=official(store),
         mean=statistics.mean,
         std=statistics.std,
-        notes=_notes(store),
+        notes=notes(store),
         train=train,
         validation=validation,
         test=test.subset(torch.arange(len(test)), crop_px=crop_px),
@@ -75,7 +83,8 @@ def official(store: Store) -> bool | None:
     return None if counts == (known.train, known.test, known.classes) else False
 
 
-def _notes(store: Store) -> tuple[str, ...]:
+def notes(store: Store) -> tuple[str, ...]:
+    """What belongs beside every result on this content: known leaks, what is missing, and what else is odd."""
     index = store.index
     found = [*catalog.notes(index.name), *index.notes]
     known = catalog.entry(index.name)
@@ -99,6 +108,22 @@ def prepare(
     """The store of `found`, built if it is not there."""
     folder = folder_of(found, on_bad_image, cache)
     return open_store(folder) or build(found, folder, on_bad_image=on_bad_image, progress=progress)
+
+
+@contextmanager
+def on_stderr() -> Iterator[Progress]:
+    """Progress of long work as bars or lines on stderr; silent as long as there is none."""
+    with progress_bars.Progress() as bars:
+        described = None
+
+        def show(what: str, done: int, total: int) -> None:
+            nonlocal described
+            if what != described:
+                described = what
+                bars.start(total, what)
+            bars.advance(done - bars.done)
+
+        yield show
 
 
 def _prepare(

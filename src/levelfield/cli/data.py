@@ -1,0 +1,237 @@
+"""`levelfield data`: list, get, import, check and show data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from levelfield.cli.output import DataDir, Json, console, messages, print_json
+from levelfield.errors import UserError
+
+if TYPE_CHECKING:
+    from levelfield.data.check import Report
+    from levelfield.data.store import Progress
+
+app = typer.Typer(help="List, get, import, check and show data sets.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(help="A name from `levelfield data list`, folder:PATH or parquet:PATH.")]
+
+
+@app.command("list")
+def list_(data_dir: DataDir = None, json: Json = False) -> None:
+    """List the data sets that are known, and where each was found.
+
+    Example: `levelfield data list`
+    """
+    from levelfield.data import catalog
+    from levelfield.data.locate import available
+
+    places = available(data_dir)
+    entries = []
+    for name, place in places.items():
+        known = catalog.BY_NAME.get(name)
+        entries.append(
+            {
+                "name": name,
+                "title": known.title if known else "your own",
+                "classes": known.classes if known else None,
+                "train": known.train if known else None,
+                "test": known.test if known else None,
+                "pixels": known.pixels if known else None,
+                "found": place,
+            }
+        )
+    if json:
+        print_json(entries)
+        return
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("data set", "classes", "train", "test", "pixels", "found"):
+        table.add_column(heading, no_wrap=True, justify="right" if heading in ("classes", "train", "test") else "left")
+    for entry in entries:
+        numbers = ["" if entry[key] is None else f"{entry[key]:,}" for key in ("classes", "train", "test")]
+        where = "no: levelfield data get" if entry["found"] is None else str(entry["found"])
+        table.add_row(str(entry["name"]), *numbers, str(entry["pixels"] or ""), where)
+    console.print(table)
+
+
+@app.command()
+def get(
+    name: Annotated[str, typer.Argument(help="A name from `levelfield data list`.")],
+    to: Annotated[Path | None, typer.Option(help="Folder for the archive. [default: the cache folder]")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Download a data set from its official address (resumable, verified) and import it.
+
+    Example: `levelfield data get cifar10`
+    """
+    from levelfield.data import catalog
+    from levelfield.data.download import get as download
+    from levelfield.data.locate import downloads, find
+    from levelfield.data.opening import prepare
+    from levelfield.errors import unknown
+
+    known = catalog.entry(name)
+    if known is None:
+        raise unknown("data set", name, catalog.BY_NAME)
+    if known.downloads:
+        try:
+            messages.print(f"{known.name} is there already: {find(known.name, data_dir).path}", highlight=False)
+            return
+        except UserError:
+            size = sum(file.mib or 0 for file in known.downloads)
+            messages.print(f"{known.title}: {size:,} MiB from {known.home}\nterms: {known.terms}", highlight=False)
+    folder = (to or downloads()) / known.name
+    with _progress() as progress:
+        for line in download(known, folder, progress):
+            messages.print(line, highlight=False)
+        store = prepare(find(known.name, folder.parent), progress=progress)
+    messages.print(f"{known.name} is ready: {folder} (decoded: {store.folder})", highlight=False, soft_wrap=True)
+    if to is not None:
+        messages.print(f"name the folder when you use it: --data-dir {to}", highlight=False, soft_wrap=True)
+
+
+@app.command("import")
+def import_(
+    name: Annotated[str, typer.Argument(help="The name to use it by from now on.")],
+    from_: Annotated[Path, typer.Option("--from", help="A folder or an official archive, in any known form.")],
+    on_bad_image: Annotated[str, typer.Option(help="fail, or skip: leave out what does not decode.")] = "fail",
+) -> None:
+    """Decode a data set once into the cache, and remember it by its name.
+
+    Example: `levelfield data import birds --from ~/pictures/birds`
+    """
+    from levelfield.data import catalog
+    from levelfield.data.forms import recognise
+    from levelfield.data.locate import remember
+    from levelfield.data.opening import prepare
+
+    if on_bad_image not in ("fail", "skip"):
+        raise UserError(f"--on-bad-image {on_bad_image}: give fail or skip")
+    if not from_.exists():
+        raise UserError(f"--from {from_}: no such file or folder")
+    if not name or any(letter in name for letter in "/\\:"):
+        raise UserError(f"a data set cannot be named {name!r}: leave out /, \\ and :")
+    known = catalog.entry(name)
+    name = known.name if known is not None else name
+    found = recognise(from_.resolve(), name)
+    if found is None:
+        raise UserError(
+            f"--from {from_}: no data set in a known form\n"
+            "expected class folders, Parquet, or an official archive or folder (see docs/data.md)"
+        )
+    with _progress() as progress:
+        store = prepare(found, "skip" if on_bad_image == "skip" else "fail", progress=progress)
+    remember(name, found)
+    index = store.index
+    messages.print(
+        f"{name}: {index.splits['train'].count:,} train and {index.splits['test'].count:,} test images of "
+        f"{len(index.classes)} classes ({found.form}) -> {store.folder}",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+@app.command()
+def check(
+    name: Name,
+    data_dir: DataDir = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Decode everything again.")] = False,
+    json: Json = False,
+) -> None:
+    """Report counts, images that do not decode, sizes, duplicates, statistics, and whether the content is official.
+
+    Example: `levelfield data check digits`
+    """
+    from dataclasses import asdict
+
+    from levelfield.data.check import check_data
+
+    with _progress() as progress:
+        report = check_data(name, data_dir, fresh=fresh, progress=progress)
+    if json:
+        print_json(asdict(report))
+    else:
+        _print_report(report)
+
+
+def _print_report(report: Report) -> None:
+    from levelfield.data.check import SHOWN, unbalanced
+
+    def line(what: str, text: str) -> None:
+        console.print(f"{what:<12}{text}", highlight=False, markup=False, soft_wrap=True)
+
+    line(report.name, f"{len(report.classes)} classes, {report.form}" + (f", {report.path}" if report.path else ""))
+    for name, split in report.splits.items():
+        line(f"  {name}", f"{split.count:,} images, {unbalanced(split)} per class")
+        sizes = list(split.sizes.items())
+        shown = ", ".join(f"{size} ({count:,})" for size, count in sizes[:3])
+        line("", f"sizes {shown}" + (f" and {len(sizes) - 3:,} others" if len(sizes) > 3 else ""))
+        line("", "modes " + ", ".join(f"{mode} ({count:,})" for mode, count in split.modes.items()))
+        line("", "mean {:.4f} {:.4f} {:.4f}  ".format(*split.mean) + "std {:.4f} {:.4f} {:.4f}".format(*split.std))
+        for file, reason in split.bad[:SHOWN]:
+            line("", f"BAD {file}: {reason}")
+        if len(split.bad) > SHOWN:
+            line("", f"BAD ... and {len(split.bad) - SHOWN:,} more (all of them with --json)")
+    found = report.duplicates
+    inside = ", ".join(f"{count:,} surplus copies in {name}" for name, count in found.surplus.items())
+    line("duplicates", f"{inside}; {found.across:,} images in both splits; {found.conflicting:,} under several labels")
+    line("content", report.verdict)
+    line("checksum", report.checksum)
+    for note in report.notes:
+        line("note", note)
+
+
+@app.command()
+def show(
+    name: Name,
+    out: Annotated[Path | None, typer.Option(help="The PNG to write. [default: NAME.png]")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Show samples as this recipe augments and mixes them.")] = None,
+    split: Annotated[str, typer.Option(help="train or test.")] = "train",
+    count: Annotated[int, typer.Option(min=1, max=1000, help="How many images.")] = 48,
+    image_size: Annotated[
+        int | None, typer.Option(min=1, help="Side in px. [default: the stored one, else 128]")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Which images, and which draws of the recipe.")] = 0,
+    data_dir: DataDir = None,
+) -> None:
+    """Draw a contact sheet of a data set; with `--recipe`, of what the model sees in training.
+
+    Example: `levelfield data show digits --recipe cpu-fast --out digits.png`
+    """
+    from levelfield.data import sheet
+    from levelfield.data.locate import find
+    from levelfield.data.opening import open_data, prepare
+    from levelfield.spec import DataSpec, load_recipe
+
+    if split not in ("train", "test"):
+        raise UserError(f"--split {split}: give train or test")
+    chosen = None if recipe is None else load_recipe(recipe).recipe
+    if chosen is not None and split == "test":
+        raise UserError("--recipe changes training images only; leave out --split test")
+    with _progress() as progress:
+        store = prepare(find(name, data_dir), progress=progress)
+        side = image_size or store.index.native_px or 128
+        data = open_data(DataSpec(name=name, image_size=side), data_dir, progress=progress)
+    if chosen is None:
+        picture = sheet.plain_samples(data, data.train if split == "train" else data.test, count, seed)
+    else:
+        picture = sheet.augmented_samples(data, chosen, side, count, seed)
+    path = out or Path(f"{data.name}.png")
+    try:
+        sheet.save(picture, path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}\nname another file with --out") from None
+    messages.print(f"{path}: {picture.width} x {picture.height} px", highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    from levelfield.data.opening import on_stderr
+
+    with on_stderr() as progress:
+        yield progress

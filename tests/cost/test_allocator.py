@@ -13,9 +13,9 @@ import json, resource, torch
 from levelfield.allocator import keep_freed_memory
 kept = keep_freed_memory()
 faults = []
-for _ in range(20):
+for _ in range(8):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    torch.ones(40 * 2**18)  # 40 MiB: 10240 pages of 4 KiB
+    torch.ones(33 * 2**18)  # 33 MiB: 8448 pages of 4 KiB
     faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 print(json.dumps([kept, faults]))
 """
@@ -27,4 +27,4 @@ def test_a_large_block_that_was_freed_is_used_again_without_page_faults() -> Non
     kept, faults = json.loads(run.stdout)
     if not kept:
         pytest.skip("this C library has no mallopt")
-    assert min(faults[10:]) < 100  # the heap settles within a few rounds
+    assert min(faults[1:]) < 100  # the heap settles within a few rounds

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from levelfield.models import fused, native
+
 KERNEL = 3
 TAPS = KERNEL * KERNEL
 
@@ -41,4 +43,6 @@ def outlook(logits: Tensor, values: Tensor, heads: int) -> Tensor:
 
     Logits are head-major, then offset in row-major order. Returns (B, C, H, W) in the dtype of `values`.
     """
+    if native.usable(logits) and native.usable(values) and heads <= native.MAX_HEADS:
+        return fused.outlook(logits, values, heads)
     return outlook_sum(outlook_weights(logits, heads), values)

@@ -1,0 +1,418 @@
+// OutGridViT's inner loops on float32 maps laid out (B, H, W, C), for CPUs. Compiled at set-up, called through a C interface.
+//
+// Every sum over pixels is cut by image and channel block, never by thread, so that results do not depend on the number of
+// threads. Softmax and SiLU are recomputed in the backward pass instead of stored.
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+namespace {
+
+constexpr int kTaps = 9;
+constexpr int kMaxTokens = 64;
+constexpr int kMaxHeads = 64;
+constexpr int kChannels = 64;  // channels that one task of the norms handles
+constexpr int kRows = 64;      // rows summed in float before they are added in double
+
+// exp to about 1e-7 relative: x = n ln 2 + r, and a polynomial of degree 6 in r. Compilers vectorise it.
+inline float exp_fast(float x) {
+  x = std::min(std::max(x, -87.0f), 88.0f);
+  const float n = __builtin_rintf(x * 1.44269504088896341f);
+  float r = x - n * 0.693359375f;
+  r = r + n * 2.12194440e-4f;
+  float p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * r * r + r + 1.0f;
+  const int bits = (static_cast<int>(n) + 127) << 23;
+  float scale;
+  std::memcpy(&scale, &bits, sizeof scale);
+  return p * scale;
+}
+
+// Softmax over the nine offsets of each head: logits (9h) to weights (9h).
+inline void nine_softmax(const float* logits, float* weights, int heads) {
+  for (int h = 0; h < heads; ++h) {
+    const float* a = logits + h * kTaps;
+    float top = a[0];
+    for (int k = 1; k < kTaps; ++k) top = std::max(top, a[k]);
+    for (int k = 0; k < kTaps; ++k) weights[h * kTaps + k] = a[k] - top;
+  }
+#pragma omp simd
+  for (int i = 0; i < heads * kTaps; ++i) weights[i] = exp_fast(weights[i]);
+  for (int h = 0; h < heads; ++h) {
+    float* w = weights + h * kTaps;
+    float sum = 0;
+    for (int k = 0; k < kTaps; ++k) sum += w[k];
+    const float inverse = 1.0f / sum;
+    for (int k = 0; k < kTaps; ++k) w[k] *= inverse;
+  }
+}
+
+// D is the head width where it is known at compile time, 0 where it is not.
+template <int D>
+void outlook_forward(const float* logits, const float* values, float* out, int B, int H, int W, int heads, int width,
+                     int threads) {
+  const int d = D ? D : width, C = heads * d;
+#pragma omp parallel for collapse(2) num_threads(threads) schedule(static)
+  for (int b = 0; b < B; ++b)
+    for (int y = 0; y < H; ++y) {
+      float weights[kTaps * kMaxHeads];
+      for (int x = 0; x < W; ++x) {
+        const long p = (static_cast<long>(b) * H + y) * W + x;
+        nine_softmax(logits + p * kTaps * heads, weights, heads);
+        for (int h = 0; h < heads; ++h) {
+          float local[D ? D : 1];
+          float* sum = D ? local : out + p * C + h * d;
+          for (int j = 0; j < d; ++j) sum[j] = 0;
+          for (int k = 0; k < kTaps; ++k) {
+            const int dy = k / 3 - 1, dx = k % 3 - 1;
+            if (y + dy < 0 || y + dy >= H || x + dx < 0 || x + dx >= W) continue;
+            const float w = weights[h * kTaps + k];
+            const float* v = values + (p + dy * W + dx) * C + h * d;
+#pragma omp simd
+            for (int j = 0; j < d; ++j) sum[j] += w * v[j];
+          }
+          if (D) std::memcpy(out + p * C + h * d, local, sizeof(float) * d);
+        }
+      }
+    }
+}
+
+template <int D>
+void outlook_backward(const float* logits, const float* values, const float* grad, float* dlogits, float* dvalues,
+                      int B, int H, int W, int heads, int width, int threads) {
+  const int d = D ? D : width, C = heads * d;
+#pragma omp parallel for num_threads(threads) schedule(static)
+  for (int b = 0; b < B; ++b) {
+    float weights[kTaps * kMaxHeads];
+    std::memset(dvalues + static_cast<long>(b) * H * W * C, 0, sizeof(float) * H * W * C);
+    for (int y = 0; y < H; ++y)
+      for (int x = 0; x < W; ++x) {
+        const long p = (static_cast<long>(b) * H + y) * W + x;
+        nine_softmax(logits + p * kTaps * heads, weights, heads);
+        for (int h = 0; h < heads; ++h) {
+          const float* g = grad + p * C + h * d;
+          const float* w = weights + h * kTaps;
+          float dw[kTaps], mean = 0;
+          for (int k = 0; k < kTaps; ++k) {
+            const int dy = k / 3 - 1, dx = k % 3 - 1;
+            dw[k] = 0;
+            if (y + dy < 0 || y + dy >= H || x + dx < 0 || x + dx >= W) continue;
+            const long at = (p + dy * W + dx) * C + h * d;
+            const float* v = values + at;
+            float* dv = dvalues + at;
+            float dot = 0;
+#pragma omp simd reduction(+ : dot)
+            for (int j = 0; j < d; ++j) {
+              dot += g[j] * v[j];
+              dv[j] += w[k] * g[j];
+            }
+            dw[k] = dot;
+            mean += w[k] * dot;
+          }
+          float* da = dlogits + (p * heads + h) * kTaps;
+          for (int k = 0; k < kTaps; ++k) da[k] = w[k] * (dw[k] - mean);
+        }
+      }
+  }
+}
+
+// The pixels of one group of grid attention: those whose row mod g and column mod g are (row, column), row-major.
+inline int group_pixels(long* pixels, int b, int H, int W, int grid, int row, int column) {
+  int n = 0;
+  for (int y = row; y < H; y += grid)
+    for (int x = column; x < W; x += grid) pixels[n++] = (static_cast<long>(b) * H + y) * W + x;
+  return n;
+}
+
+// Attention weights of query q to the keys at `pixels`.
+template <int D>
+inline void attend(const float* q, const float* keys, const long* pixels, int tokens, long stride, int d, float scale,
+                   float* weights) {
+  float top = -INFINITY;
+  for (int j = 0; j < tokens; ++j) {
+    const float* k = keys + pixels[j] * stride;
+    float dot = 0;
+#pragma omp simd reduction(+ : dot)
+    for (int c = 0; c < (D ? D : d); ++c) dot += q[c] * k[c];
+    weights[j] = dot * scale;
+    top = std::max(top, weights[j]);
+  }
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int j = 0; j < tokens; ++j) {
+    weights[j] = exp_fast(weights[j] - top);
+    sum += weights[j];
+  }
+  const float inverse = 1.0f / sum;
+  for (int j = 0; j < tokens; ++j) weights[j] *= inverse;
+}
+
+template <int D>
+void grid_forward(const float* qkv, float* out, int B, int H, int W, int heads, int width, int grid, int threads) {
+  const int d = D ? D : width, C = heads * d;
+  const long stride = 3L * C;
+  const float scale = 1.0f / std::sqrt(static_cast<float>(d));
+#pragma omp parallel for collapse(2) num_threads(threads) schedule(static)
+  for (int b = 0; b < B; ++b)
+    for (int row = 0; row < grid; ++row)
+      for (int column = 0; column < grid; ++column) {
+        long pixels[kMaxTokens];
+        float weights[kMaxTokens];
+        const int tokens = group_pixels(pixels, b, H, W, grid, row, column);
+        for (int h = 0; h < heads; ++h)
+          for (int i = 0; i < tokens; ++i) {
+            attend<D>(qkv + pixels[i] * stride + h * d, qkv + C + h * d, pixels, tokens, stride, d, scale, weights);
+            float* o = out + pixels[i] * C + h * d;
+            float local[D ? D : 1];
+            float* sum = D ? local : o;
+            for (int c = 0; c < d; ++c) sum[c] = 0;
+            for (int j = 0; j < tokens; ++j) {
+              const float* v = qkv + 2 * C + pixels[j] * stride + h * d;
+#pragma omp simd
+              for (int c = 0; c < d; ++c) sum[c] += weights[j] * v[c];
+            }
+            if (D) std::memcpy(o, local, sizeof(float) * d);
+          }
+      }
+}
+
+template <int D>
+void grid_backward(const float* qkv, const float* grad, float* dqkv, int B, int H, int W, int heads, int width, int grid,
+                   int threads) {
+  const int d = D ? D : width, C = heads * d;
+  const long stride = 3L * C;
+  const float scale = 1.0f / std::sqrt(static_cast<float>(d));
+  std::memset(dqkv, 0, sizeof(float) * B * H * W * stride);
+#pragma omp parallel for collapse(2) num_threads(threads) schedule(static)
+  for (int b = 0; b < B; ++b)
+    for (int row = 0; row < grid; ++row)
+      for (int column = 0; column < grid; ++column) {
+        long pixels[kMaxTokens];
+        float p[kMaxTokens], dp[kMaxTokens];
+        const int tokens = group_pixels(pixels, b, H, W, grid, row, column);
+        for (int h = 0; h < heads; ++h)
+          for (int i = 0; i < tokens; ++i) {
+            const long at = pixels[i] * stride + h * d;
+            const float* q = qkv + at;
+            const float* g = grad + pixels[i] * C + h * d;
+            attend<D>(q, qkv + C + h * d, pixels, tokens, stride, d, scale, p);
+            float mean = 0;
+            for (int j = 0; j < tokens; ++j) {
+              const long other = pixels[j] * stride + 2 * C + h * d;
+              const float* v = qkv + other;
+              float* dv = dqkv + other;
+              float dot = 0;
+#pragma omp simd reduction(+ : dot)
+              for (int c = 0; c < d; ++c) {
+                dot += g[c] * v[c];
+                dv[c] += p[j] * g[c];
+              }
+              dp[j] = dot;
+              mean += p[j] * dot;
+            }
+            float* dq = dqkv + at;
+            for (int j = 0; j < tokens; ++j) {
+              const long other = pixels[j] * stride + C + h * d;
+              const float* k = qkv + other;
+              float* dk = dqkv + other;
+              const float ds = p[j] * (dp[j] - mean) * scale;
+#pragma omp simd
+              for (int c = 0; c < d; ++c) {
+                dq[c] += ds * k[c];
+                dk[c] += ds * q[c];
+              }
+            }
+          }
+      }
+}
+
+// Runs work(b, first channel, count) for every image and block of channels.
+template <class Work>
+void by_image_and_channels(int B, int C, int threads, const Work& work) {
+  const int blocks = (C + kChannels - 1) / kChannels;
+#pragma omp parallel for collapse(2) num_threads(threads) schedule(static)
+  for (int b = 0; b < B; ++b)
+    for (int block = 0; block < blocks; ++block)
+      work(b, block * kChannels, std::min(kChannels, C - block * kChannels));
+}
+
+inline float sigmoid(float z) { return 1.0f / (1.0f + exp_fast(-z)); }
+
+// d loss / dz of y = SiLU(z), z = x * scale + shift, pooled = mean(y), for a block of channels, from local copies.
+struct SiLUGradient {
+  float scale[kChannels], shift[kChannels], mean[kChannels], pooled[kChannels];
+
+  SiLUGradient(const float* scales, const float* shifts, const float* means, const float* dpooled, int first, int count,
+               int places) {
+    for (int c = 0; c < count; ++c) {
+      scale[c] = scales[first + c];
+      shift[c] = shifts[first + c];
+      mean[c] = means[first + c];
+      pooled[c] = dpooled ? dpooled[first + c] / places : 0.0f;
+    }
+  }
+
+  float operator()(float x, float dy, int c) const {
+    const float z = x * scale[c] + shift[c], s = sigmoid(z);
+    return (dy + pooled[c]) * s * (1.0f + z * (1.0f - s));
+  }
+};
+
+}  // namespace
+
+#define BY_WIDTH(function, ...)                   \
+  switch (width) {                                \
+    case 24: return function<24>(__VA_ARGS__);    \
+    case 32: return function<32>(__VA_ARGS__);    \
+    case 48: return function<48>(__VA_ARGS__);    \
+    case 64: return function<64>(__VA_ARGS__);    \
+    default: return function<0>(__VA_ARGS__);     \
+  }
+
+extern "C" {
+
+void lf_outlook_forward(const float* logits, const float* values, float* out, int B, int H, int W, int heads, int width,
+                        int threads) {
+  BY_WIDTH(outlook_forward, logits, values, out, B, H, W, heads, width, threads)
+}
+
+void lf_outlook_backward(const float* logits, const float* values, const float* grad, float* dlogits, float* dvalues,
+                         int B, int H, int W, int heads, int width, int threads) {
+  BY_WIDTH(outlook_backward, logits, values, grad, dlogits, dvalues, B, H, W, heads, width, threads)
+}
+
+void lf_grid_forward(const float* qkv, float* out, int B, int H, int W, int heads, int width, int grid, int threads) {
+  BY_WIDTH(grid_forward, qkv, out, B, H, W, heads, width, grid, threads)
+}
+
+void lf_grid_backward(const float* qkv, const float* grad, float* dqkv, int B, int H, int W, int heads, int width,
+                      int grid, int threads) {
+  BY_WIDTH(grid_backward, qkv, grad, dqkv, B, H, W, heads, width, grid, threads)
+}
+
+// Mean and biased variance of x (B, N, C) over the first two axes.
+void lf_norm_statistics(const float* x, float* mean, float* variance, int B, int N, int C, int threads) {
+  std::vector<double> sums(2L * B * C);
+  by_image_and_channels(B, C, threads, [&](int b, int first, int count) {
+    double* total = sums.data() + 2L * (static_cast<long>(b) * C + first);
+    for (int start = 0; start < N; start += kRows) {
+      float sum[kChannels] = {}, square[kChannels] = {};
+      for (int n = start; n < std::min(N, start + kRows); ++n) {
+        const float* row = x + (static_cast<long>(b) * N + n) * C + first;
+#pragma omp simd
+        for (int c = 0; c < count; ++c) {
+          const float centred = row[c] - x[first + c];  // shifted by the first pixel: no cancellation
+          sum[c] += centred;
+          square[c] += centred * centred;
+        }
+      }
+      for (int c = 0; c < count; ++c) total[2 * c] += sum[c], total[2 * c + 1] += square[c];
+    }
+  });
+  const double scale = 1.0 / (static_cast<double>(B) * N);
+  for (int c = 0; c < C; ++c) {
+    double sum = 0, square = 0;
+    for (int b = 0; b < B; ++b) {
+      sum += sums[2L * (static_cast<long>(b) * C + c)];
+      square += sums[2L * (static_cast<long>(b) * C + c) + 1];
+    }
+    mean[c] = static_cast<float>(x[c] + sum * scale);
+    variance[c] = static_cast<float>(std::max(0.0, square * scale - sum * scale * sum * scale));
+  }
+}
+
+// y = SiLU(x * scale + shift) and, where pooled is not null, its mean over the N places: x, y (B, N, C), pooled (B, C).
+void lf_affine_silu_forward(const float* x, const float* scale, const float* shift, float* y, float* pooled, int B, int N,
+                            int C, int threads) {
+  by_image_and_channels(B, C, threads, [&](int b, int first, int count) {
+    float total[kChannels] = {};
+    for (int n = 0; n < N; ++n) {
+      const long at = (static_cast<long>(b) * N + n) * C + first;
+#pragma omp simd
+      for (int c = 0; c < count; ++c) {
+        const float z = x[at + c] * scale[first + c] + shift[first + c];
+        const float silu = z * sigmoid(z);
+        y[at + c] = silu;
+        total[c] += silu;
+      }
+    }
+    if (pooled)
+      for (int c = 0; c < count; ++c) pooled[static_cast<long>(b) * C + first + c] = total[c] / N;
+  });
+}
+
+// Backward of y = SiLU(norm(x)), pooled = mean(y). With batch statistics (batch != 0) these depend on x too.
+void lf_norm_silu_backward(const float* x, const float* dy, const float* dpooled, const float* scale, const float* shift,
+                           const float* mean, const float* inverse, float* dx, float* dweight, float* dbias, int batch,
+                           int B, int N, int C, int threads) {
+  std::vector<float> partial(2L * B * C);
+  by_image_and_channels(B, C, threads, [&](int b, int first, int count) {
+    const SiLUGradient of(scale, shift, mean, dpooled ? dpooled + static_cast<long>(b) * C : nullptr, first, count, N);
+    float bias[kChannels] = {}, weight[kChannels] = {};
+    for (int n = 0; n < N; ++n) {
+      const long at = (static_cast<long>(b) * N + n) * C + first;
+      const float *row = x + at, *grad = dy + at;
+#pragma omp simd
+      for (int c = 0; c < count; ++c) {
+        const float dz = of(row[c], grad[c], c);
+        bias[c] += dz;
+        weight[c] += dz * (row[c] - of.mean[c]);
+      }
+    }
+    float* out = partial.data() + 2L * (static_cast<long>(b) * C + first);
+    for (int c = 0; c < count; ++c) out[2 * c] = bias[c], out[2 * c + 1] = weight[c] * inverse[first + c];
+  });
+  std::vector<float> mean_bias(C), mean_weight(C);
+  for (int c = 0; c < C; ++c) {
+    double bias = 0, weight = 0;
+    for (int b = 0; b < B; ++b) {
+      bias += partial[2L * (static_cast<long>(b) * C + c)];
+      weight += partial[2L * (static_cast<long>(b) * C + c) + 1];
+    }
+    dbias[c] = static_cast<float>(bias);
+    dweight[c] = static_cast<float>(weight);
+    mean_bias[c] = batch ? static_cast<float>(bias / (static_cast<double>(B) * N)) : 0.0f;
+    mean_weight[c] = batch ? static_cast<float>(weight / (static_cast<double>(B) * N)) * inverse[c] : 0.0f;
+  }
+  by_image_and_channels(B, C, threads, [&](int b, int first, int count) {
+    const SiLUGradient of(scale, shift, mean, dpooled ? dpooled + static_cast<long>(b) * C : nullptr, first, count, N);
+    float bias[kChannels], weight[kChannels];
+    std::copy_n(mean_bias.data() + first, count, bias);
+    std::copy_n(mean_weight.data() + first, count, weight);
+    for (int n = 0; n < N; ++n) {
+      const long at = (static_cast<long>(b) * N + n) * C + first;
+      const float *row = x + at, *grad = dy + at;
+      float* out = dx + at;
+#pragma omp simd
+      for (int c = 0; c < count; ++c)
+        out[c] = of.scale[c] * (of(row[c], grad[c], c) - bias[c] - (row[c] - of.mean[c]) * weight[c]);
+    }
+  });
+}
+
+// Backward of y = x * gate, x (B, N, C), gate (B, C).
+void lf_gate_backward(const float* x, const float* gate, const float* dy, float* dx, float* dgate, int B, int N, int C,
+                      int threads) {
+  by_image_and_channels(B, C, threads, [&](int b, int first, int count) {
+    float total[kChannels] = {};
+    const float* factor = gate + static_cast<long>(b) * C + first;
+    for (int n = 0; n < N; ++n) {
+      const long at = (static_cast<long>(b) * N + n) * C + first;
+#pragma omp simd
+      for (int c = 0; c < count; ++c) {
+        total[c] += dy[at + c] * x[at + c];
+        dx[at + c] = dy[at + c] * factor[c];
+      }
+    }
+    std::memcpy(dgate + static_cast<long>(b) * C + first, total, sizeof(float) * count);
+  });
+}
+
+}  // extern "C"

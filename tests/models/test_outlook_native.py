@@ -1,0 +1,180 @@
+"""The compiled loops equal their plain expressions, forward and backward, and step aside where they may not compute."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from levelfield.cost import count_macs
+from levelfield.models import create_model, fused, native
+from levelfield.models.outgrid import GridAttention, capture_attention
+from levelfield.models.outlook import outlook_sum, outlook_weights
+
+
+@pytest.fixture(scope="module", autouse=True)
+def built() -> None:
+    if shutil.which("g++") is None and shutil.which("clang++") is None:
+        pytest.skip("no C++ compiler")
+    native.build()
+    native.library.cache_clear()
+    assert native.library() is not None
+
+
+@pytest.fixture
+def plain_torch(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[bool], None]]:
+    """Call with True to switch the compiled form off, with False to switch it on again."""
+    on = native.library
+    yield lambda off: monkeypatch.setattr(native, "library", (lambda: None) if off else on)
+
+
+def relative(got: Tensor, expected: Tensor) -> float:
+    return float((got.double() - expected.double()).norm() / expected.double().norm().clamp_min(1e-30))
+
+
+def check(fast: Callable[..., Tensor], plain: Callable[..., Tensor], *inputs: Tensor, tolerance: float = 3e-6) -> None:
+    """Outputs and all gradients of `fast` in float32 against `plain` in float64, relative in the 2-norm."""
+    single = [x.clone().requires_grad_() for x in inputs]
+    double = [x.double().requires_grad_() for x in inputs]
+    got, expected = fast(*single), plain(*double)
+    assert got.shape == expected.shape
+    assert relative(got, expected) < tolerance
+    weight = torch.randn_like(got)
+    for mine, theirs in zip(
+        torch.autograd.grad(got, single, weight), torch.autograd.grad(expected, double, weight.double()), strict=True
+    ):
+        assert relative(mine, theirs) < tolerance
+
+
+@pytest.mark.parametrize("width", [20, 24, 32, 48, 64])
+@pytest.mark.parametrize("height", [1, 5])
+def test_outlook(width: int, height: int) -> None:
+    torch.manual_seed(width)
+    logits, values = 3 * torch.randn(2, 27, height, 6), torch.randn(2, 3 * width, height, 6)
+    check(
+        lambda a, v: fused.outlook(a, v, 3), lambda a, v: outlook_sum(outlook_weights(a, 3), v), logits, values
+    )
+
+
+@pytest.mark.parametrize(("width", "height", "columns", "grid"), [(24, 8, 8, 2), (32, 4, 8, 4), (64, 6, 3, 3), (20, 8, 8, 1)])
+def test_grid_attention(width: int, height: int, columns: int, grid: int) -> None:
+    torch.manual_seed(width)
+    module = GridAttention(2 * width, 2, grid)
+
+    def plain(qkv: Tensor) -> Tensor:
+        q, k, v = module._grouped(qkv)
+        y = (q @ k.transpose(-2, -1) * width**-0.5).softmax(-1) @ v
+        y = y.reshape(2, grid, grid, 2, height // grid, columns // grid, width).permute(0, 4, 1, 5, 2, 3, 6)
+        return y.reshape(2, height, columns, 2 * width)
+
+    check(lambda qkv: fused.grid_attention(qkv, 2, grid), plain, 2 * torch.randn(2, height, columns, 6 * width))
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("channels", [5, 64, 150])
+def test_norm_silu(training: bool, channels: int) -> None:
+    torch.manual_seed(channels)
+    norm = nn.BatchNorm2d(channels).train(training)
+    with torch.no_grad():
+        for tensor in (norm.weight, norm.bias, norm.running_mean):
+            tensor.normal_()
+    other = nn.BatchNorm2d(channels).double().train(training)
+    other.load_state_dict(norm.state_dict())
+
+    def joined(y: Tensor, pooled: Tensor) -> Tensor:
+        return torch.cat([y, y.shape[2] * pooled], 2)
+
+    def fast(x: Tensor) -> Tensor:
+        y, pooled = fused.norm_silu(x, norm)
+        return joined(y, pooled.expand(-1, -1, 1, y.shape[3]))
+
+    def plain(x: Tensor) -> Tensor:
+        y = F.silu(other(x))
+        return joined(y, y.mean((2, 3), keepdim=True).expand(-1, -1, 1, y.shape[3]))
+
+    check(fast, plain, 2 * torch.randn(3, channels, 9, 8) + 50.0 * training, tolerance=2e-5 if training else 3e-6)
+    y, _ = fused.norm_silu(x := torch.randn(3, channels, 9, 8), norm)
+    y.sum().backward()
+    F.silu(other(x.double())).sum().backward()
+    assert relative(norm.weight.grad, other.weight.grad) < 1e-5 and relative(norm.bias.grad, other.bias.grad) < 1e-5
+    for name, buffer in other.named_buffers():
+        torch.testing.assert_close(getattr(norm, name).double(), buffer.double(), rtol=1e-5, atol=1e-5)
+
+
+def test_gate() -> None:
+    torch.manual_seed(0)
+    check(fused.gate, lambda x, gate: x * gate, torch.randn(2, 70, 5, 4), torch.randn(2, 70, 1, 1))
+
+
+def test_the_network_is_the_same_with_and_without(plain_torch: Callable[[bool], None]) -> None:
+    torch.manual_seed(0)
+    model = create_model("outgrid_nano", num_classes=10, image_size=32)
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    images, labels = torch.randn(8, 3, 32, 32), torch.arange(8)
+    seen = []
+    for off in (False, True):
+        plain_torch(off)
+        model.load_state_dict(state)
+        model.zero_grad()
+        with capture_attention(model) as captured:
+            logits = model(images)
+        F.cross_entropy(logits, labels).backward()
+        gradient = torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
+        buffers = torch.cat([buffer.flatten().float() for buffer in model.buffers()])
+        maps = torch.cat([weights.flatten() for weights in captured.values()])
+        seen.append((logits.detach(), gradient, buffers, maps, count_macs(model, 32)))
+    for fast, plain in zip(seen[0][:4], seen[1][:4], strict=True):
+        assert relative(fast, plain) < 1e-5
+    assert seen[0][4] == seen[1][4]
+
+
+def test_results_do_not_depend_on_the_number_of_threads() -> None:
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(96)
+    x, logits = torch.randn(3, 96, 16, 16), torch.randn(3, 27, 16, 16)
+    before, results = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            leaf = x.clone().requires_grad_()
+            norm.zero_grad()
+            fused.outlook(logits, fused.norm_silu(leaf, norm)[0], 3).square().sum().backward()
+            results.append((leaf.grad, norm.weight.grad.clone()))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(one, two) for one, two in zip(*results, strict=True))
+
+
+def test_steps_aside_where_it_may_not_compute() -> None:
+    x = torch.randn(1, 4, 2, 2)
+    assert native.usable(x)
+    assert not native.usable(x.double())
+    assert not native.usable(x.to("meta"))
+    assert not native.usable(nn.Parameter(x))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not native.usable(x)
+    seen: list[bool] = []
+    torch.func.vmap(lambda row: (seen.append(native.usable(row)), row)[1])(x)
+    assert seen == [False]
+    other: list[bool] = []
+    thread = threading.Thread(target=lambda: other.append(native.usable(x)))
+    thread.start()
+    thread.join()
+    assert other == [True]
+
+
+def test_is_switched_off_by_the_environment_or_a_missing_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    for name, value in (("LEVELFIELD_NATIVE", "0"), ("LEVELFIELD_CACHE", str(tmp_path_factory.mktemp("empty")))):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            native.library.cache_clear()
+            assert native.library() is None
+    native.library.cache_clear()
+    assert native.library() is not None

@@ -15,7 +15,7 @@ def main(arguments: list[str]) -> int:
     there = library_path().exists()
     try:
         path = build()
-    except UserError as error:
+    except (UserError, OSError) as error:
         print(f"note: {error}", file=sys.stderr)
         return 0
     print(f"{'already built' if there else 'built'}: {path}")

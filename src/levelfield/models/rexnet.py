@@ -1,0 +1,141 @@
+"""ReXNet (arXiv 2007.00992) for 32-px images (`rexnet_tiny` and its width ladder).
+
+Input (B, 3, H, W). Stem: 3x3 convolution stride 1, BatchNorm, SiLU; 16 inverted bottlenecks in groups of 1, 2, 2, 3, 3,
+5 whose channels grow linearly (the paper's remedy for the representational bottleneck); 1x1 convolution to int(1280 w),
+BatchNorm, SiLU, global average pool, dropout 0.2, 1x1 convolution with bias. PyTorch's default initialisation.
+
+Parameters at 10 classes: width 1.0 (`rexnet_1.0`) 3,528,683; 0.7 (`rexnet_tiny`) 1,944,440; 0.5 (`rexnet_tiny_0.5`)
+1,155,881; 0.35 (`rexnet_tiny_0.35`) 697,226.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from levelfield.models.contract import Network
+from levelfield.models.registry import register_model
+
+GROUPS = (1, 2, 2, 3, 3, 5)
+STRIDES = (1, 1, 1, 2, 1, 2)
+FIRST_GROUP_WITH_GATES = 2
+SQUEEZE = 12
+
+
+def channel_ladder(width: float) -> tuple[int, list[int]]:
+    """Stem width and output widths of the 16 blocks: c_0 = 16, c_i = c_(i-1) + 180/16, scaled and rounded half to even.
+
+    Below width 1 the stem and c_0 keep their full size (they are divided by the width before they are scaled).
+    """
+    below = width if width < 1 else 1.0
+    unscaled = [16 / below + block * 180 / 16 for block in range(sum(GROUPS))]
+    return round(32 / below * width), [round(channels * width) for channels in unscaled]
+
+
+class Gates(nn.Sequential):
+    """Squeeze-excite with a BatchNorm inside: x times sigmoid(1x1(relu(bn(1x1(pooled x)))))."""
+
+    def __init__(self, channels: int) -> None:
+        squeezed = channels // SQUEEZE
+        super().__init__(
+            nn.AdaptiveAvgPool2d(1),
+            nn.Conv2d(channels, squeezed, 1),
+            nn.BatchNorm2d(squeezed),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(squeezed, channels, 1),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * super().forward(x)
+
+
+class LinearBottleneck(nn.Module):
+    """Inverted bottleneck whose shortcut adds the input to the first channels only: (B, C, H, W) to (B, C', ...)."""
+
+    def __init__(self, inputs: int, outputs: int, expansion: int, stride: int, gated: bool) -> None:
+        super().__init__()
+        wide = inputs * expansion
+        layers: list[nn.Module] = []
+        if expansion != 1:
+            layers += [nn.Conv2d(inputs, wide, 1, bias=False), nn.BatchNorm2d(wide), nn.SiLU(inplace=True)]
+        layers += [nn.Conv2d(wide, wide, 3, stride, 1, groups=wide, bias=False), nn.BatchNorm2d(wide)]
+        if gated:
+            layers.append(Gates(wide))
+        layers += [nn.ReLU(inplace=True), nn.Conv2d(wide, outputs, 1, bias=False), nn.BatchNorm2d(outputs)]
+        self.branch = nn.Sequential(*layers)
+        self.inputs = inputs
+        self.has_shortcut = stride == 1 and inputs <= outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.branch(x)
+        if not self.has_shortcut:
+            return y
+        return torch.cat((y[:, : self.inputs] + x, y[:, self.inputs :]), dim=1)
+
+
+class ReXNet(Network):
+    """The network at a width multiplier."""
+
+    def __init__(self, num_classes: int, *, width: float, dropout: float = 0.2) -> None:
+        super().__init__()
+        inputs, ladder = channel_ladder(width)
+        self.num_classes = num_classes
+        self.num_features = int(1280 * width)
+        self.stem = nn.Sequential(
+            nn.Conv2d(3, inputs, 3, padding=1, bias=False), nn.BatchNorm2d(inputs), nn.SiLU(inplace=True)
+        )
+        channels = iter(ladder)
+        levels = []
+        for group, (depth, first_stride) in enumerate(zip(GROUPS, STRIDES, strict=True)):
+            blocks = []
+            for block in range(depth):
+                outputs = next(channels)
+                stride = first_stride if block == 0 else 1
+                gated = group >= FIRST_GROUP_WITH_GATES
+                blocks.append(LinearBottleneck(inputs, outputs, 6 if group else 1, stride, gated))
+                inputs = outputs
+            levels.append(nn.Sequential(*blocks))
+        self.levels = nn.ModuleList(levels)
+        self.last = nn.Sequential(
+            nn.Conv2d(inputs, self.num_features, 1, bias=False),
+            nn.BatchNorm2d(self.num_features),
+            nn.SiLU(inplace=True),
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.head: nn.Module = nn.Conv2d(self.num_features, num_classes, 1)
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for level in self.levels:
+            x = level(x)
+        return self.last(x)
+
+    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
+        x = self.dropout(x.mean((2, 3), keepdim=True))
+        return x.flatten(1) if pre_logits else self.head(x).flatten(1)
+
+    def reset_classifier(self, num_classes: int) -> None:
+        self.num_classes = num_classes
+        device = next(self.parameters()).device
+        self.head = nn.Conv2d(self.num_features, num_classes, 1, device=device)
+
+    def stages(self) -> dict[str, nn.Module]:
+        levels = {f"levels.{i}": level for i, level in enumerate(self.levels)}
+        return {"stem": self.stem} | levels | {"last": self.last}
+
+
+def _register(name: str, width: float, published: dict[str, Any]) -> None:
+    @register_model(
+        name, family="ReXNet", num_classes=10, image_size=32, published=published, options=("dropout", "width")
+    )
+    def build(num_classes: int, **options: Any) -> ReXNet:
+        return ReXNet(num_classes, **({"width": width} | options))
+
+
+_register("rexnet_1.0", 1.0, {"params": 3_528_683})
+_register("rexnet_tiny", 0.7, {"params": 1_944_440, "macs_m": 232.9})
+_register("rexnet_tiny_0.5", 0.5, {"params": 1_155_881, "macs_m": 148.0})
+_register("rexnet_tiny_0.35", 0.35, {"params": 697_226})

@@ -1,7 +1,9 @@
-"""timm's models by name: looked up, described, built."""
+"""timm's models by name: looked up, described, fitted to an image size by the rules, built."""
 
 from __future__ import annotations
 
+import warnings
+from dataclasses import replace
 from typing import Any
 
 import timm
@@ -9,6 +11,9 @@ import torch
 from torch import nn
 
 from levelfield.errors import UserError, unknown
+from levelfield.models.adapt.relax import CannotRelaxError, Change, relax, resize_patch
+from levelfield.models.adapt.rules import LEAST_LAST_SIDE, Plan, plans, restate_sizes, window_arguments
+from levelfield.models.adapt.trace import Trace, trace
 from levelfield.models.layers import DropPath
 
 _TIMM_OPTIONS = {"drop_path": "drop_path_rate", "dropout": "drop_rate"}
@@ -28,34 +33,150 @@ def timm_setting(name: str) -> tuple[int, int, str]:
 
 
 def timm_file(name: str) -> str:
-    """The timm source file, without .py, that defines `name`: what the rules call its family."""
+    """The timm source file, without .py, that defines `name`."""
     entry = timm.model_entrypoint(name.split(".")[0])
     return str(entry.__module__.rsplit(".", 1)[-1])
 
 
 def timm_accepts(name: str, option: str) -> bool:
     """Whether timm's `name` can be built with levelfield's `option`."""
+    if option == "adapt":
+        return True
     if option == "drop_path_mode":
         option = "drop_path"
     try:
-        with torch.device("meta"):
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
             timm.create_model(name, **{_TIMM_OPTIONS.get(option, option): 0.0})
     except TypeError:
         return False
     return True
 
 
-def create_timm(name: str, num_classes: int, image_size: int, **options: Any) -> nn.Module:
-    """timm's `name` with `drop_path`, `drop_path_mode` and `dropout` in levelfield's names; the rest passes through."""
+def create_timm(name: str, num_classes: int, image_size: int, adapt: str = "auto", **options: Any) -> nn.Module:
+    """timm's `name` for images of `image_size` px, with levelfield's `drop_path`, `drop_path_mode` and `dropout`.
+
+    `adapt="auto"` fits it by the rules where the size is not its own; `adapt="none"` leaves it as timm has it. The rest
+    of `options` passes through to timm. Raises UserError, in one line with the reason, for what cannot be fitted.
+    """
+    return fit_timm(name, num_classes, image_size, adapt, options)[0]
+
+
+def fit_timm(
+    name: str, num_classes: int, image_size: int, adapt: str, options: dict[str, Any]
+) -> tuple[nn.Module, list[Change]]:
+    """The model of `create_timm`, and what was changed and why."""
     _check_name(name)
-    mode = options.pop("drop_path_mode", "sample")
-    renamed = {_TIMM_OPTIONS.get(option, option): value for option, value in options.items()}
+    if adapt not in ("auto", "none"):
+        raise UserError(f"adapt must be 'auto' or 'none', got {adapt!r}")
+    mode = options.get("drop_path_mode", "sample")
+    given = {_TIMM_OPTIONS.get(key, key): value for key, value in options.items() if key != "drop_path_mode"}
     try:
-        model: nn.Module = timm.create_model(name, num_classes=num_classes, **renamed)
+        if adapt == "none" or image_size == timm_setting(name)[1]:
+            model = _create(name, {"num_classes": num_classes, **given})
+            changes: list[Change] = []
+        else:
+            model, changes = _fit(name, image_size, {"num_classes": num_classes, **given})
     except TypeError as error:
         raise UserError(f"timm model {name!r} refuses its options {sorted(options)}: {error}") from error
     set_drop_path_mode(model, mode)
+    return model, changes
+
+
+def _create(name: str, arguments: dict[str, Any]) -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model: nn.Module = timm.create_model(name, **arguments)
     return model
+
+
+def _fit(name: str, image_size: int, arguments: dict[str, Any]) -> tuple[nn.Module, list[Change]]:
+    """Try the plans in order on a twin of shapes alone; build by the first that works."""
+    with torch.random.fork_rng(devices=[]):
+        native = _trace_twin(name, arguments, timm_setting(name)[1])
+        takes_size = _takes_size(name, arguments)
+        reasons: list[str] = []
+        for candidate in plans(native, image_size):
+            plan = _complete(name, candidate, native, takes_size)
+            try:
+                before, after = _rehearse(name, {**arguments, **plan.arguments}, plan, native, image_size)
+            except CannotRelaxError as error:
+                reasons.append(str(error))
+                continue
+            except Exception as error:  # a network may fail in any way at a size that it was not written for
+                reasons.append(f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
+                continue
+            if after.last_side >= LEAST_LAST_SIDE and after.logits[-1] == arguments["num_classes"]:
+                break
+            reasons.append(f"its last map is {after.last_side}x{after.last_side}")
+        else:
+            shown = "; ".join(dict.fromkeys(reason[:160] for reason in reasons[-2:]))
+            raise UserError(f"timm model {name!r} cannot be fitted to {image_size} px: {shown}")
+    model = _create(name, {**arguments, **plan.arguments})
+    return model, _apply(model, plan, before, image_size)
+
+
+def _trace_twin(name: str, arguments: dict[str, Any], side: int) -> Trace:
+    """The trace of a twin on the meta device, where nothing is computed; on the CPU if it computes with values."""
+    try:
+        with torch.device("meta"):
+            return trace(_create(name, arguments), side)
+    except (RuntimeError, NotImplementedError, TypeError):
+        return trace(_create(name, arguments), side)
+
+
+def _rehearse(name: str, arguments: dict[str, Any], plan: Plan, native: Trace, image_size: int) -> tuple[Trace, Trace]:
+    """Traces of a twin built by `plan`, before its first layers are changed and after, the second at `image_size`."""
+
+    def on_default_device() -> tuple[Trace, Trace]:
+        twin = _create(name, arguments)
+        before = trace(twin, plan.equivalent_side) if "img_size" in plan.arguments else native
+        _apply(twin, plan, before, image_size)
+        return before, trace(twin, image_size)
+
+    try:
+        with torch.device("meta"):
+            return on_default_device()
+    except CannotRelaxError:
+        raise
+    except (RuntimeError, NotImplementedError, TypeError):
+        return on_default_device()
+
+
+def _apply(model: nn.Module, plan: Plan, before: Trace, image_size: int) -> list[Change]:
+    """Change the first layers of `model`, in place, as `plan` says; `before` is its trace or its twin's."""
+    changes = list(plan.notes)
+    if plan.patch is not None:
+        changes.append(resize_patch(model, before.levels[0][0], plan.patch, plan.why))
+    elif plan.factor > 1:
+        changes += relax(model, before, plan.factor, plan.stem_only, plan.why)
+    restate_sizes(model, plan.equivalent_side, image_size)
+    return changes
+
+
+def _takes_size(name: str, arguments: dict[str, Any]) -> bool:
+    try:
+        with torch.device("meta"):
+            _create(name, {**arguments, "img_size": timm_setting(name)[1]})
+    except TypeError:
+        return False
+    except (RuntimeError, NotImplementedError):
+        _create(name, {**arguments, "img_size": timm_setting(name)[1]})
+    return True
+
+
+def _complete(name: str, plan: Plan, native: Trace, takes_size: bool) -> Plan:
+    """Add the constructor's arguments for the plan's equivalent size, and what there is to say of them."""
+    if not takes_size:
+        return plan
+    side = plan.equivalent_side
+    maps = []
+    here = side // native.levels[0][0].factor if native.levels else 0
+    while here >= max(round(side / native.reduction), 1):
+        maps.append(here)
+        here //= 2
+    windows, notes = window_arguments(timm_file(name), name, maps)
+    built_for = Change(f"built for {side} px", "its tables and windows then fit the maps that come out")
+    return replace(plan, arguments={"img_size": side, **windows}, notes=(built_for, *notes))
 
 
 def set_drop_path_mode(model: nn.Module, mode: str) -> None:

@@ -1,0 +1,112 @@
+"""Taking reductions out of a network's first layers: a stride, a pool, the size of a patch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from levelfield.models.adapt.trace import Reducer, Trace
+
+_STAGE_CONTAINERS = ("stages", "layers", "blocks", "levels", "network", "trunk", "body", "cells")
+_POOLS = (nn.MaxPool2d, nn.AvgPool2d)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that was done to a model, and the reason."""
+
+    what: str
+    why: str
+
+
+class CannotRelaxError(Exception):
+    """The network's first layers do not yield the wanted factor; the message says why."""
+
+
+def is_patchify(module: nn.Module) -> bool:
+    """Whether it is a convolution whose windows do not overlap: a patch embedding."""
+    return isinstance(module, nn.Conv2d) and module.kernel_size == module.stride and module.stride[0] > 1
+
+
+def in_stem(reducer: Reducer) -> bool:
+    """Whether it lies before the stages: its top-level module is none of the usual containers of stages."""
+    top = reducer.name.split(".")[0]
+    return top.rstrip("0123456789") not in ("layer", "stage") and top not in _STAGE_CONTAINERS
+
+
+def relax(model: nn.Module, trace: Trace, factor: int, stem_only: bool, why: str) -> list[Change]:
+    """Take `factor` out of the first levels of `trace`, that of `model` or of its twin. Raises CannotRelaxError."""
+    changes: list[Change] = []
+    remaining = factor
+    for level in trace.levels:
+        if remaining == 1:
+            break
+        if stem_only and not all(in_stem(reducer) for reducer in level):
+            break
+        here = min(reducer.factor for reducer in level)
+        while here > 1 and remaining % here:
+            here //= 2
+        if here > 1:
+            changes += [_weaken(model, reducer, here, why) for reducer in level]
+            remaining //= here
+    if remaining > 1:
+        where = "before its stages" if stem_only else "anywhere"
+        raise CannotRelaxError(f"no reduction of {factor} {where} that can be taken out")
+    return changes
+
+
+def resize_patch(model: nn.Module, reducer: Reducer, patch: int, why: str) -> Change:
+    """Give a patch embedding (kernel = stride) the size `patch`, in place."""
+    old = model.get_submodule(reducer.name)
+    assert isinstance(old, nn.Conv2d)
+    new = nn.Conv2d(
+        old.in_channels, old.out_channels, patch, patch, groups=old.groups, bias=old.bias is not None,
+        device=old.weight.device, dtype=old.weight.dtype,
+    )  # fmt: skip
+    _replace(model, reducer.name, new)
+    owner: Any = model.get_submodule(reducer.name.rpartition(".")[0])
+    before = old.stride[0]
+    if getattr(owner, "patch_size", None) in (before, (before, before)):
+        owner.patch_size = (patch, patch) if isinstance(owner.patch_size, tuple) else patch
+    return Change(f"{reducer.name}: patch {before} to {patch}", why)
+
+
+def _weaken(model: nn.Module, reducer: Reducer, factor: int, why: str) -> Change:
+    name = reducer.name
+    module = model.get_submodule(name)
+    if is_patchify(module):
+        return resize_patch(model, reducer, reducer.factor // factor, why)
+    if isinstance(module, nn.Conv2d):
+        return _weaken_convolution(model, module, name, factor, why)
+    if isinstance(module, _POOLS) or type(module).__name__ in {"BlurPool2d", "AvgPool2dSame"}:
+        if reducer.factor != factor:
+            raise CannotRelaxError(f"{name} pools by {reducer.factor}, of which {factor} cannot be taken")
+        _replace(model, name, nn.Identity())
+        return Change(f"{name}: pool taken out", why)
+    raise CannotRelaxError(f"{name} ({type(module).__name__}) shrinks the map in a way that cannot be relaxed")
+
+
+def _weaken_convolution(model: nn.Module, module: nn.Conv2d, name: str, factor: int, why: str) -> Change:
+    old_stride, kernel, padding = module.stride[0], module.kernel_size[0], module.padding
+    stride = old_stride // factor
+    if old_stride % factor:
+        raise CannotRelaxError(f"{name} has stride {old_stride}, of which {factor} cannot be taken")
+    if kernel % 2 == 0 and padding != (0, 0):
+        if stride % 2 == 0:  # the padding that keeps the output at side / stride
+            module.stride, module.padding = (stride, stride), ((kernel - stride) // 2, (kernel - stride) // 2)
+        else:
+            smaller = nn.Conv2d(
+                module.in_channels, module.out_channels, kernel - 1, stride, (kernel - 2) // 2, groups=module.groups,
+                bias=module.bias is not None, device=module.weight.device, dtype=module.weight.dtype,
+            )  # fmt: skip
+            _replace(model, name, smaller)
+            return Change(f"{name}: stride {old_stride} to {stride}, kernel {kernel} to {kernel - 1}", why)
+    module.stride = (stride, stride)
+    return Change(f"{name}: stride {old_stride} to {stride}", why)
+
+
+def _replace(model: nn.Module, name: str, new: nn.Module) -> None:
+    parent, _, leaf = name.rpartition(".")
+    setattr(model.get_submodule(parent), leaf, new)

@@ -1,0 +1,106 @@
+"""Where a network halves its map: one forward pass on shapes alone, watched by hooks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Reducer:
+    """A module that shrinks the map by an integer factor, by dotted name."""
+
+    name: str
+    module: nn.Module
+    factor: int
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A forward pass: `levels` are the reducers that met the same input side, largest side first; sides in px.
+
+    A residual branch and its shortcut are on one level, so that changing a whole level keeps them in step. `last_side`
+    is that of the map (or the square of tokens) which `forward_features` returns.
+    """
+
+    side: int
+    levels: tuple[tuple[Reducer, ...], ...]
+    last_side: int
+    logits: tuple[int, ...]
+
+    @property
+    def reduction(self) -> float:
+        return self.side / self.last_side
+
+
+def trace(model: nn.Module, side: int) -> Trace:
+    """Run `model` on one image of `side` x `side` px, in evaluation mode, and note its reducers in order."""
+    by_side: dict[int, list[Reducer]] = {}
+    names = {module: name for name, module in model.named_modules()}
+
+    def note(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        before, after = (inputs[0] if inputs else None), output
+        if not (isinstance(before, Tensor) and isinstance(after, Tensor) and before.ndim == after.ndim == 4):
+            return
+        heights, widths = (before.shape[2], after.shape[2]), (before.shape[3], after.shape[3])
+        if heights[0] != widths[0] or heights[1] != widths[1] or heights[1] <= 1:
+            return
+        factor = round(heights[0] / heights[1])
+        if factor > 1:
+            reducers = by_side.setdefault(heights[0], [])
+            if all(reducer.module is not module for reducer in reducers):
+                reducers.append(Reducer(names[module], module, factor))
+
+    leaves = [module for module in model.modules() if next(module.children(), None) is None or _pools(module)]
+    with watching(leaves, note), torch.no_grad():
+        was_training = model.training
+        model.eval()
+        features = model.forward_features(_image(model, side))  # type: ignore[operator]
+        logits = model(_image(model, side))
+        model.train(was_training)
+    levels = tuple(tuple(by_side[key]) for key in sorted(by_side, reverse=True))
+    logits = logits[0] if isinstance(logits, (tuple, list)) else logits
+    return Trace(side, levels, last_side(model, features), tuple(logits.shape))
+
+
+def _pools(module: nn.Module) -> bool:
+    return type(module).__name__ in {"SpaceToDepth", "BlurPool2d"}
+
+
+def _image(model: nn.Module, side: int) -> Tensor:
+    device = next(model.parameters()).device
+    return torch.zeros(1, 3, side, side, device=device)
+
+
+@contextmanager
+def watching(modules: list[nn.Module], hook: Callable[[nn.Module, tuple[Any, ...], Any], None]) -> Iterator[None]:
+    """Within the context, `hook` sees every forward call of `modules`."""
+    handles = [module.register_forward_hook(hook) for module in modules]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def last_side(model: nn.Module, features: Any) -> int:
+    """The side of the map in what `forward_features` returned: (B, C, h, w), (B, h, w, C), or (B, N, C) tokens."""
+    if isinstance(features, dict):
+        features = list(features.values())
+    if isinstance(features, (tuple, list)):
+        return min(last_side(model, part) for part in features if isinstance(part, Tensor) and part.ndim > 2)
+    if features.ndim == 4:
+        channels_last = features.shape[1] == features.shape[2] and features.shape[3] == getattr(
+            model, "num_features", None
+        )
+        return int(features.shape[1] if channels_last else min(features.shape[2:]))
+    if features.ndim == 3:
+        prefix = int(getattr(model, "num_prefix_tokens", 0) or 0)
+        return max(math.isqrt(features.shape[1] - prefix), 1)
+    return 1

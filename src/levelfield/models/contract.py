@@ -75,7 +75,7 @@ def stages(model: nn.Module) -> dict[str, nn.Module]:
         if name in modules and name not in names:
             names.append(name)
     if len(names) < 2:
-        head = _classifier_name(model)
+        head = classifier_name(model)
         names = [
             name
             for name, child in model.named_children()
@@ -92,7 +92,7 @@ def stage_of_parameters(model: nn.Module) -> dict[str, int]:
     """
     order = list(stages(model))
     head_depth = len(order)
-    head = _classifier_name(model)
+    head = classifier_name(model)
     depths: dict[str, int] = {}
     seen = 0
     last = len(order) - 1
@@ -138,7 +138,7 @@ def _is_scale(parameter: Tensor) -> bool:
     return sum(length > 1 for length in parameter.shape) <= 1 and parameter.ndim != 4
 
 
-def _classifier_name(model: nn.Module) -> str | None:
+def classifier_name(model: nn.Module) -> str | None:
     """The dotted name of the classifier: timm's `get_classifier`, else the last linear layer."""
     get = getattr(model, "get_classifier", None)
     wanted = get() if callable(get) else None

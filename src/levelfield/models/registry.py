@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from levelfield.errors import UserError, unknown
+from levelfield.spec import StartFrom
 
 Builder = Callable[..., nn.Module]
 BuilderT = TypeVar("BuilderT", bound=Builder)
@@ -101,6 +102,7 @@ def create_model(
     name: str,
     num_classes: int | None = None,
     image_size: int | None = None,
+    start_from: str | StartFrom | None = None,
     **options: Any,
 ) -> nn.Module:
     """Build a model by name, in training mode, on the current default device.
@@ -108,6 +110,8 @@ def create_model(
     Args:
         name: a registered name (`list_models()`), or `timm:<name>` for any of timm's, fitted to `image_size`.
         num_classes, image_size: classes and side in px; omitted ones are the model's published setting.
+        start_from: weights to begin with: `timm:<name>[.tag]`, a run folder, a .safetensors or .pth file; the
+            account of what was loaded, re-shaped and left out is printed to stderr.
         options: what the architecture has (`model_info(name).options`): `drop_path`, `drop_path_mode`, `dropout`, ...
 
     Raises UserError for an unknown name or option, or a size that the architecture cannot have.
@@ -124,6 +128,12 @@ def create_model(
         model = create_timm(name.removeprefix(TIMM), classes, side_px, **options)
     else:
         model = _build(name, classes, side_px, options)
+    if start_from is not None:
+        from levelfield.models.weights import start_model_from
+
+        account = start_model_from(model, start_from if isinstance(start_from, str) else start_from.source)
+        for line in account.lines():
+            print(line, file=sys.stderr)
     return model
 
 

@@ -12,6 +12,7 @@ import typer
 
 from levelfield.cli import data as data_command
 from levelfield.cli import eval as eval_command
+from levelfield.cli import models as models_command
 from levelfield.cli import study as study_command
 from levelfield.cli import train as train_command
 from levelfield.cli.analyze import analyze
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 
 app.add_typer(data_command.app, name="data")
+app.command("models")(models_command.models)
 app.command("train")(train_command.train)
 app.add_typer(study_command.app, name="study")
 app.command("eval")(eval_command.evaluate)

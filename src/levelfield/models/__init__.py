@@ -1,7 +1,8 @@
 """Networks by name, their contract, and the way in for a user's own. Importing this registers every built-in family."""
 
-from levelfield.models import convnext, outgrid, resnet, resnet_mini, vit
+from levelfield.models import convnext, outgrid, resnet, resnet_mini, rexnet, roadmap, small_images, vit
 from levelfield.models.contract import no_weight_decay, stage_of_parameters, stages
+from levelfield.models.explain import Explanation, explain
 from levelfield.models.registry import (
     ModelInfo,
     accepts,
@@ -12,12 +13,16 @@ from levelfield.models.registry import (
     on_meta,
     register_model,
 )
+from levelfield.models.weights import Account, start_model_from, transfer, weights_digest
 
 __all__ = [
+    "Account",
+    "Explanation",
     "ModelInfo",
     "accepts",
     "convnext",
     "create_model",
+    "explain",
     "list_models",
     "load_plugin",
     "model_info",
@@ -27,7 +32,13 @@ __all__ = [
     "register_model",
     "resnet",
     "resnet_mini",
+    "rexnet",
+    "roadmap",
+    "small_images",
     "stage_of_parameters",
     "stages",
+    "start_model_from",
+    "transfer",
     "vit",
+    "weights_digest",
 ]

@@ -1,0 +1,115 @@
+"""`levelfield models`: what can be trained, what it costs, and how a timm model is fitted to small images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from levelfield.cli.output import Json, Plugins, console, print_json
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def models(
+    patterns: Annotated[
+        list[str] | None,
+        typer.Argument(help="Names or patterns: `outgrid_*`, `timm:resnet*`. None: all.", metavar="NAME ..."),
+    ] = None,
+    classes: Annotated[int | None, typer.Option("--classes", min=1, help="Instead of the published number.")] = None,
+    image_size: Annotated[
+        int | None, typer.Option("--image-size", min=1, help="Side of the input in px, instead of the published one.")
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say what was changed for the image size and why, stage by stage.")
+    ] = False,
+    json: Json = False,
+    plugin: Plugins = None,
+) -> None:
+    """List models with parameters and MACs (multiply-accumulates of one image), or explain how one is built.
+
+    Example: `levelfield models 'outgrid_*' --classes 100`
+
+    Example: `levelfield models timm:swin_tiny_patch4_window7_224 --image-size 32 --explain`
+    """
+    from levelfield.errors import UserError, unknown
+    from levelfield.models import list_models, load_plugin
+
+    for path in plugin or []:
+        load_plugin(path)
+    names: list[str] = []
+    for pattern in patterns or ["*"]:
+        is_pattern = any(character in pattern for character in "*?[")
+        if not is_pattern:
+            names.append(pattern)
+            continue
+        found = list_models(pattern)
+        if not found:
+            raise unknown("model pattern", pattern, list_models("timm:*" if pattern.startswith("timm:") else "*"))
+        names += found
+    if explain:
+        if len(names) != 1:
+            raise UserError(f"--explain takes one model, got {len(names)}; name one, as in timm:resnet34")
+        _print_explanation(names[0], classes, image_size, json)
+        return
+    rows = [_describe(name, classes, image_size) for name in dict.fromkeys(names)]
+    if json:
+        print_json(rows)
+        return
+    table = Table("model", "family", "classes", "px", "parameters", "MACs (M)", "published as")
+    for column in table.columns[2:6]:
+        column.justify = "right"
+    for row in rows:
+        table.add_row(
+            row["name"], row["family"], str(row["num_classes"]), str(row["image_size"]), f"{row['params']:,}",
+            f"{row['macs'] / 1e6:,.1f}", row["published"].get("alias", ""),
+        )  # fmt: skip
+    console.print(table)
+
+
+def _describe(name: str, classes: int | None, image_size: int | None) -> dict[str, Any]:
+    """One model's row, counted on what would be built."""
+    from levelfield.cost import count_macs, count_parameters
+    from levelfield.models import model_info
+
+    info = model_info(name)
+    side_px = image_size or info.image_size
+    model = _build_for_counting(name, classes, image_size)
+    return {
+        "name": name,
+        "family": info.family,
+        "params": count_parameters(model).total,
+        "macs": count_macs(model, side_px).total,
+        "num_classes": classes or info.num_classes,
+        "image_size": side_px,
+        "published": dict(info.published),
+    }
+
+
+def _build_for_counting(name: str, classes: int | None, image_size: int | None) -> nn.Module:
+    """The model on the meta device; on the CPU where it may compute with values while it is built (plugins, timm)."""
+    from levelfield.models import create_model, model_info, on_meta
+
+    if name.startswith("timm:") or model_info(name).plugin is not None:
+        return create_model(name, classes, image_size)
+    return on_meta(name, classes, image_size)
+
+
+def _print_explanation(name: str, classes: int | None, image_size: int | None, json: bool) -> None:
+    from levelfield.models import explain
+
+    explanation = explain(name, classes, image_size)
+    if json:
+        print_json(explanation.as_dict())
+        return
+    console.print(f"{name} at {explanation.image_size} px", style="bold", markup=False)
+    if not explanation.changes:
+        console.print("nothing changed")
+    for change in explanation.changes:
+        console.print(f"- {change.what}: {change.why}", markup=False, highlight=False)
+    table = Table("stage", "output")
+    for stage, shape in explanation.maps:
+        table.add_row(stage, shape)
+    console.print(table)

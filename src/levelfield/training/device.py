@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import torch
 
+from levelfield.allocator import keep_freed_memory
 from levelfield.errors import UserError
 from levelfield.spec import Execution
 
@@ -60,6 +61,8 @@ def configure_torch(execution: Execution, device: torch.device, tf32: bool) -> N
     """Set torch's global switches for one run. On the CPU determinism is the default: it costs nothing there."""
     if execution.threads is not None:
         torch.set_num_threads(execution.threads)
+    if device.type == "cpu":
+        keep_freed_memory()
     torch.backends.cuda.matmul.allow_tf32 = tf32
     torch.backends.cudnn.allow_tf32 = tf32
     deterministic = execution.deterministic if execution.deterministic is not None else device.type == "cpu"

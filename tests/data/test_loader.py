@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from made_images import random_images
+from made_images import encode, random_images
 
 from levelfield.data import Batch, Loader, Split, from_arrays, make_loader
 from levelfield.data.fit import Fit
 from levelfield.data.records import ArrayRecords
 from levelfield.data.splits import EncodedPixels
+from levelfield.errors import UserError
 
 COUNT, BATCH, SIDE = 53, 8, 6
 
@@ -56,6 +57,22 @@ def test_streamed_batches_equal_resident_ones(split: Split, workers: int) -> Non
     records = ArrayRecords(pixels, split.labels.numpy())
     encoded = Split("train", EncodedPixels(records, Fit("resize", SIDE)), split.rows, split.labels, split.index)
     assert_same(list(loader_of(split).epoch(2)), list(loader_of(encoded, "streamed", workers=workers).epoch(2)))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_image_that_goes_bad_is_named_from_within_a_worker(workers: int) -> None:
+    class Gone(ArrayRecords):
+        def item(self, row: int) -> bytes:
+            return b"" if row == 40 else encode(self.pixels[row])
+
+        def name(self, row: int) -> str:
+            return f"owl/{row}.jpg"
+
+    rows = torch.arange(COUNT)
+    records = Gone(random_images(COUNT, SIDE), rows.numpy())
+    split = Split("train", EncodedPixels(records, Fit("resize", SIDE)), rows, rows, rows)
+    with pytest.raises(UserError, match=r"^owl/40.jpg could be decoded before and cannot now: the file is empty"):
+        list(loader_of(split, "streamed", workers=workers).epoch(0))
 
 
 @pytest.mark.parametrize("kind", ["resident", "streamed"])

@@ -11,9 +11,10 @@ from typing import Final
 import numpy as np
 
 from levelfield.data import catalog
+from levelfield.data.building import build
 from levelfield.data.locate import find
 from levelfield.data.opening import notes, official
-from levelfield.data.store import Progress, SplitIndex, Store, build, folder_of, open_store
+from levelfield.data.store import Progress, SplitIndex, Store, folder_of, open_store
 
 SHOWN: Final = 5
 """Examples named of each kind of finding."""

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from levelfield import randomness
 from levelfield.data.splits import Split, centre_crop
+from levelfield.errors import UserError
 
 Batch = tuple[Tensor, Tensor, Tensor]
 """(images uint8 (b, 3, H, W), labels int64 (b,), sample_index int64 (b,)): the first two on the loader's device.
@@ -57,6 +58,7 @@ class Loader:
         self.split, self.batch_size, self.seed, self.shuffle = split, batch_size, seed, shuffle
         self.device, self.rank, self.world, self.kind, self.why = device, rank, world, kind, why
         self._labels = split.labels.to(device)
+        self._latest_order = (-1, torch.empty(0, dtype=torch.int64))
 
     def __len__(self) -> int:
         """Steps in an epoch; the last batch may be short."""
@@ -68,9 +70,11 @@ class Loader:
 
     def order(self, epoch: int) -> Tensor:
         """The global order of one epoch: positions in the split, int64 (N,) on the CPU."""
-        if not self.shuffle:
-            return torch.arange(len(self.split))
-        return randomness.permutation(len(self.split), self.seed, "order", epoch)
+        if self._latest_order[0] != epoch:  # a memo of a pure function: ranks ask for it at every step
+            count = len(self.split)
+            order = randomness.permutation(count, self.seed, "order", epoch) if self.shuffle else torch.arange(count)
+            self._latest_order = (epoch, order)
+        return self._latest_order[1]
 
     def global_positions(self, epoch: int, step: int) -> Tensor:
         """The positions in the split of the whole global batch of one step, int64 (b,)."""
@@ -115,8 +119,11 @@ class ResidentLoader(Loader):
         return (self.fetch(positions) for positions in self._own(epoch, from_step))
 
 
-class _BatchReader(Dataset[Tensor]):
-    """A worker's view: item i is the image batch of the i-th list of positions."""
+class _BatchReader(Dataset["Tensor | str"]):
+    """A worker's view: item i is the image batch of the i-th list of positions, or the message of what went wrong.
+
+    Errors travel as text, because torch would bury their message in the worker's traceback.
+    """
 
     def __init__(self, split: SplitLike, batches: list[Tensor]) -> None:
         self._split, self._batches = split, batches
@@ -124,8 +131,11 @@ class _BatchReader(Dataset[Tensor]):
     def __len__(self) -> int:
         return len(self._batches)
 
-    def __getitem__(self, number: int) -> Tensor:
-        return self._split.read(self._batches[number])
+    def __getitem__(self, number: int) -> Tensor | str:
+        try:
+            return self._split.read(self._batches[number])
+        except UserError as error:
+            return str(error)
 
 
 class StreamedLoader(Loader):
@@ -151,6 +161,8 @@ class StreamedLoader(Loader):
             pin_memory=self.device.type == "cuda",
         )
         for images, positions in zip(loader, batches, strict=True):
+            if isinstance(images, str):
+                raise UserError(images)
             yield self._batch(images, positions)
 
     def _batch(self, images: Tensor, positions: Tensor) -> Batch:

@@ -5,23 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Literal
+from typing import Literal
 
 import torch
 
 from levelfield import progress as progress_bars
 from levelfield.data import catalog
-from levelfield.data.content import canonical_order
+from levelfield.data.building import add_variant, build
 from levelfield.data.fit import Fit
 from levelfield.data.locate import find
 from levelfield.data.records import Found, SubsetRecords
 from levelfield.data.splits import EncodedPixels, ImageData, MappedPixels, PixelSource, Split, stratified
-from levelfield.data.store import NATIVE, OnBadImage, Progress, Store, add_variant, build, folder_of, open_store
+from levelfield.data.store import (
+    NATIVE,
+    STORE_LIMIT_GIB,
+    OnBadImage,
+    Progress,
+    Store,
+    folder_of,
+    gib,
+    open_store,
+)
 from levelfield.errors import UserError
 from levelfield.spec import DataSpec
-
-STORE_LIMIT_GIB: Final = 64.0
-"""Sets whose decoded pixels would take more than this are read encoded, where their form allows it."""
 
 
 def open_data(
@@ -50,7 +56,7 @@ def open_data(
     crop_px = spec.image_size if spec.image_size is not None and spec.image_size < side else None
     whole = {}
     for name in ("train", "test"):
-        order = torch.from_numpy(canonical_order(store.labels(name), store.digests(name)))
+        order = torch.from_numpy(store.order(name))
         labels = torch.from_numpy(store.labels(name))[order]
         whole[name] = Split(name, sources[name], order, labels, torch.arange(len(order)))
     train, validation = _cut_validation(spec, whole["train"], crop_px)
@@ -141,7 +147,7 @@ def _prepare(
         raise UserError(f"resize_px {spec.resize_px} is smaller than image_size {spec.image_size}; let it be larger")
     fit = None if side is None else Fit(spec.fit, side)
     if store is None:
-        eager = fit if pixels != "encoded" and not found.streamable else None
+        eager = None if pixels == "encoded" else fit
         store = build(found, folder, fit=eager, on_bad_image=spec.on_bad_image, progress=progress)
     native_px = store.index.native_px
     if fit is None:
@@ -151,8 +157,8 @@ def _prepare(
         fit = Fit(spec.fit, native_px)
     variant = NATIVE if fit.side_px == native_px else str(fit)
     if not store.has(variant):
-        gib = sum(split.count for split in store.index.splits.values()) * 3 * fit.side_px**2 / 2**30
-        encoded = pixels == "encoded" or (pixels == "auto" and gib > STORE_LIMIT_GIB)
+        images = sum(split.count for split in store.index.splits.values())
+        encoded = pixels == "encoded" or (pixels == "auto" and gib(images, fit.side_px) > STORE_LIMIT_GIB)
         source = None if store.has(NATIVE) and not encoded else found.load()
         if encoded and source is not None and found.streamable:
             return store, {

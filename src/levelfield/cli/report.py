@@ -1,0 +1,76 @@
+"""`levelfield report`: the table and the page of a folder of runs."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from levelfield.cli.output import DataDir, Json, console, messages, print_json
+from levelfield.errors import UserError
+
+
+class Format(StrEnum):
+    """How the table is printed; html writes the page."""
+
+    TERMINAL = "terminal"
+    MD = "md"
+    CSV = "csv"
+    LATEX = "latex"
+    JSON = "json"
+    HTML = "html"
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(help="A study's folder, or any folder that holds runs.", metavar="DIR")],
+    format: Annotated[Format, typer.Option("--format", "-f", help="What to print or write.")] = Format.TERMINAL,
+    json: Json = False,
+    baseline: Annotated[str | None, typer.Option(help="The row that others are compared with.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write there instead; for html, DIR/report.html if not given.")
+    ] = None,
+    images: Annotated[bool, typer.Option(help="Show example images in the page (reads the data).")] = True,
+    data_dir: DataDir = None,
+) -> None:
+    """Print the table of a study or of any runs, and write its page.
+
+    Example: `levelfield report runs/quickstart` prints the table and writes `runs/quickstart/report.html`;
+    `levelfield report runs/quickstart --format md` prints Markdown.
+    """
+    from levelfield.report import build_table, read_study, render
+    from levelfield.report.page import write_page
+    from levelfield.report.thumbnails import images_of
+
+    table = build_table(read_study(folder), baseline)
+    form = Format.JSON if json else format
+    if form is Format.JSON and out is None:
+        print_json(render.to_json(table))
+        return
+    if form in (Format.TERMINAL, Format.HTML):
+        if form is Format.TERMINAL:
+            console.print(render.to_rich(table))
+        page = out or folder / "report.html"
+        pictures = None
+        if images and table.measured:
+            try:
+                pictures = images_of(table, data_dir)
+            except UserError as error:
+                messages.print(f"no example images: {error}", highlight=False, markup=False)
+        write_page(table, page, pictures)
+        messages.print(f"page: {page}", soft_wrap=True, highlight=False)
+        return
+    text = {
+        Format.MD: render.to_markdown,
+        Format.CSV: render.to_csv,
+        Format.LATEX: render.to_latex,
+        Format.JSON: render.to_json_text,
+    }[form](table)
+    if out is None:
+        typer.echo(text, nl=False)
+    else:
+        from levelfield.runs import write_text
+
+        write_text(out, text)
+        messages.print(f"written: {out}", soft_wrap=True, highlight=False)

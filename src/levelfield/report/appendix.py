@@ -1,0 +1,111 @@
+"""The lower sections of the page as HTML: the statistics in words, all scores, configuration, environment, commands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from levelfield.report import configuration as config
+from levelfield.report.markup import code, folded, paragraph, scrolled, section, tag, text
+from levelfield.report.numbers import NONE, interval, percent, whole
+from levelfield.report.predicted import Predicted, mcnemar_of
+from levelfield.report.table import StudyTable, TableRow
+from levelfield.report.words import in_words, pair_in_words
+
+SCORES = (
+    "row", "top-1 %", "SD", "over test images", "top-3 %", "top-5 %", "loss", "F1 macro", "F1 weighted", "ECE %", "NLL",
+    "Brier", "train s", "peak MiB", "ms/batch",
+)  # fmt: skip
+
+
+def words(table: StudyTable, predicted: Mapping[str, Predicted]) -> str:
+    """The statistics in plain words, and every comparison with the baseline."""
+    parts = [paragraph(said) for said in in_words(table)] or [paragraph("Nothing was measured yet.")]
+    lines = []
+    for row in table.measured:
+        baseline = table.panels[row.panel].baseline
+        if row.to_baseline is None or baseline is None:
+            continue
+        both = row.name in predicted and baseline in predicted
+        mcnemar = mcnemar_of(predicted[row.name], predicted[baseline]) if both else None
+        said = tag("td", text(pair_in_words(row.to_baseline, mcnemar)), class_="words")
+        lines.append(tag("tr", tag("th", text(row.title), scope="row") + said, data_of=row.name))
+    if lines:
+        content = scrolled(tag("table", tag("tbody", lines)), "Comparisons with the baseline")
+        parts.append(folded("Every comparison with the baseline", content))
+    return section("words", "In plain words", parts)
+
+
+def details(table: StudyTable, predicted: Mapping[str, Predicted]) -> str:
+    """All scores of every measured row."""
+    if not table.measured:
+        return ""
+    head = tag("thead", tag("tr", (tag("th", text(name), scope="col") for name in SCORES)))
+    body = tag("tbody", (_scores(row, predicted.get(row.name)) for row in table.measured))
+    note = (
+        "Means over seeds. Over test images: 95 % interval of that accuracy on other images of the same kind (Wilson). "
+        "Calibration (ECE in 15 bins, negative log-likelihood, Brier score) over the predictions of all seeds."
+    )
+    return section(
+        "details", "Details", paragraph(note, class_="note") + scrolled(tag("table", head + body), "All scores")
+    )
+
+
+def _scores(row: TableRow, found: Predicted | None) -> str:
+    means = row.means
+    calibration = found.scores.calibration if found else None
+    weighted = found.scores.f1_weighted if found else means.get("f1_weighted")
+    values = [
+        percent(row.top1.value if row.top1 else None), percent(row.sd), interval(row.sample),
+        percent(means.get("top3")), percent(means.get("top5")), percent(means.get("loss"), 3),
+        percent(means.get("f1_macro"), 4), percent(weighted, 4),
+        percent(calibration.ece if calibration else None), percent(calibration.nll if calibration else None, 3),
+        percent(calibration.brier if calibration else None, 3), whole(means.get("train_seconds")),
+        whole(means.get("mem_peak_mib")), percent(means.get("ms_per_batch"), 1),
+    ]  # fmt: skip
+    cells = [tag("th", text(row.title), scope="row"), *(tag("td", value) for value in values)]
+    return tag("tr", cells, data_of=row.name)
+
+
+def configuration(table: StudyTable) -> str:
+    """In what the rows' settings differ, and what they share."""
+    different, shared = config.differences(table)
+    rows = [row for row in table.rows if row.runs.spec is not None]
+    if not rows:
+        return ""
+    if different:
+        head = [tag("th", "setting", scope="col"), *(tag("th", text(row.title), scope="col") for row in rows)]
+        lines = (
+            tag("tr", [tag("th", tag("code", text(key)), scope="row"),
+                       *(tag("td", text(values.get(row.name, NONE))) for row in rows)])
+            for key, values in different.items()
+        )  # fmt: skip
+        content = tag("table", tag("thead", tag("tr", head)) + tag("tbody", lines))
+        shown = scrolled(content, "Settings that differ")
+    else:
+        shown = paragraph("The rows differ in nothing but the model.")
+    common = code("\n".join(f"{key}: {value}" for key, value in shared.items()))
+    shown += folded(f"{len(shared)} settings that all rows share", common)
+    return section("configuration", "In what the rows differ", shown)
+
+
+def environment(table: StudyTable) -> str:
+    """Machine and versions, each value that occurs."""
+    found = config.environments(table)
+    if not found:
+        return ""
+    lines = "\n".join(f"{key}: {' | '.join(values)}" for key, values in found.items())
+    return section("environment", "Environment", folded("Machine and versions of the runs", code(lines)))
+
+
+def reproduce(table: StudyTable) -> str:
+    """The commands that make the table, or one row, again."""
+    parts = []
+    if table.study.command:
+        parts += [paragraph("The whole table:"), code(table.study.command)]
+    for row in table.rows:
+        command, setting = config.command(row), config.configuration(row)
+        if command and setting:
+            seed = row.runs.specs[0].seed
+            note = paragraph(f"with this configuration (seed {seed}) as that file:", class_="note")
+            parts.append(folded(row.title, code(command) + note + code(setting), data_of=row.name))
+    return section("reproduce", "Reproduce", parts) if parts else ""

@@ -17,6 +17,7 @@ from levelfield.cli import study as study_command
 from levelfield.cli import train as train_command
 from levelfield.cli.analyze import analyze
 from levelfield.cli.output import messages
+from levelfield.cli.report import report
 from levelfield.errors import UserError
 
 app = typer.Typer(
@@ -34,6 +35,7 @@ app.command("train")(train_command.train)
 app.add_typer(study_command.app, name="study")
 app.command("eval")(eval_command.evaluate)
 app.add_typer(analyze, name="analyze")
+app.command("report")(report)
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ import typer
 from levelfield.cli import data as data_command
 from levelfield.cli import eval as eval_command
 from levelfield.cli import models as models_command
+from levelfield.cli import profile as profile_command
 from levelfield.cli import study as study_command
 from levelfield.cli import train as train_command
 from levelfield.cli.analyze import analyze
@@ -34,6 +35,7 @@ app.command("models")(models_command.models)
 app.command("train")(train_command.train)
 app.add_typer(study_command.app, name="study")
 app.command("eval")(eval_command.evaluate)
+app.command("profile")(profile_command.profile)
 app.add_typer(analyze, name="analyze")
 app.command("report")(report)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import sys
 from collections.abc import Callable
@@ -31,8 +32,8 @@ class Memory:
 
 
 def measure_memory(work: Callable[[], object], device: torch.device | str) -> Memory:
-    """Run `work` once and report memory on `device`. On a CPU this is honest only in a process of its own, since a
-    process keeps what it has once had: the resident peak never falls.
+    """Run `work` once and report memory on `device`. On a CPU this is honest only in a process of its own: what it did
+    before has left memory behind.
     """
     device = torch.device(device)
     if device.type == "cuda":
@@ -44,10 +45,17 @@ def measure_memory(work: Callable[[], object], device: torch.device | str) -> Me
         peak = torch.cuda.max_memory_allocated(device) / _MIB
         allocated = torch.cuda.memory_allocated(device) / _MIB
         return Memory("cuda", allocated, torch.cuda.memory_reserved(device) / _MIB, peak, peak - before)
+    reset_resident_peak()
     before = resident_mib()
     work()
     peak = resident_peak_mib()
     return Memory("resident", resident_mib(), None, peak, peak - before)
+
+
+def reset_resident_peak() -> None:
+    """Let the resident peak start anew from what is resident now (Linux; elsewhere, and where it is forbidden, not)."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def resident_peak_mib() -> float:

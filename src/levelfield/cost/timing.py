@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from levelfield.cost.macs import evaluating
@@ -92,3 +93,38 @@ def measure_inference(
         x = x.contiguous(memory_format=torch.channels_last)
     with evaluating(model), torch.inference_mode(), autocast(device, dtype):
         return measure(lambda: model(x), device, batch, seconds=seconds, min_repeats=min_repeats)
+
+
+def training_step(
+    model: nn.Module,
+    batch: int,
+    image_size: int,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+    *,
+    channels: int = 3,
+    channels_last: bool = True,
+) -> Callable[[], None]:
+    """A training step of `model` (put into training mode) on random images and labels: forward, cross entropy, backward
+    and AdamW (fused where torch can), the loss scaled for float16 on CUDA. Call it as often as you like.
+    """
+    model.train()
+    x = torch.randn(batch, channels, image_size, image_size, device=device)
+    if channels_last:
+        x = x.contiguous(memory_format=torch.channels_last)
+    with torch.no_grad(), autocast(device, dtype), evaluating(model):
+        classes = model(x[:1]).shape[1]
+    labels = torch.randint(classes, (batch,), device=device)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
+    scaler = torch.amp.GradScaler(device.type, enabled=dtype is torch.float16 and device.type == "cuda")
+
+    def step() -> None:
+        with autocast(device, dtype):
+            loss = F.cross_entropy(model(x), labels)
+        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad(set_to_none=True)
+
+    return step

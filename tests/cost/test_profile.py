@@ -1,0 +1,132 @@
+"""A profile says what it measured, leaves nothing but JSON on stdout, and knows a noisy machine."""
+
+from __future__ import annotations
+
+import json
+import sys
+import types
+from typing import Any
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from levelfield.cli import profile as command
+from levelfield.cli.app import app
+from levelfield.cost.energy import energy_meter
+from levelfield.cost.profile import Setting, _noise_percent
+from levelfield.cost.timing import Timing, training_step
+from levelfield.errors import UserError
+from levelfield.models import create_model
+
+
+def test_the_command_measures_in_fresh_processes() -> None:
+    arguments = ["outgrid_nano", "--classes", "7", "--image-size", "32", "--batch", "3", "--train", "--seconds", "0"]
+    result = CliRunner().invoke(app, ["profile", *arguments, "--threads", "1", "--json"])
+    assert result.exit_code == 0, result.output
+    (row,) = json.loads(result.stdout)
+    model = create_model("outgrid_nano", 7, 32)
+    assert row["name"] == "outgrid_nano" and row["classes"] == 7 and row["device"] == "cpu" and row["dtype"] == "fp32"
+    assert row["params"] == sum(p.numel() for p in model.parameters()) == row["trainable_params"]
+    assert row["flops"] == 2 * row["macs"] and row["macs"] == sum(row["macs_by_kind"].values())
+    assert row["latency"]["batch"] == 1 and row["throughput"]["batch"] == 3 and row["training"]["batch"] == 3
+    assert row["images_per_s"] == pytest.approx(3e3 / row["ms_per_batch"])
+    memory = row["memory"]
+    assert 0 < memory["inference"]["added_mib"] < memory["inference"]["peak_mib"]
+    assert memory["training"]["peak_mib"] > row["param_mib"] * 4  # weights, gradients, two moments
+    assert row["threads"] == 1 and row["environment"]["packages"]["torch"] == torch.__version__.partition("+")[0]
+    assert row["joules_per_image"] is None and row["compile_seconds"] is None
+
+
+def fake_profile(setting: Setting) -> dict[str, Any]:
+    model = setting.build()
+    timing = {"ms_median": 1.0, "ms_q1": 1.0, "ms_q3": 1.0, "ms_p99": 1.0}
+    return {
+        "params": sum(p.numel() for p in model.parameters()), "macs": 10**6, "flops": 2 * 10**6, "images_per_s": 1.0,
+        "latency": timing, "throughput": timing, "noisy": True, "noise_percent": 9.5, "threads": 1,
+        "memory": {"inference": {"peak_mib": 1.0}, "training": None},
+    }  # fmt: skip
+
+
+def test_a_study_shows_what_its_authors_printed_and_under_which_convention(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("levelfield.cost.profile", fake_profile)
+    result = CliRunner().invoke(app, ["profile", "--study", "outgrid-cifar100", "--json"])
+    assert result.exit_code == 0, result.output
+    rows = {row["name"]: row for row in json.loads(result.stdout)}
+    assert rows["outgrid_7m"]["params"] == 7_518_102
+    assert rows["outgrid_7m"]["published"]["printed_flops"] == pytest.approx(448.02e6)
+    assert rows["outgrid_7m"]["published"]["printed_macs"] == pytest.approx(224.01e6)
+    assert "FLOPs" in rows["outgrid_7m"]["published"]["convention"]
+    assert "published" not in rows["swin_tiny_p2"]
+    assert "machine is noisy: repeated timings of outgrid_7m differ by 9.5 %" in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["outgrid_7n"], "outgrid_7m"),
+        ([], "give either model names or --study"),
+        (["resnet_mini", "--study", "quickstart"], "give either model names or --study"),
+        (["resnet_mini", "--dtype", "fp23"], "unknown dtype 'fp23'"),
+        (["resnet_mini", "--dtype", "fp16", "--device", "cpu"], "fp16 needs a GPU"),
+        (["--study", "nosuch"], "unknown study"),
+    ],
+)
+def test_bad_input_is_named(arguments: list[str], message: str) -> None:
+    result = CliRunner().invoke(app, ["profile", *arguments])
+    assert isinstance(result.exception, UserError)
+    assert message in str(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("medians", "spread", "percent"), [((10.0, 10.1), 0.0, 1.0), ((11.0, 10.0), 0.0, 10.0), ((10.0, 10.0), 3.0, 10.0)]
+)
+def test_noise_is_the_gap_of_medians_or_a_third_of_the_quartiles(
+    medians: tuple[float, float], spread: float, percent: float
+) -> None:
+    first, second = (Timing(1, m, m - spread / 2, m + spread / 2, m, 1.0, 10, 3) for m in medians)
+    assert _noise_percent(first, second) == pytest.approx(percent)
+
+
+def test_energy_needs_a_gpu_with_a_meter(monkeypatch: pytest.MonkeyPatch) -> None:
+    class NVMLError(Exception):
+        pass
+
+    readings = iter([0, 5_000, 8_500])
+    nvml = types.SimpleNamespace(
+        NVMLError=NVMLError,
+        nvmlInit=lambda: None,
+        nvmlDeviceGetHandleByUUID={"GPU-0": "handle"}.__getitem__,
+        nvmlDeviceGetTotalEnergyConsumption=lambda handle: next(readings),  # millijoules
+    )
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: types.SimpleNamespace(uuid="0"))
+    assert energy_meter(torch.device("cpu")) is None
+    meter = energy_meter(torch.device("cuda"))
+    assert meter is not None
+    assert (meter(), meter()) == (5.0, 8.5)
+
+    def without_meter(handle: object) -> int:
+        raise NVMLError
+
+    nvml.nvmlDeviceGetTotalEnergyConsumption = without_meter
+    assert energy_meter(torch.device("cuda")) is None
+
+
+def test_a_training_step_moves_only_what_is_trained() -> None:
+    model = create_model("outgrid_nano", 10, 32)
+    model.stem.requires_grad_(False)
+    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    training_step(model, 2, 32, torch.device("cpu"))()
+    moved = {name for name, parameter in model.named_parameters() if not torch.equal(parameter, before[name])}
+    assert moved and not any(name.startswith("stem") for name in moved)
+
+
+def test_the_builder_loads_plugins(tmp_path: Any) -> None:
+    plugin = tmp_path / "mine.py"
+    plugin.write_text(
+        "import torch\nimport levelfield.models as m\n"
+        "@m.register_model('profiled_net')\n"
+        "def net(num_classes):\n    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, num_classes))\n"
+    )
+    assert command.build("profiled_net", 5, 2, {}, (str(plugin),))[1].out_features == 5

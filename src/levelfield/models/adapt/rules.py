@@ -56,7 +56,7 @@ def plans(native: Trace, image_size: int) -> Iterator[Plan]:
         yield from _patch_plans(image_size, patch, wanted, later)
     good, least = (_factor(image_size, native.reduction, side) for side in (GOOD_LAST_SIDE, LEAST_LAST_SIDE))
     why = f"its last map would be {_side(image_size / native.reduction)} at {image_size} px"
-    for factor, stem_only in ((good, True), (least, True), (least, False), (2 * least, False)):
+    for factor, stem_only in ((good, True), (least, True), (least, False), (2 * least, False), (4 * least, False)):
         yield Plan(image_size * factor, None, factor, stem_only, why)
 
 

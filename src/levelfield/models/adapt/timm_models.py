@@ -103,7 +103,7 @@ def _fit(name: str, image_size: int, arguments: dict[str, Any]) -> tuple[nn.Modu
                 reasons.append(str(error))
                 continue
             except Exception as error:  # a network may fail in any way at a size that it was not written for
-                reasons.append(f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}")
+                reasons.append((str(error).splitlines() or ["one of its own checks of sizes fails"])[0])
                 continue
             if after.last_side >= LEAST_LAST_SIDE and after.logits[-1] == arguments["num_classes"]:
                 break

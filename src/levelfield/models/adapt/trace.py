@@ -57,7 +57,7 @@ def trace(model: nn.Module, side: int) -> Trace:
             if all(reducer.module is not module for reducer in reducers):
                 reducers.append(Reducer(names[module], module, factor))
 
-    leaves = [module for module in model.modules() if next(module.children(), None) is None or _pools(module)]
+    leaves = [module for module in model.modules() if _is_leaf(module) and not isinstance(module, _ANY_SIZE)]
     with watching(leaves, note), torch.no_grad():
         was_training = model.training
         model.eval()
@@ -69,8 +69,11 @@ def trace(model: nn.Module, side: int) -> Trace:
     return Trace(side, levels, last_side(model, features), tuple(logits.shape))
 
 
-def _pools(module: nn.Module) -> bool:
-    return type(module).__name__ in {"SpaceToDepth", "BlurPool2d"}
+_ANY_SIZE = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)  # they give the same output whatever the input's side
+
+
+def _is_leaf(module: nn.Module) -> bool:
+    return next(module.children(), None) is None
 
 
 def _image(model: nn.Module, side: int) -> Tensor:

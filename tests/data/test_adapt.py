@@ -1,0 +1,100 @@
+"""Images that are already in the program: arrays and torch Datasets of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from made_images import encode, random_images, write_parquet
+from PIL import Image
+from torch.utils.data import Dataset
+
+from levelfield.data import from_arrays, from_dataset, open_data
+from levelfield.errors import UserError
+from levelfield.spec import DataSpec
+
+PIXELS = random_images(12, 8)
+LABELS = [row % 3 for row in range(12)]
+PLANES = torch.from_numpy(PIXELS).permute(0, 3, 1, 2)
+
+
+class Own(Dataset[tuple[object, int]]):
+    classes = ("a", "b", "c")
+
+    def __init__(self, form: str, rows: range) -> None:
+        self.form, self.rows = form, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, number: int) -> tuple[object, int]:
+        row = self.rows[number]
+        image = {
+            "PIL": Image.fromarray(PIXELS[row]),
+            "uint8": PLANES[row],
+            "float": PLANES[row].float() / 255,
+            "grey": PLANES[row, :1],
+            "normalised": PLANES[row].float() / 255 - 0.5,
+            "flat": PLANES[row].flatten(),
+            "odd sizes": Image.fromarray(PIXELS[row, : 4 + row % 2]),
+        }[self.form]
+        return image, LABELS[row]
+
+
+@pytest.mark.parametrize("form", ["PIL", "uint8", "float"])
+def test_a_dataset_keeps_its_pixels_labels_and_order(form: str) -> None:
+    data = from_dataset(Own(form, range(8)), Own(form, range(8, 12)))
+    assert data.classes == ("a", "b", "c") and data.official is False
+    assert torch.equal(data.train.read(torch.arange(8)), PLANES[:8])
+    assert data.train.index.tolist() == list(range(8))
+    assert data.test.labels.tolist() == LABELS[8:]
+    pixels = PIXELS[:8] / 255
+    assert np.allclose(data.mean, pixels.mean((0, 1, 2)), atol=1e-6)
+    assert np.allclose(data.std, pixels.std((0, 1, 2)), atol=1e-6)
+
+
+def test_a_grey_dataset_becomes_rgb_and_sizes_can_be_fitted() -> None:
+    grey = from_dataset(Own("grey", range(8)), Own("grey", range(8, 12)))
+    assert torch.equal(grey.train.read(torch.arange(8)), PLANES[:8, :1].expand(-1, 3, -1, -1))
+    fitted = from_dataset(Own("odd sizes", range(8)), Own("odd sizes", range(8, 12)), image_size=16)
+    assert fitted.train.read(torch.arange(2)).shape == (2, 3, 16, 16)
+
+
+def test_the_same_content_has_the_same_checksum_as_from_files(tmp_path: Path) -> None:
+    for split, rows in (("train", range(8)), ("test", range(8, 12))):
+        images = [encode(PIXELS[row]) for row in rows]
+        write_parquet(tmp_path / "own" / f"{split}.parquet", images, [LABELS[row] for row in rows], list("abc"))
+    given = from_arrays((PLANES[:8], LABELS[:8]), (PLANES[8:], LABELS[8:]))
+    assert given.checksum == open_data(DataSpec(name="own"), tmp_path).checksum
+
+
+@pytest.mark.parametrize(
+    "form, words",
+    [
+        ("normalised", "not normalised"),
+        ("flat", r"give a PIL image or a tensor \(3, H, W\)"),
+        ("odd sizes", "give image_size"),
+    ],
+)
+def test_datasets_that_cannot_be_used_say_why(form: str, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        from_dataset(Own(form, range(8)), Own(form, range(8, 12)))
+
+
+@pytest.mark.parametrize(
+    "images, labels, classes, words",
+    [
+        (PLANES.float(), LABELS, None, "float32"),
+        (PIXELS, LABELS, None, r"give uint8 \(N, 3, H, W\)"),
+        (PLANES[:, :, :5], LABELS, None, "give squares"),
+        (PLANES, LABELS[:-1], None, "one label each"),
+        (PLANES, LABELS, ("a", "b"), "labels are 0..2, but there are 2 classes"),
+    ],
+)
+def test_arrays_that_cannot_be_used_say_why(
+    images: object, labels: list[int], classes: tuple[str, ...] | None, words: str
+) -> None:
+    with pytest.raises(UserError, match=words):
+        from_arrays((images, labels), (PLANES, LABELS), classes)

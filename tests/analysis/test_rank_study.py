@@ -92,6 +92,8 @@ def test_each_sensitivity_group_changes_the_setting_and_expected_time_covers_eve
     groups = sensitivity(Setting(), 10)
     assert len({group.setting for group in groups.values()}) == len(groups) and len(groups) >= 10
     assert all(group.setting != Setting() for group in groups.values())
+    dense = {name for name, group in groups.items() if "ib_3x3" in group.kinds}
+    assert dense == {"expansion 2", "expansion 4", "activation after the bottleneck"}
     expected = rank_study.expected_seconds(PLAN, PLAN.points(), 2)
     assert set(expected) == set(PLAN.points()) and min(expected.values()) > 0
 

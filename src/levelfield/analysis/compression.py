@@ -128,14 +128,16 @@ def chart(ladder: Sequence[Rung], title: str) -> Any:
             }
             for rung in ladder
         ]
-        x = alt.X("cost:Q", title=label, scale=alt.Scale(type="log", nice=False, padding=25))
+        x = alt.X(
+            "cost:Q", title=label, scale=alt.Scale(type="log", nice=False, padding=25), axis=alt.Axis(tickCount=5)
+        )
         y = alt.Y("top1:Q", title="top-1 (%)", scale=alt.Scale(zero=False, padding=20))
-        colour = alt.Color("family:N", title=None, scale=alt.Scale(domain=families))
+        colour = alt.Color("family:N", scale=alt.Scale(domain=families))
+        shape = alt.Shape("model:N", sort=None, scale=alt.Scale(domain=[rung.model for rung in ladder]))
         base = alt.Chart(alt.Data(values=values)).properties(width=300, height=220)
         panels.append(
-            base.mark_line(opacity=0.6).encode(x=x, y=y, color=colour)
+            base.mark_line(opacity=0.5).encode(x=x, y=y, color=colour)
             + base.mark_rule().encode(x=x, y="low:Q", y2="high:Q", color=colour)
-            + base.mark_point(filled=True, size=60).encode(x=x, y=y, color=colour)
-            + base.mark_text(dy=-10, fontSize=10).encode(x=x, y=y, text="model:N", color=colour)
+            + base.mark_point(filled=True, size=90, opacity=1.0).encode(x=x, y=y, color=colour, shape=shape)
         )
     return alt.concat(*panels, columns=2).properties(title=alt.TitleParams(title, anchor="middle"))

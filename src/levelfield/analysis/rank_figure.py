@@ -18,6 +18,8 @@ COLOURS: Final = {
     "ELU": "#2ca02c", "SoftPlus": "#17becf", "hard swish": "#1f3fb4", "SiLU": "#9467bd",
 }  # fmt: skip
 SHAPES: Final = ("cross", "circle", "square", "triangle-up", "diamond", "triangle-down", "triangle-left", "stroke")
+LARGEST: Final = 240
+STEP: Final = 30
 Z_95: Final = 1.959964
 
 
@@ -53,7 +55,8 @@ def _grid(alt: Any, charts: list[Any], title: str, columns: int = 2) -> alt.Conc
 def _panel(rows: list[Row], title: str) -> Any:
     import altair as alt
 
-    names = [name for name in NONLINEARITIES if any(row.nonlinearity == name for row in rows)]
+    order = list(NONLINEARITIES)
+    names = [name for name in order if any(row.nonlinearity == name for row in rows)]
     values = [
         {
             "ratio": row.ratio,
@@ -61,10 +64,10 @@ def _panel(rows: list[Row], title: str) -> Any:
             "low": row.rank_over_d_out - Z_95 * row.standard_error,
             "high": min(1.0, row.rank_over_d_out + Z_95 * row.standard_error),
             "non-linearity": row.nonlinearity,
+            "size": LARGEST - STEP * order.index(row.nonlinearity),
         }
         for row in rows
     ]
-    order = list(NONLINEARITIES)
     shown = [order.index(name) for name in names]
     x = alt.X("ratio:Q", title="d_in / d_out", scale=alt.Scale(domain=[0.05, 1.05], nice=False))
     y = alt.Y("rank:Q", title="rank / d_out", scale=alt.Scale(domain=[0, 1.05], nice=False))
@@ -75,7 +78,9 @@ def _panel(rows: list[Row], title: str) -> Any:
     base = alt.Chart(alt.Data(values=values), title=title).properties(width=300, height=230)
     whiskers = base.mark_rule(strokeWidth=1.5, opacity=0.7).encode(x=x, y=alt.Y("low:Q"), y2="high:Q", color=colour)
     lines = base.mark_line(strokeWidth=1.5, opacity=0.8).encode(x=x, y=y, color=colour)
-    points = base.mark_point(size=38, opacity=0.9, filled=False).encode(x=x, y=y, color=colour, shape=shape)
+    # Curves coincide: markers of falling size, drawn around one another, leave each of them visible.
+    size = alt.Size("size:Q", scale=None, legend=None)
+    points = base.mark_point(opacity=0.9).encode(x=x, y=y, color=colour, shape=shape, size=size)
     return whiskers + lines + points
 
 

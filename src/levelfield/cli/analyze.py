@@ -247,9 +247,9 @@ def compression(
     if json:
         print_json(values)
         return
-    table = Table(title="the ladder, largest first")
-    for name in ("model", "top-1 (%)", "seeds", "steps", "params (M)", "MACs (M)", "disk (MiB)", "CPU ms"):
-        table.add_column(name, justify="left" if name == "model" else "right")
+    table = Table(title="the ladder, largest first", box=None, padding=(0, 1))
+    for name in ("model", "top-1 %", "seeds", "steps", "params M", "MACs M", "MiB", "CPU ms"):
+        table.add_column(name, justify="left" if name == "model" else "right", no_wrap=True)
     for rung in ladder:
         spread = "" if rung.deviation is None else f" ± {rung.deviation:.2f}"
         table.add_row(

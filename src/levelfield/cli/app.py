@@ -47,9 +47,10 @@ def main() -> None:
     except UserError as error:
         messages.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        messages.print("interrupted; the same command goes on where it stopped", style="yellow", soft_wrap=True)
-        sys.exit(130)
+    except SystemExit as stop:
+        if stop.code == 130:  # typer's exit code of a KeyboardInterrupt
+            messages.print("interrupted; the same command goes on where it stopped", style="yellow", soft_wrap=True)
+        raise
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

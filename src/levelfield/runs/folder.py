@@ -103,7 +103,7 @@ class RunFolder:
         path = self.path / name
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, json.JSONDecodeError) as error:
             raise UserError(f"{path} cannot be read: {error}\nremove the run folder and train it again") from None

@@ -1,0 +1,109 @@
+"""The house rules that a machine can check: imports go down only, names stay, --help stays quick."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import time
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+import levelfield
+
+SOURCE = Path(levelfield.__file__).parent
+FLOORS = [
+    {"cli"},
+    {"report", "analysis"},
+    {"studies"},
+    {"training"},
+    {"models", "data", "evaluation", "cost", "compare"},
+    {"spec", "runs", "recipes"},
+    {"randomness", "progress", "errors", "allocator"},
+]
+"""From the roof down; rooms of one floor do not know one another, but for those below."""
+ALLOWED_SIDEWAYS = {("runs", "spec"), ("spec", "recipes"), ("progress", "errors"), ("analysis", "report")}
+ALLOWED_UP = {("studies", "report")}
+"""A study ends in its report: Study.run returns the table."""
+
+
+def room(module: str) -> str | None:
+    parts = module.split(".")
+    return parts[1] if parts[0] == "levelfield" and len(parts) > 1 else None
+
+
+def imports() -> list[tuple[str, str, str]]:
+    """(file, importing room, imported room) for every import of one room by another, also inside functions."""
+    found = []
+    for path in SOURCE.rglob("*.py"):
+        relative = path.relative_to(SOURCE)
+        own = relative.parts[0].removesuffix(".py")
+        if own.startswith("__"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            modules = []
+            if isinstance(node, ast.Import):
+                modules = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                modules = [node.module] if node.module != "levelfield" else [f"levelfield.{a.name}" for a in node.names]
+            for module in modules:
+                other = room(module)
+                if other is not None and other != own:
+                    found.append((str(relative), own, other))
+    return found
+
+
+def test_imports_go_down_only() -> None:
+    floor = {name: number for number, names in enumerate(FLOORS) for name in names}
+    wrong = []
+    for file, own, other in imports():
+        assert own in floor and other in floor, f"{file}: {own} or {other} is no room of the house"
+        down = floor[own] < floor[other]
+        if not down and (own, other) not in ALLOWED_SIDEWAYS | ALLOWED_UP:
+            wrong.append(f"{file}: {own} imports {other}")
+    assert wrong == []
+
+
+def test_no_file_has_outgrown_its_idea() -> None:
+    long = {str(p.relative_to(SOURCE)): n for p in SOURCE.rglob("*.py") if (n := len(p.read_text().splitlines())) > 450}
+    assert long == {}
+    assert not {p.stem for p in SOURCE.rglob("*.py")} & {"utils", "util", "helpers", "common", "misc"}
+
+
+def test_public_names_are_these_and_documented() -> None:
+    assert sorted(levelfield.__all__) == [
+        "Recipe", "RunSpec", "Study", "create_model", "data", "evaluate", "list_models", "load_run", "open_data",
+        "register_model", "train",
+    ]  # fmt: skip
+    for name in levelfield.__all__:
+        assert len(getattr(levelfield, name).__doc__ or "") > 40, name
+
+
+def test_recipes_and_studies_are_inside_the_package() -> None:
+    for package, names in (("levelfield.recipes", ["cpu-fast.yaml"]), ("levelfield.studies.shipped", ["quickstart.yaml"])):
+        folder = resources.files(package.rpartition(".")[0]) / package.rpartition(".")[2]
+        for name in names:
+            assert (folder / name).is_file()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["study", "--help"]])
+def test_help_does_not_wait_for_torch(arguments: list[str]) -> None:
+    code = "import sys; sys.argv = ['levelfield', *sys.argv[1:]]\n"
+    code += "from levelfield.cli.app import main\ntry: main()\nfinally: print('torch' in sys.modules)"
+    begin = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip().endswith("False"), "torch is imported for --help"
+    assert "Usage" in done.stdout
+    assert time.perf_counter() - begin < 30
+
+
+def test_the_top_level_commands_are_frozen() -> None:
+    from typer.main import get_command
+
+    from levelfield.cli.app import app
+
+    commands = set(get_command(app).commands)  # type: ignore[attr-defined]
+    assert commands == {"models", "data", "train", "eval", "study", "profile", "report", "analyze"}
+    assert len(commands) <= 10

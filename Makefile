@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.levelfield-setup
 # TORCH_BACKEND=cpu (or auto) takes the build of torch that uv knows by that name; empty: the registry's default.
 TORCH_BACKEND ?=
+REQUIRE_BROWSER ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup quickstart test lint lock clean
@@ -26,8 +27,10 @@ $(STAMP): requirements.txt pyproject.toml
 quickstart: setup ## compare four small classifiers on real scans, in a few minutes
 	@$(BIN)/levelfield study run quickstart
 
+# REQUIRE_BROWSER=1: the report's browser tests fail instead of skipping where Chromium or axe-core is missing.
+# The tests run side by side, one thread each, as many as there are cores.
 test: setup lint ## lint, types, tests
-	@$(BIN)/python -m pytest
+	@REQUIRE_BROWSER=$(REQUIRE_BROWSER) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 lint: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -188,12 +188,19 @@ def write_outputs(rows: StudyRows, out: Path) -> StudyTable:
     return table
 
 
-def report_study(study: Study, scale: str, out: Path) -> StudyTable:
-    """The table of a study as it stands, all its rows in it; its files are written where `out` exists."""
-    from levelfield.studies.plan import planned_rows
+def table_for(study: Study, scale: str, out: Path) -> StudyTable:
+    """The table of a study as it stands in `out`, all its rows in it; nothing is written."""
+    return table_of(_rows_now(study, scale, out))
 
-    rows = study_rows(study, scale, planned_rows(study, scale, tuned=read_tuned(out)), out, read_failures(out))
+
+def report_study(study: Study, scale: str, out: Path) -> StudyTable:
+    """As `table_for`; its files are written where `out` exists."""
+    rows = _rows_now(study, scale, out)
     if not out.is_dir():
         return table_of(rows)
     write_study(rows, read_failures(out), out)
     return write_outputs(rows, out)
+
+
+def _rows_now(study: Study, scale: str, out: Path) -> StudyRows:
+    return study_rows(study, scale, study.planned_rows(scale, tuned=read_tuned(out)), out, read_failures(out))

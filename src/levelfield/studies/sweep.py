@@ -49,6 +49,11 @@ class RowSweep:
         return max(measured, key=lambda point: point.val_top1 or 0.0, default=None)
 
     @property
+    def failed(self) -> int:
+        """How many points have no score."""
+        return sum(point.val_top1 is None for point in self.points)
+
+    @property
     def edges(self) -> tuple[str, ...]:
         """On which edges of the grid the best lies: there the grid may have been too small."""
         best = self.best

@@ -1,0 +1,91 @@
+"""`levelfield study sweep`: every row gets the same tuning budget."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from levelfield.cli.confirm import confirm_long_work
+from levelfield.cli.output import DataDir, Json, Plugins, Yes, console, print_json
+from levelfield.cli.study_options import Name, Out, Rows, ScaleName, Set, timed_estimate
+from levelfield.errors import UserError
+
+if TYPE_CHECKING:
+    from levelfield.studies.sweep import RowSweep
+
+
+def sweep(
+    name: Name,
+    scale: ScaleName = "full",
+    row: Rows = None,
+    set_: Set = None,
+    out: Out = None,
+    lr_factors: Annotated[str, typer.Option(help="Factors of each row's learning rate.")] = "0.3,1,3",
+    weight_decays: Annotated[str | None, typer.Option(help="Weight decays. [default: each row's own]")] = None,
+    share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Part of the study's length for each point.")] = 0.25,
+    data_dir: DataDir = None,
+    plugin: Plugins = None,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Tune all rows at equal budgets on the validation slice, and show how sensitive each is. Test is not looked at.
+
+    Rows whose published setting is unknown use what is found here when the study runs. Example:
+    `levelfield study sweep quickstart --weight-decays 0,0.05`
+    """
+    from levelfield.progress import Progress
+    from levelfield.studies.found import default_folder, find_all
+    from levelfield.studies.plan import PlannedRun
+    from levelfield.studies.study import Study
+    from levelfield.studies.sweep import SEED, grid_rows, run_sweep
+
+    study = Study.load(name)
+    folder = out or default_folder(study.name, scale)
+    rows = study.planned_rows(scale, only=row or (), overrides=set_ or (), plugins=plugin or (), data_dir=data_dir)
+    decays = None if weight_decays is None else _numbers(weight_decays, "--weight-decays")
+    grid = grid_rows(rows, _numbers(lr_factors, "--lr-factors"), decays, share)
+    points = [PlannedRun(point, SEED) for _, points in grid for point in points]
+    timed = timed_estimate(find_all(folder / "sweep", points))
+    confirm_long_work(timed.left_s, f"a sweep of {len(points)} points", yes)
+    with Progress() as progress:
+        sweeps = run_sweep(folder, grid, progress)
+    if json:
+        print_json([_sweep_json(sweep) for sweep in sweeps])
+        return
+    _print_sweeps(sweeps)
+
+
+def _numbers(text: str, option: str) -> list[float]:
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 0:
+        raise UserError(f"{option} {text!r} is no list of numbers; give e.g. 0.3,1,3")
+    return numbers
+
+
+def _sweep_json(sweep: RowSweep) -> dict[str, Any]:
+    points = [dataclasses.asdict(point) for point in sweep.points]
+    best = None if sweep.best is None else dataclasses.asdict(sweep.best)
+    return {"row": sweep.row, "best": best, "edges": sweep.edges, "sensitivity": sweep.sensitivity, "points": points}
+
+
+def _print_sweeps(sweeps: list[RowSweep]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("row", "best lr", "weight decay", "validation top-1", "best - median", "note"):
+        table.add_column(heading, justify="left" if heading in ("row", "note") else "right")
+    for sweep in sweeps:
+        best = sweep.best
+        notes = ["best on the edge of the grid: " + ", ".join(sweep.edges)] if sweep.edges else []
+        notes += [f"{sweep.failed} points failed"] if sweep.failed else []
+        cells = ["", "", "", ""] if best is None else [f"{best.lr:g}", f"{best.weight_decay:g}", f"{best.val_top1:.2f}"]
+        if best is not None:
+            cells.append("" if sweep.sensitivity is None else f"{sweep.sensitivity:.2f}")
+        table.add_row(escape(sweep.row), *cells, "; ".join(notes))
+    console.print(table)
+    console.print("One seed a point, chosen on the validation slice at equal budgets.", highlight=False)

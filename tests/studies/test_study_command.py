@@ -1,0 +1,153 @@
+"""`levelfield study` as a user types it: killed and started again, processes side by side, sweeps, JSON, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from levelfield.cli.study import app
+from levelfield.errors import UserError
+from levelfield.runs import RunFolder, find_runs
+from levelfield.studies.study import Study, list_studies
+
+Write = Callable[..., Path]
+
+
+def weights(out: Path) -> dict[str, bytes]:
+    return {run.path.name: run.weights.read_bytes() for run in find_runs(out) if run.weights.is_file()}
+
+
+def call(*arguments: object) -> Any:
+    """Run a command in this process; its stdout parsed as JSON where --json is among the arguments."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+    return json.loads(result.stdout) if "--json" in arguments else result
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes], seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, f"ended with {process.returncode} before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_a_study_killed_twice_ends_as_one_left_alone(finished: tuple[Path, Path], tmp_path: Path) -> None:
+    path, alone = finished
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "levelfield", "study", "run", str(path), "--out", str(out)]
+    command += ["--set", "execution.checkpoint_every_steps=1", "--yes", "--json"]
+
+    def checkpoints() -> int:
+        return len(list(out.glob("*/*/checkpoints/*.ckpt")))
+
+    for number in (signal.SIGKILL, signal.SIGINT):
+        before = checkpoints()
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
+        wait_for(lambda seen=before: checkpoints() > seen, process)  # type: ignore[misc]
+        os.killpg(process.pid, number)
+        assert process.wait(60) in (-signal.SIGKILL, 130)
+        assert len(weights(out)) < 4
+    done = subprocess.run(command, capture_output=True, timeout=300, check=True)
+    assert weights(out) == weights(alone)
+    rows = {row["name"]: row["top1"] for row in json.loads(done.stdout)["rows"]}
+    assert rows == {row["name"]: row["top1"] for row in call("report", path, "--out", alone, "--json")["rows"]}
+    resumed = [run.result()["resumed_from"] for run in find_runs(out)]  # type: ignore[index]
+    assert any(steps and steps[-1] > 0 for steps in resumed)
+
+
+def test_runs_in_processes_side_by_side_give_the_same(finished: tuple[Path, Path], tmp_path: Path) -> None:
+    path, alone = finished
+    Study.load(path).run(tmp_path / "out", seeds=[0], parallel=2)
+    expected = {name: content for name, content in weights(alone).items() if name.startswith("seed0")}
+    assert weights(tmp_path / "out") == expected
+    assert not RunFolder(tmp_path / "out").exists()
+
+
+def test_plan_and_status_say_what_is_done(finished: tuple[Path, Path]) -> None:
+    path, out = finished
+    plan = call("plan", path, "--out", out, "--seeds", 3, "--json")
+    states = [(run["row"], run["seed"], run["state"]) for run in plan["runs"]]
+    assert states.count(("vit_mini", 1, "finished")) == 1 and ("vit_mini", 2, "missing") in states
+    assert plan["seconds_left"] > 0
+    assert all(run["seconds"] > 0 for run in plan["runs"] if run["state"] == "missing")
+    status = call("status", path, "--out", out, "--json")
+    assert {run["state"] for run in status["runs"]} == {"finished"} and status["seconds_left"] is None
+    assert "2/2" in call("status", path, "--out", out).stdout
+
+
+def test_pick_and_rm(finished: tuple[Path, Path]) -> None:
+    path, out = finished
+    picked = call("pick", path, "--out", out, "--max-macs", "100M", "--json")
+    assert picked["row"] in ("resnet_nano", "vit_mini") and picked["macs"] < 100e6
+    assert "nothing to remove" in call("rm", path, "--out", out).stdout
+    with pytest.raises(UserError, match="--what rows and --row"):
+        call("rm", path, "--out", out, "--what", "rows")
+
+
+def test_a_failed_run_ends_with_code_3(study_file: Write, tmp_path: Path) -> None:
+    rows = [{"model": "vit_mini", "name": "bad", "set": {"recipe.optimizer.lr": 1e9}}]
+    path = study_file(rows=rows, models=["resnet_nano"], seeds=1)
+    result = call("run", path, "--out", tmp_path / "out", "--yes")
+    assert result.exit_code == 3
+    assert "not finite" in call("status", path, "--out", tmp_path / "out").stdout.replace("\n", " ")
+
+
+def test_a_sweep_gives_every_row_the_same_points_and_leaves_test_alone(study_file: Write, tmp_path: Path) -> None:
+    rows = [{"model": "resnet_nano", "name": "untold", "setting_unknown": True}, {"model": "vit_mini", "name": "told"}]
+    path = study_file(
+        models=None, rows=rows, baseline=None, data={"name": "digits", "image_size": 16, "train_limit": 100}
+    )
+    out = tmp_path / "out"
+    sweeps = call("sweep", path, "--out", out, "--lr-factors", "0.01,1", "--share", 0.5, "--yes", "--json")
+    assert [(sweep["row"], len(sweep["points"])) for sweep in sweeps] == [("untold", 2), ("told", 2)]
+    for sweep in sweeps:
+        best = max(sweep["points"], key=lambda point: point["val_top1"])
+        assert sweep["best"] == best
+        assert sweep["edges"] == [("lowest" if best["lr"] < 0.001 else "highest") + " learning rate"]
+    for run in find_runs(out / "sweep"):
+        assert (run.spec().data.validation, run.spec().budget.steps) == (0.1, 3)
+    specs = {
+        row.name: row.spec.recipe.optimizer.lr
+        for row in Study.load(path).planned_rows(tuned=json.loads((out / "tuned.json").read_text()))
+    }
+    assert specs == {"untold": sweeps[0]["best"]["lr"], "told": 0.003}
+
+
+@pytest.mark.parametrize("name", list_studies())
+def test_report_lists_all_rows_of_every_shipped_study(name: str, tmp_path: Path) -> None:
+    study = Study.load(name)
+    for scale in ("full", *study.scales):
+        table = call("report", name, "--scale", scale, "--out", tmp_path / "none", "--json")
+        assert [row["name"] for row in table["rows"]] == [row.name for row in study.planned_rows(scale)]
+        assert all(row["top1"] is None for row in table["rows"])
+
+
+@pytest.mark.parametrize("name", [name for name in list_studies() if Study.load(name).scales])
+def test_the_published_studies_declare_three_scales_with_the_same_rows(name: str) -> None:
+    study = Study.load(name)
+    assert set(study.scales) | {"full"} == {"full", "cpu", "smoke"}
+    rows = [row.name for row in study.planned_rows()]
+    assert [row.name for row in study.planned_rows("cpu")] == rows
+    assert [row.name for row in study.planned_rows("smoke")] == rows
+
+
+def test_published_figures_stand_beside_their_rows() -> None:
+    from levelfield.studies.published import published_facts, published_row
+
+    for name in ("outgrid-cifar100", "convnext-roadmap-fgvc", "rexnet-cifar10", "simple-convnext"):
+        rows = {row.published for row in Study.load(name).planned_rows()}
+        assert set(published_facts()[name]["rows"]) <= rows
+    outgrid = published_row("outgrid-cifar100", "outgrid_7m")
+    assert outgrid is not None and (outgrid.data, outgrid.num_classes) == ("cifar100", 100)
+    assert outgrid.values["top1"] == 79.72 and outgrid.values["macs"] == pytest.approx(448.02e6)
+    assert published_row("quickstart", "vit_mini") is None

@@ -42,6 +42,8 @@ def test_a_run_folder_per_training_and_the_tables_files(finished: tuple[Path, Pa
         assert run.path.name == f"seed{run.spec().seed}-{run.identity[:8]}"
     lines = list(csv.DictReader((out / "results.csv").open()))
     assert {(line["row"], int(line["seed"])): float(line["top1"]) for line in lines} == pytest.approx(scores(out))
+    page = (out / "report.html").read_text()
+    assert page.startswith("<!DOCTYPE html>") and "resnet_nano" in page
     study = json.loads((out / "study.json").read_text())
     assert [len(row["runs"]) for row in study["rows"]] == [2, 2]
     assert "execution" not in study["rows"][0]["declared"][0]

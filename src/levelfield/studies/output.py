@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from levelfield.errors import UserError
 from levelfield.report.rows import Row, StudyRows
 from levelfield.runs import RunFolder, write_json, write_text
 from levelfield.studies.found import find, read_tuned
@@ -181,10 +182,21 @@ def table_of(rows: StudyRows) -> StudyTable:
     return build_table(rows, data_notes={name: catalog.notes(name) for name in names})
 
 
-def write_outputs(rows: StudyRows, out: Path) -> StudyTable:
-    """Build the table of `rows` and write results.json and results.csv beside study.json."""
+def write_outputs(rows: StudyRows, out: Path, data_dir: str | None = None) -> StudyTable:
+    """Build the table of `rows` and write results.json, results.csv and report.html beside study.json.
+
+    The page shows example images where the data is at hand (`data_dir`, else where the environment says).
+    """
+    from levelfield.report.page import write_page
+    from levelfield.report.thumbnails import images_of
+
     table = table_of(rows)
     write_results(results(rows), out)
+    try:
+        pictures = images_of(table, data_dir)
+    except UserError:
+        pictures = None
+    write_page(table, out / "report.html", pictures)
     return table
 
 

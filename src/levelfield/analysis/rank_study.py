@@ -112,8 +112,8 @@ def sensitivity(main: Setting, networks: int) -> dict[str, Group]:
 
     The bottleneck with a dense 3x3 convolution costs more than all else together: it is varied only in what its rank
     hangs on, its expansion and whether a non-linearity comes last.
-    The last two combine changes: what a network sees whose BatchNorm is fresh and in evaluation mode (the identity),
-    on inputs that are all positive, as pixels and the features after a ReLU are.
+    The last three combine changes: what a network sees whose BatchNorm is fresh and in evaluation mode (the identity),
+    on inputs that are all positive, as pixels and the features after a ReLU are; the last on wider layers too.
     """
     light = tuple(kind for kind in KINDS if kind != "ib_3x3")
     changes: dict[str, tuple[dict[str, object], tuple[str, ...]]] = {
@@ -134,6 +134,16 @@ def sensitivity(main: Setting, networks: int) -> dict[str, Group]:
         "no normalisation, inputs U[0, 1), weights N(0, 1)": (
             {"normalisation": "none", "inputs": "uniform", "weights": "unit_normal"},
             light,
+        ),
+        "the same, widths 16 to 128": (
+            {
+                "normalisation": "none",
+                "inputs": "uniform",
+                "weights": "unit_normal",
+                "d_out_min": 16,
+                "d_out_max": 128,
+            },
+            ("1x1", "3x3"),
         ),
     }
     return {

@@ -111,7 +111,7 @@ def test_the_random_study_on_the_command_line(tmp_path: Path) -> None:
     assert sorted(path.name for path in out.iterdir()) == ["lock", "rank.csv", "rank.png", "rank.svg", "study.json"]
     assert json.loads((out / "study.json").read_text())["environment"]["workers"] == 1
     again = CliRunner().invoke(app, arguments)
-    assert again.exit_code == 0 and "rank / d_out, one 1x1 convolution" in again.stdout
+    assert again.exit_code == 0 and "rank / d_out by d_in / d_out, one 1x1 convolution" in again.stdout
 
 
 @pytest.mark.parametrize(

@@ -84,12 +84,12 @@ def _panel(rows: list[Row], title: str) -> Any:
     return whiskers + lines + points
 
 
-def save(chart: Any, stem: Path) -> list[Path]:
-    """Write `chart` as `stem`.png (twice the size in pixels) and `stem`.svg; returns both paths."""
+def save(chart: Any, stem: Path, scale: float = 2.0) -> list[Path]:
+    """Write `chart` as `stem`.png (`scale` pixels a unit) and `stem`.svg; returns both paths."""
     import vl_convert
 
     specification = chart.to_json()
     png, svg = stem.with_name(stem.name + ".png"), stem.with_name(stem.name + ".svg")
-    write_bytes(png, vl_convert.vegalite_to_png(specification, scale=2.0))
+    write_bytes(png, vl_convert.vegalite_to_png(specification, scale=scale))
     write_text(svg, vl_convert.vegalite_to_svg(specification))
     return [png, svg]

@@ -110,7 +110,7 @@ def _random_study(
         )
         for kind in KINDS if len(study.plan.groups) > 1 else ():
             chart = rank_figure.sensitivity_panels(study.rows, kind, f"What the picture hangs on: {KINDS[kind]}")
-            figures += rank_figure.save(chart, out / f"sensitivity-{kind}")
+            figures += rank_figure.save(chart, out / f"sensitivity-{kind}", scale=1.0)
     if json:
         rows = [{**vars(row), "standard_error": row.standard_error} for row in study.rows]
         print_json({"folder": str(out), "figures": [str(path) for path in figures], "rows": rows})
@@ -149,10 +149,10 @@ def _print_curves(study: Study) -> None:
     for kind, title in KINDS.items():
         rows = [row for row in study.rows if row.group == MAIN and row.kind == kind]
         ratios = sorted({row.ratio for row in rows})
-        table = Table(title=f"rank / d_out, {title}")
-        table.add_column("d_in / d_out")
+        table = Table(title=f"rank / d_out by d_in / d_out, {title}", box=None, padding=(0, 1))
+        table.add_column("")
         for ratio in ratios:
-            table.add_column(f"{ratio:g}", justify="right")
+            table.add_column(f"{ratio:g}", justify="right", no_wrap=True)
         for name in study.plan.nonlinearities:
             cells = {row.ratio: f"{row.rank_over_d_out:.3f}" for row in rows if row.nonlinearity == name}
             table.add_row(name, *(cells[ratio] for ratio in ratios))

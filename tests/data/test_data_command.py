@@ -12,7 +12,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from levelfield.cli.app import app
+from levelfield.data import open_data
 from levelfield.errors import UserError
+from levelfield.spec import DataSpec
 
 
 def run(*arguments: object) -> str:
@@ -42,11 +44,12 @@ def test_list_names_the_known_sets_and_the_folders_of_the_data_folder(birds: Pat
 
 
 def test_an_imported_set_is_there_by_its_name_even_when_the_files_are_gone(birds: Path) -> None:
-    run("import", "birds", "--from", birds)
+    run("import", "birds", "--from", birds, "--image-size", 16)
     birds.rename(birds.with_name("moved"))
     report = json.loads(run("check", "birds", "--json"))
     assert report["classes"] == ["owl", "rook", "wren"]
     assert [report["splits"][split]["count"] for split in ("train", "test")] == [24, 6]
+    assert open_data(DataSpec(name="birds", image_size=16)).train.side_px == 16
     with pytest.raises(UserError, match=r"import it again: levelfield data import birds"):
         run("check", "birds", "--fresh")
 

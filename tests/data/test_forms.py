@@ -240,6 +240,24 @@ def test_ones_own_folder_and_parquet_with_and_without_given_splits(tmp_path: Pat
         assert torch.bincount(data.test.labels, minlength=3).min() >= 1
 
 
+@pytest.mark.parametrize("labelled", [True, False])
+def test_the_test_files_go_before_the_validation_files_if_they_have_labels(tmp_path: Path, labelled: bool) -> None:
+    images, classes = [encode(image) for image in PHOTOS], ["a", "b"]
+    for split, rows in (("train", range(12)), ("validation", range(12, 20)), ("test", range(20, 24))):
+        labels = [row % 2 if labelled or split != "test" else -1 for row in rows]
+        write_parquet(tmp_path / "own" / f"{split}.parquet", [images[row] for row in rows], labels, classes)
+    data = open_("own", tmp_path)
+    assert (len(data.train), len(data.test)) == (12, 4 if labelled else 8)
+    words = "validation images are not used" if labelled else "test files have no labels"
+    assert any(words in note for note in data.notes)
+
+
+@pytest.mark.parametrize("name, leaks", [("cub-20", True), ("tiny-imagenet-34", True), ("cubes", False)])
+def test_subsets_of_leaky_sets_carry_their_note(tmp_path: Path, name: str, leaks: bool) -> None:
+    class_folders(tmp_path).rename(tmp_path / name)
+    assert any("ImageNet" in note for note in open_(name, tmp_path).notes) is leaks
+
+
 def test_streamed_reading_of_files_equals_the_store(tmp_path: Path) -> None:
     root = class_folders(tmp_path).parent
     spec, rows = DataSpec(name="imagenet1k", image_size=10), torch.arange(6)

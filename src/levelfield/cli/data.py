@@ -100,19 +100,29 @@ def get(
 def import_(
     name: Annotated[str, typer.Argument(help="The name to use it by from now on.")],
     from_: Annotated[Path, typer.Option("--from", help="A folder or an official archive, in any known form.")],
+    image_size: Annotated[
+        int | None, typer.Option(min=1, help="Store the images at this side in px too. [default: only as they are]")
+    ] = None,
+    fit: Annotated[str, typer.Option(help="How they become that: resize, pad or crop.")] = "resize",
     on_bad_image: Annotated[str, typer.Option(help="fail, or skip: leave out what does not decode.")] = "fail",
 ) -> None:
     """Decode a data set once into the cache, and remember it by its name.
 
-    Example: `levelfield data import birds --from ~/pictures/birds`
+    Images of one size are stored as they are, photographs of many sizes once a size is asked for.
+
+    Example: `levelfield data import birds --from ~/pictures/birds --image-size 64`
     """
     from levelfield.data import catalog
+    from levelfield.data.fit import Fit
     from levelfield.data.forms import recognise
     from levelfield.data.locate import remember
     from levelfield.data.opening import prepare
 
     if on_bad_image not in ("fail", "skip"):
         raise UserError(f"--on-bad-image {on_bad_image}: give fail or skip")
+    if fit not in ("resize", "pad", "crop"):
+        raise UserError(f"--fit {fit}: give resize, pad or crop")
+    wanted = None if image_size is None else Fit(fit, image_size)  # type: ignore[arg-type]
     if not from_.exists():
         raise UserError(f"--from {from_}: no such file or folder")
     if not name or any(letter in name for letter in "/\\:"):
@@ -126,7 +136,7 @@ def import_(
             "expected class folders, Parquet, or an official archive or folder (see docs/data.md)"
         )
     with _progress() as progress:
-        store = prepare(found, "skip" if on_bad_image == "skip" else "fail", progress=progress)
+        store = prepare(found, "skip" if on_bad_image == "skip" else "fail", wanted, progress=progress)
     remember(name, found)
     index = store.index
     messages.print(

@@ -107,7 +107,7 @@ DATASETS: Final = (
         "stanford_dogs", "Stanford Dogs", 120, 12_000, 8_580, "photographs",
         "http://vision.stanford.edu/aditya86/ImageNetDogs/",
         "images are from ImageNet: non-commercial research and education (Khosla et al., 2011)",
-        folders=("StanfordDogs", "dogs"),
+        folders=("StanfordDogs",),
         downloads=(
             Download("http://vision.stanford.edu/aditya86/ImageNetDogs/images.tar", "images.tar", None, 757),
             Download("http://vision.stanford.edu/aditya86/ImageNetDogs/lists.tar", "lists.tar", None, 1),
@@ -119,7 +119,8 @@ DATASETS: Final = (
 BY_NAME: Final = {entry.name: entry for entry in DATASETS}
 BY_CHECKSUM: Final = {entry.checksum: entry for entry in DATASETS if entry.checksum}
 
-_SUBSET_NOTES: Final = {"cub": (IMAGENET_OVERLAP,), "tinyimagenet": BY_NAME["tiny_imagenet"].notes}
+_SUBSETS: Final = {"cub": "cub200", "tinyimagenet": "tiny_imagenet"}
+"""Names that, with a number of classes behind them (`cub-20`), mean a subset of a known set."""
 
 
 def key(name: str) -> str:
@@ -140,4 +141,6 @@ def notes(name: str) -> tuple[str, ...]:
     """Known leaks of the set, or of the set that this one is a subset of by its name (`cub-20`)."""
     if (known := entry(name)) is not None:
         return known.notes
-    return next((texts for prefix, texts in _SUBSET_NOTES.items() if key(name).startswith(prefix)), ())
+    return next(
+        (BY_NAME[whole].notes for prefix, whole in _SUBSETS.items() if key(name).rstrip("0123456789") == prefix), ()
+    )

@@ -109,11 +109,18 @@ def notes(store: Store) -> tuple[str, ...]:
 
 
 def prepare(
-    found: Found, on_bad_image: OnBadImage = "fail", cache: Path | None = None, progress: Progress | None = None
+    found: Found,
+    on_bad_image: OnBadImage = "fail",
+    fit: Fit | None = None,
+    cache: Path | None = None,
+    progress: Progress | None = None,
 ) -> Store:
-    """The store of `found`, built if it is not there."""
+    """The store of `found`, built if it is not there, with the pixels of `fit` if given."""
     folder = folder_of(found, on_bad_image, cache)
-    return open_store(folder) or build(found, folder, on_bad_image=on_bad_image, progress=progress)
+    store = open_store(folder) or build(found, folder, fit=fit, on_bad_image=on_bad_image, progress=progress)
+    if fit is not None and fit.side_px != store.index.native_px and not store.has(str(fit)):
+        add_variant(store, fit, None if store.has(NATIVE) else found.load(), progress)
+    return store
 
 
 @contextmanager

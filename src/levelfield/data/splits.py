@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 import torch
@@ -37,6 +37,9 @@ def stratified(labels: Tensor, index: Tensor, count: int, *, seed: int, stream: 
         members = torch.nonzero(labels == label)[:, 0]
         chosen.append(members[torch.argsort(draw[members], stable=True)[: int(take[label])]])
     return torch.sort(torch.cat(chosen)).values
+
+
+UNUSED_VALIDATION: Final = "its own validation images are not used: validation is cut from train"
 
 
 def with_test(source: Source) -> Source:

@@ -1,6 +1,6 @@
 """The store: a data set decoded once to memory-mapped uint8, with its checksum and statistics.
 
-    <cache>/stores/<name>-<fingerprint>/
+    <cache>/stores/<name>-<fingerprint>-<format>/
         index.json                   classes, checksum, mean, std, counts, modes, sizes, bad images
         samples-<split>.npz          labels (N,), rows (N,), digests (N, 32) in file order; order (N,), see `content`
         images-<split>-<variant>.npy uint8 (N, 3, S, S); variant `native` (all images of one size) or a fit, `resize-64`
@@ -24,7 +24,7 @@ from levelfield.data.content import Digests
 from levelfield.data.records import Found, Labels
 
 FORMAT: Final = 3
-"""Raised whenever a store written before cannot be read as it is: older ones are built anew."""
+"""Raised whenever a store would be written differently; part of its folder's name, so that older ones are not read."""
 
 NATIVE: Final = "native"
 
@@ -105,7 +105,7 @@ class Store:
 def folder_of(found: Found, on_bad_image: OnBadImage = "fail", cache: Path | None = None) -> Path:
     """The folder of the store of `found` (which may not exist yet)."""
     suffix = "" if on_bad_image == "fail" else "-skip"
-    return (cache or cache_dir()) / "stores" / f"{found.name}-{found.fingerprint[:16]}{suffix}"
+    return (cache or cache_dir()) / "stores" / f"{found.name}-{found.fingerprint[:16]}-{FORMAT}{suffix}"
 
 
 def open_store(folder: Path) -> Store | None:
@@ -113,8 +113,6 @@ def open_store(folder: Path) -> Store | None:
     try:
         values = json.loads((folder / "index.json").read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError):
-        return None
-    if values.get("format") != FORMAT:
         return None
     splits = {
         name: SplitIndex(**{**split, "mean": tuple(split["mean"]), "std": tuple(split["std"])})

@@ -12,7 +12,7 @@ import numpy as np
 
 from levelfield.data.readers.tree import FolderTree
 from levelfield.data.records import FileRecords, Records, Source
-from levelfield.data.splits import with_test
+from levelfield.data.splits import UNUSED_VALIDATION, with_test
 from levelfield.errors import UserError
 
 EXTENSIONS: Final = frozenset(
@@ -34,6 +34,7 @@ EXTENSIONS: Final = frozenset(
     )
 )
 _SPLITS: Final = {"train": ("train", "training"), "test": ("test", "testing", "val", "valid", "validation")}
+_VALIDATION: Final = frozenset(("val", "valid", "validation"))
 
 _LOOKED_INTO: Final = 20
 """Class folders that `detect` looks into before it takes a folder for something else."""
@@ -73,7 +74,9 @@ def read(folder: Path) -> Source:
     classes = [path.name for path in class_folders(splits.get("train", folder))]
     listed = {split: _list(path, classes, split) for split, path in (splits or {"train": folder}).items()}
     _check(folder, classes, listed)
-    return with_test(Source(tuple(classes), listed))
+    test = splits.get("test")
+    unused = any((folder / name).is_dir() and folder / name != test for name in _VALIDATION) if test else False
+    return with_test(Source(tuple(classes), listed, (UNUSED_VALIDATION,) if unused else ()))
 
 
 def _list(folder: Path, classes: list[str], split: str) -> Records:

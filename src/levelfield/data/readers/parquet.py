@@ -18,10 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from levelfield.data.records import Labels, Records, Source
-from levelfield.data.splits import with_test
+from levelfield.data.splits import UNUSED_VALIDATION, with_test
 from levelfield.errors import UserError
 
-_PREFIXES: Final = {"train": ("train",), "test": ("test", "val", "dev")}
+_PREFIXES: Final = {"train": "train", "test": "test", "validation": ("val", "dev")}
 _IMAGE_COLUMNS: Final = ("image", "img")
 _LABEL_COLUMNS: Final = ("label", "fine_label", "labels")
 _CACHED_GROUPS: Final = 4
@@ -31,13 +31,8 @@ def shards(folder: Path) -> dict[str, list[Path]]:
     """The files of each split of `folder`: all are train where no name says a split; empty where there are none."""
     for place in (folder, folder / "data"):
         files = sorted(place.glob("*.parquet")) if place.is_dir() else []
-        found: dict[str, list[Path]] = {}
-        for split, prefixes in _PREFIXES.items():
-            for prefix in prefixes:  # `test` wins over `val`: only one of them is the test set
-                matching = [file for file in files if file.name.startswith(prefix)]
-                if matching:
-                    found[split] = matching
-                    break
+        found = {split: [file for file in files if file.name.startswith(start)] for split, start in _PREFIXES.items()}
+        found = {split: matching for split, matching in found.items() if matching}
         if "train" in found:
             return found
         if files and not found:
@@ -57,6 +52,7 @@ def read(folder: Path) -> Source:
         values = {value for arrays in columns.values() for array in arrays for value in array}
         names = _names_of(values, folder)
     numbers = {name: number for number, name in enumerate(names)}
+    notes = _choose_test(files, columns)
     splits: dict[str, Records] = {}
     for split, arrays in columns.items():
         flat = [value for array in arrays for value in array]
@@ -67,7 +63,19 @@ def read(folder: Path) -> Source:
                 "let labels be 0..classes-1 (rows without a label, -1, must be left out)"
             )
         splits[split] = ParquetRecords(files[split], labels)
-    return with_test(Source(tuple(names), splits))
+    return with_test(Source(tuple(names), splits, notes))
+
+
+def _choose_test(files: dict[str, list[Path]], columns: dict[str, list[list[Any]]]) -> tuple[str, ...]:
+    """Leave `train` and one `test` in both mappings: the validation files where no test files are labelled."""
+    if "validation" not in columns:
+        return ()
+    given = [value for array in columns.get("test", []) for value in array]
+    if all(value == -1 for value in given):
+        files["test"], columns["test"] = files.pop("validation"), columns.pop("validation")
+        return ("its test files have no labels: the validation files are the test set",) if given else ()
+    del files["validation"], columns["validation"]
+    return (UNUSED_VALIDATION,)
 
 
 def _names_of(values: set[Any], folder: Path) -> list[str]:

@@ -172,8 +172,10 @@ def check(
 def _print_report(report: Report) -> None:
     from levelfield.data.check import SHOWN, unbalanced
 
+    width = max(12, len(report.name) + 2)
+
     def line(what: str, text: str) -> None:
-        console.print(f"{what:<12}{text}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"{what:<{width}}{text}", highlight=False, markup=False, soft_wrap=True)
 
     line(report.name, f"{len(report.classes)} classes, {report.form}" + (f", {report.path}" if report.path else ""))
     for name, split in report.splits.items():
@@ -193,7 +195,8 @@ def _print_report(report: Report) -> None:
     line("content", report.verdict)
     line("checksum", report.checksum)
     for note in report.notes:
-        line("note", note)
+        if not note.startswith("other data"):  # the verdict has said it
+            line("note", note)
 
 
 @app.command()

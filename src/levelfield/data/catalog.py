@@ -141,6 +141,5 @@ def notes(name: str) -> tuple[str, ...]:
     """Known leaks of the set, or of the set that this one is a subset of by its name (`cub-20`)."""
     if (known := entry(name)) is not None:
         return known.notes
-    return next(
-        (BY_NAME[whole].notes for prefix, whole in _SUBSETS.items() if key(name).rstrip("0123456789") == prefix), ()
-    )
+    whole = _SUBSETS.get(key(name).rstrip("0123456789"))
+    return BY_NAME[whole].notes if whole else ()

@@ -21,7 +21,7 @@ from levelfield.data.records import Labels, Records, Source
 from levelfield.data.splits import UNUSED_VALIDATION, with_test
 from levelfield.errors import UserError
 
-_PREFIXES: Final = {"train": "train", "test": "test", "validation": ("val", "dev")}
+_PREFIXES: Final = {"train": ("train",), "test": ("test",), "validation": ("val", "dev")}
 _IMAGE_COLUMNS: Final = ("image", "img")
 _LABEL_COLUMNS: Final = ("label", "fine_label", "labels")
 _CACHED_GROUPS: Final = 4

@@ -1,4 +1,4 @@
-"""Crops and flips of a whole batch, as one gather: every sample has its own window, and may be mirrored.
+"""Crops and flips of a whole batch at once: every sample has its own window, and may be mirrored.
 
 A window is given by its top left corner in the coordinates of the stored image; it may reach over the border by the
 padding, which is filled with zeros or by reflection.
@@ -75,14 +75,15 @@ def take_windows(images: Tensor, windows: Windows, size: int, padding: int = 0, 
     if padding:
         mode = "constant" if fill == "zero" else "reflect"
         images = F.pad(images, (padding,) * 4, mode=mode)
-    width = images.shape[3]
-    span = torch.arange(size, device=images.device)
-    rows = windows.top[:, None] + span
-    columns = windows.left[:, None] + torch.where(windows.flip[:, None], size - 1 - span, span)
-    source = (rows * width)[:, :, None] + columns[:, None, :]
-    flat = images.reshape(batch, channels, -1)
-    taken = flat.gather(2, source.view(batch, 1, size * size).expand(batch, channels, size * size))
-    return taken.view(batch, channels, size, size)
+    height, width = images.shape[2:]
+    both = torch.stack([images, images.flip(3)])
+    left = torch.where(windows.flip, width - size - windows.left, windows.left)
+    corner = windows.flip * images.numel() + windows.top * width + left
+    # A row of a window is `size` bytes on end, so that cropping is to select among all runs of that length.
+    runs = both.as_strided((both.numel() - size + 1, size), (1, 1))
+    planes = torch.arange(batch * channels, device=images.device).view(batch, channels, 1) * (height * width)
+    start = planes + corner[:, None, None] + torch.arange(size, device=images.device) * width
+    return runs.index_select(0, start.view(-1)).view(batch, channels, size, size)
 
 
 def centre_crop(images: Tensor, size: int) -> Tensor:

@@ -18,13 +18,14 @@ PIECE: Final = 1 << 16
 
 def look_up(images: Tensor, tables: Tensor) -> Tensor:
     """Replace each level of uint8 (n,3,H,W) by its entry in uint8 `tables` (n,3,256)."""
+    planes, rows = images.flatten(0, 1).flatten(1), tables.flatten(0, 1)
     if images.device.type != "cpu":
-        return tables.gather(2, images.flatten(2).long()).view_as(images)
-    out = torch.empty_like(images)
-    count = max(1, PIECE // images[0].numel())  # an index is eight bytes: a piece of it stays in the processor's cache
-    for levels, table, done in zip(*(torch.split(t, count) for t in (images, tables, out)), strict=True):
-        torch.gather(table, 2, levels.flatten(2).long(), out=done.flatten(2))
-    return out
+        return rows.gather(1, planes.long()).view_as(images)
+    out = torch.empty_like(planes)
+    count = max(1, PIECE // planes.shape[1])  # an index is eight bytes: a piece of it stays in the processor's cache
+    for levels, table, done in zip(*(torch.split(t, count) for t in (planes, rows, out)), strict=True):
+        torch.gather(table, 1, levels.long(), out=done)
+    return out.view_as(images)
 
 
 def brightness(images: Tensor, factor: Tensor) -> Tensor:

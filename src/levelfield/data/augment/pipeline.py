@@ -21,8 +21,8 @@ from levelfield.data.augment.resized_crop import draw_parts, take_parts
 from levelfield.spec import Augment
 from levelfield.spec.recipe import PadCrop, RandomResizedCrop
 
-CHUNK_VALUES: Final = 1 << 20
-"""On a CPU a batch is worked on in pieces of about this many values: what lies between two steps stays in cache."""
+CHUNK_VALUES: Final = 1 << 23
+"""On a CPU a batch is worked on in pieces of at most about this many values, which bounds the memory between steps."""
 
 
 class BatchAugment:

@@ -53,31 +53,33 @@ def erase(x: Tensor, erasing: Erasing, sample_index: Tensor, epoch: int, seed: i
     boxes = draw_boxes(erasing, (x.shape[2], x.shape[3]), sample_index, epoch, seed)
     if len(boxes.row) == 0:
         return x
-    box, nth, position = (part.to(x.device) for part in _pixels(boxes, x.stride()))
-    values = x.as_strided((x.numel(),), (1,))
+    values, channels = x.as_strided((x.numel(),), (1,)), torch.arange(3, device=x.device)
+    position = (_positions(boxes, x.stride()).to(x.device)[:, None] + channels * x.stride(1)).view(-1)
     if erasing.value == "constant":
-        values.index_fill_(0, position.view(-1), 0.0)
+        values.index_fill_(0, position, 0.0)
         return x
-    number = torch.arange(3, device=x.device) + (3 * nth[:, None] if erasing.value == "pixel" else 0)
-    words = -(-(int(number.max()) + 1) // 4)
+    areas = boxes.height * boxes.width
+    words = -(-3 * int(areas.max()) // 4) if erasing.value == "pixel" else 1
     drawn = randomness.bits(seed, "augment.erase.noise", epoch, sample_index[boxes.row].to(x.device), words)
-    pieces = drawn.view(torch.int16)  # sixteen random bits for each value
-    chosen = pieces.view(-1)[(box * pieces.shape[1])[:, None] + number]
-    values.index_copy_(0, position.view(-1), _quantiles(x.device)[chosen.view(-1).long() + (1 << 15)])
+    first = torch.arange(len(areas)) * (4 * words)  # a word is four values of sixteen bits
+    if erasing.value == "pixel":
+        before = areas.cumsum(0) - areas
+        first = torch.repeat_interleave(first - 3 * before, areas) + 3 * torch.arange(len(position) // 3)
+    else:
+        first = torch.repeat_interleave(first, areas)
+    chosen = drawn.view(torch.int16).view(-1)[(first.to(x.device)[:, None] + channels).view(-1)]
+    values.index_copy_(0, position, _quantiles(x.device)[chosen.long() + (1 << 15)])
     return x
 
 
-def _pixels(boxes: Boxes, stride: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
-    """Every pixel in a box: its box (p,), its number in that box row by row (p,), its three places in memory (p,3)."""
-    row_step, channel_step, y_step, x_step = stride
-    areas = boxes.height * boxes.width
-    box = torch.repeat_interleave(torch.arange(len(areas)), areas)
-    nth = torch.arange(len(box)) - (areas.cumsum(0) - areas)[box]
-    down = nth.div(boxes.width[box], rounding_mode="floor")
-    across = nth - down * boxes.width[box]
-    corner = boxes.row * row_step + boxes.top * y_step + boxes.left * x_step
-    place = corner[box] + down * y_step + across * x_step
-    return box, nth, place[:, None] + torch.arange(3) * channel_step
+def _positions(boxes: Boxes, stride: tuple[int, ...]) -> Tensor:
+    """Where in memory the first channel of every pixel in a box lies, int64 (p,), box by box and row by row."""
+    rows = torch.repeat_interleave(torch.arange(len(boxes.row)), boxes.height)
+    nth = torch.arange(len(rows)) - (boxes.height.cumsum(0) - boxes.height)[rows]
+    corner = boxes.row * stride[0] + boxes.top * stride[2] + boxes.left * stride[3]
+    start, width = corner[rows] + nth * stride[2], boxes.width[rows]
+    before = width.cumsum(0) - width
+    return torch.repeat_interleave(start - stride[3] * before, width) + stride[3] * torch.arange(int(width.sum()))
 
 
 @lru_cache(maxsize=8)

@@ -8,6 +8,7 @@ whole rows exactly between two pixels, where the last bit decides.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -52,7 +53,8 @@ def _shear(slope: Tensor, extent: int, x_on_y: bool) -> Tensor:
 
 
 def _maps(count: int, entries: dict[int, Tensor]) -> Tensor:
-    maps = torch.tensor([1.0, 0, 0, 0, 1, 0], dtype=torch.float64).repeat(count, 1)
+    maps = torch.zeros(count, 6, dtype=torch.float64)
+    maps[:, 0] = maps[:, 4] = 1.0
     for column, values in entries.items():
         maps[:, column] = values
     return maps
@@ -62,10 +64,10 @@ def nearest(images: Tensor, maps: Tensor, axes: Axes = "xy", fill: int = 0) -> T
     """Warp uint8 (n,3,H,W) by `maps`; what comes from outside the image becomes `fill`."""
     count, channels, height, width = images.shape
     maps = maps.to(torch.float32).to(images.device)
-    x = _source_px(maps[:, :3], 0, height, width) if "x" in axes else _own_px(width, images).view(1, 1, width)
-    y = _source_px(maps[:, 3:], 1, height, width) if "y" in axes else _own_px(height, images).view(1, height, 1)
+    x = _source_px(maps[:, :3], 0, height, width) if "x" in axes else _px(width, images.device)
+    y = _source_px(maps[:, 3:], 1, height, width) if "y" in axes else _px(height, images.device)[:, None]
     framed = F.pad(images, (1, 1, 1, 1), value=fill)  # one px of fill all round stands for everything outside
-    source = (y * (width + 2)).add(x).add_(width + 3).long().view(count, 1, height * width)
+    source = (y * (width + 2)).add_(width + 3).add(x).long().view(count, 1, height * width)
     return framed.view(count, channels, -1).gather(2, source.expand(-1, channels, -1)).view_as(images)
 
 
@@ -78,15 +80,17 @@ def _source_px(coefficients: Tensor, axis: int, height: int, width: int) -> Tens
 
 def _normalised(coefficients: Tensor, extent: int, height: int, width: int) -> Tensor:
     """A source coordinate with the image's edges at -1 and 1, float32 (n,H,W)."""
-    device = coefficients.device
     across, along, offset = (coefficients / (0.5 * extent)).view(-1, 3, 1, 1).unbind(1)
-    x = _own_px(width, coefficients).sub_((width - 1) / 2).view(1, 1, width)
-    y = torch.arange(height, dtype=torch.float32, device=device).sub_((height - 1) / 2).view(1, height, 1)
+    x = _px(width, coefficients.device, centred=True)
+    y = _px(height, coefficients.device, centred=True)[:, None]
     return (x * across).add(y * along).add_(offset)
 
 
-def _own_px(extent: int, like: Tensor) -> Tensor:
-    return torch.arange(extent, dtype=torch.float32, device=like.device)
+@lru_cache(maxsize=64)
+def _px(extent: int, device: torch.device, centred: bool = False) -> Tensor:
+    """The positions of a row's pixels, float32 (extent,), from 0 or from the centre."""
+    first = (1 - extent) / 2 if centred else 0.0
+    return torch.arange(extent, dtype=torch.float32, device=device) + first
 
 
 def smooth(images: Tensor, maps: Tensor, cubic: Tensor, fill: tuple[int, int, int]) -> Tensor:

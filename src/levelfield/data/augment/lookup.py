@@ -7,6 +7,7 @@ torchvision.transforms.v2.functional, level by level.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import torch
@@ -99,7 +100,12 @@ def grey_levels(images: Tensor) -> Tensor:
 
 
 def _levels(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    return torch.arange(256, dtype=dtype, device=images.device).view(1, 1, 256)
+    return _range(dtype, images.device)
+
+
+@lru_cache(maxsize=8)
+def _range(dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.arange(256, dtype=dtype, device=device).view(1, 1, 256)
 
 
 def _per_image(argument: Tensor, images: Tensor) -> Tensor:

@@ -81,14 +81,22 @@ class Layer(NamedTuple):
 
 
 class Space:
-    """The operations of an augmentation, in groups. `smooth`: affine maps interpolate, and fill with grey `fill`."""
+    """The operations of an augmentation, in groups.
 
-    def __init__(self, entries: Sequence[Entry], smooth: bool = False, fill: tuple[int, int, int] = (0, 0, 0)) -> None:
+    `bins`: levels are whole numbers below it (0: any number). `smooth`: affine maps interpolate, and what comes from
+    outside has the colour `fill`.
+    """
+
+    def __init__(
+        self, entries: Sequence[Entry], bins: int = 0, smooth: bool = False, fill: tuple[int, int, int] = (0, 0, 0)
+    ) -> None:
         order: tuple[Kind, ...] = ("none", "lookup", "x", "y", "xy", "blend", "box")
         self.entries = sorted(entries, key=lambda entry: order.index(OPERATIONS[entry.name].kind))
         kinds = [OPERATIONS[entry.name].kind for entry in self.entries]
         firsts = [(kind, kinds.index(kind)) for kind in dict.fromkeys(kinds) if kind != "none"]
         self.groups = [(kind, first, first + kinds.count(kind)) for kind, first in firsts]
+        self.bins = bins
+        self._tables: dict[tuple[int, int], Tensor] = {}
         self.smooth = smooth
         self.fill = fill
 
@@ -98,22 +106,53 @@ class Space:
         counts = torch.bincount(layer.choice, minlength=len(self.entries) + 1).tolist()
         starts = [0, *accumulate(counts)]
         layer = Layer(*(drawn[order] for drawn in layer))
+        arguments = self.arguments(layer, images.shape[2], images.shape[3])
         images = images.index_select(0, order.to(images.device))  # so that every group is a slice
         for kind, first, last in self.groups:
             here = slice(starts[first], starts[last])
             if here.start < here.stop:
                 present = [number for number in range(first, last) if counts[number]]
                 parts = [(self.entries[number], slice(starts[number], starts[number + 1])) for number in present]
-                images[here] = self._run(kind, images, here, parts, layer)
+                images[here] = self._run(kind, images, here, parts, layer, arguments)
         return images.index_select(0, torch.argsort(order).to(images.device))
 
-    def _run(self, kind: Kind, images: Tensor, here: slice, parts: list[tuple[Entry, slice]], layer: Layer) -> Tensor:
+    def arguments(self, layer: Layer, height: int, width: int) -> Tensor:
+        """What each image's operation is called with, float64 (B,); 0 where it takes nothing."""
+        if self.bins:
+            table = self._tables.get((height, width))
+            if table is None:
+                table = self._tables.setdefault((height, width), self._tabulate(height, width))
+            return table[layer.choice, (layer.sign > 0).long(), layer.level.long()]
+        arguments = torch.zeros_like(layer.level)
+        for number, entry in enumerate(self.entries):
+            if entry.argument is not None:
+                rows = (layer.choice == number).nonzero()[:, 0]
+                given = Argument(layer.level[rows], layer.sign[rows], height, width)
+                arguments[rows] = entry.argument(given)
+        return arguments
+
+    def _tabulate(self, height: int, width: int) -> Tensor:
+        """The arguments for every choice, either sign and all levels, float64 (entries + 1, 2, bins)."""
+        table = torch.zeros(len(self.entries) + 1, 2, self.bins, dtype=torch.float64)
+        level = torch.arange(self.bins, dtype=torch.float64)
+        for number, entry in enumerate(self.entries):
+            if entry.argument is not None:
+                for column, sign in enumerate((-1.0, 1.0)):
+                    table[number, column] = entry.argument(Argument(level, torch.full_like(level, sign), height, width))
+        return table
+
+    def _run(
+        self,
+        kind: Kind,
+        images: Tensor,
+        here: slice,
+        parts: list[tuple[Entry, slice]],
+        layer: Layer,
+        arguments: Tensor,
+    ) -> Tensor:
         """The images of the group `here` after their operations; `parts` says where each operation's images are."""
         height, width = images.shape[2:]
-        runs = [
-            (OPERATIONS[entry.name].run, images[rows], _argument(entry, rows, layer, height, width))
-            for entry, rows in parts
-        ]
+        runs = [(OPERATIONS[entry.name].run, images[rows], arguments[rows]) for entry, rows in parts]
         if kind == "lookup":
             return lookup.look_up(images[here], torch.cat([run(*given).expand(-1, 3, 256) for run, *given in runs]))
         if kind == "x" or kind == "y" or kind == "xy":
@@ -123,9 +162,3 @@ class Space:
             return geometry.nearest(images[here], maps, kind)
         places = (layer.place[here],) if kind == "box" else ()
         return torch.cat([run(*given, *places) for run, *given in runs])
-
-
-def _argument(entry: Entry, rows: slice, layer: Layer, height: int, width: int) -> Tensor:
-    if entry.argument is None:
-        return layer.level[rows]
-    return entry.argument(Argument(layer.level[rows], layer.sign[rows], height, width))

@@ -53,7 +53,8 @@ def _torchvision(shear: float, shift: _Arguments, shift_y: _Arguments, turn: flo
             Entry("Color", signed(blend, 1.0)),
             Entry("Sharpness", signed(blend, 1.0)),
             Entry("Identity"),
-        ]
+        ],
+        bins=BINS,
     )
 
 

@@ -71,6 +71,7 @@ NOTED: list[tuple[str, AuditRow, str]] = [
     ("recipe", row("odd", {"recipe__optimizer": {"lr": 0.01}}), "Learning rate differs. odd: 0.01"),
     ("recipe", row("odd", facts={"setting_unknown": True}), "setting is unknown"),
     ("seeds", row("odd", seeds=(0,)), "one run"),
+    ("data", row("odd", result={"data_official": False}), "not the official set"),
     ("environment", row("odd", result={"device": "cuda"}), "different devices"),
     (
         "smoothing",

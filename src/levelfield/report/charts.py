@@ -25,6 +25,7 @@ PALETTE: Final = (
 """Mid-tones with a contrast of at least 3 to both a white and a near-black ground; repeated beyond twelve rows."""
 HEAT: Final = ["#eef3f8", "#a9c8e6", "#5b9bd0", "#2a6fae", "#134a80"]
 MOST_CLASSES: Final = 30
+MOST_LABELS: Final = 9
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,13 @@ class Chart:
 
 
 def colours(rows: Sequence[TableRow]) -> dict[str, str]:
-    """The colour of each row, by its place in the table."""
-    return {row.name: PALETTE[i % len(PALETTE)] for i, row in enumerate(rows)}
+    """The colour of each row, by its place in its panel."""
+    place: dict[str, int] = defaultdict(int)
+    of = {}
+    for row in rows:
+        of[row.name] = PALETTE[place[row.panel] % len(PALETTE)]
+        place[row.panel] += 1
+    return of
 
 
 def _colour(rows: Sequence[TableRow]) -> Spec:
@@ -145,17 +151,19 @@ def trade_offs(all_rows: Sequence[TableRow], measured: Sequence[TableRow], key: 
              "scale": {"type": "log", "nice": False, "padding": 44},
              "axis": {"format": form, "tickCount": 4, "grid": False}}  # fmt: skip
         y = _quantity("top1", "top-1 (%)")
+        pareto: list[Spec] = [
+            {"window": [{"op": "max", "field": "top1", "as": "best"}], "frame": [None, 0],
+             "sort": [{"field": "cost", "order": order}, {"field": "top1", "order": "descending"}]},
+            {"filter": "datum.top1 >= datum.best"},
+        ]  # fmt: skip
+        front = pareto if len(values) > MOST_LABELS else []
         spec: Spec = {
             "data": {"values": values},
             "width": "container",
             "height": 240,
             "layer": [
                 {
-                    "transform": [
-                        {"window": [{"op": "max", "field": "top1", "as": "best"}], "frame": [None, 0],
-                         "sort": [{"field": "cost", "order": order}, {"field": "top1", "order": "descending"}]},
-                        {"filter": "datum.top1 >= datum.best"},
-                    ],
+                    "transform": pareto,
                     "mark": {"type": "line", "interpolate": "step-after" if order == "ascending" else "step-before",
                              "strokeDash": [4, 3], "strokeWidth": 1.3, "color": "#8a8f98"},
                     "encoding": {"x": x, "y": y},
@@ -170,8 +178,8 @@ def trade_offs(all_rows: Sequence[TableRow], measured: Sequence[TableRow], key: 
                         {"field": "name", "title": "row"}, {"field": "top1", "format": ".2f"},
                         {"field": "cost", "title": title, "format": ".3s"}]},
                 },
-                _labels(x, y, above=True),
-                _labels(x, y, above=False),
+                _labels(x, y, True, front),
+                _labels(x, y, False, front),
             ],
         }  # fmt: skip
         better = "left" if order == "ascending" else "right"
@@ -183,11 +191,12 @@ def trade_offs(all_rows: Sequence[TableRow], measured: Sequence[TableRow], key: 
     return charts
 
 
-def _labels(x: Spec, y: Spec, above: bool) -> Spec:
-    """Names of every other row above its point and of the rest below, so that neighbours overlap less."""
+def _labels(x: Spec, y: Spec, above: bool, front: list[Spec]) -> Spec:
+    """Names of every other row above its point and of the rest below, so that neighbours overlap less; where the panel
+    is crowded only those on the `front`."""
     return {
         "name": "label_above" if above else "label_below",
-        "transform": [{"filter": f"datum.above == {str(above).lower()}"}],
+        "transform": [*front, {"filter": f"datum.above == {str(above).lower()}"}],
         "mark": {"type": "text", "dy": -13 if above else 14, "fontSize": 10.5, "limit": 110},
         "encoding": {"x": x, "y": y, "text": {"field": "name"}},
     }

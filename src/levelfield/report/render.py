@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from levelfield.report.audit import CHECKS
+from levelfield.report.audit.values import listed
 from levelfield.report.numbers import NONE, difference_interval, interval, percent, short, signed, whole
 from levelfield.report.table import StudyTable, TableRow
 
@@ -127,9 +128,18 @@ def basis(table: StudyTable) -> list[str]:
             "assumes about normal differences. Rank: the places a row may take; ties are ranges."
         )
     lines += [f"{row.title}: {reason}" for row in table.rows for reason in row.runs.unfinished]
-    lines += [f"{row.title}: {note}" for row in table.rows for note in row.runs.row.notes]
-    lines += [f"{row.title}, published: {note}" for row in table.rows for note in _published_notes(row)]
+    lines += _noted(table, lambda row: row.runs.row.notes, "")
+    lines += _noted(table, _published_notes, "published ")
     return lines + list(table.study.notes)
+
+
+def _noted(table: StudyTable, notes_of: Callable[[TableRow], Iterable[str]], kind: str) -> list[str]:
+    """Notes of rows, those that several share once: "a, b and c: published note"."""
+    rows_of: dict[str, list[str]] = {}
+    for row in table.rows:
+        for note in notes_of(row):
+            rows_of.setdefault(note, []).append(row.title)
+    return [f"{listed(rows, 30)}: {kind}{note}" for note, rows in rows_of.items()]
 
 
 def _published_notes(row: TableRow) -> list[str]:

@@ -210,6 +210,8 @@ def _published(runs: RowRuns, top1: list[float], scale: str) -> AgainstPublished
 def _reduced(runs: RowRuns, scale: str) -> tuple[str, ...]:
     reasons: list[str] = []
     spec: Any = runs.spec
+    if any(run.result.get("data_official") is False for run in runs.finished):
+        reasons.append("the data is not the official set")
     if scale not in ("", "full"):
         reasons.append(f"run at the reduced scale {scale!r}")
     if spec is not None and spec.data.train_limit:

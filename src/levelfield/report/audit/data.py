@@ -25,6 +25,10 @@ def same_data(rows: Sequence[AuditRow]) -> Iterable[Finding]:
     yield from differing(
         "data", rows, lambda s: s.data.image_size, "The size of the input", say=lambda side: f"{side} px"
     )
+    unofficial = tuple(row.name for row in rows if row.fact("data_official") is False)
+    if unofficial:
+        text = "The data is not the official set of that name: scores do not compare with published ones."
+        yield Finding("data", "note", text, unofficial)
     yield from differing("data", rows, lambda s: s.data.fit, "How images are fitted to that size", "note")
 
 

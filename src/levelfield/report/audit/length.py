@@ -54,6 +54,8 @@ def steps(rows: Sequence[AuditRow]) -> Iterable[Finding]:
             continue
         if row.spec.budget.steps is not None:
             counted[row.name] = row.spec.budget.steps
+        elif taken := [result["steps"] for result in row.results if result.get("steps")]:
+            counted[row.name] = round(fmean(taken))
         elif seen := [result["samples_seen"] for result in row.results if result.get("samples_seen")]:
             counted[row.name] = round(fmean(seen) / row.spec.recipe.batch_size)
     if counted and max(counted.values()) > (1 + TOLERANCE) * min(counted.values()):

@@ -47,7 +47,10 @@ def models(
             continue
         found = list_models(pattern)
         if not found:
-            raise unknown("model pattern", pattern, list_models("timm:*" if pattern.startswith("timm:") else "*"))
+            known = list_models("timm:*" if pattern.startswith("timm:") else "*")
+            raise unknown(
+                "model pattern", pattern, known, "`levelfield models` lists all; timm's are named timm:<name>"
+            )
         names += found
     if explain:
         if len(names) != 1:
@@ -59,6 +62,7 @@ def models(
         print_json(rows)
         return
     table = Table("model", "family", "classes", "px", "parameters", "MACs (M)", "published as")
+    table.columns[0].no_wrap = True
     for column in table.columns[2:6]:
         column.justify = "right"
     for row in rows:

@@ -17,6 +17,10 @@ from levelfield.models.adapt.timm_models import set_drop_path_mode
 from levelfield.models.registry import register_model
 
 _OPTIONS = ("drop_path", "drop_path_mode", "dropout")
+_FAMILIES = {
+    "convnext": "ConvNeXt", "deit": "ViT", "efficientnet": "EfficientNet", "maxvit": "MaxViT", "resnet": "ResNet",
+    "swin": "Swin",
+}  # fmt: skip
 
 
 def _timm(
@@ -40,8 +44,9 @@ def _small_image_form(
 ) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
     published = {"params": params, "macs_m": macs_m, **facts}
     published = {key: value for key, value in published.items() if value is not None}
+    family = next(family for prefix, family in _FAMILIES.items() if name.startswith(prefix))
     return register_model(
-        name, family="small-image", num_classes=num_classes, image_size=32, published=published, options=_OPTIONS
+        name, family=family, num_classes=num_classes, image_size=32, published=published, options=_OPTIONS
     )
 
 

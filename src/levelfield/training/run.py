@@ -166,7 +166,7 @@ class Attempt:
         """Train to the end of the plan, evaluate, write everything; return the result."""
         state, plan = self.state, self.plan
         self.progress.start(plan.steps, f"{self.spec.model.name} seed {self.spec.seed}", done=state.step)
-        with self._journal() as self.journal:
+        with self.open_journal() as self.journal:
             done = train_steps(
                 state,
                 self.inputs,
@@ -263,7 +263,7 @@ class Attempt:
             self.progress.note(f"going on from step {self.state.step} of {self.plan.steps}")
         return starts[1:]
 
-    def _journal(self) -> Journal:
+    def open_journal(self) -> Journal:
         if not self.world.main:
             return Journal([])
         self.metrics = MetricsFile(self.folder.path / "metrics.jsonl", self.metrics_length)

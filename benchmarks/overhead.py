@@ -115,7 +115,8 @@ def main() -> None:
     for row in rows:
         print(
             f"{row['model']:14} raw {row['ms_per_step_raw']:8.2f} ms/step"
-            f"   levelfield {row['ms_per_step_levelfield']:8.2f}   ratio {row['ratio']:.3f}   losses equal: {row['losses_equal']}"
+            f"   levelfield {row['ms_per_step_levelfield']:8.2f}   ratio {row['ratio']:.3f}"
+            f"   losses equal: {row['losses_equal']}"
         )
     if options.json:
         options.json.write_text(

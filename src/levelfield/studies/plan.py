@@ -233,14 +233,13 @@ def _in_words(tuned: Changes | None) -> str:
 
 
 def _change(config: dict[str, Any], path: str, value: Any) -> None:
-    """Set a key; a mapping is merged into what is there, and a whole budget replaces the old one."""
-    if path == "budget" or not isinstance(value, Mapping):
-        set_path(config, path, value if path != "budget" else dict(value))
-        return
+    """Set a key; a mapping is merged into what is there unless it names another kind; a budget replaces the old."""
     here: Any = config
     for key in path.split("."):
         here = here.get(key) if isinstance(here, Mapping) else None
-    set_path(config, path, merge(here, value) if isinstance(here, Mapping) else dict(value))
+    if isinstance(here, Mapping) and isinstance(value, Mapping) and path != "budget":
+        value = merge({"here": here}, {"here": value})["here"]
+    set_path(config, path, dict(value) if isinstance(value, Mapping) else value)
 
 
 def _data(value: Any, where: str) -> DataSpec:

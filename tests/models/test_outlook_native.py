@@ -112,6 +112,14 @@ def test_gate() -> None:
     check(fused.gate, lambda x, gate: x * gate, torch.randn(2, 70, 5, 4), torch.randn(2, 70, 1, 1))
 
 
+@pytest.mark.parametrize(("inputs", "outputs"), [(16, 6), (48, 27), (96, 50), (64, 5), (112, 49), (20, 8)])
+@pytest.mark.parametrize("side", [3, 40])
+def test_pointwise(inputs: int, outputs: int, side: int) -> None:
+    torch.manual_seed(inputs)
+    weight, bias = torch.randn(outputs, inputs, 1, 1), torch.randn(outputs)
+    check(fused.pointwise, F.conv2d, torch.randn(3, inputs, side, side), weight, bias)
+
+
 def test_the_network_is_the_same_with_and_without(plain_torch: Callable[[bool], None]) -> None:
     torch.manual_seed(0)
     model = create_model("outgrid_nano", num_classes=10, image_size=32)
@@ -145,7 +153,9 @@ def test_results_do_not_depend_on_the_number_of_threads() -> None:
             leaf = x.clone().requires_grad_()
             norm.zero_grad()
             fused.outlook(logits, fused.norm_silu(leaf, norm)[0], 3).square().sum().backward()
-            results.append((leaf.grad, norm.weight.grad.clone()))
+            weight = torch.ones(8, 96, 1, 1, requires_grad=True)
+            fused.pointwise(x.repeat(6, 1, 1, 1), weight, None).square().sum().backward()
+            results.append((leaf.grad, norm.weight.grad.clone(), weight.grad))
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(one, two) for one, two in zip(*results, strict=True))

@@ -41,8 +41,19 @@ class ChannelLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         if x.device.type == "cpu" and x.dtype is torch.float32 and not torch.is_autocast_enabled("cpu"):
-            return F.conv2d(x.permute(0, 3, 1, 2), self.weight[:, :, None, None], self.bias).permute(0, 2, 3, 1)
+            convolve = fused.pointwise if native.usable(x) else F.conv2d
+            return convolve(x.permute(0, 3, 1, 2), self.weight[:, :, None, None], self.bias).permute(0, 2, 3, 1)
         return super().forward(x)
+
+
+class Pointwise(nn.Conv2d):
+    """A 1x1 convolution on (B, C, H, W)."""
+
+    def __init__(self, inputs: int, outputs: int, bias: bool = True) -> None:
+        super().__init__(inputs, outputs, 1, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return fused.pointwise(x, self.weight, self.bias) if native.usable(x) else super().forward(x)
 
 
 class OutlookAttention(nn.Module):
@@ -51,9 +62,9 @@ class OutlookAttention(nn.Module):
     def __init__(self, channels: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.logits = nn.Conv2d(channels, TAPS * heads, 1)
-        self.values = nn.Conv2d(channels, channels, 1)
-        self.projection = nn.Conv2d(channels, channels, 1)
+        self.logits = Pointwise(channels, TAPS * heads)
+        self.values = Pointwise(channels, channels)
+        self.projection = Pointwise(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.projection(outlook(self.logits(x), self.values(x), self.heads))
@@ -122,8 +133,8 @@ class SqueezeExcite(nn.Module):
 
     def __init__(self, channels: int, squeezed: int) -> None:
         super().__init__()
-        self.reduce = nn.Conv2d(channels, squeezed, 1)
-        self.expand = nn.Conv2d(squeezed, channels, 1)
+        self.reduce = Pointwise(channels, squeezed)
+        self.expand = Pointwise(squeezed, channels)
 
     def gates(self, pooled: Tensor) -> Tensor:
         """From the pooled map (B, C, 1, 1) to factors in (0, 1) of the same shape."""
@@ -139,14 +150,14 @@ class MBConv(nn.Sequential):
     def __init__(self, channels: int) -> None:
         wide = 4 * channels
         super().__init__(
-            nn.Conv2d(channels, wide, 1, bias=False),
+            Pointwise(channels, wide, bias=False),
             nn.BatchNorm2d(wide),
             nn.SiLU(),
             nn.Conv2d(wide, wide, 3, padding=1, groups=wide, bias=False),
             nn.BatchNorm2d(wide),
             nn.SiLU(),
             SqueezeExcite(wide, wide // 4),
-            nn.Conv2d(wide, channels, 1, bias=False),
+            Pointwise(wide, channels, bias=False),
             nn.BatchNorm2d(channels),
         )
 
@@ -168,7 +179,7 @@ class OutlookerPart(nn.Module):
         self.attention_norm = ChannelNorm(channels)
         self.attention = OutlookAttention(channels, heads)
         self.mlp_norm = ChannelNorm(channels)
-        self.mlp = nn.Sequential(nn.Conv2d(channels, 2 * channels, 1), nn.GELU(), nn.Conv2d(2 * channels, channels, 1))
+        self.mlp = nn.Sequential(Pointwise(channels, 2 * channels), nn.GELU(), Pointwise(2 * channels, channels))
         self.drop_path = DropPath(drop_path, mode)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -247,7 +258,7 @@ class OutGridViT(Network):
         if grid:
             _check_grids(image_size, stem_stride, grids)
         self.stem = ConvNormSiLU(3, stem_width, stem_stride)
-        self.widen = nn.Conv2d(stem_width, widths[0], 1) if stem_width != widths[0] else nn.Identity()
+        self.widen = Pointwise(stem_width, widths[0]) if stem_width != widths[0] else nn.Identity()
         rates = iter(linear_rates(drop_path, sum(depths)))
         levels = []
         for stage, depth in enumerate(depths):

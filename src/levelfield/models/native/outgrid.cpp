@@ -243,6 +243,39 @@ void by_image_and_channels(int B, int C, int threads, const Work& work) {
       work(b, block * kChannels, std::min(kChannels, C - block * kChannels));
 }
 
+typedef float Vector __attribute__((vector_size(64), aligned(4)));
+constexpr int kLanes = 16;
+constexpr int kOutputs = 48;   // output channels that one task of the weight gradient handles
+constexpr int kBlockRows = 256;  // rows that stay in the second-level cache
+constexpr int kChunks = 4;     // parts of the rows, summed apart, whatever the number of threads
+
+// out (R, 16 V) += grad (rows, R)^T x (rows, 16 V), accumulated in registers.
+template <int R, int V>
+inline void rank_update(const float* grad, long grad_stride, const float* x, long x_stride, float* out, long out_stride,
+                        int rows) {
+  Vector sum[R][V] = {};
+  for (int n = 0; n < rows; ++n) {
+    Vector row[V];
+    for (int v = 0; v < V; ++v) row[v] = *reinterpret_cast<const Vector*>(x + n * x_stride + v * kLanes);
+    for (int r = 0; r < R; ++r) {
+      const float g = grad[n * grad_stride + r];
+      for (int v = 0; v < V; ++v) sum[r][v] += g * row[v];
+    }
+  }
+  for (int r = 0; r < R; ++r)
+    for (int v = 0; v < V; ++v) *reinterpret_cast<Vector*>(out + r * out_stride + v * kLanes) += sum[r][v];
+}
+
+template <int V>
+inline void rank_updates(int outputs, const float* grad, long grad_stride, const float* x, long x_stride, float* out,
+                         long out_stride, int rows) {
+  int r = 0;
+  for (; r + 6 <= outputs; r += 6)
+    rank_update<6, V>(grad + r, grad_stride, x, x_stride, out + r * out_stride, out_stride, rows);
+  for (; r < outputs; ++r)
+    rank_update<1, V>(grad + r, grad_stride, x, x_stride, out + r * out_stride, out_stride, rows);
+}
+
 inline float sigmoid(float z) { return 1.0f / (1.0f + exp_fast(-z)); }
 
 // d loss / dz of y = SiLU(z), z = x * scale + shift, pooled = mean(y), for a block of channels, from local copies.
@@ -413,6 +446,63 @@ void lf_gate_backward(const float* x, const float* gate, const float* dy, float*
     }
     std::memcpy(dgate + static_cast<long>(b) * C + first, total, sizeof(float) * count);
   });
+}
+
+// Gradients of y = x W^T + b: x (P, I), dy (P, O) to dweight (O, I) and, where not null, dbias (O). I is a multiple of 16.
+void lf_weight_gradient(const float* x, const float* dy, float* dweight, float* dbias, int P, int I, int O, int threads) {
+  const int chunks = P >= 4 * kBlockRows * kChunks ? kChunks : 1, blocks = (O + kOutputs - 1) / kOutputs;
+  const long size = static_cast<long>(O) * I;
+  std::vector<float> partial(chunks > 1 ? chunks * size : 0);
+  std::vector<double> bias(static_cast<long>(chunks) * O);
+#pragma omp parallel for collapse(2) num_threads(threads) schedule(static)
+  for (int chunk = 0; chunk < chunks; ++chunk)
+    for (int block = 0; block < blocks; ++block) {
+      const int first = block * kOutputs, outputs = std::min(kOutputs, O - first);
+      const long begin = static_cast<long>(P) * chunk / chunks, end = static_cast<long>(P) * (chunk + 1) / chunks;
+      float* out = (chunks > 1 ? partial.data() + chunk * size : dweight) + static_cast<long>(first) * I;
+      std::memset(out, 0, sizeof(float) * outputs * I);
+      for (long start = begin; start < end; start += kBlockRows) {
+        const int rows = static_cast<int>(std::min<long>(kBlockRows, end - start));
+        const float* grad = dy + start * O + first;
+        const float* input = x + start * I;
+        int i = 0;
+        for (; i + 4 * kLanes <= I; i += 4 * kLanes) rank_updates<4>(outputs, grad, O, input + i, I, out + i, I, rows);
+        if (I - i == 3 * kLanes) rank_updates<3>(outputs, grad, O, input + i, I, out + i, I, rows);
+        if (I - i == 2 * kLanes) rank_updates<2>(outputs, grad, O, input + i, I, out + i, I, rows);
+        if (I - i == kLanes) rank_updates<1>(outputs, grad, O, input + i, I, out + i, I, rows);
+        if (dbias) {
+          float sum[kOutputs] = {};
+          for (int n = 0; n < rows; ++n) {
+#pragma omp simd
+            for (int c = 0; c < outputs; ++c) sum[c] += grad[static_cast<long>(n) * O + c];
+          }
+          for (int c = 0; c < outputs; ++c) bias[static_cast<long>(chunk) * O + first + c] += sum[c];
+        }
+      }
+    }
+  if (chunks > 1) {
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (long i = 0; i < size; ++i) {
+      float sum = partial[i];
+      for (int chunk = 1; chunk < chunks; ++chunk) sum += partial[chunk * size + i];
+      dweight[i] = sum;
+    }
+  }
+  if (dbias)
+    for (int c = 0; c < O; ++c) {
+      double sum = 0;
+      for (int chunk = 0; chunk < chunks; ++chunk) sum += bias[static_cast<long>(chunk) * O + c];
+      dbias[c] = static_cast<float>(sum);
+    }
+}
+
+// Whether the weight gradient's registers are the processor's: elsewhere it would be slower than the matrix library.
+int lf_has_wide_vectors() {
+#ifdef __AVX512F__
+  return 1;
+#else
+  return 0;
+#endif
 }
 
 }  // extern "C"

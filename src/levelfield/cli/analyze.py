@@ -149,8 +149,8 @@ def _print_curves(study: Study) -> None:
     for kind, title in KINDS.items():
         rows = [row for row in study.rows if row.group == MAIN and row.kind == kind]
         ratios = sorted({row.ratio for row in rows})
-        table = Table(title=f"rank / d_out by d_in / d_out, {title}", box=None, padding=(0, 1))
-        table.add_column("")
+        table = Table(title=f"rank / d_out by d_in / d_out, {title}", box=None, padding=(0, 1, 0, 0))
+        table.add_column("", no_wrap=True)
         for ratio in ratios:
             table.add_column(f"{ratio:g}", justify="right", no_wrap=True)
         for name in study.plan.nonlinearities:

@@ -63,8 +63,14 @@ def _colour(rows: Sequence[TableRow]) -> Spec:
     }
 
 
-def _quantity(field: str, title: str | None, zero: bool = False, **more: Any) -> Spec:
-    return {"field": field, "type": "quantitative", "title": title, "scale": {"zero": zero, "nice": True}, **more}
+def _quantity(field: str, title: str | None, zero: bool = False, pad_px: int = 0, **more: Any) -> Spec:
+    return {
+        "field": field,
+        "type": "quantitative",
+        "title": title,
+        "scale": {"zero": zero, "nice": not pad_px, "padding": pad_px},
+        **more,
+    }
 
 
 def ranking(all_rows: Sequence[TableRow], measured: Sequence[TableRow], key: str) -> Chart:
@@ -81,7 +87,7 @@ def ranking(all_rows: Sequence[TableRow], measured: Sequence[TableRow], key: str
     colour = _colour(all_rows)
     y = {"field": "name", "type": "nominal", "title": None, "sort": {"field": "order", "op": "min"},
          "axis": {"grid": True, "labelLimit": 200, "ticks": False, "domain": False}}  # fmt: skip
-    x = _quantity("top1", "test top-1 (%)")
+    x = _quantity("top1", "test top-1 (%)", pad_px=12)
 
     def only(kind: str) -> list[Spec]:
         return [{"filter": f"datum.kind == '{kind}'"}]
@@ -95,7 +101,7 @@ def ranking(all_rows: Sequence[TableRow], measured: Sequence[TableRow], key: str
             {
                 "transform": only("mean"),
                 "mark": {"type": "rule", "strokeWidth": 7, "strokeCap": "round", "opacity": 0.3},
-                "encoding": {"x": _quantity("low", "test top-1 (%)"), "x2": {"field": "high"}, "color": colour},
+                "encoding": {"x": x | {"field": "low"}, "x2": {"field": "high"}, "color": colour},
             },
             {
                 "transform": only("run"),
@@ -112,8 +118,10 @@ def ranking(all_rows: Sequence[TableRow], measured: Sequence[TableRow], key: str
             },
         ],
     }  # fmt: skip
+    if all(value.get("low") is None for value in values):
+        del spec["layer"][0]
     if any(value["kind"] == "published" for value in values):
-        spec["layer"].insert(2, {
+        spec["layer"].insert(len(spec["layer"]) - 1, {
             "transform": only("published"),
             "mark": {"type": "point", "shape": "diamond", "size": 70, "strokeWidth": 1.6, "filled": False},
             "encoding": {"x": x, "color": {"value": "#8a8f98"}, "tooltip": [
@@ -150,12 +158,8 @@ def trade_offs(all_rows: Sequence[TableRow], measured: Sequence[TableRow], key: 
         x = {"field": "cost", "type": "quantitative", "title": title,
              "scale": {"type": "log", "nice": False, "padding": 44},
              "axis": {"format": form, "tickCount": 4, "grid": False}}  # fmt: skip
-        y = _quantity("top1", "top-1 (%)")
-        pareto: list[Spec] = [
-            {"window": [{"op": "max", "field": "top1", "as": "best"}], "frame": [None, 0],
-             "sort": [{"field": "cost", "order": order}, {"field": "top1", "order": "descending"}]},
-            {"filter": "datum.top1 >= datum.best"},
-        ]  # fmt: skip
+        y = _quantity("top1", "top-1 (%)", pad_px=20)
+        pareto = _pareto(order)
         front = pareto if len(values) > MOST_LABELS else []
         spec: Spec = {
             "data": {"values": values},
@@ -170,7 +174,7 @@ def trade_offs(all_rows: Sequence[TableRow], measured: Sequence[TableRow], key: 
                 },
                 {
                     "mark": {"type": "rule", "strokeWidth": 4, "opacity": 0.28, "strokeCap": "round"},
-                    "encoding": {"x": x, "y": _quantity("low", "top-1 (%)"), "y2": {"field": "high"}, "color": colour},
+                    "encoding": {"x": x, "y": y | {"field": "low"}, "y2": {"field": "high"}, "color": colour},
                 },
                 {
                     "mark": {"type": "point", "filled": True, "size": 80, "opacity": 1},
@@ -182,6 +186,8 @@ def trade_offs(all_rows: Sequence[TableRow], measured: Sequence[TableRow], key: 
                 _labels(x, y, False, front),
             ],
         }  # fmt: skip
+        if all(value["low"] is None for value in values):
+            del spec["layer"][1]
         better = "left" if order == "ascending" else "right"
         charts.append(
             Chart(f"{key}-{cost}", f"Accuracy against {title}",
@@ -189,6 +195,16 @@ def trade_offs(all_rows: Sequence[TableRow], measured: Sequence[TableRow], key: 
                   f"Scatter plot of top-1 against {title} of {len(values)} rows with the Pareto front.", spec)
         )  # fmt: skip
     return charts
+
+
+def _pareto(order: str) -> list[Spec]:
+    """Keeps the rows that are better than every cheaper one: the first, by cost, to reach each maximum."""
+    sort = [{"field": "cost", "order": order}, {"field": "top1", "order": "descending"}]
+    return [
+        {"window": [{"op": "max", "field": "top1", "as": "best"}], "frame": [None, 0], "sort": sort},
+        {"window": [{"op": "row_number", "as": "turn"}], "groupby": ["best"], "sort": sort},
+        {"filter": "datum.turn == 1"},
+    ]
 
 
 def _labels(x: Spec, y: Spec, above: bool, front: list[Spec]) -> Spec:
@@ -202,7 +218,9 @@ def _labels(x: Spec, y: Spec, above: bool, front: list[Spec]) -> Spec:
     }
 
 
-CURVES: Final = (("val_top1", "validation top-1 (%)"), ("train_loss", "training loss"))
+CURVES: Final = (
+    ("val_top1", "validation top-1 (%)"), ("train_top1", "training top-1 (%)"), ("train_loss", "training loss"),
+)  # fmt: skip
 
 
 def learning_curves(all_rows: Sequence[TableRow], measured: Sequence[TableRow], key: str) -> list[Chart]:
@@ -223,7 +241,7 @@ def learning_curves(all_rows: Sequence[TableRow], measured: Sequence[TableRow], 
             ]
     charts = []
     for measure, title in CURVES:
-        if not by_measure[measure]:
+        if not by_measure[measure] or (measure == "train_top1" and by_measure["val_top1"]):
             continue
         colour = _colour(all_rows)
         x = _quantity("epoch", "epoch", axis={"grid": False, "tickMinStep": 1})

@@ -92,7 +92,11 @@ def ranking_table(table: StudyTable) -> str:
 
 def _cell(value: float | str | None, shown: str, under: str = "") -> str:
     """A cell that sorts by `value` ("" where there is none)."""
-    return tag("td", shown + (tag("small", under) if under else ""), data_value="" if value is None else value)
+    return tag(
+        "td",
+        shown + (tag("small", under) if under not in ("", NONE) else ""),
+        data_value="" if value is None else value,
+    )
 
 
 def _line(row: TableRow, colour: str, published: bool) -> str:

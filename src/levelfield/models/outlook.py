@@ -6,11 +6,19 @@ back as in VOLO. Zero-padded places outside the image take part in the softmax a
 
 from __future__ import annotations
 
+import importlib.util
+import os
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from levelfield.models import fused, native
+
+if torch.cuda.is_available() and importlib.util.find_spec("triton") and os.environ.get("LEVELFIELD_NATIVE") != "0":
+    from levelfield.models import outlook_triton
+else:
+    outlook_triton = None  # type: ignore[assignment]
 
 KERNEL = 3
 TAPS = KERNEL * KERNEL
@@ -45,4 +53,7 @@ def outlook(logits: Tensor, values: Tensor, heads: int) -> Tensor:
     """
     if native.usable(logits) and native.usable(values) and heads <= native.MAX_HEADS:
         return fused.outlook(logits, values, heads)
+    if outlook_triton is not None and outlook_triton.usable(logits, values, heads):
+        found: Tensor = outlook_triton.outlook(logits, values, heads)
+        return found
     return outlook_sum(outlook_weights(logits, heads), values)

@@ -111,7 +111,7 @@ def test_global_batchnorm_equals_one_process_forward_and_backward() -> None:
     workers = [context.Process(target=_batchnorm_worker, args=(rank, port, queue)) for rank in range(2)]
     for worker in workers:
         worker.start()
-    parts = dict((part[0], part[1:]) for part in (queue.get(timeout=120) for _ in workers))
+    parts = {part[0]: part[1:] for part in (queue.get(timeout=120) for _ in workers)}
     for worker in workers:
         worker.join(60)
     torch.manual_seed(0)

@@ -153,7 +153,7 @@ def test_killed_again_and_again_ends_with_the_same_bytes(tmp_path: Path) -> None
     assert result is not None and kills >= 5
     assert (out / "weights.safetensors").read_bytes() == whole.folder.weights.read_bytes()
     assert result["top1"] == whole.result["top1"]
-    resumed = result["resumed_from"]
+    resumed = result["resumed_from"]  # never from zero once there is a checkpoint
     assert (
         resumed == sorted(resumed) and resumed[-1] > 0
     )  # from the newest checkpoint, never from zero once there is one

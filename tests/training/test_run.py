@@ -123,7 +123,7 @@ def test_stopping_and_going_on_changes_no_byte(tmp_path: Path, recipe: str, monk
 
 
 def test_killed_again_and_again_ends_with_the_same_bytes(tmp_path: Path) -> None:
-    """kill -9 at scattered instants of start-up, training, validation, saving and testing: 20 kills, no byte changes."""
+    """kill -9 at scattered instants of start-up, training, validation, saving and testing: no byte changes."""
     spec = run_spec("budget.epochs=20", "execution.checkpoint_every_steps=5", "recipe.validation=0.2")
     prepared = prepare(spec)
     began = time.monotonic()

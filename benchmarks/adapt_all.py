@@ -22,7 +22,7 @@ import torch
 from levelfield.errors import UserError
 from levelfield.models.adapt import timm_file, timm_setting
 from levelfield.models.adapt.timm_models import fit_timm
-from levelfield.models.adapt.trace import last_side
+from levelfield.models.adapt.trace import trace
 
 LIST = Path(__file__).parents[1] / "tests" / "models" / "smallest_timm.json"
 BEGIN, END = "<!-- refusals: written by benchmarks/adapt_all.py -->", "<!-- end of refusals -->"
@@ -63,8 +63,7 @@ def attempt(file: str, name: str, image_size: int) -> Attempt:
         logits = model.train()(images)
         logits = logits[0] if isinstance(logits, (tuple, list)) else logits
         logits.sum().backward()
-        with torch.no_grad():
-            side = last_side(model, model.eval().forward_features(images))  # type: ignore[operator]
+        side = trace(model, image_size).last_side
         if logits.shape != (2, 10) or not logits.isfinite().all() or side < 2:
             refusal = f"logits {tuple(logits.shape)}, last map {side}x{side}"
     except UserError as error:

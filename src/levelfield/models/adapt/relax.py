@@ -45,6 +45,8 @@ def relax(model: nn.Module, trace: Trace, factor: int, stem_only: bool, why: str
             break
         if stem_only and not all(in_stem(reducer) for reducer in level):
             break
+        if not stem_only and not all(_can_weaken(reducer.module) for reducer in level):
+            continue
         here = min(reducer.factor for reducer in level)
         while here > 1 and remaining % here:
             here //= 2
@@ -73,6 +75,10 @@ def resize_patch(model: nn.Module, reducer: Reducer, patch: int, why: str) -> Ch
     return Change(f"{reducer.name}: patch {before} to {patch}", why)
 
 
+def _can_weaken(module: nn.Module) -> bool:
+    return isinstance(module, (nn.Conv2d, *_POOLS)) or type(module).__name__ in {"BlurPool2d", "AvgPool2dSame"}
+
+
 def _weaken(model: nn.Module, reducer: Reducer, factor: int, why: str) -> Change:
     name = reducer.name
     module = model.get_submodule(name)
@@ -80,7 +86,7 @@ def _weaken(model: nn.Module, reducer: Reducer, factor: int, why: str) -> Change
         return resize_patch(model, reducer, reducer.factor // factor, why)
     if isinstance(module, nn.Conv2d):
         return _weaken_convolution(model, module, name, factor, why)
-    if isinstance(module, _POOLS) or type(module).__name__ in {"BlurPool2d", "AvgPool2dSame"}:
+    if _can_weaken(module):
         if reducer.factor != factor:
             raise CannotRelaxError(f"{name} pools by {reducer.factor}, of which {factor} cannot be taken")
         _replace(model, name, nn.Identity())

@@ -26,6 +26,14 @@ MIN_TOKENS_SIDE = 8
 GOOD_LAST_SIDE = 4
 LEAST_LAST_SIDE = 2
 _WINDOWED_FILES = ("swin_transformer", "swin_transformer_v2", "swin_transformer_v2_cr", "davit")
+WHY_NOT = {
+    "byoanet": "its halo attention takes maps in blocks of 8x8 only",
+    "crossvit": "its two branches cut two scales of the image into patches of 12 and 16 px, which must stay in step",
+    "efficientformer": "the attention of its last stage is built for a 7x7 map",
+    "pit": "its first convolution overlaps without padding: another stride gives a map of an odd side",
+    "inception_v4": "its branches of unpadded convolutions no longer give maps of one size",
+}
+"""timm file to what stands in the way, for those whose smallest model is refused."""
 
 
 @dataclass(frozen=True)

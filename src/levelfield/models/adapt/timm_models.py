@@ -12,7 +12,7 @@ from torch import nn
 
 from levelfield.errors import UserError, unknown
 from levelfield.models.adapt.relax import CannotRelaxError, Change, relax, resize_patch
-from levelfield.models.adapt.rules import LEAST_LAST_SIDE, Plan, plans, restate_sizes, window_arguments
+from levelfield.models.adapt.rules import LEAST_LAST_SIDE, WHY_NOT, Plan, plans, restate_sizes, window_arguments
 from levelfield.models.adapt.trace import Trace, trace
 from levelfield.models.layers import DropPath
 
@@ -109,8 +109,10 @@ def _fit(name: str, image_size: int, arguments: dict[str, Any]) -> tuple[nn.Modu
                 break
             reasons.append(f"its last map is {after.last_side}x{after.last_side}")
         else:
-            shown = "; ".join(dict.fromkeys(reason[:160] for reason in reasons[-2:]))
-            raise UserError(f"timm model {name!r} cannot be fitted to {image_size} px: {shown}")
+            why = WHY_NOT.get(timm_file(name), "no change of its first layers gives maps that the rest accepts")
+            raise UserError(
+                f"timm model {name!r} cannot be fitted to {image_size} px: {why} (last: {reasons[-1][:120]})"
+            )
     model = _create(name, {**arguments, **plan.arguments})
     return model, _apply(model, plan, before, image_size)
 

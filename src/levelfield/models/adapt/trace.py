@@ -43,13 +43,18 @@ def trace(model: nn.Module, side: int) -> Trace:
     """Run `model` on one image of `side` x `side` px, in evaluation mode, and note its reducers in order."""
     by_side: dict[int, list[Reducer]] = {}
     names = {module: name for name, module in model.named_modules()}
+    smallest = [side]
 
     def note(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         before, after = (inputs[0] if inputs else None), output
         if not (isinstance(before, Tensor) and isinstance(after, Tensor) and before.ndim == after.ndim == 4):
             return
         heights, widths = (before.shape[2], after.shape[2]), (before.shape[3], after.shape[3])
-        if heights[0] != widths[0] or heights[1] != widths[1] or heights[1] <= 1:
+        if heights[0] != widths[0] or heights[1] != widths[1] or heights[1] == heights[0]:
+            return
+        if isinstance(module, nn.Conv2d):
+            smallest.append(heights[1])
+        if heights[1] <= 1:
             return
         factor = round(heights[0] / heights[1])
         if factor > 1:
@@ -66,7 +71,10 @@ def trace(model: nn.Module, side: int) -> Trace:
         model.train(was_training)
     levels = tuple(tuple(by_side[key]) for key in sorted(by_side, reverse=True))
     logits = logits[0] if isinstance(logits, (tuple, list)) else logits
-    return Trace(side, levels, last_side(model, features), tuple(logits.shape))
+    last = last_side(model, features)
+    if last == 1:  # features that are pooled already, or class tokens alone: the smallest map before them
+        last = min(smallest)
+    return Trace(side, levels, last, tuple(logits.shape))
 
 
 _ANY_SIZE = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)  # they give the same output whatever the input's side

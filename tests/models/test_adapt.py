@@ -1,0 +1,92 @@
+"""timm's models at small sizes: the rules' choices, and a seeded draw from the smallest model of every timm file."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+from torch import nn
+
+from levelfield.errors import UserError
+from levelfield.models import create_model, explain
+from levelfield.models.adapt import timm_file
+from levelfield.models.adapt.trace import trace
+
+SMALLEST = json.loads((Path(__file__).parent / "smallest_timm.json").read_text(encoding="utf-8"))
+PAGE = (Path(__file__).parents[2] / "docs" / "timm-small-images.md").read_text(encoding="utf-8")
+REFUSED = set(re.findall(r"^\| \S+ \| (\S+) \| (\d+) \|", PAGE, flags=re.MULTILINE))
+ATTEMPTS = [(name, image_size) for name in SMALLEST.values() for image_size in (32, 64)]
+SLOW = {"deepseek_vit_412m", "nasnetalarge", "pnasnet5large"}  # by benchmarks/adapt_all.py only
+DRAWN = random.Random(20).sample([attempt for attempt in ATTEMPTS if attempt[0] not in SLOW], 16)
+
+
+def _changes(name: str, image_size: int) -> list[str]:
+    return [change.what for change in explain(f"timm:{name}", 10, image_size).changes]
+
+
+@pytest.mark.parametrize(
+    ("name", "image_size", "changes"),
+    [
+        ("resnet18", 32, ["conv1: stride 2 to 1", "maxpool: pool taken out"]),
+        ("resnet18", 64, ["conv1: stride 2 to 1"]),
+        ("resnet18", 224, []),
+        ("efficientnet_b0", 32, ["conv_stem: stride 2 to 1"]),
+        ("convnext_atto", 32, ["stem.0: patch 4 to 2"]),
+        ("vit_tiny_patch16_224", 32, ["built for 128 px", "patch_embed.proj: patch 16 to 4"]),
+        ("vit_tiny_patch16_224", 64, ["built for 128 px", "patch_embed.proj: patch 16 to 8"]),
+    ],
+)
+def test_the_rules_choose_what_they_state(name: str, image_size: int, changes: list[str]) -> None:
+    assert _changes(name, image_size) == changes
+
+
+def test_published_small_forms_come_out_of_the_rules() -> None:
+    for ours, theirs in (("deit_tiny_p4", "deit_tiny_patch16_224"), ("efficientnet_b0_s1", "efficientnet_b0")):
+        by_rule, published = create_model(f"timm:{theirs}", 10, 32), create_model(ours, 10, 32)
+        shapes = [{key: value.shape for key, value in model.state_dict().items()} for model in (by_rule, published)]
+        assert shapes[0] == shapes[1]
+
+
+def test_adapt_none_leaves_the_model_as_timm_has_it() -> None:
+    model = create_model("timm:resnet18", 10, 32, adapt="none")
+    assert isinstance(model.maxpool, nn.MaxPool2d) and model.conv1.stride == (2, 2)
+
+
+def test_fitting_leaves_the_random_stream_alone() -> None:
+    torch.manual_seed(5)
+    fitted = create_model("timm:resnet18", 10, 64)
+    torch.manual_seed(5)
+    plain = timm.create_model("resnet18", num_classes=10)
+    assert torch.equal(fitted.fc.weight, plain.fc.weight)  # type: ignore[union-attr]
+
+
+def test_every_timm_file_has_its_smallest_model() -> None:
+    assert {timm_file(name) for name in SMALLEST.values()} == set(SMALLEST)
+    assert set(SMALLEST) == {timm_file(name) for name in timm.list_models()}
+
+
+def test_at_least_85_percent_adapt() -> None:
+    assert len(REFUSED) <= 0.15 * len(ATTEMPTS)
+    assert {(name, int(side)) for name, side in REFUSED} <= set(ATTEMPTS)
+
+
+@pytest.mark.parametrize(("name", "image_size"), DRAWN)
+def test_a_drawn_model_adapts_or_is_refused_as_the_page_says(name: str, image_size: int) -> None:
+    torch.manual_seed(0)
+    if (name, str(image_size)) in REFUSED:
+        with pytest.raises(UserError, match=f"cannot be fitted to {image_size} px"):
+            create_model(f"timm:{name}", 10, image_size)
+        return
+    model = create_model(f"timm:{name}", 10, image_size)
+    images = torch.randn(2, 3, image_size, image_size)
+    logits = model(images)
+    logits = logits[0] if isinstance(logits, (tuple, list)) else logits
+    assert logits.shape == (2, 10) and bool(logits.isfinite().all())
+    logits.sum().backward()
+    assert any(parameter.grad is not None and bool(parameter.grad.any()) for parameter in model.parameters())
+    assert trace(model, image_size).last_side >= 2

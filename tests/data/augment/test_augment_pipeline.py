@@ -87,6 +87,18 @@ def test_random_flip_is_a_fair_coin_in_every_epoch() -> None:
     assert 140 < (sides[0] != sides[1]).sum() < 260  # epochs are independent
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_an_earlier_result_is_overwritten(layout: torch.memory_format) -> None:
+    images, index = photos(9), torch.arange(9)
+    spec = Augment.model_validate({"crop": CROPS["pad_crop"], "erasing": {"probability": 0.5}})
+    augment = build_augment(spec, 32, memory_format=layout)
+    kept = augment(images, index, 0, 0)
+    want = augment(images, index, 1, 0)
+    assert augment(images, index, 1, 0, out=kept) is kept and torch.equal(kept, want)
+    with pytest.raises(UserError, match="pass an earlier result"):
+        augment(images[:5], index[:5], 1, 0, out=kept)
+
+
 def test_images_that_are_too_small_are_named() -> None:
     for build in (Augment(), Augment.model_validate({"crop": CROPS["random_crop"]})):
         with pytest.raises(UserError, match="24x24 px cannot be cropped to 32 px"):

@@ -16,7 +16,7 @@ from levelfield.data.augment.lookup import grey_levels
 def saturation(images: Tensor, factor: Tensor) -> Tensor:
     """Blend with the image's grey levels."""
     grey = grey_levels(images)
-    mixed = torch.addcmul(images * _per_image(factor, images), grey, _per_image(1 - factor, images))
+    mixed = torch.addcmul(images * _per_image(factor, images), grey, _per_image(torch.rsub(factor, 1), images))
     return mixed.clamp_(0, 255).to(torch.uint8)
 
 
@@ -30,7 +30,7 @@ def sharpness(images: Tensor, factor: Tensor) -> Tensor:
     total = (columns[..., :-2] + columns[..., 1:-1]).add_(columns[..., 2:]).add_(inner, alpha=4)
     change = total.to(torch.float32).div_(13).round_().sub_(inner)
     out = images.clone()
-    sharpened = torch.addcmul(inner.to(torch.float32), change, _per_image(1 - factor, images))
+    sharpened = torch.addcmul(inner.to(torch.float32), change, _per_image(torch.rsub(factor, 1), images))
     out[:, :, 1:-1, 1:-1] = sharpened.clamp_(0, 255).to(torch.uint8)
     return out
 
@@ -59,7 +59,7 @@ def cut_out(images: Tensor, side_px: Tensor, place: Tensor) -> Tensor:
 
     It starts half a side before `place` (n,2) (y and x as shares of the image) and is clipped to the image.
     """
-    inside = torch.ones(len(images), 1, 1, 1, dtype=torch.bool, device=images.device)
+    inside = torch.ones(images.shape[0], 1, 1, 1, dtype=torch.bool, device=images.device)
     for axis, extent in enumerate(images.shape[2:]):
         start = (place[:, axis].double() * extent - side_px / 2).clamp(min=0).floor()
         stop = (start + side_px).floor()  # the last px is covered too

@@ -71,19 +71,38 @@ def _centre(room: int) -> int:
 
 def take_windows(images: Tensor, windows: Windows, size: int, padding: int = 0, fill: str = "zero") -> Tensor:
     """Crop `size` x `size` windows out of uint8 (B,3,H,W), one per sample; returns uint8 (B,3,size,size)."""
-    batch, channels = images.shape[:2]
-    if padding:
-        mode = "constant" if fill == "zero" else "reflect"
-        images = F.pad(images, (padding,) * 4, mode=mode)
+    if fill == "reflect":
+        images, padding = F.pad(images, (padding,) * 4, mode="reflect"), 0
+    batch, channels, height, width = images.shape
+    both = images.new_zeros(2, batch, channels, height + 2 * padding, width + 2 * padding)
+    inside = both[..., padding : padding + height, padding : padding + width]
+    inside[0], inside[1] = images, images.flip(3)
+    left = torch.where(windows.flip, both.shape[-1] - size - windows.left, windows.left)
+    return _cut(both, windows.flip * batch, windows.top, left, size, size)
+
+
+def shift(images: Tensor, down_px: Tensor, right_px: Tensor, fill: int = 0) -> Tensor:
+    """Move uint8 (n,3,H,W) by whole px, int64 (n,) each; what comes from outside the image becomes `fill`."""
     height, width = images.shape[2:]
-    both = torch.stack([images, images.flip(3)])
-    left = torch.where(windows.flip, width - size - windows.left, windows.left)
-    corner = windows.flip * images.numel() + windows.top * width + left
-    # A row of a window is `size` bytes on end, so that cropping is to select among all runs of that length.
-    runs = both.as_strided((both.numel() - size + 1, size), (1, 1))
-    planes = torch.arange(batch * channels, device=images.device).view(batch, channels, 1) * (height * width)
-    start = planes + corner[:, None, None] + torch.arange(size, device=images.device) * width
-    return runs.index_select(0, start.view(-1)).view(batch, channels, size, size)
+    margin_y, margin_x = (min(int(by.abs().max()), extent) for by, extent in ((down_px, height), (right_px, width)))
+    framed = F.pad(images, (margin_x, margin_x, margin_y, margin_y), value=fill)
+    top = (margin_y - down_px.clamp(-margin_y, margin_y)).to(images.device)
+    left = (margin_x - right_px.clamp(-margin_x, margin_x)).to(images.device)
+    return _cut(framed, torch.zeros_like(top), top, left, height, width)
+
+
+def _cut(images: Tensor, skip: Tensor, top: Tensor, left: Tensor, height: int, width: int) -> Tensor:
+    """One window each from the images number 0 + skip[0], 1 + skip[1], ... of contiguous (..., 3, H, W).
+
+    A row of a window is `width` bytes on end, so that cropping is to select among all runs of that length.
+    """
+    channels, rows, columns = images.shape[-3:]
+    runs = images.as_strided((images.numel() - width + 1, width), (1, 1))
+    image = torch.arange(top.shape[0], device=images.device) + skip
+    corner = image * (channels * rows * columns) + top * columns + left
+    planes = torch.arange(channels, device=images.device)[:, None] * (rows * columns)
+    start = corner[:, None, None] + planes + torch.arange(height, device=images.device) * columns
+    return runs.index_select(0, start.view(-1)).view(top.shape[0], channels, height, width)
 
 
 def centre_crop(images: Tensor, size: int) -> Tensor:

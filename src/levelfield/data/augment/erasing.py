@@ -29,7 +29,7 @@ class Boxes(NamedTuple):
 def draw_boxes(erasing: Erasing, size: tuple[int, int], sample_index: Tensor, epoch: int, seed: int) -> Boxes:
     """Which images lose which box; `size` is (height, width) of the images in px, `sample_index` (B,) on the CPU."""
     draws = randomness.uniform(seed, "augment.erase", epoch, sample_index, 3 + 2 * ATTEMPTS).double()
-    coin, corner, area, shape = torch.split(draws, [1, 2, ATTEMPTS, ATTEMPTS], dim=1)
+    coin, corner, area, shape = draws[:, :1], draws[:, 1:3], draws[:, 3 : 3 + ATTEMPTS], draws[:, 3 + ATTEMPTS :]
     low, high = erasing.area
     area = (low + area * (high - low)) * size[0] * size[1]
     low, high = math.log(erasing.ratio[0]), math.log(erasing.ratio[1])
@@ -67,8 +67,9 @@ def erase(x: Tensor, erasing: Erasing, sample_index: Tensor, epoch: int, seed: i
         first = torch.repeat_interleave(first - 3 * before, areas) + 3 * torch.arange(len(position) // 3)
     else:
         first = torch.repeat_interleave(first, areas)
-    chosen = drawn.view(torch.int16).view(-1)[(first.to(x.device)[:, None] + channels).view(-1)]
-    values.index_copy_(0, position, _quantiles(x.device)[chosen.long() + (1 << 15)])
+    pieces = drawn.view(torch.int16)
+    threes = pieces.as_strided((pieces.numel() - 2, 3), (1, 1)).index_select(0, first.to(x.device))
+    values.scatter_(0, position, _quantiles(x.device).index_select(0, threes.view(-1).long().add_(1 << 15)))
     return x
 
 

@@ -31,25 +31,25 @@ def shear_y(slope: Tensor, height: int, width: int) -> Tensor:
 
 def translate_x(shift_px: Tensor, height: int, width: int) -> Tensor:
     """The image moves right by `shift_px` (n,)."""
-    return _maps(len(shift_px), {2: -shift_px})
+    return _maps(shift_px.shape[0], {2: -shift_px})
 
 
 def translate_y(shift_px: Tensor, height: int, width: int) -> Tensor:
     """The image moves down by `shift_px` (n,)."""
-    return _maps(len(shift_px), {5: -shift_px})
+    return _maps(shift_px.shape[0], {5: -shift_px})
 
 
 def rotate(degrees: Tensor, height: int, width: int) -> Tensor:
     """The image turns counter-clockwise by `degrees` (n,) about its centre."""
     radians = torch.deg2rad(-torch.remainder(degrees, 360))
     cos, sin = torch.cos(radians), torch.sin(radians)
-    return _maps(len(degrees), {0: cos, 1: sin, 3: -sin, 4: cos})
+    return _maps(degrees.shape[0], {0: cos, 1: sin, 3: -sin, 4: cos})
 
 
 def _shear(slope: Tensor, extent: int, x_on_y: bool) -> Tensor:
     tangent = torch.tan(torch.deg2rad(torch.rad2deg(torch.atan(slope))))
     offset = tangent * (extent / 2)  # the edge, not the centre, stays in place
-    return _maps(len(slope), {1: tangent, 2: offset} if x_on_y else {3: tangent, 5: offset})
+    return _maps(slope.shape[0], {1: tangent, 2: offset} if x_on_y else {3: tangent, 5: offset})
 
 
 def _maps(count: int, entries: dict[int, Tensor]) -> Tensor:

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from levelfield.data.augment import blend, geometry, lookup
+from levelfield.data.augment.crop import shift
 
-Kind = Literal["none", "lookup", "x", "y", "xy", "blend", "box"]
+Kind = Literal["none", "lookup", "shift", "x", "y", "xy", "blend", "box"]
 
 
 class Operation(NamedTuple):
@@ -38,9 +39,9 @@ OPERATIONS: Final[dict[str, Operation]] = {
     "Equalize": Operation("lookup", lookup.equalize),
     "Invert": Operation("lookup", lookup.invert),
     "ShearX": Operation("x", geometry.shear_x),
-    "TranslateX": Operation("x", geometry.translate_x),
+    "TranslateX": Operation("shift", geometry.translate_x),
     "ShearY": Operation("y", geometry.shear_y),
-    "TranslateY": Operation("y", geometry.translate_y),
+    "TranslateY": Operation("shift", geometry.translate_y),
     "Rotate": Operation("xy", geometry.rotate),
     "Color": Operation("blend", blend.saturation),
     "Sharpness": Operation("blend", blend.sharpness),
@@ -90,7 +91,7 @@ class Space:
     def __init__(
         self, entries: Sequence[Entry], bins: int = 0, smooth: bool = False, fill: tuple[int, int, int] = (0, 0, 0)
     ) -> None:
-        order: tuple[Kind, ...] = ("none", "lookup", "x", "y", "xy", "blend", "box")
+        order: tuple[Kind, ...] = ("none", "lookup", "shift", "x", "y", "xy", "blend", "box")
         self.entries = sorted(entries, key=lambda entry: order.index(OPERATIONS[entry.name].kind))
         kinds = [OPERATIONS[entry.name].kind for entry in self.entries]
         firsts = [(kind, kinds.index(kind)) for kind in dict.fromkeys(kinds) if kind != "none"]
@@ -105,7 +106,7 @@ class Space:
         order = torch.argsort(layer.choice, stable=True)
         counts = torch.bincount(layer.choice, minlength=len(self.entries) + 1).tolist()
         starts = [0, *accumulate(counts)]
-        layer = Layer(*(drawn[order] for drawn in layer))
+        layer = Layer(*(drawn.index_select(0, order) for drawn in layer))
         arguments = self.arguments(layer, images.shape[2], images.shape[3])
         images = images.index_select(0, order.to(images.device))  # so that every group is a slice
         for kind, first, last in self.groups:
@@ -155,10 +156,12 @@ class Space:
         runs = [(OPERATIONS[entry.name].run, images[rows], arguments[rows]) for entry, rows in parts]
         if kind == "lookup":
             return lookup.look_up(images[here], torch.cat([run(*given).expand(-1, 3, 256) for run, *given in runs]))
-        if kind == "x" or kind == "y" or kind == "xy":
-            maps = torch.cat([run(argument, height, width) for run, _, argument in runs])
-            if self.smooth:
-                return geometry.smooth(images[here], maps, layer.cubic[here], self.fill)
-            return geometry.nearest(images[here], maps, kind)
-        places = (layer.place[here],) if kind == "box" else ()
-        return torch.cat([run(*given, *places) for run, *given in runs])
+        if kind == "none" or kind == "blend" or kind == "box":
+            places = (layer.place[here],) if kind == "box" else ()
+            return torch.cat([run(*given, *places) for run, *given in runs])
+        maps = torch.cat([run(argument, height, width) for run, _, argument in runs])
+        if self.smooth:
+            return geometry.smooth(images[here], maps, layer.cubic[here], self.fill)
+        if kind == "shift":
+            return shift(images[here], -maps[:, 5].round().long(), -maps[:, 2].round().long())
+        return geometry.nearest(images[here], maps, kind)

@@ -1,6 +1,6 @@
 """`resnet_mini`: a small residual network for training from scratch on two CPU cores within minutes.
 
-Input (B, 3, H, W), H and W at least 16 (meant for 32 px). Stem: a 2x2 convolution without padding to 24 channels at full
+Input (B, 3, H, W), H and W at least 16 (meant for 32 px). Stem: a 2x2 convolution without padding, 24 channels at full
 resolution, BatchNorm, SiLU, initialised with the twelve products of opponent colours and 2x2 cosines and their
 negatives. Three levels, each half the resolution of what comes before it: a 3x3 convolution to the level's width, 2x2
 max-pool, BatchNorm, SiLU, then a residual block x + SiLU(BN(conv3x3(x))). Global max-pool, linear classifier. He

@@ -66,7 +66,8 @@ class ResNetMini(Network):
         super().__init__()
         self.num_classes = num_classes
         self.num_features = widths[-1]
-        self.stem = nn.Sequential(nn.Conv2d(3, 24, 2, bias=False), nn.BatchNorm2d(24), nn.SiLU(inplace=True))
+        first = nn.Conv2d(3, 24, 2, bias=False)
+        self.stem = nn.Sequential(first, nn.BatchNorm2d(24), nn.SiLU(inplace=True))
         rates = linear_rates(drop_path, len(widths))
         self.levels = nn.ModuleList(
             Level(inputs, width, rate, drop_path_mode)
@@ -78,7 +79,7 @@ class ResNetMini(Network):
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
         with torch.no_grad():
-            self.stem[0].weight.copy_(opponent_cosines())
+            first.weight.copy_(opponent_cosines())
 
     def forward_features(self, x: Tensor) -> Tensor:
         x = self.stem(x)

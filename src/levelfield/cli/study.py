@@ -20,6 +20,7 @@ from levelfield.errors import UserError
 if TYPE_CHECKING:
     from levelfield.studies.estimate import Estimate
     from levelfield.studies.found import Found
+    from levelfield.studies.plan import PlannedRow
 
 app = typer.Typer(no_args_is_help=True, help="Compare models over seeds: plan, run, look, merge, pick.")
 app.command()(sweep)
@@ -241,25 +242,43 @@ def _plan_json(found: list[Found], timed: Estimate | None) -> dict[str, Any]:
 
 
 def _print_plan(found: list[Found], timed: Estimate | None) -> None:
+    """A line for each row; what all rows share, and what went wrong, stands below the table."""
     from levelfield.progress import duration
 
+    rows = list({one.run.row.name: one.run.row for one in found}.values())
+    facts = {row.name: _facts(row) for row in rows}
+    shared = {key: value for key, value in facts[rows[0].name].items() if all(f[key] == value for f in facts.values())}
+    varying = [key for key in facts[rows[0].name] if key not in shared]
     table = Table(box=None, pad_edge=False)
-    for heading in ("row", "model", "data", "recipe", "budget", "seeds done", "per run" if timed else "", "note"):
-        table.add_column(heading, justify="right" if heading in ("seeds done", "per run") else "left")
-    for home in dict.fromkeys(one.run.row.name for one in found):
-        of_row = [one for one in found if one.run.row.name == home]
-        row = of_row[0].run.row
+    for heading in ("row", *varying, "done", *(("per run",) if timed else ())):
+        table.add_column(heading, justify="right" if heading in ("done", "per run") else "left", overflow="fold")
+    notes = []
+    for row in rows:
+        of_row = [one for one in found if one.run.row.name == row.name]
         done = sum(one.state == "finished" for one in of_row)
-        seconds = None if timed is None else timed.per_run_s.get(row.home)
-        notes = [f"seed {one.run.seed} {one.state}: {one.why}" for one in of_row if one.why]
-        notes += [f"runs of {row.home}"] if row.home != row.name else []
-        notes += [timed.impossible[row.home].splitlines()[0]] if timed and row.home in timed.impossible else []
-        budget = row.spec.budget.model_dump(exclude_none=True)
-        length = ", ".join(f"{value:g} {unit}" for unit, value in budget.items())
-        cells = [row.name, row.spec.model.name, row.spec.data.name, row.spec.recipe.name, length]
-        cells += [f"{done}/{len(of_row)}", "" if seconds is None else duration(seconds), "; ".join(notes)]
+        cells = [row.name, *(facts[row.name][key] for key in varying), f"{done}/{len(of_row)}"]
+        if timed:
+            seconds = timed.per_run_s.get(row.home)
+            cells.append("?" if seconds is None else duration(seconds))
         table.add_row(*(escape(cell) for cell in cells))
+        notes += [f"{one.run.name} {one.state}: {one.why}" for one in of_row if one.why]
+        notes += [f"{row.name} has the runs of {row.home}: the same training"] if row.home != row.name else []
+        notes += [f"{row.name}: {timed.impossible[row.home]}"] if timed and row.home in timed.impossible else []
     console.print(table)
+    if shared:
+        console.print("all rows: " + ", ".join(f"{key} {value}" for key, value in shared.items()), highlight=False)
+    for note in notes:
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
+
+
+def _facts(row: PlannedRow) -> dict[str, str]:
+    budget = row.spec.budget.model_dump(exclude_none=True)
+    return {
+        "model": row.spec.model.name,
+        "data": row.spec.data.name,
+        "recipe": row.spec.recipe.name,
+        "budget": ", ".join(f"{value:g} {unit}" for unit, value in budget.items()),
+    }
 
 
 @app.command()

@@ -113,6 +113,8 @@ def run(
     folder = out or default_folder(study.name, scale)
     found = _find(name, scale, seeds, row, set_, folder, data_dir, plugin)
     timed = timed_estimate(found)
+    if timed.impossible and not timed.per_run_s and not any(one.state == "finished" for one in found):
+        raise UserError(next(iter(timed.impossible.values())))
     for home, why in timed.impossible.items():
         messages.print(f"{home} cannot be run here: {why}", markup=False, highlight=False)
     confirm_long_work(timed.left_s, f"study {study.name}", yes)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from levelfield.errors import UserError
 from levelfield.report.rows import Row, StudyRows
 from levelfield.runs import RunFolder, write_json, write_text
+from levelfield.studies.answer import with_answer
 from levelfield.studies.found import find, read_tuned
 from levelfield.studies.plan import PlannedRow, PlannedRun
 from levelfield.studies.published import published_row
@@ -106,6 +107,7 @@ def as_json(rows: StudyRows, failures: Mapping[str, str], out: Path) -> dict[str
     return {
         "name": rows.name,
         "question": rows.question,
+        "answer": rows.answer,
         "description": rows.description,
         "scale": rows.scale,
         "baseline": rows.baseline,
@@ -173,16 +175,16 @@ def write_results(found: Sequence[Mapping[str, Any]], out: Path) -> None:
     write_text(out / "results.csv", text.getvalue())
 
 
-def table_of(rows: StudyRows) -> StudyTable:
-    """The table of `rows`, with what is known of leaks in their data."""
+def table_of(study: Study, rows: StudyRows) -> StudyTable:
+    """The table of `rows`, with what is known of leaks in their data and the answer to the study's question."""
     from levelfield.data import catalog
     from levelfield.report.table import build_table
 
     names = {spec.data.name for row in rows.rows for spec in row.declared}
-    return build_table(rows, data_notes={name: catalog.notes(name) for name in names})
+    return with_answer(build_table(rows, data_notes={name: catalog.notes(name) for name in names}), study.steps)
 
 
-def write_outputs(rows: StudyRows, out: Path, data_dir: str | None = None) -> StudyTable:
+def write_outputs(study: Study, rows: StudyRows, out: Path, data_dir: str | None = None) -> StudyTable:
     """Build the table of `rows` and write results.json, results.csv and report.html beside study.json.
 
     The page shows example images where the data is at hand (`data_dir`, else where the environment says).
@@ -190,8 +192,10 @@ def write_outputs(rows: StudyRows, out: Path, data_dir: str | None = None) -> St
     from levelfield.report.page import write_page
     from levelfield.report.thumbnails import images_of
 
-    table = table_of(rows)
+    table = table_of(study, rows)
     write_results(results(rows), out)
+    if table.study.answer:
+        write_study(table.study, read_failures(out), out)
     try:
         pictures = images_of(table, data_dir)
     except UserError:
@@ -202,16 +206,16 @@ def write_outputs(rows: StudyRows, out: Path, data_dir: str | None = None) -> St
 
 def table_for(study: Study, scale: str, out: Path) -> StudyTable:
     """The table of a study as it stands in `out`, all its rows in it; nothing is written."""
-    return table_of(_rows_now(study, scale, out))
+    return table_of(study, _rows_now(study, scale, out))
 
 
 def report_study(study: Study, scale: str, out: Path) -> StudyTable:
     """As `table_for`; its files are written where `out` exists."""
     rows = _rows_now(study, scale, out)
     if not out.is_dir():
-        return table_of(rows)
+        return table_of(study, rows)
     write_study(rows, read_failures(out), out)
-    return write_outputs(rows, out)
+    return write_outputs(study, rows, out)
 
 
 def _rows_now(study: Study, scale: str, out: Path) -> StudyRows:

@@ -87,7 +87,9 @@ def planned_rows(
     names = [row.name for row in rows]
     if repeated := repeats(names):
         raise UserError(f"study {study.name} names row {repeated[0]!r} twice; give one of them another name")
-    for kind, name in [("baseline", study.baseline)] + [(f"row {row.name}, after", row.after) for row in rows]:
+    named = [("baseline", study.baseline)] + [(f"row {row.name}, after", row.after) for row in rows]
+    named += [(f"step {step.name}", row) for step in study.steps for row in (step.before, step.after)]
+    for kind, name in named:
         if name is not None and name not in names:
             raise unknown(f"row in study {study.name} ({kind})", name, names)
     for pattern in chosen.rows:

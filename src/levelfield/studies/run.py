@@ -92,7 +92,7 @@ def run_study(
                 runner.close()
                 save()
             shown.finish()
-        return write_outputs(save(), out, options.get("data_dir"))
+        return write_outputs(study, save(), out, options.get("data_dir"))
 
 
 class _Session:

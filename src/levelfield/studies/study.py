@@ -105,6 +105,14 @@ class Scale(Value):
     rows: dict[str, Changes] = {}
 
 
+class Step(Value):
+    """A change whose effect the study's question asks for: from row `before` to row `after`."""
+
+    name: str
+    before: str
+    after: str
+
+
 class Study(Grid):
     """A comparison as one value. `Study.load(name)` reads a shipped one or a file."""
 
@@ -116,6 +124,7 @@ class Study(Grid):
     seeds: Seeds = (0, 1, 2)
     groups: tuple[Group, ...] = ()
     scales: dict[str, Scale] = {}
+    steps: tuple[Step, ...] = ()
 
     @model_validator(mode="after")
     def _consistent(self) -> Study:

@@ -1,6 +1,6 @@
 """`resnet_mini`: a small residual network for training from scratch on two CPU cores within minutes.
 
-Input (B, 3, H, W), H and W at least 16 (meant for 32 px). Stem: a 2x2 convolution without padding, 24 channels at full
+Input (B, 3, H, W), H and W at least 2 (meant for 32 px). Stem: a 2x2 convolution without padding, 24 channels at full
 resolution, BatchNorm, SiLU, initialised with the twelve products of opponent colours and 2x2 cosines and their
 negatives. Three levels, each half the resolution of what comes before it: a 3x3 convolution to the level's width, 2x2
 max-pool, BatchNorm, SiLU, then a residual block x + SiLU(BN(conv3x3(x))). Global max-pool, linear classifier. He
@@ -47,7 +47,9 @@ class Level(nn.Module):
         self.drop_path = DropPath(drop_path, mode)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.silu(self.bn1(F.max_pool2d(self.conv1(x), 2)), inplace=True)
+        x = self.conv1(x)
+        x = F.max_pool2d(x, 2, ceil_mode=min(x.shape[-2:]) == 1)  # a side of one pixel (images of 8 px) stays
+        x = F.silu(self.bn1(x), inplace=True)
         return x + self.drop_path(F.silu(self.bn2(self.conv2(x)), inplace=True))
 
 

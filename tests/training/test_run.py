@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import run_spec
+from small_run import run_spec
 
 import levelfield as lf
 from levelfield.errors import UserError

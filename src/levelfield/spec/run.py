@@ -115,8 +115,13 @@ class RunSpec(Value):
     execution: Execution = Execution()
 
     def science(self) -> dict[str, Any]:
-        """What defines the result, as plain JSON values: everything but the execution and the recipe's prose."""
+        """What defines the result, as plain JSON values: everything but the execution and the recipe's prose.
+
+        A batch split into parts counts too, as BatchNorm sees the parts.
+        """
         values = self.model_dump(mode="json", exclude={"execution": True, "recipe": {"name", "description"}})
+        if self.execution.micro_batch is not None:
+            values["micro_batch"] = self.execution.micro_batch
         for plugin in values["plugins"]:
             plugin.pop("path")
         if (start := values["model"]["start_from"]) is not None and start["digest"]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
 from levelfield.errors import UserError
 
@@ -61,6 +62,14 @@ def announced_size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def _store() -> PrefixStore:
+    """torchrun's store, under a name of this restart's own: the addresses of killed workers must not be found again."""
+    kept_by_agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    master = not kept_by_agent and os.environ["RANK"] == "0"
+    store = TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), announced_size(), master)
+    return PrefixStore(f"levelfield/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+
+
 @contextmanager
 def join_world(device: torch.device) -> Iterator[World]:
     """Join the other processes of this job, and leave them at the end."""
@@ -73,7 +82,12 @@ def join_world(device: torch.device) -> Iterator[World]:
         torch.cuda.set_device(device)
     opened = not dist.is_initialized()
     if opened:
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        dist.init_process_group(
+            "nccl" if device.type == "cuda" else "gloo",
+            store=_store(),
+            rank=int(os.environ["RANK"]),
+            world_size=announced_size(),
+        )
     try:
         yield World(dist.get_rank(), dist.get_world_size())
     finally:

@@ -80,7 +80,7 @@ class Plugin(Value):
 
 
 class Execution(Value):
-    """How a run is carried out: may change speed, never results beyond rounding. Not part of the identity."""
+    """How a run is carried out: may change speed, not results. Only `micro_batch` is part of the identity."""
 
     device: str = "auto"
     threads: PositiveInt | None = None

@@ -13,7 +13,7 @@ import json, resource, torch
 from levelfield.allocator import keep_freed_memory
 kept = keep_freed_memory()
 faults = []
-for _ in range(8):
+for _ in range(40):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     torch.ones(33 * 2**18)  # 33 MiB: 8448 pages of 4 KiB
     faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
@@ -27,4 +27,5 @@ def test_a_large_block_that_was_freed_is_used_again_without_page_faults() -> Non
     kept, faults = json.loads(run.stdout)
     if not kept:
         pytest.skip("this C library has no mallopt")
-    assert min(faults[1:]) < 100  # the heap settles within a few rounds
+    # glibc before 2.38 wastes a few aligned blocks before the heap settles: how many hangs on where it starts
+    assert max(faults[-10:]) < 100, faults

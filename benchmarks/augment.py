@@ -15,7 +15,6 @@ import os
 import platform
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -34,7 +33,7 @@ from timm.data.auto_augment import rand_augment_transform
 from timm.data.random_erasing import RandomErasing
 from torchvision import transforms as tv
 
-from levelfield.data.augment import BatchAugment, build_augment
+from levelfield.data.augment import build_augment
 from levelfield.data.augment.normalize import CIFAR100_MEAN, CIFAR100_STD
 from levelfield.spec import Augment
 
@@ -84,10 +83,6 @@ def timed(call: Callable[[], object]) -> tuple[float, float]:
     return 1e3 * (time.perf_counter() - wall), 1e3 * (time.thread_time() - cpu)
 
 
-def _into(kept: torch.Tensor, augment: BatchAugment, stored: torch.Tensor, index: torch.Tensor, epoch: int) -> object:
-    return augment(stored, index, epoch, 0, out=kept)
-
-
 def measure(case: dict[str, object], batch: int, rounds: int) -> dict[str, dict[str, float]]:
     """Median wall and CPU time in ms of a batch for every pipeline of one case."""
     images = photographs(batch, int(str(case["stored_px"])))
@@ -103,9 +98,6 @@ def measure(case: dict[str, object], batch: int, rounds: int) -> dict[str, dict[
             Augment.model_validate(case["augment"]), int(str(case["size_px"])), memory_format=layout
         )
         calls[name] = lambda epoch, augment=augment: augment(stored, index, epoch, 0)
-        if layout == torch.contiguous_format:
-            kept = augment(stored, index, 0, 0)
-            calls["levelfield, out=kept"] = partial(_into, kept, augment, stored, index)
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
     for epoch in range(rounds + 1):
         for name, call in calls.items():
@@ -123,7 +115,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    torch.zeros(7_500_000)  # 30 MB once used: the heap stays as large as a training process has it
+
     versions = {module.__name__: module.__version__ for module in (torch, torchvision, timm, PIL)}
     report = {"batch": chosen.batch, "rounds": chosen.rounds, "threads": 1, "processor": platform.processor(),
               "python": platform.python_version(), "versions": versions, "cases": {}}  # fmt: skip

@@ -30,11 +30,9 @@ _MUL2: Final = _signed(0x94D049BB133111EB)
 
 def mix64(x: Tensor) -> Tensor:
     """SplitMix64's finaliser on int64 `x` of any shape, as unsigned 64-bit arithmetic. Bijective."""
-    x = x ^ ((x >> 30) & 0x3FFFFFFFF)
-    x = x * _MUL1
-    x = x ^ ((x >> 27) & 0x1FFFFFFFFF)
-    x = x * _MUL2
-    return x ^ ((x >> 31) & 0x1FFFFFFFF)
+    x = ((x >> 30) & 0x3FFFFFFFF).bitwise_xor_(x).mul_(_MUL1)
+    x = ((x >> 27) & 0x1FFFFFFFFF).bitwise_xor_(x).mul_(_MUL2)
+    return ((x >> 31) & 0x1FFFFFFFF).bitwise_xor_(x)
 
 
 def key(seed: int, stream: str, epoch: int = 0) -> int:
@@ -45,14 +43,14 @@ def key(seed: int, stream: str, epoch: int = 0) -> int:
 
 def bits(seed: int, stream: str, epoch: int, index: Tensor, count: int = 1) -> Tensor:
     """Random int64 bits of shape (B, count) for sample indices `index` (B,) int64; equal on every device."""
+    base = mix64(torch.add(key(seed, stream, epoch), index.to(torch.int64), alpha=_signed(_GOLDEN)))
     k = torch.arange(1, count + 1, dtype=torch.int64, device=index.device)
-    base = mix64(index.to(torch.int64) * _signed(_GOLDEN) + key(seed, stream, epoch))
-    return mix64(base.unsqueeze(-1) + k * _signed(_GOLDEN))
+    return mix64(torch.add(base.unsqueeze(-1), k, alpha=_signed(_GOLDEN)))
 
 
 def uniform(seed: int, stream: str, epoch: int, index: Tensor, count: int = 1) -> Tensor:
     """Uniform float32 in [0, 1) of shape (B, count), 24 random bits each."""
-    return ((bits(seed, stream, epoch, index, count) >> 40) & 0xFFFFFF).to(torch.float32) * (1.0 / (1 << 24))
+    return ((bits(seed, stream, epoch, index, count) >> 40) & 0xFFFFFF).to(torch.float32).mul_(1.0 / (1 << 24))
 
 
 def integers(seed: int, stream: str, epoch: int, index: Tensor, high: int, count: int = 1) -> Tensor:

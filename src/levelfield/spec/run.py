@@ -99,7 +99,7 @@ class Execution(Value):
     log_every_steps: PositiveInt = 50
     stop_after_seconds: PositiveFloat | None = None
     eval_batch_size: PositiveInt = 500
-    loggers: tuple[Literal["tensorboard"], ...] = ()
+    loggers: tuple[Literal["tensorboard"], ...] = ("tensorboard",)
     data_dir: str | None = None
 
 

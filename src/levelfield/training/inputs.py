@@ -37,15 +37,14 @@ class TrainingInputs:
         self.smoothing_with_mix = recipe.regularisation.smoothing_with_mix
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self.augment = build_augment(recipe.augment, image_size, data.mean, data.std, memory_format=self.layout)
-        self._kept: Tensor | None = None
         self.mix = build_mix(recipe.mix, image_size) if recipe.mix.active else None
 
     def epoch(self, epoch: int, from_step: int) -> Iterator[Batch]:
-        """The batches of `epoch` from its step `from_step` on. Each overwrites the images of the one before."""
+        """The batches of `epoch` from its step `from_step` on."""
         for step, (images, labels, index) in enumerate(self.loader.epoch(epoch, from_step), start=from_step):
             first = step * self.loader.batch_size
             size = min(self.loader.batch_size, len(self.loader.split) - first)
-            x = self._augment(images, index, epoch)
+            x = self.augment(images, index, epoch, self.seed)
             if self.mix is None:
                 yield Batch(x, labels, self._targets(labels), size)
                 continue
@@ -67,12 +66,6 @@ class TrainingInputs:
                 labels, partner_labels, plan.lam[rows], self.classes, self.smoothing, self.smoothing_with_mix
             )
             yield Batch(x.contiguous(memory_format=self.layout), labels, targets, size)
-
-    def _augment(self, images: Tensor, index: Tensor, epoch: int) -> Tensor:
-        """Into the memory of the batch before, dead by now: handing out and clearing pages costs up to a third."""
-        kept = self._kept if self._kept is not None and len(self._kept) == len(images) else None
-        self._kept = self.augment(images, index, epoch, self.seed, out=kept)
-        return self._kept
 
     def _targets(self, labels: Tensor) -> Tensor:
         return labels if self.smoothing == 0 else soft_targets(labels, None, None, self.classes, self.smoothing)

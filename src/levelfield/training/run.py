@@ -269,7 +269,10 @@ class Attempt:
         self.metrics = MetricsFile(self.folder.path / "metrics.jsonl", self.metrics_length)
         loggers: list[Logger] = [self.metrics]
         if "tensorboard" in self.execution.loggers:
-            loggers.append(TensorBoard(self.folder.path / "tensorboard", self.state.step))
+            try:
+                loggers.append(TensorBoard(self.folder.path / "tensorboard", self.state.step))
+            except ImportError:
+                self.progress.note("tensorboard is not installed: its files are not written, metrics.jsonl has it all")
         return Journal(loggers)
 
     def _log_interval(self) -> None:

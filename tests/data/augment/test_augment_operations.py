@@ -27,16 +27,14 @@ SIZES = {"32": (32, 32), "224": (224, 224), "oblong": (75, 110)}
 def ours(space: Space, name: str, level: int, sign: int, images: Tensor) -> Tensor:
     count = len(images)
     number = [entry.name for entry in space.entries].index(name)
-    return space.apply(
-        images,
-        Layer(
-            torch.full((count,), number),
-            torch.full((count,), level, dtype=torch.float64),
-            torch.full((count,), sign, dtype=torch.float64),
-            torch.zeros(count, 2),
-            torch.zeros(count, dtype=torch.bool),
-        ),
+    layer = Layer(
+        torch.full((count,), number),
+        torch.full((count,), level, dtype=torch.float64),
+        torch.full((count,), sign, dtype=torch.float64),
+        torch.zeros(count, 2),
+        torch.zeros(count, dtype=torch.bool),
     )
+    return space.apply(images, [layer])
 
 
 def theirs(transform: RandAugment | TrivialAugmentWide, name: str, level: int, sign: int, images: Tensor) -> Tensor:

@@ -88,15 +88,21 @@ def test_random_flip_is_a_fair_coin_in_every_epoch() -> None:
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_an_earlier_result_is_overwritten(layout: torch.memory_format) -> None:
+def test_memory_is_used_again_only_when_no_view_of_it_is_left(layout: torch.memory_format) -> None:
     images, index = photos(9), torch.arange(9)
     spec = Augment.model_validate({"crop": CROPS["pad_crop"], "erasing": {"probability": 0.5}})
     augment = build_augment(spec, 32, memory_format=layout)
-    kept = augment(images, index, 0, 0)
-    want = augment(images, index, 1, 0)
-    assert augment(images, index, 1, 0, out=kept) is kept and torch.equal(kept, want)
-    with pytest.raises(UserError, match="pass an earlier result"):
-        augment(images[:5], index[:5], 1, 0, out=kept)
+    first = augment(images, index, 0, 0)
+    assert first.is_contiguous(memory_format=layout)
+    address, part, want = first.data_ptr(), first[3:5, 1], first[3:5, 1].clone()
+    del first
+    others = [augment(images, index, epoch, 0) for epoch in (1, 2, 3)]
+    assert torch.equal(part, want)
+    assert address not in [other.data_ptr() for other in others]
+    again = build_augment(spec, 32, memory_format=layout)
+    address = again(images, index, 0, 0).data_ptr()
+    assert again(images[:5], index[:5], 1, 0).data_ptr() == address
+    assert torch.equal(again(images, index, 1, 0), others[0])
 
 
 def test_images_that_are_too_small_are_named() -> None:

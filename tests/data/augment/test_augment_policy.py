@@ -90,7 +90,8 @@ def run(space_name: str, name: str, level: float, sign: int, images: Tensor) -> 
     number = [entry.name for entry in space.entries].index(name)
     full = torch.full((count,), 1.0, dtype=torch.float64)
     place = torch.full((count, 2), 0.5)
-    return space.apply(images, Layer(full.long() * number, full * level, full * sign, place, torch.zeros(count).bool()))
+    layer = Layer(full.long() * number, full * level, full * sign, place, torch.zeros(count).bool())
+    return space.apply(images, [layer])
 
 
 TIMM_NAMES = {

@@ -28,8 +28,10 @@ class Boxes(NamedTuple):
 
 def draw_boxes(erasing: Erasing, size: tuple[int, int], sample_index: Tensor, epoch: int, seed: int) -> Boxes:
     """Which images lose which box; `size` is (height, width) of the images in px, `sample_index` (B,) on the CPU."""
-    draws = randomness.uniform(seed, "augment.erase", epoch, sample_index, 3 + 2 * ATTEMPTS).double()
-    coin, corner, area, shape = draws[:, :1], draws[:, 1:3], draws[:, 3 : 3 + ATTEMPTS], draws[:, 3 + ATTEMPTS :]
+    coin = randomness.uniform(seed, "augment.erase", epoch, sample_index)[:, 0]
+    drawn = (coin < erasing.probability).nonzero()[:, 0]
+    draws = randomness.uniform(seed, "augment.erase", epoch, sample_index[drawn], 3 + 2 * ATTEMPTS).double()
+    corner, area, shape = draws[:, 1:3], draws[:, 3 : 3 + ATTEMPTS], draws[:, 3 + ATTEMPTS :]
     low, high = erasing.area
     area = (low + area * (high - low)) * size[0] * size[1]
     low, high = math.log(erasing.ratio[0]), math.log(erasing.ratio[1])
@@ -38,11 +40,10 @@ def draw_boxes(erasing: Erasing, size: tuple[int, int], sample_index: Tensor, ep
     fits = (heights < size[0]) & (widths < size[1])
     first = fits.to(torch.int8).argmax(1, keepdim=True)
     height, width = heights.gather(1, first)[:, 0], widths.gather(1, first)[:, 0]
-    chosen = (coin[:, 0] < erasing.probability) & fits.any(1) & (height > 0) & (width > 0)
+    chosen = fits.any(1) & (height > 0) & (width > 0)
     top = (corner[:, 0] * (size[0] - height + 1)).long()
     left = (corner[:, 1] * (size[1] - width + 1)).long()
-    row = chosen.nonzero()[:, 0]
-    return Boxes(row, *(part[row] for part in (top, left, height, width)))
+    return Boxes(*(part[chosen] for part in (drawn, top, left, height, width)))
 
 
 def erase(x: Tensor, erasing: Erasing, sample_index: Tensor, epoch: int, seed: int) -> Tensor:

@@ -53,22 +53,23 @@ def _shear(slope: Tensor, extent: int, x_on_y: bool) -> Tensor:
 
 
 def _maps(count: int, entries: dict[int, Tensor]) -> Tensor:
-    maps = torch.zeros(count, 6, dtype=torch.float64)
-    maps[:, 0] = maps[:, 4] = 1.0
-    for column, values in entries.items():
-        maps[:, column] = values
-    return maps
+    zeros, ones = torch.zeros(count, dtype=torch.float64), torch.ones(count, dtype=torch.float64)
+    identity = (ones, zeros, zeros, zeros, ones, zeros)
+    return torch.stack([entries.get(column, values) for column, values in enumerate(identity)], dim=1)
 
 
-def nearest(images: Tensor, maps: Tensor, axes: Axes = "xy", fill: int = 0) -> Tensor:
-    """Warp uint8 (n,3,H,W) by `maps`; what comes from outside the image becomes `fill`."""
+def nearest(images: Tensor, maps: Tensor, axes: Axes = "xy", fill: int = 0, out: Tensor | None = None) -> Tensor:
+    """Warp uint8 (n,3,H,W) by `maps`; what comes from outside the image becomes `fill`. `out` may be the images."""
     count, channels, height, width = images.shape
     maps = maps.to(torch.float32).to(images.device)
     x = _source_px(maps[:, :3], 0, height, width) if "x" in axes else _px(width, images.device)
     y = _source_px(maps[:, 3:], 1, height, width) if "y" in axes else _px(height, images.device)[:, None]
     framed = F.pad(images, (1, 1, 1, 1), value=fill)  # one px of fill all round stands for everything outside
     source = (y * (width + 2)).add_(width + 3).add(x).long().view(count, 1, height * width)
-    return framed.view(count, channels, -1).gather(2, source.expand(-1, channels, -1)).view_as(images)
+    out = torch.empty_like(images) if out is None else out
+    planes = framed.view(count, channels, -1)
+    torch.gather(planes, 2, source.expand(-1, channels, -1), out=out.view(count, channels, -1))
+    return out
 
 
 def _source_px(coefficients: Tensor, axis: int, height: int, width: int) -> Tensor:

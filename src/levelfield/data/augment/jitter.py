@@ -25,9 +25,7 @@ class Jitter:
 
     def __call__(self, images: Tensor, sample_index: Tensor, epoch: int, seed: int) -> Tensor:
         """uint8 `images` (B,3,H,W) of `sample_index` (B,) int64 on the CPU after the drawn operations."""
-        for layer in self.draw(sample_index, epoch, seed):
-            images = self.space.apply(images, layer)
-        return images
+        return self.space.apply(images, self.draw(sample_index, epoch, seed))
 
     def draw(self, sample_index: Tensor, epoch: int, seed: int) -> list[Layer]:
         """One layer per operation that is on; each tensor has one value per sample."""

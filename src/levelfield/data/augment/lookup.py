@@ -17,17 +17,18 @@ PIECE: Final = 1 << 17
 """Values that are looked up at a time on a CPU."""
 
 
-def look_up(images: Tensor, tables: Tensor) -> Tensor:
-    """Replace each level of uint8 (n,3,H,W) by its entry in uint8 `tables` (n,3,256)."""
-    planes, rows = images.flatten(0, 1).flatten(1), tables.flatten(0, 1)
+def look_up(images: Tensor, tables: Tensor, out: Tensor | None = None) -> Tensor:
+    """Replace each level of uint8 (n,3,H,W) by its entry in uint8 `tables` (n,3,256); `out` may be the images."""
+    out = torch.empty_like(images) if out is None else out
+    planes, rows, into = images.view(-1, images[0, 0].numel()), tables.flatten(0, 1), out.view(-1, out[0, 0].numel())
     if images.device.type != "cpu":
-        return rows.gather(1, planes.long()).view_as(images)
-    out = torch.empty_like(planes)
+        torch.gather(rows, 1, planes.long(), out=into)
+        return out
     count = max(1, PIECE // planes.shape[1])  # an index is eight bytes: a piece of it stays in the processor's cache
     for start in range(0, planes.shape[0], count):
         piece = slice(start, start + count)
-        torch.gather(rows[piece], 1, planes[piece].long(), out=out[piece])
-    return out.view_as(images)
+        torch.gather(rows[piece], 1, planes[piece].long(), out=into[piece])
+    return out
 
 
 def brightness(images: Tensor, factor: Tensor) -> Tensor:

@@ -101,8 +101,16 @@ class Space:
         self.smooth = smooth
         self.fill = fill
 
-    def apply(self, images: Tensor, layer: Layer) -> Tensor:
-        """uint8 `images` (B,3,H,W) after the operations of `layer`, in a new tensor."""
+    def apply(self, images: Tensor, layers: Sequence[Layer]) -> Tensor:
+        """uint8 `images` (B,3,H,W) after the operations of the `layers`, one after the other, in a new tensor."""
+        sample = torch.arange(len(images))  # whose image lies in each row
+        for layer in layers:
+            images, order = self._apply(images, Layer(*(drawn.index_select(0, sample) for drawn in layer)))
+            sample = sample.index_select(0, order)
+        return images.index_select(0, torch.argsort(sample).to(images.device))
+
+    def _apply(self, images: Tensor, layer: Layer) -> tuple[Tensor, Tensor]:
+        """The images after one layer, sorted by operation, and from which row each of them comes."""
         order = torch.argsort(layer.choice, stable=True)
         counts = torch.bincount(layer.choice, minlength=len(self.entries) + 1).tolist()
         starts = [0, *accumulate(counts)]
@@ -114,8 +122,8 @@ class Space:
             if here.start < here.stop:
                 present = [number for number in range(first, last) if counts[number]]
                 parts = [(self.entries[number], slice(starts[number], starts[number + 1])) for number in present]
-                images[here] = self._run(kind, images, here, parts, layer, arguments)
-        return images.index_select(0, torch.argsort(order).to(images.device))
+                self._run(kind, images, here, parts, layer, arguments)
+        return images, order
 
     def arguments(self, layer: Layer, height: int, width: int) -> Tensor:
         """What each image's operation is called with, float64 (B,); 0 where it takes nothing."""
@@ -150,18 +158,22 @@ class Space:
         parts: list[tuple[Entry, slice]],
         layer: Layer,
         arguments: Tensor,
-    ) -> Tensor:
-        """The images of the group `here` after their operations; `parts` says where each operation's images are."""
+    ) -> None:
+        """Let the images of the group `here` undergo their operations; `parts` says where each operation's are."""
         height, width = images.shape[2:]
-        runs = [(OPERATIONS[entry.name].run, images[rows], arguments[rows]) for entry, rows in parts]
+        runs = [(OPERATIONS[entry.name].run, rows) for entry, rows in parts]
         if kind == "lookup":
-            return lookup.look_up(images[here], torch.cat([run(*given).expand(-1, 3, 256) for run, *given in runs]))
+            tables = [run(images[rows], arguments[rows]).expand(-1, 3, 256) for run, rows in runs]
+            lookup.look_up(images[here], torch.cat(tables), out=images[here])
+            return
         if kind == "none" or kind == "blend" or kind == "box":
-            places = (layer.place[here],) if kind == "box" else ()
-            return torch.cat([run(*given, *places) for run, *given in runs])
-        maps = torch.cat([run(argument, height, width) for run, _, argument in runs])
+            for run, rows in runs:
+                images[rows] = run(images[rows], arguments[rows], *((layer.place[rows],) if kind == "box" else ()))
+            return
+        maps = torch.cat([run(arguments[rows], height, width) for run, rows in runs])
         if self.smooth:
-            return geometry.smooth(images[here], maps, layer.cubic[here], self.fill)
-        if kind == "shift":
-            return shift(images[here], -maps[:, 5].round().long(), -maps[:, 2].round().long())
-        return geometry.nearest(images[here], maps, kind)
+            images[here] = geometry.smooth(images[here], maps, layer.cubic[here], self.fill)
+        elif kind == "shift":
+            images[here] = shift(images[here], -maps[:, 5].round().long(), -maps[:, 2].round().long())
+        else:
+            geometry.nearest(images[here], maps, kind, out=images[here])

@@ -15,14 +15,14 @@ from torch import Tensor
 from levelfield.data.augment.crop import Windows, centre_crop, draw_flips, draw_windows, take_windows
 from levelfield.data.augment.erasing import erase
 from levelfield.data.augment.jitter import Jitter
+from levelfield.data.augment.memory import ResultMemory
 from levelfield.data.augment.normalize import CIFAR100_MEAN, CIFAR100_STD, Normalize
 from levelfield.data.augment.policy import PolicyAugment
 from levelfield.data.augment.resized_crop import draw_parts, take_parts
-from levelfield.errors import UserError
 from levelfield.spec import Augment
 from levelfield.spec.recipe import PadCrop, RandomResizedCrop
 
-CHUNK_VALUES: Final = 1 << 23
+CHUNK_VALUES: Final = 1 << 21
 """On a CPU a batch is worked on in pieces of at most about this many values, which bounds the memory between steps."""
 
 
@@ -36,25 +36,19 @@ class BatchAugment:
         red, green, blue = (min(255, round(255 * level)) for level in normalize.mean)
         self.policy = PolicyAugment(augment.policy, (red, green, blue)) if augment.policy else None
         self.jitter = Jitter(augment.color_jitter) if augment.color_jitter else None
+        self._memory = ResultMemory()
 
-    def __call__(
-        self, images: Tensor, sample_index: Tensor, epoch: int, seed: int, out: Tensor | None = None
-    ) -> Tensor:
+    def __call__(self, images: Tensor, sample_index: Tensor, epoch: int, seed: int) -> Tensor:
         """Augment uint8 (B,3,H,W) of samples `sample_index` (B,) int64 to float32 (B,3,image_size,image_size).
 
         Keep `sample_index` on the CPU: decisions are made there, so that an index on a GPU costs a synchronisation.
-        `out`, an earlier result that nobody needs any more, is overwritten and returned: on a CPU a third of the time
-        at 224 px goes into getting 150 MB of fresh memory from the system for each batch.
         """
-        size, sample_index = self.image_size, sample_index.cpu()
+        size, sample_index, layout = self.image_size, sample_index.cpu(), self.normalize.memory_format
         shape = (len(images), images.shape[1], size, size)
-        if out is None:
-            out = torch.empty(shape, device=images.device, memory_format=self.normalize.memory_format)
-        elif out.shape != shape or not out.is_contiguous(memory_format=self.normalize.memory_format):
-            raise UserError(
-                f"out is {tuple(out.shape)}, not {shape} in the memory format asked for; pass an earlier result"
-            )
-        chunk = max(1, CHUNK_VALUES // (shape[1] * size * size)) if images.device.type == "cpu" else max(1, len(images))
+        if images.device.type == "cpu":
+            out, chunk = self._memory.take(shape, layout), max(1, CHUNK_VALUES // (shape[1] * size * size))
+        else:
+            out, chunk = torch.empty(shape, device=images.device, memory_format=layout), max(1, len(images))
         for start in range(0, len(images), chunk):
             part = slice(start, start + chunk)
             self._into(out[part], images[part], sample_index[part], epoch, seed)

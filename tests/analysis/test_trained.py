@@ -92,6 +92,31 @@ def test_the_ladder_lists_accuracy_and_costs_and_draws_them(ladder: Path, tmp_pa
         assert text in drawn
 
 
+def test_what_was_analysed_appears_on_the_page_of_the_study(ladder: Path) -> None:
+    commands = (
+        ["analyze", "compression", str(ladder)],
+        ["analyze", "rank", "--run", str(ladder / "vit"), "--images", "40", "--out", str(ladder / "analysis")],
+        ["report", str(ladder)],
+    )
+    one_run(ladder / "vit", "vit_mini")
+    before = CliRunner().invoke(app, commands[-1])
+    assert before.exit_code == 0 and "analysis-" not in (ladder / "report.html").read_text()
+    for arguments in commands:
+        result = CliRunner().invoke(app, arguments)
+        assert result.exit_code == 0, result.output
+    html = (ladder / "report.html").read_text()
+    assert 'id="analysis-compression"' in html and 'id="analysis-network-rank"' in html
+    assert html.count("data:image/svg+xml;base64,") == 2
+    for rung in json.loads((ladder / "analysis" / "compression.json").read_text()):
+        assert f"<td>{rung['params_m']:.2f}</td>" in html
+    network = json.loads((ladder / "analysis" / "network-rank.json").read_text())[0]
+    assert f"<td>{network['summary']['filled']:.3f}</td>" in html
+
+    (ladder / "analysis" / "network-rank.json").write_text("{")
+    broken = CliRunner().invoke(app, commands[-1])
+    assert isinstance(broken.exception, UserError) and "network-rank.json cannot be read" in str(broken.exception)
+
+
 def test_runs_of_other_length_make_no_ladder(ladder: Path, tmp_path: Path) -> None:
     one_run(tmp_path / "other", "resnet_nano", steps=1)
     with pytest.raises(UserError, match="must share recipe, length and data"):

@@ -7,6 +7,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -201,6 +202,32 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoi
     state, _ = load_newest(tmp_path / "run" / "checkpoints", prepare(spec).identity)
     if state is not None:
         assert math.isfinite(float(state["interval"][0]))
+
+
+NARROW = """
+import json, resource, sys
+from levelfield.errors import UserError
+from levelfield.spec import RunSpec
+from levelfield.training import prepare, train_prepared
+
+prepared = prepare(RunSpec.parse(json.loads(sys.argv[1])))
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 200 * 2**20,) * 2)
+try:
+    train_prepared(prepared, __import__("pathlib").Path(sys.argv[2]))
+except UserError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits a process's memory as Linux does")
+def test_exhausted_memory_is_said_with_what_to_lower(tmp_path: Path) -> None:
+    spec = run_spec("data.image_size=64", "recipe.batch_size=1000", "data.train_limit=1000")
+    command = [sys.executable, "-c", NARROW, spec.model_dump_json(), str(tmp_path / "run")]
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert said.startswith("out of memory on cpu\nlower execution.micro_batch (now 1000)")
+    result = RunFolder(tmp_path / "run").result()
+    assert result is not None and result["status"].startswith("failed: out of memory")
 
 
 def test_a_folder_of_another_run_or_in_use_is_refused(tmp_path: Path) -> None:

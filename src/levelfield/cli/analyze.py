@@ -54,7 +54,11 @@ def rank(
     ] = 1e-3,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder for the results (random study: rank-study).", show_default=False),
+        typer.Option(
+            "--out",
+            help="Folder for the results (random study: rank-study; STUDY/analysis: the study's page shows ranks).",
+            show_default=False,
+        ),
     ] = None,
     networks: Annotated[int, typer.Option("--networks", min=40, help="Random networks a point of a curve.")] = 1000,
     sensitivity: Annotated[
@@ -229,16 +233,26 @@ def _print_networks(measured: list[NetworkRank]) -> None:
 @analyze.command("compression")
 def compression(
     folders: Annotated[list[Path], typer.Argument(help="Folders that hold the ladder's finished runs.")],
-    out: Annotated[Path, typer.Option("--out", help="Folder for compression.json and the chart.")] = Path(
-        "compression"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Folder for compression.json and the chart (default: where a study's page shows it).",
+            show_default=False,
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Accuracy against parameters, MACs, size on disk and measured CPU latency, over finished runs of one recipe."""
+    """Accuracy against parameters, MACs, size on disk and measured CPU latency, over finished runs of one recipe.
+
+    Example: levelfield analyze compression runs/compression-rexnet-cpu. With --out STUDY/analysis (the default for one
+    folder) the page of the study shows it from then on: levelfield report STUDY.
+    """
     from levelfield.analysis.compression import chart, rungs
     from levelfield.analysis.rank_figure import save
     from levelfield.runs import write_json
 
+    out = out or (folders[0] / "analysis" if len(folders) == 1 else Path("compression"))
     ladder = rungs(folders)
     values = [_rung_json(rung) for rung in ladder]
     out.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
-from levelfield.report import appendix, charts, sections
+from levelfield.report import analyses, appendix, charts, sections
 from levelfield.report.charts import Chart
 from levelfield.report.markup import text
 from levelfield.report.predicted import Predicted, confusion_pairs, most_disagreed, read_predicted
@@ -46,6 +46,7 @@ def page(table: StudyTable, image_of: ImageOf | None = None) -> str:
             pictures = image_of if i == 0 else None
             body.append(sections.examples(table, f"p{i}-examples", of, most_disagreed(own), names, pictures))
     body += [
+        *analyses.sections(table.study.path),
         appendix.words(table, predicted),
         appendix.details(table, predicted),
         appendix.configuration(table),

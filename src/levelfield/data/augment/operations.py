@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -97,7 +97,7 @@ class Space:
         firsts = [(kind, kinds.index(kind)) for kind in dict.fromkeys(kinds) if kind != "none"]
         self.groups = [(kind, first, first + kinds.count(kind)) for kind, first in firsts]
         self.bins = bins
-        self._tables: dict[tuple[int, int], Tensor] = {}
+        self._tables: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
         self.smooth = smooth
         self.fill = fill
 
@@ -115,40 +115,38 @@ class Space:
         counts = torch.bincount(layer.choice, minlength=len(self.entries) + 1).tolist()
         starts = [0, *accumulate(counts)]
         layer = Layer(*(drawn.index_select(0, order) for drawn in layer))
-        arguments = self.arguments(layer, images.shape[2], images.shape[3])
+        arguments, maps = self._given(layer, images.shape[2], images.shape[3])
         images = images.index_select(0, order.to(images.device))  # so that every group is a slice
         for kind, first, last in self.groups:
             here = slice(starts[first], starts[last])
             if here.start < here.stop:
                 present = [number for number in range(first, last) if counts[number]]
                 parts = [(self.entries[number], slice(starts[number], starts[number + 1])) for number in present]
-                self._run(kind, images, here, parts, layer, arguments)
+                self._run(kind, images, here, parts, layer, arguments, maps)
         return images, order
 
-    def arguments(self, layer: Layer, height: int, width: int) -> Tensor:
-        """What each image's operation is called with, float64 (B,); 0 where it takes nothing."""
-        if self.bins:
-            table = self._tables.get((height, width))
-            if table is None:
-                table = self._tables.setdefault((height, width), self._tabulate(height, width))
-            return table[layer.choice, (layer.sign > 0).long(), layer.level.long()]
-        arguments = torch.zeros_like(layer.level)
-        for number, entry in enumerate(self.entries):
-            if entry.argument is not None:
-                rows = (layer.choice == number).nonzero()[:, 0]
-                given = Argument(layer.level[rows], layer.sign[rows], height, width)
-                arguments[rows] = entry.argument(given)
-        return arguments
+    def _given(self, layer: Layer, height: int, width: int) -> tuple[Tensor, Tensor]:
+        """For each image what its operation is called with, float64 (B,), and its affine map, float64 (B,6)."""
+        if not self.bins:
+            return self._compute(layer.choice, layer.level, layer.sign, height, width)
+        if (height, width) not in self._tables:
+            every = [torch.arange(number) for number in (len(self.entries) + 1, 2, self.bins)]
+            choice, positive, level = torch.cartesian_prod(*every).unbind(1)
+            self._tables[height, width] = self._compute(choice, level.double(), 2.0 * positive - 1, height, width)
+        arguments, maps = self._tables[height, width]
+        row = (2 * layer.choice + (layer.sign > 0)) * self.bins + layer.level.long()
+        return arguments.index_select(0, row), maps.index_select(0, row)
 
-    def _tabulate(self, height: int, width: int) -> Tensor:
-        """The arguments for every choice, either sign and all levels, float64 (entries + 1, 2, bins)."""
-        table = torch.zeros(len(self.entries) + 1, 2, self.bins, dtype=torch.float64)
-        level = torch.arange(self.bins, dtype=torch.float64)
+    def _compute(self, choice: Tensor, level: Tensor, sign: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+        arguments, maps = level.new_zeros(len(level)), level.new_zeros(len(level), 6)
         for number, entry in enumerate(self.entries):
-            if entry.argument is not None:
-                for column, sign in enumerate((-1.0, 1.0)):
-                    table[number, column] = entry.argument(Argument(level, torch.full_like(level, sign), height, width))
-        return table
+            rows = (choice == number).nonzero()[:, 0]
+            if entry.argument is not None and len(rows):
+                arguments[rows] = entry.argument(Argument(level[rows], sign[rows], height, width))
+                kind, run = OPERATIONS[entry.name]
+                if kind in ("shift", *get_args(geometry.Axes)):
+                    maps[rows] = run(arguments[rows], height, width)
+        return arguments, maps
 
     def _run(
         self,
@@ -158,9 +156,9 @@ class Space:
         parts: list[tuple[Entry, slice]],
         layer: Layer,
         arguments: Tensor,
+        maps: Tensor,
     ) -> None:
         """Let the images of the group `here` undergo their operations; `parts` says where each operation's are."""
-        height, width = images.shape[2:]
         runs = [(OPERATIONS[entry.name].run, rows) for entry, rows in parts]
         if kind == "lookup":
             tables = [run(images[rows], arguments[rows]).expand(-1, 3, 256) for run, rows in runs]
@@ -170,10 +168,10 @@ class Space:
             for run, rows in runs:
                 images[rows] = run(images[rows], arguments[rows], *((layer.place[rows],) if kind == "box" else ()))
             return
-        maps = torch.cat([run(arguments[rows], height, width) for run, rows in runs])
         if self.smooth:
-            images[here] = geometry.smooth(images[here], maps, layer.cubic[here], self.fill)
+            images[here] = geometry.smooth(images[here], maps[here], layer.cubic[here], self.fill)
         elif kind == "shift":
-            images[here] = shift(images[here], -maps[:, 5].round().long(), -maps[:, 2].round().long())
+            down, right = (-maps[here, column].round().long() for column in (5, 2))
+            images[here] = shift(images[here], down, right)
         else:
-            geometry.nearest(images[here], maps, kind, out=images[here])
+            geometry.nearest(images[here], maps[here], kind, out=images[here])

@@ -6,26 +6,28 @@ Levels nest. A study opens a level whose total is the expected work of all its r
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import time
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from rich.console import Console
-from rich.progress import BarColumn, TaskID, TextColumn
-from rich.progress import Progress as Bars
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
 
 REFRESH_S = 0.1
 """Seconds between two redraws of a bar; advancing more often costs a clock reading and an addition."""
 
 
 class _Display:
-    """The one place on the terminal that all nested levels draw on."""
+    """The one place on the terminal that all nested levels draw on. Without Rich it is plain lines."""
 
     def __init__(self, shown: bool, every_s: float) -> None:
         self.shown = shown
-        self.console = Console(stderr=True, soft_wrap=True)
-        self.on_terminal = shown and self.console.is_terminal
+        self.console = _console() if shown else None
+        self.on_terminal = self.console is not None and self.console.is_terminal
         self.every_s = REFRESH_S if self.on_terminal else every_s
         self.drawn_at = time.monotonic()
         self.bars: Bars | None = None
@@ -36,6 +38,9 @@ class _Display:
         if not self.on_terminal:
             return None
         if self.bars is None:
+            from rich.progress import BarColumn, TextColumn
+            from rich.progress import Progress as Bars
+
             self.bars = Bars(
                 TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.percentage:>3.0f} %"),
                 TextColumn("{task.fields[left]}"), TextColumn("{task.fields[shown]}"),
@@ -72,8 +77,22 @@ class _Display:
             self.print(" | ".join(level.line() for level in self.levels))
 
     def print(self, text: str) -> None:
-        if self.shown:
-            (self.bars.console if self.bars else self.console).print(text, markup=False, highlight=False)
+        if not self.shown:
+            return
+        console = self.bars.console if self.bars else self.console
+        if console is None:
+            print(text, file=sys.stderr, flush=True)
+        else:
+            console.print(text, markup=False, highlight=False)
+
+
+def _console() -> Console | None:
+    """Where to draw; None where Rich, which training does without, is not installed."""
+    if importlib.util.find_spec("rich") is None:
+        return None
+    from rich.console import Console
+
+    return Console(stderr=True, soft_wrap=True)
 
 
 class Progress:

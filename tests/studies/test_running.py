@@ -9,16 +9,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from levelfield.errors import UserError
-from levelfield.runs import RunFolder, find_runs
+from levelfield.runs import Predictions, RunFolder, find_runs
+from levelfield.studies.compact import rounded
 from levelfield.studies.found import find_all
 from levelfield.studies.merge import add_predictions, merge_folders
 from levelfield.studies.output import report_study
 from levelfield.studies.pick import parse_quantity, pick
-from levelfield.studies.plan import PlannedRow
+from levelfield.studies.plan import PlannedRow, PlannedRun
 from levelfield.studies.prune import removals, remove
+from levelfield.studies.run import run_study
 from levelfield.studies.study import Study
 
 Write = Callable[..., Path]
@@ -205,3 +208,45 @@ def test_a_folder_of_another_science_version_belongs_to_nothing(copied: tuple[St
     states = [one.state for one in find_all(out, study.plan())]
     assert sorted(states) == ["finished"] * 3 + ["missing"]
     assert RunFolder(run.path).exists()
+
+
+def test_a_compact_merge_keeps_what_the_table_rests_on(finished: tuple[Path, Path], tmp_path: Path) -> None:
+    study, out = Study.load(finished[0]), finished[1]
+    merge_folders([out], tmp_path / "kept", compact=True)
+    runs = find_runs(tmp_path / "kept")
+    files = {"environment.json", "metrics.jsonl", "predictions.parquet", "result.json", "run.json"}
+    assert len(runs) == 4 and all({path.name for path in run.path.iterdir()} == files for run in runs)
+    for run in runs:
+        whole = RunFolder(out / run.path.relative_to(tmp_path / "kept"))
+        assert run.result() == whole.result()
+        exact, short = whole.predictions(), run.predictions()
+        assert exact is not None and short is not None
+        assert (short.probabilities.argmax(1) == exact.probabilities.argmax(1)).all()
+        assert abs(short.probabilities - exact.probabilities).max() < 2e-3 and short.probabilities.min() > 0
+        assert {line["kind"] for line in run.metrics()} == {"epoch"}
+    report_study(study, "full", tmp_path / "kept")
+    assert scores(tmp_path / "kept") == scores(out)
+    assert {one.state for one in find_all(tmp_path / "kept", study.plan())} == {"finished"}
+
+
+def test_near_ties_keep_their_winner_when_rounded() -> None:
+    probabilities = np.array([[0.33301, 0.33339, 0.3336], [0.4996, 0.5004, 0.0], [1.0, 0.0, 0.0]], np.float32)
+    short = rounded(Predictions(np.arange(3), np.zeros(3, np.int64), probabilities)).probabilities
+    assert short.argmax(1).tolist() == [2, 1, 0]
+    assert short[2].tolist() == pytest.approx([1.0, 1e-4, 1e-4])
+    assert abs(short - probabilities).max() < 2e-3
+
+
+def test_a_run_that_may_not_begin_is_left_for_another_time(study_file: Write, tmp_path: Path) -> None:
+    study = Study.load(study_file(seeds=1))
+    asked: list[str] = []
+
+    def only_vit(run: PlannedRun) -> bool:
+        asked.append(run.name)
+        return run.row.name == "vit_mini"
+
+    run_study(study, tmp_path / "out", may_begin=only_vit, page=False)
+    assert asked == ["resnet_nano seed 0", "vit_mini seed 0"]
+    assert not (tmp_path / "out" / "report.html").exists()
+    assert [row.state for row in report_study(study, "full", tmp_path / "out").rows] == ["not run", "measured"]
+    assert json.loads((tmp_path / "out" / "study.json").read_text())["failures"] == {}

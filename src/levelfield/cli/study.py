@@ -291,6 +291,9 @@ def merge(
         Path | None, typer.Option(help="Somebody else's predictions.parquet, to stand as a row (with --as).")
     ] = None,
     as_: Annotated[str | None, typer.Option("--as", help="The name of that row.")] = None,
+    compact: Annotated[
+        bool, typer.Option("--compact", help="Only finished runs, without weights and checkpoints: for a repository.")
+    ] = False,
 ) -> None:
     """Join the results of several people or machines; `levelfield report INTO` then shows them in one table.
 
@@ -298,7 +301,7 @@ def merge(
     """
     from levelfield.studies.merge import add_predictions, merge_folders
 
-    merged = merge_folders(folders, into)
+    merged = merge_folders(folders, into, compact=compact)
     console.print(
         f"{into}: {merged.copied} runs copied, {merged.kept} there already, {merged.replaced} brought further",
         highlight=False,

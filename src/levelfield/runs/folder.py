@@ -117,7 +117,7 @@ def find_runs(folder: Path) -> list[RunFolder]:
     return [RunFolder(path.parent) for path in sorted(folder.rglob("run.json"))]
 
 
-def write_predictions(path: Path, predictions: Predictions) -> None:
+def write_predictions(path: Path, predictions: Predictions, zstd_level: int | None = None) -> None:
     """Write a Parquet file with the columns index, label, probabilities (a fixed-size list of float32)."""
     import io
 
@@ -133,7 +133,7 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
         }
     )
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
+    pq.write_table(table, buffer, compression="zstd", compression_level=zstd_level)
     write_bytes(path, buffer.getvalue())
 
 

@@ -21,6 +21,8 @@ from levelfield.studies.study import Changes
 
 TUNED: Final = "tuned.json"
 """What a sweep found, by row, in the study's folder."""
+SWEEP: Final = "sweep"
+"""The folder of a sweep's runs, below the study's."""
 
 State = Literal["finished", "failed", "begun", "missing"]
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
@@ -91,9 +92,10 @@ class Processes:
     def close(self) -> None:
         """Stop what is still running; it writes a checkpoint first."""
         self._closing = True
+        deadline = time.monotonic() + GRACE_S
         for process in list(self._running):
             try:
-                process.wait(GRACE_S)
+                process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGTERM)
         self._pool.shutdown(wait=True)

@@ -12,7 +12,8 @@ from typing import Any
 from levelfield.errors import UserError
 from levelfield.runs import FolderLock, RunFolder, find_runs, read_predictions, write_json
 from levelfield.spec import RunSpec
-from levelfield.studies.found import agrees, state_of
+from levelfield.studies.compact import write_compact
+from levelfield.studies.found import SWEEP, TUNED, agrees, read_tuned, state_of
 from levelfield.studies.output import FOREIGN
 from levelfield.studies.study import NAME
 
@@ -26,11 +27,13 @@ class Merged:
     replaced: int = 0
 
 
-def merge_folders(sources: Sequence[Path], into: Path) -> Merged:
+def merge_folders(sources: Sequence[Path], into: Path, *, compact: bool = False) -> Merged:
     """Copy the runs of study folders into the study folder `into`, and join their study.json.
 
-    A run is told by its identity: what is there already is kept, unless only the other copy is finished. Raises
-    UserError where a source holds no study, where two studies differ in name or scale, or a row differs in its setting.
+    A run is told by its identity: what is there already is kept, unless only the other copy is finished. What a sweep
+    found comes along. `compact` copies the finished runs of rows only, each in the form that a repository keeps
+    (`studies.compact`). Raises UserError where a source holds no study, where two studies differ in name or scale, or a
+    row differs in its setting.
     """
     studies = [(folder, read_study_json(folder)) for folder in sources]
     with FolderLock(into):
@@ -40,7 +43,11 @@ def merge_folders(sources: Sequence[Path], into: Path) -> Merged:
         counts = {"copied": 0, "kept": 0, "replaced": 0}
         for folder, _ in studies:
             for run in find_runs(folder):
-                counts[_take(run, into / run.path.relative_to(folder))] += 1
+                place = run.path.relative_to(folder)
+                if not compact or (run.finished and place.parts[0] != SWEEP):
+                    counts[_take(run, into / place, compact)] += 1
+            if tuned := {**read_tuned(folder), **read_tuned(into)}:
+                write_json(into / TUNED, tuned)
             for file in sorted((folder / FOREIGN).glob("*/*.parquet")):
                 _copy(file, into / file.relative_to(folder))
         assert joined is not None
@@ -109,7 +116,7 @@ def _seed(path: str) -> str:
     return Path(path).name.partition("-")[0].removeprefix("seed")
 
 
-def _take(run: RunFolder, target: Path) -> str:
+def _take(run: RunFolder, target: Path, compact: bool) -> str:
     """Copy a run folder to `target` unless what is there is as good."""
     there = RunFolder(target)
     if there.exists():
@@ -118,18 +125,20 @@ def _take(run: RunFolder, target: Path) -> str:
         if state_of(there)[0] == "finished" or state_of(run)[0] != "finished":
             return "kept"
         shutil.rmtree(target)
-        _copy(run.path, target)
+        _copy(run.path, target, compact)
         return "replaced"
-    _copy(run.path, target)
+    _copy(run.path, target, compact)
     return "copied"
 
 
-def _copy(source: Path, target: Path) -> None:
-    """Copy a file or folder so that `target` is whole or not there."""
+def _copy(source: Path, target: Path, compact: bool = False) -> None:
+    """Copy a file or folder (a run's in its compact form, if asked) so that `target` is whole or not there."""
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_name(f".{target.name}.tmp")
     try:
-        if source.is_dir():
+        if compact:
+            write_compact(RunFolder(source), beside)
+        elif source.is_dir():
             shutil.copytree(source, beside, ignore=shutil.ignore_patterns("lock"), dirs_exist_ok=True)
         else:
             shutil.copyfile(source, beside)

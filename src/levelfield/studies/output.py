@@ -75,8 +75,9 @@ def foreign_rows(out: Path) -> list[Row]:
 
 
 def changes(overrides: Sequence[str]) -> list[str]:
-    """The note on a table whose rows were changed on the command line."""
-    return [f"changed on the command line: {', '.join(overrides)}"] if overrides else []
+    """The note on a table whose rows were changed on the command line (how they are carried out is no change)."""
+    science = [change for change in overrides if not change.strip().startswith("execution.")]
+    return [f"changed on the command line: {', '.join(science)}"] if science else []
 
 
 def _runs(row: PlannedRow, out: Path) -> list[RunFolder]:
@@ -184,18 +185,22 @@ def table_of(study: Study, rows: StudyRows) -> StudyTable:
     return with_answer(build_table(rows, data_notes={name: catalog.notes(name) for name in names}), study.steps)
 
 
-def write_outputs(study: Study, rows: StudyRows, out: Path, data_dir: str | None = None) -> StudyTable:
-    """Build the table of `rows` and write results.json, results.csv and report.html beside study.json.
+def write_outputs(
+    study: Study, rows: StudyRows, out: Path, data_dir: str | None = None, *, page: bool = True
+) -> StudyTable:
+    """Build the table of `rows` and write results.json, results.csv and (unless told not to) report.html in `out`.
 
     The page shows example images where the data is at hand (`data_dir`, else where the environment says).
     """
-    from levelfield.report.page import write_page
-    from levelfield.report.thumbnails import images_of
-
     table = table_of(study, rows)
     write_results(results(rows), out)
     if table.study.answer:
         write_study(table.study, read_failures(out), out)
+    if not page:
+        return table
+    from levelfield.report.page import write_page
+    from levelfield.report.thumbnails import images_of
+
     try:
         pictures = images_of(table, data_dir)
     except UserError:

@@ -47,6 +47,8 @@ def run_study(
     parallel: int = 1,
     only: Sequence[str] = (),
     expected_s: dict[str, float] | None = None,
+    may_begin: Callable[[PlannedRun], bool] | None = None,
+    page: bool = True,
     **options: Any,
 ) -> StudyTable:
     """Train the runs of `study` that `out_dir` lacks, write the table's files there, return the table.
@@ -58,6 +60,8 @@ def run_study(
         executor: where the runs are carried out; None: here, `parallel` at once.
         expected_s: seconds that a run of each row is expected to take (only their ratios count).
         only: train the rows that match one of these patterns; the table still has all rows.
+        may_begin: asked just before a run begins; one that may not is left for another time, and is no failure.
+        page: write report.html too (it needs altair and vl-convert).
         options: of `plan.planned_rows`: overrides, plugins, data_dir, tuned.
 
     Raises UserError for a study that cannot be planned, for a folder that another process writes to, and where not a
@@ -87,12 +91,12 @@ def run_study(
             runner = executor or (InProcess() if parallel == 1 else Processes(parallel))
             shown.start(sum(task.expected_s for task in tasks), study.name)
             try:
-                _Session(runs, out, failures, runner, shown, save).carry_out(tasks)
+                _Session(runs, out, failures, runner, shown, save, may_begin or _always).carry_out(tasks)
             finally:
                 runner.close()
                 save()
             shown.finish()
-        return write_outputs(study, save(), out, options.get("data_dir"))
+        return write_outputs(study, save(), out, options.get("data_dir"), page=page)
 
 
 class _Session:
@@ -100,10 +104,10 @@ class _Session:
 
     def __init__(
         self, runs: Sequence[PlannedRun], out: Path, failures: dict[str, str], executor: Executor,
-        progress: Progress, save: Callable[[], object],
+        progress: Progress, save: Callable[[], object], may_begin: Callable[[PlannedRun], bool],
     ) -> None:  # fmt: skip
         self.runs, self.out, self.failures = runs, out, failures
-        self.executor, self.progress, self.save = executor, progress, save
+        self.executor, self.progress, self.save, self.may_begin = executor, progress, save, may_begin
         self.active: dict[Future[None], tuple[Task, Progress]] = {}
         self.begun = 0
         self.took_s: dict[str, list[float]] = {}
@@ -121,6 +125,8 @@ class _Session:
                 if before == "later":
                     continue
                 waiting.remove(task)
+                if not self.may_begin(task.run):
+                    continue
                 inner = self.progress.inside(self._weight(task))
                 try:
                     self._submit(task, inner, before)
@@ -190,6 +196,10 @@ class _Session:
         self.failures[task.run.key] = reason
         progress.note(f"{task.run.name} failed: {reason}")
         progress.finish()
+
+
+def _always(run: PlannedRun) -> bool:
+    return True
 
 
 def resolve(spec: RunSpec) -> RunSpec:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from levelfield.errors import UserError
 from levelfield.progress import Progress
 from levelfield.runs import FolderLock, RunFolder, write_json
-from levelfield.studies.found import TUNED, find, read_tuned, run_folder
+from levelfield.studies.found import SWEEP, TUNED, find, read_tuned, run_folder
 from levelfield.studies.plan import PlannedRow, PlannedRun
 from levelfield.studies.run import resolve
 
@@ -118,7 +118,7 @@ def run_sweep(
     """Train every point that is not there yet, write the best of each row to `out`/tuned.json, return all."""
     from levelfield.training import train
 
-    folder = out / "sweep"
+    folder = out / SWEEP
     sweeps = []
     shown = progress or Progress(shown=False)
     with FolderLock(folder), shown:

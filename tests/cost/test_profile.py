@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import sys
 import types
+from dataclasses import asdict
 from typing import Any
 
 import pytest
 import torch
 from typer.testing import CliRunner
 
-from levelfield.cli import profile as command
 from levelfield.cli.app import app
 from levelfield.cost.energy import energy_meter
 from levelfield.cost.profile import Setting, _noise_percent
 from levelfield.cost.timing import Timing, training_step
 from levelfield.errors import UserError
 from levelfield.models import create_model
+from levelfield.studies.costs import build
+
+profiling = sys.modules["levelfield.cost.profile"]  # the package's own `profile` is the function
 
 
 def test_the_command_measures_in_fresh_processes() -> None:
@@ -88,6 +91,43 @@ def test_noise_is_the_gap_of_medians_or_a_third_of_the_quartiles(
     assert _noise_percent(first, second) == pytest.approx(percent)
 
 
+def timed(latency: float, throughput: float, training: float | None) -> dict[str, Any]:
+    """What one process measured, by its medians."""
+    made = {"latency": (1, latency), "throughput": (8, throughput), "training": (8, training)}
+    timings = {
+        name: None if m is None else asdict(Timing(batch, m, m * 0.99, m * 1.01, m * 1.1, batch * 1e3 / m, 10, 3))
+        for name, (batch, m) in made.items()
+    }
+    return {"params": 5, "joules_per_image": None, "clocks_mhz": [2000.0, 2100.0], **timings}
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "worst"),
+    [
+        ((1.0, 10.0, 30.0), (1.01, 10.1, 30.3), 1.0),  # two percent of quartiles, a third of it is less
+        ((1.0, 10.0, None), (1.0, 10.4, None), 4.0),
+        ((1.0, 10.0, 30.0), (1.0, 10.0, 31.5), 5.0),  # only the training step differs
+        ((1.0, 10.0, 30.0), (1.1, 10.0, 30.0), 10.0),  # only the latency
+    ],
+)
+def test_a_profile_is_two_processes_that_agree_or_say_that_they_do_not(
+    one: tuple[float, ...], two: tuple[float, ...], worst: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times, memory = iter([timed(*one), timed(*two)]), {"inference": 1}
+    monkeypatch.setattr(
+        profiling, "_in_own_process", lambda work, _: next(times) if work is profiling._measure_times else memory
+    )
+    measured = profiling.profile(Setting(lambda: torch.nn.Identity(), 8))
+    assert list(times) == [] and measured["memory"] == memory and measured["params"] == 5
+    assert measured["noise_percent"] == pytest.approx(worst) == max(measured["noise_by_timing"].values())
+    assert measured["noisy"] is (worst > 2)
+    assert measured["ms_per_batch"] == pytest.approx((one[1] + two[1]) / 2)
+    assert measured["images_per_s"] == pytest.approx(8e3 / measured["ms_per_batch"])
+    assert measured["throughput"]["ms_q1"] == pytest.approx(0.99 * min(one[1], two[1]))
+    assert measured["throughput"]["repeats"] == 20 and len(measured["clocks_mhz"]) == 4
+    assert (measured["training"] is None) is (one[2] is None)
+
+
 def test_energy_needs_a_gpu_with_a_meter(monkeypatch: pytest.MonkeyPatch) -> None:
     class NVMLError(Exception):
         pass
@@ -129,4 +169,4 @@ def test_the_builder_loads_plugins(tmp_path: Any) -> None:
         "@m.register_model('profiled_net')\n"
         "def net(num_classes):\n    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, num_classes))\n"
     )
-    assert command.build("profiled_net", 5, 2, {}, (str(plugin),))[1].out_features == 5
+    assert build("profiled_net", 5, 2, {}, (str(plugin),))[1].out_features == 5

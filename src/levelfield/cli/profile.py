@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-import json as json_module
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich import box
@@ -15,23 +11,7 @@ from rich.table import Table
 from levelfield.cli.output import Json, Plugins, console, messages, print_json
 from levelfield.errors import UserError, unknown
 
-if TYPE_CHECKING:
-    from torch import nn
-
 CONVENTION = "MACs: convolutions, linear layers and both attention products of one image; FLOPs = 2 x MACs"
-PUBLISHED_CONVENTION = "the authors print MACs (plus a little element-wise work) as FLOPs, and half of them as MACs"
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A model to profile: `label` names its row, `printed_macs` is what its author printed as FLOPs."""
-
-    label: str
-    model: str
-    classes: int | None
-    image_size: int | None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    printed_macs: float | None = None
 
 
 def profile(
@@ -53,9 +33,9 @@ def profile(
 
     Example: `levelfield profile resnet_mini outgrid_nano --image-size 32 --batch 64`
     """
-    from levelfield.cost import DTYPES, Setting
-    from levelfield.cost import profile as profile_one
-    from levelfield.models import load_plugin, model_info
+    from levelfield.cost import DTYPES
+    from levelfield.models import load_plugin
+    from levelfield.studies.costs import Subject, profile_subject, resolved, study_subjects
     from levelfield.training.device import choose_device, describe_environment
 
     plugins = tuple(plugin or ())
@@ -66,87 +46,35 @@ def profile(
     where = choose_device(device)
     if dtype == "fp16" and where.type == "cpu":
         raise UserError("dtype fp16 needs a GPU: give --dtype bf16 or fp32 on a CPU")
-    subjects = _study_subjects(study, plugins) if study else [Subject(m, m, None, None) for m in models or ()]
     if bool(study) == bool(models):
         raise UserError("give either model names or --study NAME, for example: levelfield profile resnet_mini")
+    subjects = study_subjects(study, plugins) if study else [Subject(name, name) for name in models or ()]
     environment = describe_environment(where)
     rows = []
     for position, subject in enumerate(subjects, 1):
-        info = model_info(subject.model)
-        side = image_size or subject.image_size or info.image_size
-        count = classes or subject.classes or info.num_classes
-        messages.print(f"{position}/{len(subjects)} {subject.label}, {side} px, {count} classes", highlight=False)
-        setting = Setting(
-            functools.partial(build, subject.model, count, side, dict(subject.options), plugins),
-            image_size=side, batch=batch, device=str(where), dtype=dtype, train=train, compile=compile, seconds=seconds,
-            threads=threads,
+        subject = resolved(subject, classes, image_size)
+        progress = f"{position}/{len(subjects)} {subject.label}, {subject.image_size} px, {subject.classes} classes"
+        messages.print(progress, highlight=False)
+        measured = profile_subject(
+            subject, batch=batch, device=str(where), dtype=dtype, plugins=plugins, train=train, compile=compile,
+            seconds=seconds, threads=threads,
         )  # fmt: skip
-        measured = profile_one(setting)
         if measured["noisy"]:
             messages.print(
                 f"machine is noisy: repeated timings of {subject.label} differ by {measured['noise_percent']:.1f} %",
                 style="yellow", highlight=False,
             )  # fmt: skip
-        named = {"name": subject.label, "model": subject.model, "classes": count, "image_size": side, "batch": batch}
-        where_and_how = {"device": str(where), "dtype": dtype, "environment": environment}
-        rows.append({**named, **measured, **where_and_how, **_published(subject, measured["macs"])})
+        rows.append({**measured, "environment": environment})
     if json:
         print_json(rows)
     else:
         _print(rows, train)
 
 
-def build(model: str, classes: int, image_size: int, options: dict[str, Any], plugins: tuple[str, ...]) -> nn.Module:
-    """Build a model in the fresh process that measures it."""
-    from levelfield.models import create_model, load_plugin
-
-    for path in plugins:
-        load_plugin(path)
-    return create_model(model, classes, image_size, **options)
-
-
-def _study_subjects(name: str, plugins: tuple[str, ...]) -> list[Subject]:
-    """The distinct models of a study at full scale, in its order, each with what its author printed.
-
-    Classes and size that the study leaves to the data are those of the catalogue (of the model, for other data).
-    """
-    from levelfield.data import catalog
-    from levelfield.studies import Study
-    from levelfield.studies.published import published_row
-
-    study = Study.load(name)
-    subjects: dict[str, Subject] = {}
-    for row in study.planned_rows(plugins=plugins):
-        spec = row.spec
-        known = catalog.entry(spec.data.name)
-        classes = spec.model.num_classes or (known.classes if known else None)
-        stored = known.pixels.partition("x")[0] if known else ""
-        size = spec.model.image_size or spec.data.image_size or (int(stored) if stored.isdigit() else None)
-        published = published_row(study.name, row.published)
-        printed = published.values.get("macs") if published else None
-        subject = Subject(row.name, spec.model.name, classes, size, spec.model.options, printed)
-        same = json_module.dumps([subject.model, classes, size, dict(subject.options)], sort_keys=True)
-        subjects.setdefault(same, subject)
-    return list(subjects.values())
-
-
-def _published(subject: Subject, macs: int) -> dict[str, Any]:
-    """The printed pair beside ours: what the author calls FLOPs and MACs, and ours as a multiple of the former."""
-    if subject.printed_macs is None:
-        return {}
-    printed = subject.printed_macs
-    return {
-        "published": {
-            "printed_flops": printed,
-            "printed_macs": printed / 2,
-            "macs_ratio": macs / printed,
-            "convention": PUBLISHED_CONVENTION,
-        }
-    }
-
-
 def _print(rows: list[dict[str, Any]], train: bool) -> None:
     """A table for 80 columns; quartiles, p99 and the rest are in the JSON."""
+    from levelfield.studies.costs import PUBLISHED_CONVENTION
+
     first = rows[0]
     published = any("published" in row for row in rows)
     headings = ["params (M)", "MACs (M)", "batch 1 (ms)", "images/s", "IQR (%)", "peak (MiB)"]

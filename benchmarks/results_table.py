@@ -1,0 +1,37 @@
+"""Write the tables published | measured | difference | inside the interval into pages, from the committed results.
+
+    python benchmarks/results_table.py --write docs/results.md README.md   # their marked parts, from results/
+    python benchmarks/results_table.py 'cpu/*'                             # print those of some studies
+
+Nothing in such a part is edited by hand: a test compares every committed page with what this writes. A page says where
+with two lines, `<!-- results of cpu/*: generated, do not edit -->` and `<!-- end of results -->`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from levelfield.report.results import fill, markdown
+from levelfield.runs import write_text
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pattern", nargs="?", default="*", help="studies to print, by their path below the results")
+    parser.add_argument("--write", type=Path, nargs="+", metavar="PAGE", help="pages whose marked parts to write")
+    parser.add_argument("--results", type=Path, default=Path(__file__).parents[1] / "results")
+    options = parser.parse_args(arguments)
+    if not options.write:
+        sys.stdout.write(markdown(options.results, options.pattern))
+    for page in options.write or ():
+        before = page.read_text(encoding="utf-8")
+        after = fill(before, options.results)
+        if after != before:
+            write_text(page, after)
+        print(f"{page}: {'written' if after != before else 'as it was'}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -60,9 +60,10 @@ def train_step(state: TrainState, batch: Batch, micro_batch: int | None) -> None
     for start in starts:
         rows = slice(start, start + part)
         last = start == starts[-1]
-        with nullcontext() if last or world.size == 1 else state.net.no_sync():  # type: ignore[operator]
+        net = state.net_for(len(batch.x[rows]))
+        with nullcontext() if last or world.size == 1 else net.no_sync():  # type: ignore[operator]
             with torch.autocast(state.device.type, state.dtype, enabled=state.dtype != torch.float32):
-                logits = state.net(batch.x[rows])
+                logits = net(batch.x[rows])
             loss_sum = cross_entropy_sum(logits, batch.targets[rows])
             # The mean over the global batch; DistributedDataParallel divides by the number of ranks.
             state.scaler.scale(loss_sum * (world.size / batch.size)).backward()  # type: ignore[no-untyped-call]

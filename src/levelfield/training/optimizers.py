@@ -42,6 +42,8 @@ def make_optimizer(spec: Optimizer, model: nn.Module, leave_out: frozenset[str] 
     """
     factory, defaults = _find(spec.name)
     settings = _settings(spec, factory, defaults)
+    if "fused" in inspect.signature(factory).parameters and all(p.is_cuda for p in model.parameters()):
+        settings = {"fused": True, **settings}  # one kernel a group, and no wait for fp16's overflow check
     groups = parameter_groups(spec, model, leave_out)
     if not groups:
         raise UserError("no parameter is trained: recipe.freeze.patterns matches all of them; freeze fewer")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 
-import torch
-
+from levelfield.cost.timing import synchronize
 from levelfield.data import make_loader
 from levelfield.training.device import configure_torch
 from levelfield.training.inputs import TrainingInputs
@@ -16,31 +15,35 @@ from levelfield.training.resolve import Prepared
 from levelfield.training.state import TrainState
 
 
-def seconds_per_step(prepared: Prepared, budget_s: float = 2.0) -> float:
-    """Median seconds of a training step, input included; at least three steps, then until `budget_s` is spent."""
+def seconds_per_step(
+    prepared: Prepared, budget_s: float = 2.0, *, warm_up: int = 1, steps: int = 3, as_executed: bool = False
+) -> float:
+    """Mean seconds of a training step, input included, after `warm_up` steps: over at least `steps`, then until
+    `budget_s` is spent. Without compilation, which takes long, unless `as_executed`.
+    """
     spec, data, device = prepared.spec, prepared.data, prepared.device
     configure_torch(spec.execution, device, spec.recipe.tf32)
     plan = make_plan(spec.recipe, spec.budget, len(data.train))
     loader = make_loader(data.train, batch_size=spec.recipe.batch_size, seed=spec.seed, shuffle=True, device=device)
     assert spec.model.image_size is not None
     inputs = TrainingInputs(loader, spec.recipe, data, spec.model.image_size, spec.seed, spec.execution.channels_last)
-    execution = spec.execution.model_copy(update={"compile": False, "cuda_graphs": False})
+    plain = {} if as_executed else {"compile": False, "cuda_graphs": False}
+    execution = spec.execution.model_copy(update=plain)
     state = TrainState(prepared.build_model(), spec.recipe, plan, execution, device, World())
     state.train_mode()
-    times: list[float] = []
-    begin = clock = time.perf_counter()
-    for batch in inputs.epoch(0, 0):
+    warm_up = min(warm_up, len(loader) - 1)
+    begin = start = time.perf_counter()
+    done = 0
+    for done, batch in enumerate(inputs.epoch(0, 0), start=1):
         state.enter_step()
         train_step(state, batch, spec.execution.micro_batch)
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        now = time.perf_counter()
-        times.append(now - clock)
-        clock = now
-        if len(times) >= 4 and now - begin > budget_s:
+        if done == warm_up:
+            synchronize(device)
+            start = time.perf_counter()
+        if done >= warm_up + steps and time.perf_counter() - begin > budget_s:
             break
-    timed = sorted(times[1:] or times)
-    return timed[len(timed) // 2]
+    synchronize(device)
+    return (time.perf_counter() - start) / (done - warm_up)
 
 
 def estimate_seconds(prepared: Prepared, steps_done: int = 0) -> float:

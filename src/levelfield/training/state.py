@@ -47,7 +47,8 @@ class TrainState:
     """Model, optimiser, average and counters of one run on one rank.
 
     `step` counts batches since the start of the run; `updates` counts optimiser steps since the start of the phase (a
-    step that the fp16 scaler skipped is none). `net` is what is called: the model, compiled or wrapped where asked for.
+    step that the fp16 scaler skipped is none). `net` is what is called: the model, compiled or wrapped where asked for;
+    `plain` is the same without compilation.
     """
 
     def __init__(
@@ -77,8 +78,14 @@ class TrainState:
         self._thaw_at = None if recipe.freeze.epochs is None else recipe.freeze.epochs * plan.steps_per_epoch
         self._set_frozen()
         self._compile = (execution.compile, execution.cuda_graphs)
+        self._compiled_for = max(1, (execution.micro_batch or recipe.batch_size) // world.size)
         self.optimizer = self._optimizer()
-        self.net = self._wrap()
+        self.plain, self.net = self._wrap()
+
+    def net_for(self, images: int) -> nn.Module:
+        """What computes a batch of `images`: a compiled network serves full batches only. The short last batch of an
+        epoch would be compiled anew, or make all that follows run code for any size, which is slower."""
+        return self.net if images == self._compiled_for else self.plain
 
     @property
     def lr(self) -> float:
@@ -94,7 +101,7 @@ class TrainState:
         if self.frozen and self._thaw_at is not None and self.step >= self._thaw_at:
             self.frozen = frozenset()
             self._set_frozen()
-            self.net = self._wrap()
+            self.plain, self.net = self._wrap()
         rate = self.lr
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["lr_factor"]
@@ -153,14 +160,16 @@ class TrainState:
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(name not in self.frozen)
 
-    def _wrap(self) -> nn.Module:
-        net: nn.Module = self.model
+    def _wrap(self) -> tuple[nn.Module, nn.Module]:
+        """`plain` and `net`."""
+        plain: nn.Module = self.model
         if self.world.size > 1:
-            net = DistributedDataParallel(net, device_ids=[self.device.index] if self.device.type == "cuda" else None)
+            devices = [self.device.index] if self.device.type == "cuda" else None
+            plain = DistributedDataParallel(plain, device_ids=devices)
         compiled, graphs = self._compile
-        if compiled or graphs:
-            net = torch.compile(net, mode="reduce-overhead" if graphs else None)  # type: ignore[assignment]
-        return net
+        if not (compiled or graphs):
+            return plain, plain
+        return plain, torch.compile(plain, mode="reduce-overhead" if graphs else None)  # type: ignore[return-value]
 
 
 def frozen_names(model: nn.Module, freeze: Freeze) -> frozenset[str]:

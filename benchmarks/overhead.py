@@ -19,6 +19,7 @@ import torch
 from torch.nn import functional as F
 
 from levelfield import randomness
+from levelfield.cost.timing import synchronize
 from levelfield.progress import Progress
 from levelfield.runs import RunFolder
 from levelfield.spec import RunSpec
@@ -33,7 +34,7 @@ from levelfield.training.stopping import StopRequest
 def raw_loop(prepared: Prepared, attempt: Attempt, steps: int) -> tuple[float, list[float]]:
     """Seconds and losses of a plain PyTorch loop on the batches of `attempt`."""
     spec = prepared.spec.recipe.optimizer
-    model = prepared.build_model().to(memory_format=torch.channels_last)
+    model = prepared.build_model().to(prepared.device, memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(model.parameters(), lr=spec.lr, momentum=0.9, nesterov=True)
     losses = []
     model.train()
@@ -47,6 +48,7 @@ def raw_loop(prepared: Prepared, attempt: Attempt, steps: int) -> tuple[float, l
         loss.backward()
         optimizer.step()
         losses.append(loss.detach())
+    synchronize(prepared.device)
     return time.perf_counter() - begin, [float(loss) for loss in losses]
 
 
@@ -61,11 +63,12 @@ def engine(attempt: Attempt) -> tuple[float, list[float]]:
             after_step=attempt.after_step,
             after_epoch=lambda state, epoch: None,
         )
+        synchronize(attempt.device)
         seconds = time.perf_counter() - begin
     return seconds, [line["train_loss"] for line in attempt.folder.metrics() if line["kind"] == "train"]
 
 
-def compare(model: str, steps: int, rounds: int, log_every: int) -> dict[str, object]:
+def compare(model: str, steps: int, rounds: int, log_every: int, device: str) -> dict[str, object]:
     """Ratio of medians for one model, after one round of warm-up, and whether the losses are equal to the bit."""
     values = {
         "model": {"name": model},
@@ -76,7 +79,7 @@ def compare(model: str, steps: int, rounds: int, log_every: int) -> dict[str, ob
             "validation": 0.0,
         },
         "budget": {"steps": steps},
-        "execution": {"device": "cpu", "log_every_steps": log_every},
+        "execution": {"device": device, "log_every_steps": log_every},
     }  # fmt: skip
     prepared = prepare(RunSpec.parse(values, "benchmark"))
     configure_torch(prepared.spec.execution, prepared.device, False)
@@ -106,10 +109,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--log-every", type=int, default=50, help="1 compares the losses step by step")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     rows = [
-        compare(model, min(options.steps, 21), options.rounds, options.log_every)
+        compare(model, min(options.steps, 21), options.rounds, options.log_every, options.device)
         for model in options.model or ["resnet_mini", "resnet18_s1"]
     ]
     for row in rows:
@@ -120,7 +124,15 @@ def main() -> None:
         )
     if options.json:
         options.json.write_text(
-            json.dumps({"processor": processor_name(), "threads": torch.get_num_threads(), "rows": rows}, indent=2)
+            json.dumps(
+                {
+                    "processor": processor_name(),
+                    "device": options.device,
+                    "threads": torch.get_num_threads(),
+                    "rows": rows,
+                },
+                indent=2,
+            )
         )
 
 

@@ -1,0 +1,212 @@
+"""The campaign's jobs at tiny size: stopped by the clock, continued, merged, and its table written."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from levelfield.report.results import markdown
+from levelfield.runs import RunFolder, find_runs
+from levelfield.studies import Study
+from levelfield.studies.costs import Subject
+from levelfield.studies.merge import merge_folders
+
+GPU = Path(__file__).parents[2] / "benchmarks" / "gpu"
+JOBS = ("job3_outgrid", "job4_ablation", "job5_modern", "job6_rexnet", "job7_simple_convnext")
+STUDY = {
+    "question": "Which?",
+    "data": {"name": "digits", "image_size": 16, "train_limit": 128, "test_limit": 60},
+    "recipes": "small.yaml",
+    "models": ["resnet_nano", "vit_mini"],
+    "seeds": 1,
+}
+RECIPE = {"batch_size": 64, "precision": "fp32", "validation": 0, "budget": {"steps": 3}}
+
+
+@pytest.fixture
+def campaign(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(GPU))
+    return importlib.import_module("campaign")
+
+
+@pytest.fixture
+def job(campaign: Any, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Run a job on a study of two rows, with results and what it brings back in the test's folder."""
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(RECIPE))
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(STUDY))
+
+    def run(*arguments: str, minutes: float = 5, **changes: Any) -> dict[str, Any]:
+        (tmp_path / "small.yaml").write_text(yaml.safe_dump({**RECIPE, **changes}))
+        options = ["--out", str(tmp_path / "out"), "--results", str(tmp_path / "results"), "--minutes", str(minutes)]
+        summary: dict[str, Any] = campaign.main("", str(path), (), [*options, *arguments])
+        return summary
+
+    return run
+
+
+def bring_in(folder: Path) -> None:
+    """As the README says: unpack what came back, merge it into the results."""
+    with tarfile.open(folder / "out" / "tiny.tar.gz") as tar:
+        tar.extractall(folder / "back", filter="data")
+    merge_folders([folder / "back" / "tiny"], folder / "results" / "tiny", compact=True)
+
+
+def test_a_job_begins_what_fits_and_the_next_one_goes_on(
+    job: Callable[..., dict[str, Any]], campaign: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(campaign, "probe", lambda spec, parallel: 1.0 if spec.model.name == "vit_mini" else 1e4)
+        first = job()
+    assert [(run["row"], run["seed"]) for run in first["finished"]] == [("vit_mini", 0)]
+    assert list(first["left_out"]) == first["missing"] == ["resnet_nano seed 0"]
+    assert not first["failures"] and not first["stopped"]
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"tiny.tar.gz", "tiny.job.json"}
+    bring_in(tmp_path)
+    (kept,) = find_runs(tmp_path / "results")
+    assert not kept.weights.exists() and kept.result() is not None
+    text = markdown(tmp_path / "results")
+    assert "1 of 2 rows measured" in text and "| resnet_nano | 0 | – | not run |" in text
+
+    second = job()  # timed by its own first steps; what is there is not trained again
+    assert [run["row"] for run in second["finished"]] == ["resnet_nano"] and not second["left_out"]
+    assert list(second["expected_s"]) == ["resnet_nano"] and second["expected_s"]["resnet_nano"] < 120
+    bring_in(tmp_path)
+    assert len(find_runs(tmp_path / "results")) == 2
+    assert "2 of 2 rows measured, 2 runs" in markdown(tmp_path / "results")
+
+    third = job()
+    assert not third["finished"] and not third["left_out"] and not third["missing"]
+
+
+def test_further_seeds_are_expected_to_take_what_the_first_took(
+    job: Callable[..., dict[str, Any]], campaign: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def no_probe(spec: Any, parallel: int) -> float:
+        assert spec.seed == 0
+        return 1.0
+
+    monkeypatch.setattr(campaign, "probe", no_probe)
+    summary = job("--row", "vit_mini", "--seeds", "2")
+    assert [run["seed"] for run in summary["finished"]] == [0, 1]
+    took = summary["finished"][0]["train_seconds"]
+    assert summary["expected_s"]["vit_mini"] >= campaign.MARGIN * took + campaign.OVERHEAD_S
+
+
+def test_a_run_that_cannot_be_built_does_not_cost_the_others_their_time(
+    job: Callable[..., dict[str, Any]], campaign: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def probe(spec: Any, parallel: int) -> float:
+        if spec.model.name == "resnet_nano":
+            raise RuntimeError("no kernel\nand more")
+        return 1.0
+
+    monkeypatch.setattr(campaign, "probe", probe)
+    summary = job()
+    assert summary["left_out"] == {"resnet_nano seed 0": "RuntimeError: no kernel"}
+    assert [run["row"] for run in summary["finished"]] == ["vit_mini"]
+
+
+def test_the_clock_stops_a_run_that_takes_longer_than_expected(
+    job: Callable[..., dict[str, Any]], campaign: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(campaign, "probe", lambda spec, parallel: 0.0)
+    monkeypatch.setattr(campaign, "CLOSING_S", 0.0)
+    begin = time.monotonic()
+    summary = job("--row", "resnet_nano", minutes=4 / 60, budget={"steps": 10**7})
+    assert summary["stopped"] and not summary["finished"] and summary["missing"] == ["resnet_nano seed 0"]
+    assert time.monotonic() - begin < 60
+    assert not (tmp_path / "out" / "tiny.tar.gz").exists()
+    assert json.loads((tmp_path / "out" / "tiny.job.json").read_text())["stopped"] is True
+
+
+def test_the_jobs_name_rows_of_their_studies(campaign: Any) -> None:
+    named: dict[str, set[str]] = {}
+    for name in JOBS:
+        module = importlib.import_module(name)
+        rows = {row.name for row in Study.load(module.STUDY).planned_rows(only=module.ROWS)}
+        assert rows.isdisjoint(named.setdefault(module.STUDY, set()))
+        named[module.STUDY] |= rows
+    for study in ("outgrid-cifar100", "modern-cifar100", "rexnet-cifar10"):
+        assert named[study] == {row.name for row in Study.load(study).planned_rows()}
+
+
+def test_calibration_measures_what_is_missing(campaign: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calibrate = importlib.import_module("job1_calibrate")
+    monkeypatch.setattr(calibrate, "in_own_process", lambda work, *arguments: work(*arguments))
+    step = "step resnet_nano outgrid-100ep eager"
+    arguments = ["--device", "cpu", "--model", "resnet_nano", "--recipe", "outgrid-100ep", "--steps", "3", "--part"]
+    folders = ["--out", str(tmp_path / "out"), "--results", str(tmp_path / "results")]
+    found = calibrate.main([*folders, *arguments, step])
+    assert list(found["parts"]) == [step] and found["parts"][step]["steps"] == 3
+    assert found["parts"][step]["minutes_100_epochs"] == pytest.approx(
+        found["parts"][step]["ms_per_step"] * 70_400 / 60_000
+    )
+    (tmp_path / "results" / "gpu").mkdir(parents=True)
+    (tmp_path / "out" / "calibration.json").rename(tmp_path / "results" / "gpu" / "calibration.json")
+    again = calibrate.main([*folders, *arguments, "s", "--part", "machine"])
+    assert again["parts"][step] == found["parts"][step]
+    assert again["parts"]["machine"]["launch_us"] > 0 and again["parts"]["machine"]["matrix_tflop_per_s"]["fp32"] > 0
+
+
+def test_profiles_are_added_to_those_that_are_there(
+    campaign: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job2 = importlib.import_module("job2_profile")
+    asked: list[tuple[str, str, int]] = []
+
+    def fake(subject: Subject, *, batch: int, dtype: str, **_: Any) -> dict[str, Any]:
+        asked.append((subject.label, dtype, batch))
+        speed = {"images_per_s": 1.0, "training": {"images_per_s": 1.0}, "noisy": False}
+        return {"name": subject.label, "batch": batch, "dtype": dtype, **speed}
+
+    monkeypatch.setattr(job2, "profile_subject", fake)
+    options = ["--results", str(tmp_path), "--device", "cpu", "--study", "modern-cifar100", "--dtype", "bf16"]
+    rows = job2.main([*options, "--out", str(tmp_path / "gpu"), "--batch", "4"])
+    assert [row["name"] for row in rows] == ["outgrid_7m", "resnet18_s1"]
+    rows = job2.main([*options, "--out", str(tmp_path / "out"), "--batch", "4", "--batch", "8"])
+    assert len(rows) == 4 and asked[2:] == [("outgrid_7m", "bf16", 8), ("resnet18_s1", "bf16", 8)]
+    monkeypatch.setattr(job2, "GUESS_S", 1e9)
+    assert len(job2.main([*options, "--out", str(tmp_path / "late"), "--minutes", "0.1"])) == 2
+
+
+def test_training_needs_neither_the_command_line_nor_pages() -> None:
+    """The smoke test of a bare machine, with the packages hidden that training does without."""
+    hidden = "('typer', 'rich', 'statsmodels', 'altair', 'vl_convert', 'tensorboard', 'ray')"
+    code = f"import runpy, sys\nfor name in {hidden}: sys.modules[name] = None\n"
+    code += (
+        f"sys.argv = ['smoke.py', '--device', 'cpu']\nrunpy.run_path({str(GPU / 'smoke.py')!r}, run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:] + done.stdout
+    assert done.stdout.count("ok: ") == 10 and done.stdout.endswith("all is well\n")
+    assert "typer is not installed" in done.stdout
+
+
+def test_importing_training_imports_little() -> None:
+    code = "import sys, levelfield.training; print(' '.join(sorted({name.partition('.')[0] for name in sys.modules})))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert not {
+        "typer", "rich", "altair", "statsmodels", "sklearn", "vl_convert", "tensorboard", "ray", "pandas", "matplotlib",
+    } & set(done.stdout.split())  # fmt: skip
+
+
+def test_a_result_in_the_repository_says_what_it_was_measured_on(
+    job: Callable[..., dict[str, Any]], campaign: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(campaign, "probe", lambda spec, parallel: 0.0)
+    job("--row", "vit_mini", "--data-dir", str(tmp_path))
+    bring_in(tmp_path)
+    (run,) = find_runs(tmp_path / "results")
+    text = "".join(path.read_text() for path in run.path.glob("*.json*"))
+    assert str(tmp_path) not in text and RunFolder(run.path).environment()["packages"]["torch"] in text

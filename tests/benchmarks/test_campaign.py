@@ -30,7 +30,7 @@ STUDY = {
     "models": ["resnet_nano", "vit_mini"],
     "seeds": 1,
 }
-RECIPE = {"batch_size": 64, "precision": "fp32", "validation": 0, "budget": {"steps": 3}}
+RECIPE = {"batch_size": 64, "validation": 0, "budget": {"steps": 3}}
 
 
 @pytest.fixture

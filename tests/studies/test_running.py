@@ -229,6 +229,14 @@ def test_a_compact_merge_keeps_what_the_table_rests_on(finished: tuple[Path, Pat
     assert {one.state for one in find_all(tmp_path / "kept", study.plan())} == {"finished"}
 
 
+@pytest.mark.parametrize("precision", ["auto", "bf16_if_native", "fp32"])
+def test_a_study_merges_with_itself_whatever_its_precision(precision: str, study_file: Write, tmp_path: Path) -> None:
+    study = Study.load(study_file(seeds=1, models=["resnet_nano"], set={"recipe.precision": precision}))
+    study.run(tmp_path / "out")
+    for kept in (0, 1):
+        assert merge_folders([tmp_path / "out"], tmp_path / "both").kept == kept
+
+
 def test_near_ties_keep_their_winner_when_rounded() -> None:
     probabilities = np.array([[0.33301, 0.33339, 0.3336], [0.4996, 0.5004, 0.0], [1.0, 0.0, 0.0]], np.float32)
     short = rounded(Predictions(np.arange(3), np.zeros(3, np.int64), probabilities)).probabilities

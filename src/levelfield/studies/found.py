@@ -100,7 +100,7 @@ OPEN = {
 
 def _agree(declared: Any, resolved: Any, path: str) -> bool:
     if path == "recipe.precision" and declared in ("auto", "bf16_if_native"):
-        return resolved in ({"fp32", "bf16"} if declared == "bf16_if_native" else {"fp32", "bf16", "fp16"})
+        return resolved in {declared, "fp32", "bf16", *(["fp16"] if declared == "auto" else [])}
     if path in OPEN and declared is None:
         return True
     if isinstance(declared, Mapping) and isinstance(resolved, Mapping):

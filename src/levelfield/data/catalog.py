@@ -78,7 +78,10 @@ DATASETS: Final = (
         "tiny_imagenet", "Tiny ImageNet, its labelled validation images as the test set", 200, 100_000, 10_000, "64x64",
         "http://cs231n.stanford.edu/", "ImageNet's terms of access: non-commercial research and education",
         folders=("tiny-imagenet-200",),
-        downloads=(Download("http://cs231n.stanford.edu/tiny-imagenet-200.zip", "tiny-imagenet-200.zip", None, 237),),
+        downloads=(
+            Download("http://cs231n.stanford.edu/tiny-imagenet-200.zip", "tiny-imagenet-200.zip",
+                     "90528d7ca1a48142e341f4ef8d21d0de", 237),
+        ),
         notes=("its images are from ImageNet: results that start from ImageNet weights are flattered",),
     ),
     Dataset(
@@ -109,8 +112,10 @@ DATASETS: Final = (
         "images are from ImageNet: non-commercial research and education (Khosla et al., 2011)",
         folders=("StanfordDogs",),
         downloads=(
-            Download("http://vision.stanford.edu/aditya86/ImageNetDogs/images.tar", "images.tar", None, 757),
-            Download("http://vision.stanford.edu/aditya86/ImageNetDogs/lists.tar", "lists.tar", None, 1),
+            Download("http://vision.stanford.edu/aditya86/ImageNetDogs/images.tar", "images.tar",
+                     "1bb1f2a596ae7057f99d7d75860002ef", 757),
+            Download("http://vision.stanford.edu/aditya86/ImageNetDogs/lists.tar", "lists.tar",
+                     "edbb9f16854ec66506b5f09b583e0656", 1),
         ),
         notes=(IMAGENET_OVERLAP,),
     ),

@@ -143,3 +143,9 @@ def test_the_audit_reads_run_folders(tmp_path: Path) -> None:
     )
     found = {finding.check: finding.rows for finding in build_table(rows).audit.unfair}
     assert found["budget"] == found["samples"] == found["steps"] == ("c",)
+
+
+@pytest.mark.parametrize("open_", ["auto", "bf16_if_native"])
+def test_a_row_that_never_ran_has_no_precision_to_compare(open_: str) -> None:
+    declared = AuditRow("later", specs=(spec_of("resnet_mini", recipe__precision=open_),), results=())
+    assert [f for f in audit([row("a"), row("b"), declared]).unfair if f.check == "precision"] == []

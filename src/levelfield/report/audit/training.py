@@ -34,7 +34,12 @@ def warmup(rows: Sequence[AuditRow]) -> Iterable[Finding]:
 
 
 def precision(rows: Sequence[AuditRow]) -> Iterable[Finding]:
-    yield from differing("precision", rows, lambda s: s.recipe.precision, "Precision (mixed or full)")
+    """A row that never ran says "auto": what that would be is decided where it runs."""
+
+    def known(spec: RunSpec) -> str | None:
+        return None if spec.recipe.precision in ("auto", "bf16_if_native") else spec.recipe.precision
+
+    yield from differing("precision", rows, known, "Precision (mixed or full)")
     yield from differing(
         "precision", rows, lambda s: s.recipe.tf32, "TensorFloat-32", "note", lambda on: "on" if on else "off"
     )

@@ -73,7 +73,7 @@ def timm_side(folder: Path, model_name: str, classes: int, epochs: int, workers:
     loader = timm.data.create_loader(
         timm.data.create_dataset("", root=str(folder), split="train", is_training=True),
         input_size=(3, 32, 32), batch_size=BATCH, is_training=True, train_crop_mode="rkrc", hflip=0.5,
-        color_jitter=0.0, auto_augment="rand-m9-mstd0.5-inc1", re_prob=0.25, re_mode="pixel", mean=MEAN, std=STD,
+        color_jitter=0.0, auto_augment="rand-m9-mstd0.5", re_prob=0.25, re_mode="pixel", mean=MEAN, std=STD,
         num_workers=workers, device=torch.device("cpu"), persistent_workers=True,
     )  # fmt: skip
     loss_of = timm.loss.LabelSmoothingCrossEntropy(SMOOTHING)

@@ -11,6 +11,7 @@ from small_run import run_spec
 from torch import Tensor, nn
 
 from levelfield.data import make_loader
+from levelfield.models import create_model, native
 from levelfield.progress import Progress
 from levelfield.training import prepare, train_prepared
 from levelfield.training.inputs import TrainingInputs
@@ -86,3 +87,12 @@ def test_batches_augmented_ahead_are_the_same() -> None:
         assert all(
             torch.equal(a, b) for one, two in zip(alone, ahead, strict=True) for a, b in zip(one, two, strict=True)
         )
+
+
+def test_outgrid_compiles_without_a_break(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU, where the compiled loops for CPUs are out of play: one graph forward, so one replay a step."""
+    monkeypatch.setattr(native, "usable", lambda x: False)
+    model = create_model("outgrid_nano", 10, 32).train()
+    x = torch.randn(2, 3, 32, 32)
+    whole = torch.compile(model, fullgraph=True, backend="eager")
+    assert whole(x).shape == (2, 10)

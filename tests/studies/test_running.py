@@ -112,6 +112,35 @@ def test_a_second_stage_starts_from_the_first_of_its_seed(study_file: Write, tmp
     assert {one.state for one in find_all(tmp_path / "out", study.plan())} == {"finished"}
 
 
+def test_a_second_stage_of_an_edited_first_stage_is_trained_anew(study_file: Write, tmp_path: Path) -> None:
+    def rows(lr: float) -> list[dict[str, Any]]:
+        return [
+            {"model": "resnet_nano", "name": "first", "set": {"recipe.optimizer.lr": lr, "budget.steps": 2}},
+            {"model": "resnet_nano", "name": "second", "after": "first", "set": {"budget.steps": 1}},
+        ]
+
+    def states(study: Study) -> list[str]:
+        return [one.state for one in find_all(tmp_path / "out", study.plan())]
+
+    def second_rows() -> set[str]:
+        return {run.path.name for run in find_runs(tmp_path / "out" / "second")}
+
+    original = Study.load(study_file(models=None, baseline=None, seeds=1, rows=rows(0.003)))
+    original.run(tmp_path / "out")
+    before = second_rows()
+    edited = Study.load(study_file(models=None, baseline=None, seeds=1, rows=rows(0.004)))
+    assert states(edited) == ["missing", "missing"]
+    assert [row.n for row in report_study(edited, "full", tmp_path / "out").rows] == [0, 0]
+    edited.run(tmp_path / "out")
+    assert states(edited) == states(original) == ["finished", "finished"]
+    assert len(second_rows() - before) == 1
+    stale = removals(tmp_path / "out", original.planned_rows(), "stale")
+    assert {removal.path.parent.name for removal in stale} == {"first", "second"}
+    assert not {removal.path.name for removal in stale} & before
+    shutil.move(tmp_path / "out", tmp_path / "moved")
+    assert {one.state for one in find_all(tmp_path / "moved", edited.plan())} == {"finished"}
+
+
 def test_report_lists_every_row_before_anything_ran(study_file: Write, tmp_path: Path) -> None:
     table = report_study(Study.load(study_file()), "full", tmp_path / "nothing")
     assert [(row.name, row.state) for row in table.rows] == [("resnet_nano", "not run"), ("vit_mini", "not run")]

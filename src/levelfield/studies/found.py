@@ -2,7 +2,8 @@
 
 A planned run is matched by its science. What is filled in only when a run is resolved (number of classes, checksums,
 precision) counts as equal while it is open, so a table can be made where the data or the GPU is not. A folder whose
-identity is not that of its own configuration (another SCIENCE_VERSION) belongs to nothing.
+identity is not that of its own configuration (another SCIENCE_VERSION) belongs to nothing. A run that started from
+another row's weights belongs only while that row's own run is the one that it started from.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def find(out: Path, run: PlannedRun) -> Found:
     candidates = []
     for path in sorted((out / run.row.home).glob(f"seed{run.seed}-*")):
         folder = RunFolder(path)
-        if folder.exists() and belongs(run.spec, folder):
+        if folder.exists() and belongs(out, run, folder):
             state, why = state_of(folder)
             candidates.append(
                 (state == "finished", (path / "run.json").stat().st_mtime, Found(run, folder, state, why))
@@ -77,10 +78,29 @@ def state_of(folder: RunFolder) -> tuple[State, str]:
     return "failed", str(result["status"]).removeprefix("failed: ")
 
 
-def belongs(declared: RunSpec, folder: RunFolder) -> bool:
-    """Whether the folder's run is the declared one and its identity that of the present SCIENCE_VERSION."""
+def belongs(out: Path, run: PlannedRun, folder: RunFolder) -> bool:
+    """Whether the folder's run is the planned one, its identity that of the present SCIENCE_VERSION, and the row that
+    it starts from still what it started from."""
     resolved = folder.spec()
-    return agrees(declared, resolved) and resolved.identity() == folder.identity
+    return (
+        agrees(run.spec, resolved)
+        and resolved.identity() == folder.identity
+        and _from_present_first(out, run, resolved)
+    )
+
+
+def _from_present_first(out: Path, run: PlannedRun, resolved: RunSpec) -> bool:
+    """Whether `resolved` started from the finished run that its first stage now has in `out`.
+
+    Told by row and folder name, which carries that run's identity, so that a study may move to another place.
+    """
+    if run.row.first is None:
+        return True
+    first = find(out, PlannedRun(run.row.first, run.seed))
+    start = resolved.model.start_from
+    if first.folder is None or first.state != "finished" or start is None:
+        return False
+    return Path(start.source).parts[-2:] == first.folder.path.parts[-2:]
 
 
 def agrees(declared: RunSpec, resolved: RunSpec) -> bool:

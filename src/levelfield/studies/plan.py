@@ -25,7 +25,8 @@ ROW = "row:"
 class PlannedRow:
     """A row of a study at one scale. `spec` is its run at seed 0, as declared (not yet resolved).
 
-    `home` is the row whose runs these are: itself, or the first row with the same science.
+    `home` is the row whose runs these are: itself, or the first row with the same science. `after` names the row whose
+    weights it starts from, `first` is that row.
     """
 
     name: str
@@ -38,6 +39,7 @@ class PlannedRow:
     note: str = ""
     setting_unknown: bool = False
     tuned: str = ""
+    first: PlannedRow | None = None
 
 
 @dataclass(frozen=True)
@@ -95,12 +97,14 @@ def planned_rows(
     for pattern in chosen.rows:
         if not fnmatch.filter(names, pattern):
             raise unknown(f"row in study {study.name} (scale {scale})", pattern, names)
+    by_name = {row.name: row for row in rows}
+    depth = {row.name: _depth(row, by_name) for row in rows}
     if only:
         rows = _kept(study, rows, only)
     homes: dict[str, str] = {}
     rows = [replace(row, home=homes.setdefault(_canonical(row), row.name)) for row in rows]
     execution: dict[str, Any] = {} if data_dir is None else {"data_dir": data_dir}
-    return [
+    rows = [
         replace(
             row,
             spec=row.spec.model_copy(
@@ -112,6 +116,11 @@ def planned_rows(
         )
         for row in rows
     ]
+    by_name = {row.name: row for row in rows}
+    for name in sorted(by_name, key=lambda name: depth[name]):
+        if (after := by_name[name].after) is not None:
+            by_name[name] = replace(by_name[name], first=by_name[after])
+    return list(by_name.values())
 
 
 def planned_runs(
@@ -120,8 +129,8 @@ def planned_runs(
     """Every run at a scale, the first seed of all rows first; a row that starts from another comes after it."""
     chosen = tuple(seeds) if seeds is not None else study.scale(scale).seeds or study.seeds
     rows = planned_rows(study, scale, **options)
-    order = {row.name: _depth(row, {other.name: other for other in rows}) for row in rows}
-    rows.sort(key=lambda row: order[row.name])
+    by_name = {row.name: row for row in rows}
+    rows.sort(key=lambda row: _depth(row, by_name))
     return [PlannedRun(row, seed) for seed in chosen for row in rows]
 
 
@@ -131,7 +140,7 @@ def _canonical(row: PlannedRow) -> str:
 
 def _depth(row: PlannedRow, rows: Mapping[str, PlannedRow]) -> int:
     depth, seen = 0, {row.name}
-    while row.after is not None and row.after in rows:
+    while row.after is not None:
         row, depth = rows[row.after], depth + 1
         if row.name in seen:
             raise UserError(f"row {row.name!r} starts after itself; mend the rows' `after`")

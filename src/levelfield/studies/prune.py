@@ -12,7 +12,7 @@ from typing import Literal
 from levelfield.errors import UserError
 from levelfield.runs import FolderLock, RunFolder, find_runs
 from levelfield.studies.found import belongs, state_of
-from levelfield.studies.plan import PlannedRow
+from levelfield.studies.plan import PlannedRow, PlannedRun
 
 What = Literal["stale", "checkpoints", "rows"]
 
@@ -35,7 +35,7 @@ def removals(out: Path, rows: Sequence[PlannedRow], what: What, patterns: Sequen
     found = []
     for run in find_runs(out):
         row = run.path.parent.name
-        if what == "stale" and not any(one.home == row and _asked_for(one, run) for one in rows):
+        if what == "stale" and not any(one.home == row and _asked_for(out, one, run) for one in rows):
             found.append(_removal(run.path, "no row asks for it"))
         elif what == "rows" and any(fnmatch.fnmatchcase(row, pattern) for pattern in patterns):
             found.append(_removal(run.path, f"row {row}"))
@@ -56,9 +56,9 @@ def remove(out: Path, chosen: Sequence[Removal]) -> float:
     return sum(removal.mib for removal in chosen)
 
 
-def _asked_for(row: PlannedRow, run: RunFolder) -> bool:
+def _asked_for(out: Path, row: PlannedRow, run: RunFolder) -> bool:
     try:
-        return belongs(row.spec.model_copy(update={"seed": run.spec().seed}), run)
+        return belongs(out, PlannedRun(row, run.spec().seed), run)
     except UserError:
         return False
 

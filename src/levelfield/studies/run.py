@@ -91,7 +91,7 @@ def run_study(
             runner = executor or (InProcess() if parallel == 1 else Processes(parallel))
             shown.start(sum(task.expected_s for task in tasks), study.name)
             try:
-                _Session(runs, out, failures, runner, shown, save, may_begin or _always).carry_out(tasks)
+                _Session(out, failures, runner, shown, save, may_begin or _always).carry_out(tasks)
             finally:
                 runner.close()
                 save()
@@ -103,10 +103,10 @@ class _Session:
     """One call's work: which runs wait, which are being trained, what failed."""
 
     def __init__(
-        self, runs: Sequence[PlannedRun], out: Path, failures: dict[str, str], executor: Executor,
-        progress: Progress, save: Callable[[], object], may_begin: Callable[[PlannedRun], bool],
+        self, out: Path, failures: dict[str, str], executor: Executor, progress: Progress,
+        save: Callable[[], object], may_begin: Callable[[PlannedRun], bool],
     ) -> None:  # fmt: skip
-        self.runs, self.out, self.failures = runs, out, failures
+        self.out, self.failures = out, failures
         self.executor, self.progress, self.save, self.may_begin = executor, progress, save, may_begin
         self.active: dict[Future[None], tuple[Task, Progress]] = {}
         self.begun = 0
@@ -153,16 +153,13 @@ class _Session:
 
     def _before(self, task: Task, waiting: Sequence[Task]) -> Found | str | None:
         """What the run whose weights this one starts from came to: None without one, `later` while it is not done."""
-        name = task.run.row.after
-        if name is None:
+        first = task.run.row.first
+        if first is None:
             return None
         unfinished = [other.run for other in waiting] + [other.run for other, _ in self.active.values()]
-        if any(other.row.home == self._home(name) and other.seed == task.run.seed for other in unfinished):
+        if any(other.row.home == first.home and other.seed == task.run.seed for other in unfinished):
             return "later"
-        return find(self.out, next(r for r in self.runs if r.row.name == name and r.seed == task.run.seed))
-
-    def _home(self, row: str) -> str:
-        return next(run.row.home for run in self.runs if run.row.name == row)
+        return find(self.out, PlannedRun(first, task.run.seed))
 
     def _submit(self, task: Task, progress: Progress, before: Found | str | None) -> None:
         spec = task.run.spec

@@ -82,6 +82,17 @@ def test_published_beside_measured(study: StudyRows) -> None:
     assert "published on cifar100, measured on cifar10" in render.to_markdown(table)
 
 
+def test_a_row_that_was_not_run_shows_what_was_published_in_every_form() -> None:
+    study = StudyRows("s", (Row("a", published=Published({"top1": 79.72}, "cifar100", 100)), Row("b")))
+    table = build_table(study)
+    assert [row.state for row in table.rows] == ["not run", "not run"]
+    shown = [line.split() for line in text_of(study).splitlines() if "79.72" in line]
+    assert shown == [["a", "79.72", "not", "run"]]
+    assert "| 79.72 |" in render.to_markdown(table) and "& 79.72 &" in render.to_latex(table)
+    assert [row["published_top1"] for row in render.records(table)] == [79.72, None]
+    assert [row["published_top1"] for row in csv.DictReader(io.StringIO(render.to_csv(table)))] == ["79.72", ""]
+
+
 def test_a_reduced_scale_is_not_compared_with_what_was_published(tmp_path: Path) -> None:
     run = write_run(tmp_path / "a", spec_of("a"), images=100)
     row = Row("a", runs=(run,), published=Published({"top1": 90.0}, "cifar10", 10))

@@ -197,7 +197,7 @@ def records(table: StudyTable) -> list[dict[str, Any]]:
 
 def _record(row: TableRow) -> dict[str, Any]:
     pair, published = row.to_baseline, row.published
-    spec = row.runs.spec
+    spec, printed = row.runs.spec, row.runs.row.published
     return {
         "row": row.name,
         "label": row.title,
@@ -228,7 +228,7 @@ def _record(row: TableRow) -> dict[str, Any]:
         "rank_worst": row.rank.worst if row.rank else None,
         **{key: row.means.get(key) for key in ("top3", "top5", "loss", "f1_macro", "f1_weighted", "ece", "brier")},
         **{key: row.means.get(key) for key in ("params", "macs", "images_per_s", "mem_peak_mib", "train_seconds")},
-        "published_top1": published.published if published else None,
+        "published_top1": printed.values.get("top1") if printed else None,
         "published_difference": published.difference if published else None,
         "published_inside": published.inside if published else None,
         "published_within_a_run": published.within_a_run if published else None,

@@ -23,13 +23,28 @@ GRACE_S = 10.0
 
 
 class Executor(Protocol):
-    """Carries out runs, up to `slots` at once. A future fails with what stopped its run."""
+    """Carries out runs.
 
-    slots: int
+    `slots`: how many it takes at once. `resolve`: `spec` with its open fields filled in, as they are where it will run.
+    `submit`: a future of the seconds that the run took, which fails with what stopped it. `close` stops what still
+    runs, each with a checkpoint; closing twice is harmless.
+    """
 
-    def submit(self, spec: RunSpec, folder: Path, progress: Progress) -> Future[None]: ...
+    @property
+    def slots(self) -> int: ...
+
+    def resolve(self, spec: RunSpec) -> RunSpec: ...
+
+    def submit(self, spec: RunSpec, folder: Path, progress: Progress) -> Future[float]: ...
 
     def close(self) -> None: ...
+
+
+def resolve(spec: RunSpec) -> RunSpec:
+    """`spec` with its open fields filled in for this machine; torch is imported only here."""
+    from levelfield.training.resolve import resolve as fill_in
+
+    return fill_in(spec)
 
 
 class InProcess:
@@ -37,13 +52,17 @@ class InProcess:
 
     slots = 1
 
-    def submit(self, spec: RunSpec, folder: Path, progress: Progress) -> Future[None]:
+    def resolve(self, spec: RunSpec) -> RunSpec:
+        return resolve(spec)
+
+    def submit(self, spec: RunSpec, folder: Path, progress: Progress) -> Future[float]:
         from levelfield.training import train
 
-        future: Future[None] = Future()
+        future: Future[float] = Future()
+        began = time.monotonic()
         try:
             train(spec, folder, progress=progress)
-            future.set_result(None)
+            future.set_result(time.monotonic() - began)
         except Exception as error:
             future.set_exception(error)
         return future
@@ -64,10 +83,14 @@ class Processes:
         self._running: set[subprocess.Popen[bytes]] = set()
         self._closing = False
 
-    def submit(self, spec: RunSpec, folder: Path, progress: Progress) -> Future[None]:
+    def resolve(self, spec: RunSpec) -> RunSpec:
+        return resolve(spec)
+
+    def submit(self, spec: RunSpec, folder: Path, progress: Progress) -> Future[float]:
         return self._pool.submit(self._train, spec, folder)
 
-    def _train(self, spec: RunSpec, folder: Path) -> None:
+    def _train(self, spec: RunSpec, folder: Path) -> float:
+        began = time.monotonic()
         if self._closing:
             raise UserError("stopped before it began")
         folder.mkdir(parents=True, exist_ok=True)
@@ -88,6 +111,7 @@ class Processes:
             self._running.discard(process)
         if code != 0:
             raise UserError(reason_for(code, folder / "train.log"))
+        return time.monotonic() - began
 
     def close(self) -> None:
         """Stop what is still running; it writes a checkpoint first."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from levelfield.errors import UserError
 from levelfield.progress import Progress
 from levelfield.runs import FolderLock
-from levelfield.spec import RunSpec, StartFrom
+from levelfield.spec import StartFrom
 from levelfield.studies.found import Found, default_folder, find, find_all, read_tuned, run_folder
 from levelfield.studies.local import Executor, InProcess, Processes
 from levelfield.studies.output import changes, read_failures, study_rows, write_outputs, write_study
@@ -87,7 +86,8 @@ def run_study(
         todo = [one.run for one in found if one.state != "finished"]
         if todo:
             weights = expected_s or {}
-            tasks = [Task(run, weights.get(run.row.home, 1.0)) for run in _once(todo)]
+            usual = sum(weights.values()) / len(weights) if weights else 1.0
+            tasks = [Task(run, weights.get(run.row.home, usual)) for run in _once(todo)]
             runner = executor or (InProcess() if parallel == 1 else Processes(parallel))
             shown.start(sum(task.expected_s for task in tasks), study.name)
             try:
@@ -108,11 +108,10 @@ class _Session:
     ) -> None:  # fmt: skip
         self.out, self.failures = out, failures
         self.executor, self.progress, self.save, self.may_begin = executor, progress, save, may_begin
-        self.active: dict[Future[None], tuple[Task, Progress]] = {}
+        self.active: dict[Future[float], tuple[Task, Progress]] = {}
         self.begun = 0
         self.took_s: dict[str, list[float]] = {}
         self.expected_s = 0.0
-        self.began: dict[str, float] = {}
 
     def carry_out(self, tasks: list[Task]) -> None:
         waiting = list(tasks)
@@ -168,11 +167,10 @@ class _Session:
                 raise UserError(f"row {task.run.row.after}, whose weights it starts from, has no finished run")
             start = StartFrom(source=str(before.folder.path))
             spec = spec.model_copy(update={"model": spec.model.model_copy(update={"start_from": start})})
-        resolved = resolve(spec)
+        resolved = self.executor.resolve(spec)
         folder = run_folder(self.out, task.run, resolved.identity())
         self.failures.pop(task.run.key, None)
         self.begun += 1
-        self.began[task.run.key] = time.monotonic()
         self.active[self.executor.submit(resolved, folder, progress)] = (task, progress)
 
     def _collect(self) -> None:
@@ -183,7 +181,7 @@ class _Session:
             if (error := future.exception()) is not None:
                 self._failed(task, progress, error)
             else:
-                self.took_s.setdefault(task.run.row.home, []).append(time.monotonic() - self.began[task.run.key])
+                self.took_s.setdefault(task.run.row.home, []).append(future.result())
                 self.expected_s += task.expected_s
             progress.finish()
         self.save()
@@ -197,13 +195,6 @@ class _Session:
 
 def _always(run: PlannedRun) -> bool:
     return True
-
-
-def resolve(spec: RunSpec) -> RunSpec:
-    """`spec` with its open fields filled in; torch is imported only here."""
-    from levelfield.training.resolve import resolve as fill_in
-
-    return fill_in(spec)
 
 
 def _once(runs: Iterable[PlannedRun]) -> Iterator[PlannedRun]:

@@ -16,8 +16,8 @@ from levelfield.errors import UserError
 from levelfield.progress import Progress
 from levelfield.runs import FolderLock, RunFolder, write_json
 from levelfield.studies.found import SWEEP, TUNED, find, read_tuned, run_folder
+from levelfield.studies.local import resolve
 from levelfield.studies.plan import PlannedRow, PlannedRun
-from levelfield.studies.run import resolve
 
 LR: Final = "recipe.optimizer.lr"
 WEIGHT_DECAY: Final = "recipe.optimizer.weight_decay"

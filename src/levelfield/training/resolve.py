@@ -33,15 +33,18 @@ class Prepared:
         return self.spec.identity()
 
 
-def resolve(spec: RunSpec) -> RunSpec:
-    """`spec` with every open field filled in, so that it has an identity."""
-    return prepare(spec).spec
+def resolve(spec: RunSpec, device: torch.device | None = None) -> RunSpec:
+    """`spec` with every open field filled in, so that it has an identity.
+
+    `device`: what it will be trained on, where that is another machine's; None: what this machine offers.
+    """
+    return prepare(spec, device).spec
 
 
-def prepare(spec: RunSpec) -> Prepared:
+def prepare(spec: RunSpec, device: torch.device | None = None) -> Prepared:
     """Open the data of `spec` and fill in what is open. Raises UserError for anything that is not there or differs."""
     spec = spec.model_copy(update={"plugins": load_plugins(spec.plugins)})
-    device = choose_device(spec.execution.device)
+    device = device or choose_device(spec.execution.device)
     validation = spec.recipe.validation if spec.data.validation is None else spec.data.validation
     wanted = spec.data.model_copy(update={"validation": validation, "checksum": None})
     data = open_data(wanted, spec.execution.data_dir)

@@ -3,9 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.levelfield-setup
+RAY_STAMP := $(VENV)/.levelfield-ray
 # TORCH_BACKEND=cpu (or auto) takes the build of torch that uv knows by that name; empty: the registry's default.
 TORCH_BACKEND ?=
 REQUIRE_BROWSER ?=
+REQUIRE_RAY ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup quickstart test lint lock clean
@@ -24,13 +26,18 @@ $(STAMP): requirements.txt pyproject.toml
 	@$(BIN)/python -m levelfield.models.native build
 	@touch $@
 
+$(RAY_STAMP): requirements-ray.txt $(STAMP)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraints requirements.txt -r requirements-ray.txt
+	@touch $@
+
 quickstart: setup ## compare four small classifiers on real scans, in a few minutes
 	@$(BIN)/levelfield study run quickstart
 
 # REQUIRE_BROWSER=1: the report's browser tests fail instead of skipping where Chromium or axe-core is missing.
+# REQUIRE_RAY=1: Ray (70 MB) is installed, and the tests of studies on a cluster run instead of skipping.
 # The tests run side by side, one thread each, as many as there are cores.
-test: setup lint ## lint, types, tests
-	@REQUIRE_BROWSER=$(REQUIRE_BROWSER) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+test: setup $(if $(REQUIRE_RAY),$(RAY_STAMP)) lint ## lint, types, tests
+	@REQUIRE_BROWSER=$(REQUIRE_BROWSER) REQUIRE_RAY=$(REQUIRE_RAY) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup
 
 lint: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
@@ -38,11 +45,16 @@ lint: setup
 # What torch itself brings stays unpinned, so that another build of torch can be chosen.
 TORCH_BRINGS := filelock typing-extensions setuptools sympy mpmath networkx jinja2 markupsafe fsspec triton
 
-lock: setup ## pin direct dependencies and what they need in requirements.txt
+lock: setup ## pin direct dependencies and what they need in requirements.txt, what Ray adds in requirements-ray.txt
 	@printf 'torch==2.13.0\ntorchvision==0.28.0\n' | $(BIN)/uv pip compile pyproject.toml --group dev --quiet --upgrade \
 	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --constraints - \
 	  | grep -v -E '^(nvidia|cuda)-' | grep -v -E '^($(subst $() ,|,$(TORCH_BRINGS)))==' > requirements.txt.new
 	@mv requirements.txt.new requirements.txt
+	@$(BIN)/uv pip compile pyproject.toml --extra ray --quiet --upgrade --no-header --no-annotate --no-emit-index-url \
+	  --no-emit-find-links --constraints requirements.txt \
+	  | grep -v -E '^(nvidia|cuda)-' | grep -v -E '^($(subst $() ,|,$(TORCH_BRINGS)))==' \
+	  | grep -v -x -F -f requirements.txt > requirements-ray.txt.new
+	@mv requirements-ray.txt.new requirements-ray.txt
 
 clean: ## remove the .venv (runs stay)
 	rm -rf $(VENV)

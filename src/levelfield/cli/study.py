@@ -13,7 +13,21 @@ from rich.table import Table
 
 from levelfield.cli.confirm import confirm_long_work
 from levelfield.cli.output import DataDir, Json, Plugins, Yes, console, messages, print_json
-from levelfield.cli.study_options import Name, Out, Rows, ScaleName, Seeds, Set, timed_estimate
+from levelfield.cli.study_options import (
+    Address,
+    CpusPerRun,
+    GpusPerRun,
+    Name,
+    On,
+    Out,
+    Rows,
+    ScaleName,
+    Seeds,
+    Set,
+    Where,
+    executor_for,
+    timed_estimate,
+)
 from levelfield.cli.study_sweep import sweep
 from levelfield.errors import UserError
 
@@ -94,7 +108,11 @@ def run(
     row: Rows = None,
     set_: Set = None,
     out: Out = None,
+    on: On = Where.LOCAL,
     parallel: Annotated[int, typer.Option(min=1, help="Runs at once, each in a process of its own.")] = 1,
+    address: Address = None,
+    cpus_per_run: CpusPerRun = None,
+    gpus_per_run: GpusPerRun = None,
     data_dir: DataDir = None,
     plugin: Plugins = None,
     yes: Yes = False,
@@ -105,6 +123,7 @@ def run(
     Ends with code 3 where a run failed; its row says why. Example: `levelfield study run quickstart`
     """
     from levelfield.progress import Progress
+    from levelfield.studies.estimate import measured_seconds
     from levelfield.studies.found import default_folder
     from levelfield.studies.run import run_study
     from levelfield.studies.study import Study, parse_seeds
@@ -112,31 +131,41 @@ def run(
     study = Study.load(name)
     folder = out or default_folder(study.name, scale)
     found = _find(name, scale, seeds, row, set_, folder, data_dir, plugin)
-    timed = timed_estimate(found)
-    if timed.impossible and not timed.per_run_s and not any(one.state == "finished" for one in found):
-        raise UserError(next(iter(timed.impossible.values())))
-    for home, why in timed.impossible.items():
-        messages.print(f"{home} cannot be run here: {why}", markup=False, highlight=False)
-    confirm_long_work(timed.left_s, f"study {study.name}", yes)
-    with Progress() as progress:
-        table = run_study(
-            study,
-            folder,
-            scale=scale,
-            seeds=None if seeds is None else parse_seeds(seeds),
-            progress=progress,
-            parallel=parallel,
-            only=row or (),
-            expected_s=timed.per_run_s,
-            overrides=set_ or (),
-            plugins=plugin or (),
-            data_dir=data_dir,
-        )
+    with executor_for(on, parallel, address, cpus_per_run, gpus_per_run) as executor:
+        expected_s = measured_seconds(found)
+        if on is Where.LOCAL:
+            expected_s = _expect(found, f"study {study.name}", yes)
+        with Progress() as progress:
+            table = run_study(
+                study,
+                folder,
+                scale=scale,
+                seeds=None if seeds is None else parse_seeds(seeds),
+                progress=progress,
+                executor=executor,
+                parallel=parallel,
+                only=row or (),
+                expected_s=expected_s,
+                overrides=set_ or (),
+                plugins=plugin or (),
+                data_dir=data_dir,
+            )
     _show(table, folder, json)
     if study.name == "quickstart" and not json:
         _print_next(folder)
     if any(one.state == "failed" for one in _find(name, scale, seeds, row, set_, folder, data_dir, plugin)):
         raise typer.Exit(3)
+
+
+def _expect(found: list[Found], what: str, yes: bool) -> dict[str, float]:
+    """Seconds that a run of each row will take on this machine; asks before long work."""
+    timed = timed_estimate(found)
+    if timed.impossible and not timed.per_run_s and not any(one.state == "finished" for one in found):
+        raise UserError(next(iter(timed.impossible.values())))
+    for home, why in timed.impossible.items():
+        messages.print(f"{home} cannot be run here: {why}", markup=False, highlight=False)
+    confirm_long_work(timed.left_s, what, yes)
+    return timed.per_run_s
 
 
 def _print_next(folder: Path) -> None:

@@ -27,7 +27,7 @@ def estimate(found: Sequence[Found], progress: Progress) -> Estimate:
     result = Estimate()
     unfinished = [one for one in found if one.state != "finished"]
     rows = {one.run.row.home: one for one in unfinished}
-    measured = _measured(found)
+    measured = measured_seconds(found)
     progress.start(len(rows), "timing a few steps of each row")
     for home, one in rows.items():
         if home in measured:
@@ -56,7 +56,7 @@ def estimate(found: Sequence[Found], progress: Progress) -> Estimate:
     return result
 
 
-def _measured(found: Sequence[Found]) -> dict[str, float]:
+def measured_seconds(found: Sequence[Found]) -> dict[str, float]:
     """Row -> mean seconds of its finished runs."""
     seconds: dict[str, list[float]] = {}
     for one in found:

@@ -1,0 +1,30 @@
+"""What the command does before anything else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+START = """
+import os, sys
+from levelfield.cli.app import main
+sys.argv = ["levelfield", "--help"]
+try:
+    main()
+except SystemExit:
+    print(os.environ.get("GOMP_SPINCOUNT"), "torch" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), [({}, "2000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")]
+)
+def test_threads_spin_briefly_unless_told_otherwise(given: dict[str, str], expected: str) -> None:
+    inherited = {key: value for key, value in os.environ.items() if key not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    run = subprocess.run(
+        [sys.executable, "-c", START], capture_output=True, text=True, check=True, env={**inherited, **given}
+    )
+    assert run.stdout.splitlines()[-1] == f"{expected} False"  # set before torch, which reads it when loaded

@@ -57,6 +57,11 @@ PLANTED: list[tuple[str, AuditRow, str]] = [
         AuditRow("odd", specs=(spec_of("resnet_mini"), spec_of("resnet_mini", recipe__batch_size=64))),
         "differ in more than the seed",
     ),
+    (
+        "mixed_science",
+        AuditRow("odd", specs=(spec_of("resnet_mini"), spec_of("resnet_mini", seed=1, **FINETUNE))),
+        "start from other weights",
+    ),
 ]
 
 
@@ -65,6 +70,15 @@ def test_planted_unfairness_is_found(check: str, odd: AuditRow, says: str) -> No
     found = [f for f in audit([row("a"), row("b"), odd, row("c")]).unfair if f.check == check]
     assert any(says in finding.text for finding in found), found
     assert all(finding.rows == ("odd",) for finding in found)
+
+
+def test_each_seed_may_start_from_weights_of_its_own() -> None:
+    specs = tuple(
+        spec_of("resnet_mini", seed=seed, model__start_from={"source": f"seed{seed}", "digest": f"{seed:064d}"})
+        for seed in range(3)
+    )
+    tuned = AuditRow("tuned", specs=specs)
+    assert not [finding for finding in audit([tuned]).unfair if finding.check == "mixed_science"]
 
 
 NOTED: list[tuple[str, AuditRow, str]] = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 
@@ -115,9 +116,12 @@ def seeds(rows: Sequence[AuditRow]) -> Iterable[Finding]:
 
 
 def mixed_science(rows: Sequence[AuditRow]) -> Iterable[Finding]:
-    """The runs of one row must differ in nothing but the seed."""
+    """The runs of one row must differ in nothing but the seed, and each may start from the weights of its own seed."""
     for row in rows:
         sciences = [spec.science() | {"seed": 0} for spec in row.specs]
+        starts = {json.dumps(science["model"].pop("start_from"), sort_keys=True) for science in sciences}
+        if len(starts) not in (1, len(sciences)) or (len(starts) > 1 and "null" in starts):
+            yield Finding("mixed_science", "unfair", f"Some runs of {row.name} start from other weights.", (row.name,))
         if any(science != sciences[0] for science in sciences[1:]):
             text = f"The runs of {row.name} differ in more than the seed: they are not one row."
             yield Finding("mixed_science", "unfair", text, (row.name,))

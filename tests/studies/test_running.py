@@ -109,7 +109,10 @@ def test_a_second_stage_starts_from_the_first_of_its_seed(study_file: Write, tmp
     for run in find_runs(tmp_path / "out" / "second"):
         start = run.spec().model.start_from
         assert start is not None and f"first/seed{run.spec().seed}-" in start.source
-    assert {one.state for one in find_all(tmp_path / "out", study.plan())} == {"finished"}
+    merge_folders([tmp_path / "out"], tmp_path / "kept", compact=True)
+    for out in (tmp_path / "out", tmp_path / "kept"):
+        assert {one.state for one in find_all(out, study.plan())} == {"finished"}
+    assert not [file for file in (tmp_path / "kept").rglob("*.json") if str(tmp_path) in file.read_text()]
 
 
 def test_a_second_stage_of_an_edited_first_stage_is_trained_anew(study_file: Write, tmp_path: Path) -> None:

@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.levelfield-setup
 RAY_STAMP := $(VENV)/.levelfield-ray
+OLDEST := .venv-oldest
 # TORCH_BACKEND=cpu (or auto) takes the build of torch that uv knows by that name; empty: the registry's default.
 TORCH_BACKEND ?=
 REQUIRE_BROWSER ?=
 REQUIRE_RAY ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test lint lock clean
+.PHONY: help setup quickstart test oldest lint lock clean
 
 help: ## say what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,6 +40,15 @@ quickstart: setup ## compare four small classifiers on real scans, in a few minu
 test: setup $(if $(REQUIRE_RAY),$(RAY_STAMP)) lint ## lint, types, tests
 	@REQUIRE_BROWSER=$(REQUIRE_BROWSER) REQUIRE_RAY=$(REQUIRE_RAY) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup
 
+# What training needs and no more, so that it shows too that training does without the command line's packages.
+oldest: setup ## smoke-test the oldest supported torch in a .venv of its own (downloads up to 3 GB)
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(OLDEST)
+	@grep -v -E '^torch(vision)?==' requirements.txt > $(OLDEST)/constraints.txt
+	@$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) \
+	  --constraints $(OLDEST)/constraints.txt torch==2.11.0 torchvision==0.26.0 \
+	  timm numpy scipy scikit-learn pillow pyyaml safetensors pyarrow pydantic
+	@PYTHONPATH=src OMP_NUM_THREADS=1 $(OLDEST)/bin/python benchmarks/gpu/smoke.py --device cpu
+
 lint: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
@@ -57,4 +67,4 @@ lock: setup ## pin direct dependencies and what they need in requirements.txt, w
 	@mv requirements-ray.txt.new requirements-ray.txt
 
 clean: ## remove the .venv (runs stay)
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(OLDEST)

@@ -289,3 +289,14 @@ def test_sgdmix_hands_over_in_the_metrics(tmp_path: Path) -> None:
     per_epoch = math.ceil(200 / 32)
     assert rates[1] == 0.05 and rates[3 * per_epoch + 1] == 0.02
     assert rates[5 * per_epoch + 1] == pytest.approx(0.002)
+
+
+def test_other_normalisation_than_that_of_the_weights_is_said(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    train_prepared(prepare(run_spec("budget={steps: 1}")), tmp_path / "first")
+    start = f"model.start_from={{source: {tmp_path / 'first'}}}"
+    prepare(run_spec(start)).build_model()
+    assert "normalised" not in capfd.readouterr().err
+    prepare(run_spec(start, "recipe.augment.normalize=half")).build_model()
+    assert "normalised as 'data', here as 'half'" in capfd.readouterr().err

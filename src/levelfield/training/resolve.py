@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from levelfield import randomness
 from levelfield.data import ImageData, open_data
 from levelfield.errors import UserError
 from levelfield.models import accepts, create_model, load_plugin
+from levelfield.runs import RunFolder
 from levelfield.spec import Plugin, RunSpec
 from levelfield.training.device import choose_device, choose_precision
 
@@ -134,8 +136,24 @@ def build_model(spec: RunSpec, factory: Callable[..., nn.Module] | None = None) 
     options: dict[str, Any] = {**applied, **spec.model.options}
     if spec.model.start_from is not None:
         options["start_from"] = spec.model.start_from.source
-    return create_model(
+    model = create_model(
         spec.model.name, num_classes=spec.model.num_classes, image_size=spec.model.image_size, **options
+    )
+    if line := _normalised_otherwise(spec):
+        print(line, file=sys.stderr)
+    return model
+
+
+def _normalised_otherwise(spec: RunSpec) -> str | None:
+    """A line where the weights come from a run whose images were normalised in another way than here."""
+    start = spec.model.start_from
+    if start is None or not (folder := RunFolder(Path(start.source).expanduser())).exists():
+        return None
+    then, now = folder.spec().recipe.augment.normalize, spec.recipe.augment.normalize
+    if then == now:
+        return None
+    return (
+        f"  its images were normalised as {then!r}, here as {now!r}: set recipe.augment.normalize={then} to go on alike"
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import time
 
 from levelfield.cost.timing import synchronize
@@ -29,7 +31,9 @@ def seconds_per_step(
     inputs = TrainingInputs(loader, spec.recipe, data, spec.model.image_size, spec.seed, spec.execution.channels_last)
     plain = {} if as_executed else {"compile": False, "cuda_graphs": False}
     execution = spec.execution.model_copy(update=plain)
-    state = TrainState(prepared.build_model(), spec.recipe, plan, execution, device, World())
+    with contextlib.redirect_stderr(io.StringIO()):  # the run itself tells of the weights that it starts from
+        model = prepared.build_model()
+    state = TrainState(model, spec.recipe, plan, execution, device, World())
     state.train_mode()
     warm_up = min(warm_up, len(loader) - 1)
     begin = start = time.perf_counter()

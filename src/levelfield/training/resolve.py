@@ -153,7 +153,7 @@ def _normalised_otherwise(spec: RunSpec) -> str | None:
     if then == now:
         return None
     return (
-        f"  its images were normalised as {then!r}, here as {now!r}: set recipe.augment.normalize={then} to go on alike"
+        f"  its images were normalised as {then!r}, here as {now!r}: set recipe.augment.normalize={then} for the same"
     )
 
 

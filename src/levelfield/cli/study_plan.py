@@ -1,0 +1,152 @@
+"""`levelfield study plan` and `status`: a study's runs, what is done, the time left. Parse, call, print."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from levelfield.cli.output import DataDir, Json, Plugins, console, print_json
+from levelfield.cli.study_options import Name, Out, Rows, ScaleName, Seeds, Set, timed_estimate
+
+if TYPE_CHECKING:
+    from levelfield.studies.estimate import Estimate
+    from levelfield.studies.found import Found
+    from levelfield.studies.plan import PlannedRow
+
+
+def plan(
+    name: Name,
+    scale: ScaleName = "full",
+    seeds: Seeds = None,
+    row: Rows = None,
+    set_: Set = None,
+    out: Out = None,
+    data_dir: DataDir = None,
+    plugin: Plugins = None,
+    probe: Annotated[bool, typer.Option(help="Time a few steps of each row to say how long it takes.")] = True,
+    json: Json = False,
+) -> None:
+    """Show a study's runs, what is done, and the time left.
+
+    Example: `levelfield study plan cifar10-cpu --data-dir ../shared/data`
+    """
+    found = find(name, scale, seeds, row, set_, out, data_dir, plugin)
+    timed = timed_estimate(found) if probe else None
+    if json:
+        print_json(_plan_json(found, timed))
+        return
+    _print_plan(found, timed)
+    states = Counter(one.state for one in found)
+    line = f"{len(found)} runs: " + ", ".join(f"{count} {state}" for state, count in states.items())
+    if timed is not None:
+        from levelfield.progress import duration
+
+        line += f"; about {duration(timed.left_s)} left on this machine"
+    console.print(line, highlight=False)
+
+
+def status(
+    name: Name,
+    scale: ScaleName = "full",
+    seeds: Seeds = None,
+    out: Out = None,
+    json: Json = False,
+) -> None:
+    """Show how far each row has come, without timing anything.
+
+    Example: `levelfield study status quickstart`
+    """
+    found = find(name, scale, seeds, None, None, out, None, None)
+    if json:
+        print_json(_plan_json(found, None))
+        return
+    _print_plan(found, None)
+
+
+def find(
+    name: str,
+    scale: str,
+    seeds: str | None,
+    rows: list[str] | None,
+    set_: list[str] | None,
+    out: Path | None,
+    data_dir: str | None,
+    plugins: list[str] | None,
+) -> list[Found]:
+    """The runs that the options ask for, each with what its folder holds."""
+    from levelfield.studies.found import default_folder, find_all, read_tuned
+    from levelfield.studies.study import Study, parse_seeds
+
+    study = Study.load(name)
+    folder = out or default_folder(study.name, scale)
+    runs = study.plan(
+        scale,
+        None if seeds is None else parse_seeds(seeds),
+        tuned=read_tuned(folder),
+        only=rows or (),
+        overrides=set_ or (),
+        plugins=plugins or (),
+        data_dir=data_dir,
+    )
+    return find_all(folder, runs)
+
+
+def _plan_json(found: list[Found], timed: Estimate | None) -> dict[str, Any]:
+    runs = [
+        {
+            "row": one.run.row.name,
+            "group": one.run.row.group,
+            "seed": one.run.seed,
+            "state": one.state,
+            "why": one.why,
+            "folder": None if one.folder is None else str(one.folder.path),
+            "seconds": None if timed is None else timed.per_run_s.get(one.run.row.home),
+        }
+        for one in found
+    ]
+    return {"runs": runs, "seconds_left": None if timed is None else timed.left_s}
+
+
+def _print_plan(found: list[Found], timed: Estimate | None) -> None:
+    """A line for each row; what all rows share, and what went wrong, stands below the table."""
+    from levelfield.progress import duration
+
+    rows = list({one.run.row.name: one.run.row for one in found}.values())
+    facts = {row.name: _facts(row) for row in rows}
+    shared = {key: value for key, value in facts[rows[0].name].items() if all(f[key] == value for f in facts.values())}
+    varying = [key for key in facts[rows[0].name] if key not in shared]
+    table = Table(box=None, pad_edge=False)
+    for heading in ("row", *varying, "done", *(("per run",) if timed else ())):
+        table.add_column(heading, justify="right" if heading in ("done", "per run") else "left", overflow="fold")
+    notes = []
+    for row in rows:
+        of_row = [one for one in found if one.run.row.name == row.name]
+        done = sum(one.state == "finished" for one in of_row)
+        cells = [row.name, *(facts[row.name][key] for key in varying), f"{done}/{len(of_row)}"]
+        if timed:
+            seconds = timed.per_run_s.get(row.home)
+            cells.append("?" if seconds is None else duration(seconds))
+        table.add_row(*(escape(cell) for cell in cells))
+        notes += [f"{one.run.name} {one.state}: {one.why}" for one in of_row if one.why]
+        notes += [f"{row.name} has the runs of {row.home}: the same training"] if row.home != row.name else []
+        notes += [f"{row.name}: {timed.impossible[row.home]}"] if timed and row.home in timed.impossible else []
+    console.print(table)
+    if shared:
+        console.print("all rows: " + ", ".join(f"{key} {value}" for key, value in shared.items()), highlight=False)
+    for note in notes:
+        console.print(note, markup=False, highlight=False, soft_wrap=True)
+
+
+def _facts(row: PlannedRow) -> dict[str, str]:
+    budget = row.spec.budget.model_dump(exclude_none=True)
+    return {
+        "model": row.spec.model.name,
+        "data": row.spec.data.name,
+        "recipe": row.spec.recipe.name,
+        "budget": ", ".join(f"{value:g} {unit}" for unit, value in budget.items()),
+    }

@@ -22,14 +22,15 @@ from typing import Any, Final
 from levelfield.progress import duration
 from levelfield.report.folder import read_study
 from levelfield.report.numbers import NONE, interval, percent, short, whole
-from levelfield.report.render import against_published, basis
+from levelfield.report.render import against_baseline, against_published, basis
 from levelfield.report.table import StudyTable, TableRow, build_table
 
 PART: Final = re.compile(
     r"<!-- results of (?P<pattern>\S+): generated, do not edit -->\n.*?<!-- end of results -->", re.S
 )
 HEADER: Final = (
-    "row", "seeds", "published", "measured top-1 %", "95 % interval", "difference", "inside the interval", "a run took",
+    "row", "seeds", "published", "measured top-1 %", "95 % interval", "difference", "inside the interval",
+    "to baseline", "a run took",
 )  # fmt: skip
 COST_HEADER: Final = (
     "network", "parameters", "MACs", "printed FLOPs / MACs", "type", "batch", "ms at batch 1", "images/s",
@@ -120,11 +121,13 @@ def _cost_cells(row: Mapping[str, Any]) -> list[str]:
 def _cells(row: TableRow) -> list[str]:
     published, difference, inside = against_published(row)
     if row.top1 is None:
-        return [row.title, "0", published, row.state, NONE, NONE, NONE, NONE]
+        return [row.title, "0", published, row.state, NONE, NONE, NONE, NONE, NONE]
     took = row.means.get("train_seconds")
+    against = " ".join(part for part in against_baseline(row) if part)
     return [
         row.title, str(row.n), published, percent(row.top1.value), interval(row.top1), difference or NONE,
-        {"inside": "yes", "outside": "no", "": NONE}.get(inside, inside), NONE if took is None else duration(took),
+        {"inside": "yes", "outside": "no", "": NONE}.get(inside, inside), against or NONE,
+        NONE if took is None else duration(took),
     ]  # fmt: skip
 
 

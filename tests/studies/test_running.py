@@ -14,7 +14,7 @@ import pytest
 
 from levelfield.errors import UserError
 from levelfield.runs import Predictions, RunFolder, find_runs
-from levelfield.studies.compact import rounded
+from levelfield.studies.compact import rounded, without_places
 from levelfield.studies.found import find_all
 from levelfield.studies.merge import add_predictions, merge_folders
 from levelfield.studies.output import report_study
@@ -259,6 +259,11 @@ def test_a_compact_merge_keeps_what_the_table_rests_on(finished: tuple[Path, Pat
     report_study(study, "full", tmp_path / "kept")
     assert scores(tmp_path / "kept") == scores(out)
     assert {one.state for one in find_all(tmp_path / "kept", study.plan())} == {"finished"}
+
+
+def test_a_reason_kept_in_a_repository_names_no_folder_of_the_machine() -> None:
+    why = "no cifar10 in the data folder '/home/me/data'\nor '/data/', not 'here'; 3 / 4"
+    assert without_places(why) == "no cifar10 in the data folder 'data'\nor 'data', not 'here'; 3 / 4"
 
 
 @pytest.mark.parametrize("precision", ["auto", "bf16_if_native", "fp32"])

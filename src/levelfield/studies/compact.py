@@ -8,6 +8,7 @@ predictions.parquet with probabilities to three decimals, the most likely class 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -37,6 +38,11 @@ def write_compact(run: RunFolder, target: Path) -> None:
     if (predictions := run.predictions()) is not None:
         write_predictions(target / "predictions.parquet", rounded(predictions), zstd_level=ZSTD_LEVEL)
     write_json(target / "result.json", run.result())
+
+
+def without_places(message: str) -> str:
+    """`message` with absolute paths in quotes cut to their last part, which means something on another machine too."""
+    return re.sub(r"'/[^']*?([^'/]+)/?'", r"'\1'", message)
 
 
 def rounded(predictions: Predictions) -> Predictions:

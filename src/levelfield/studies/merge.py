@@ -12,7 +12,7 @@ from typing import Any
 from levelfield.errors import UserError
 from levelfield.runs import FolderLock, RunFolder, find_runs, read_predictions, write_json
 from levelfield.spec import RunSpec
-from levelfield.studies.compact import write_compact
+from levelfield.studies.compact import without_places, write_compact
 from levelfield.studies.found import SWEEP, TUNED, agrees, read_tuned, state_of
 from levelfield.studies.output import FOREIGN
 from levelfield.studies.study import NAME
@@ -53,8 +53,10 @@ def merge_folders(sources: Sequence[Path], into: Path, *, compact: bool = False)
         assert joined is not None
         for row in joined["rows"]:
             row["runs"] = [path for path in row["runs"] if RunFolder(into / path).exists()]
+            row["notes"] = [without_places(note) if compact else note for note in row["notes"]]
         done = {f"{row['name']} seed {_seed(path)}" for row in joined["rows"] for path in row["runs"]}
-        joined["failures"] = {run: why for run, why in joined.get("failures", {}).items() if run not in done}
+        failures = {run: why for run, why in joined.get("failures", {}).items() if run not in done}
+        joined["failures"] = {run: without_places(why) for run, why in failures.items()} if compact else failures
         write_json(into / "study.json", joined)
     return Merged(**counts)
 

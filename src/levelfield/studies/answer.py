@@ -38,7 +38,7 @@ def answer(table: StudyTable, steps: Sequence[Step]) -> str:
         decided = [f"{step.name} ({_effect(pair)})" for step, pair in effects if pair.different]
         open_ = [f"{step.name} ({_effect(pair)})" for step, pair in effects if not pair.different]
         parts = [f"beyond doubt the effect of {_listed(decided)}"] if decided else []
-        parts += [f"not distinguishable from none that of {_listed(open_)}"] if open_ else []
+        parts += [f"no effect can be told of {_listed(open_)}"] if open_ else []
         sentences.append(f"On {panel}: {'; '.join(parts)}.")
     if not sentences:
         return ""

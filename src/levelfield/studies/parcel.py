@@ -22,6 +22,7 @@ from levelfield.spec import Plugin, RunSpec
 
 LOCK_S = 120.0
 """Seconds to wait for the lock of a run folder: a file server frees that of a lost machine only after a while."""
+STOPPED = "stopped on request"
 UNSENT = ("lock", "checkpoints")
 """What of a run folder stays where it is."""
 
@@ -91,7 +92,7 @@ def carry_out(parcel: Parcel, weights: Callable[[], bytes]) -> Outcome:
     try:
         _train(parcel, folder, weights, scratch)
     except KeyboardInterrupt as stop:
-        error = "stopped on request" + (", a checkpoint is written" if isinstance(stop, Interrupted) else "")
+        error = STOPPED + (", a checkpoint is written" if isinstance(stop, Interrupted) else "")
     except UserError as problem:
         error = str(problem)
     except Exception as problem:

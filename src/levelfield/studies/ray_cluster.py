@@ -24,7 +24,7 @@ from levelfield.errors import UserError
 from levelfield.progress import Progress
 from levelfield.runs import write_bytes
 from levelfield.spec import SCIENCE_VERSION, RunSpec
-from levelfield.studies.parcel import Outcome, Parcel, carry_out, pack, put_files
+from levelfield.studies.parcel import STOPPED, Outcome, Parcel, carry_out, pack, put_files
 
 RETRIES = 3
 """How often a run is started again because its node or its process was lost."""
@@ -138,11 +138,11 @@ class RayCluster:
         """Stop what still runs, each with a checkpoint, and leave the cluster."""
         if self._closed.is_set():
             return
+        begun: set[str] = set()
         with suppress(self._ray.exceptions.RayError):
-            for name, node in self._ray.get(self._board.stop.remote()):
-                self._begun(name, node)
+            begun = self._ray.get(self._board.stop.remote())
         for ref, sent in self._pending().items():
-            if not sent.nodes:
+            if sent.name not in begun:
                 self._ray.cancel(ref)
         deadline = time.monotonic() + STOP_S
         while self._pending() and time.monotonic() < deadline:
@@ -225,7 +225,7 @@ class RayCluster:
         try:
             return self._ray.get(ref)
         except errors.TaskCancelledError:
-            raise UserError("stopped on request") from None
+            raise UserError(STOPPED) from None
         except errors.RayTaskError as error:
             last = str(error.cause).strip().splitlines()[-1]
             remedy = "\ninstall levelfield on all nodes, in one version" if "No module named" in last else ""
@@ -239,21 +239,26 @@ class _Board:
     """An actor beside the study: where runs were begun, as the nodes tell, and whether all are to stop."""
 
     def __init__(self) -> None:
-        self._begun: list[tuple[str, str]] = []
+        self._begun: set[str] = set()
+        self._news: list[tuple[str, str]] = []
         self._stopping = False
 
-    def begun(self, name: str, node: str) -> None:
-        self._begun.append((name, node))
+    def begin(self, name: str, node: str) -> bool:
+        """Say that a run begins on a node; whether it may. Once `stop` has answered none begins that it did not name."""
+        if not self._stopping:
+            self._begun.add(name)
+            self._news.append((name, node))
+        return not self._stopping
 
     def take(self) -> list[tuple[str, str]]:
-        """What was told since the last call."""
-        begun, self._begun = self._begun, []
-        return begun
+        """Where runs were begun since the last call."""
+        news, self._news = self._news, []
+        return news
 
-    def stop(self) -> list[tuple[str, str]]:
-        """Ask all runs to stop; which were begun since `take`."""
+    def stop(self) -> set[str]:
+        """Ask all runs to stop; which were ever begun."""
         self._stopping = True
-        return self.take()
+        return self._begun
 
     def stopping(self) -> bool:
         return self._stopping
@@ -277,7 +282,10 @@ def _carry_out(parcel: Parcel, weights: list[Any], board: Any, name: str) -> Out
         content: bytes = ray.get(weights[0])
         return content
 
-    board.begun.remote(name, f"node {socket.gethostname()} ({ray.get_runtime_context().get_node_id()[:6]})")
+    node = f"node {socket.gethostname()} ({ray.get_runtime_context().get_node_id()[:6]})"
+    with suppress(ray.exceptions.RayActorError):  # a run can do without the board
+        if not ray.get(board.begin.remote(name, node)):
+            return Outcome(0.0, STOPPED)
     threading.Thread(target=stop_when_asked, daemon=True).start()
     try:
         return carry_out(parcel, fetch)

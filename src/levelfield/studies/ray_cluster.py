@@ -244,7 +244,7 @@ class _Board:
         self._stopping = False
 
     def begin(self, name: str, node: str) -> bool:
-        """Say that a run begins on a node; whether it may. Once `stop` has answered none begins that it did not name."""
+        """Say that a run begins on a node; whether it may: none does any more once `stop` has answered."""
         if not self._stopping:
             self._begun.add(name)
             self._news.append((name, node))

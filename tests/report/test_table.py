@@ -60,6 +60,20 @@ def test_ties_are_not_given_a_winner(tmp_path: Path) -> None:
     assert {str(row.rank) for row in table.rows} == {"1–2"}
 
 
+def test_intervals_are_shown_no_wider_than_a_score_can_be(tmp_path: Path) -> None:
+    """Two seeds far apart: Student's t leaves the scale, JSON has it as it is."""
+    scores = {"a": (4.0, 30.0), "b": (60.0, 20.0)}
+    table = build_table(
+        [
+            Row(n, runs=tuple(write_run(tmp_path / n / str(s), spec_of(n, s), top1=v) for s, v in enumerate(values)))
+            for n, values in scores.items()
+        ]
+    )
+    low = [row["top1_low"] for row in render.records(table)]
+    assert max(low) < 0 and "[0.00, 100.00]" in render.to_markdown(table)
+    assert "[−100.00, +100.00]" in render.to_markdown(table)
+
+
 def test_every_form_holds_the_same_numbers(study: StudyRows) -> None:
     table = build_table(study)
     json_rows = {row["row"]: row for row in json.loads(json.dumps(render.to_json(table)))["rows"]}
@@ -134,12 +148,16 @@ def test_a_study_folder_is_read_back(tmp_path: Path) -> None:
     rows = [
         {"name": "a", "label": "Model A", "runs": ["a/seed0", "a/seed1"], "published": published},
         {"name": "b", "declared": [spec_of("b").model_dump(mode="json")]},
+        {"name": "c", "failures": {"0": "no such data\nget it", "1": "no such data\nget it", "2": "no memory"}},
     ]
     write_json(tmp_path / "study.json", {"name": "s", "baseline": "a", "rows": rows})
     found = read_study(tmp_path)
-    assert [(row.title, len(row.runs)) for row in found.rows] == [("Model A", 1), ("b", 0)]
+    assert [(row.title, len(row.runs)) for row in found.rows] == [("Model A", 1), ("b", 0), ("c", 0)]
     assert found.rows[0].published == Published({"top1": 79.7}, "cifar10", 10)
-    assert [row.state for row in build_table(found).rows] == ["measured", "not run"]
+    table = build_table(found)
+    assert [row.state for row in table.rows] == ["measured", "not run", "failed"]
+    said = [line for line in render.basis(table) if line.startswith("c: ")]
+    assert said == ["c: no result of seed 0 and seed 1: no such data; get it", "c: no result of seed 2: no memory"]
 
 
 def test_runs_without_a_study_are_grouped_by_setting(tmp_path: Path) -> None:

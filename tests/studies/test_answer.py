@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from levelfield.report.numbers import signed
 from levelfield.studies.answer import answer, with_answer
 from levelfield.studies.output import report_study
 from levelfield.studies.study import Step, Study
@@ -20,7 +21,7 @@ def test_the_answer_quotes_the_tables_own_differences(copied: tuple[Study, Path]
     means = {row.name: row.top1.value for row in table.rows if row.top1}
     assert pair.estimate == pytest.approx(means["vit_mini"] - means["resnet_nano"])
     text = answer(table, steps)
-    assert f"attention for convolution ({pair.estimate:+.2f}, " in text
+    assert f"attention for convolution ({signed(pair.estimate)}, " in text
     assert ("beyond doubt" in text) == pair.different
     assert with_answer(table, steps).study.answer == text
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from levelfield.errors import UserError
-from levelfield.runs import Predictions, RunFolder, find_runs
+from levelfield.runs import Predictions, RunFolder, find_runs, write_json
 from levelfield.studies.compact import rounded, without_places
 from levelfield.studies.found import find_all
 from levelfield.studies.merge import add_predictions, merge_folders
@@ -88,7 +88,7 @@ def test_a_failed_run_is_a_row_that_says_why_and_the_others_go_on(study_file: Wr
     assert by_name["bad"].n == 0
     failures = json.loads((tmp_path / "out" / "study.json").read_text())["failures"]
     assert list(failures) == ["bad seed 0"] and "not finite" in failures["bad seed 0"]
-    assert any("not finite" in note for note in by_name["bad"].runs.row.notes)
+    assert by_name["bad"].state == "failed" and "not finite" in by_name["bad"].runs.row.failures[0]
 
 
 def test_where_nothing_can_be_begun_the_reason_is_the_error(study_file: Write, tmp_path: Path) -> None:
@@ -165,6 +165,30 @@ def test_two_peoples_folders_merge(finished: tuple[Path, Path], tmp_path: Path) 
     assert (again.copied, again.kept) == (0, 2)
     report_study(study, "full", tmp_path / "both")
     assert scores(tmp_path / "both") == scores(whole)
+
+
+def test_a_merge_forgets_failures_of_what_the_other_has_finished(finished: tuple[Path, Path], tmp_path: Path) -> None:
+    whole = finished[1]
+    mine = tmp_path / "mine"
+    shutil.copytree(whole, mine)
+    gone = [run for run in find_runs(mine) if run.spec().model.name == "vit_mini"]
+    for run in gone:
+        shutil.rmtree(run.path)
+    described = json.loads((mine / "study.json").read_text())
+    failures = {"0": "no memory on '/home/me/data'"}
+    described["failures"] = {"vit_mini seed 0": failures["0"]}
+    for row in described["rows"]:
+        if row["name"] == "vit_mini":
+            row |= {"runs": [], "failures": failures}
+    write_json(mine / "study.json", described)
+
+    def failed(*sources: Path, into: str) -> tuple[Any, Any]:
+        merge_folders(sources, tmp_path / into, compact=True)
+        study = json.loads((tmp_path / into / "study.json").read_text())
+        return study["failures"], [row["failures"] for row in study["rows"] if row["name"] == "vit_mini"]
+
+    assert failed(mine, into="alone") == ({"vit_mini seed 0": "no memory on 'data'"}, [{"0": "no memory on 'data'"}])
+    assert failed(mine, whole, into="both") == ({}, [{}])
 
 
 def test_what_does_not_merge(copied: tuple[Study, Path], study_file: Write, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, Final
 
+from levelfield.report.numbers import bounds
 from levelfield.report.predicted import ConfusionPair, Predicted
 from levelfield.report.table import TableRow
 
@@ -79,8 +80,8 @@ def ranking(all_rows: Sequence[TableRow], measured: Sequence[TableRow], key: str
     for row in measured:
         assert row.top1 is not None
         base = {"row": row.name, "name": row.title, "order": -row.top1.value}
-        values.append({**base, "kind": "mean", "top1": row.top1.value, "low": row.top1.low, "high": row.top1.high,
-                       "seeds": row.n})  # fmt: skip
+        low, high = bounds(row.top1)
+        values.append({**base, "kind": "mean", "top1": row.top1.value, "low": low, "high": high, "seeds": row.n})
         values += [{**base, "kind": "run", "top1": run.result["top1"], "seed": run.seed} for run in row.runs.finished]
         if row.published is not None and row.published.difference is not None:
             values.append({**base, "kind": "published", "top1": row.published.published})
@@ -148,8 +149,8 @@ def trade_offs(all_rows: Sequence[TableRow], measured: Sequence[TableRow], key: 
     charts = []
     for cost, title, form, order in COSTS:
         values = [
-            {"row": row.name, "name": row.title, "cost": row.means[cost], "top1": row.top1.value, "low": row.top1.low,
-             "high": row.top1.high, "above": i % 2 == 0}
+            {"row": row.name, "name": row.title, "cost": row.means[cost], "top1": row.top1.value,
+             **dict(zip(("low", "high"), bounds(row.top1), strict=True)), "above": i % 2 == 0}
             for i, row in enumerate(measured) if row.top1 is not None and row.means.get(cost)
         ]  # fmt: skip
         if len(values) < 2:

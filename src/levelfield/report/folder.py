@@ -8,7 +8,7 @@ study.json, as whoever carries out a study writes it:
  "rows": [{"name": ..., "label": ..., "group": ..., "notes": [...],
            "runs": [run folders, relative to study.json],
            "declared": [RunSpec as JSON, ...],
-           "predictions": [Parquet files, relative to study.json], "facts": {...},
+           "predictions": [Parquet files, relative to study.json], "facts": {...}, "failures": {seed: reason},
            "published": {"values": {"top1": 79.72, ...}, "data": ..., "num_classes": ..., "notes": [...]} or null}]}
 ```
 All keys but `name` may be absent. Without study.json, runs that differ in nothing but the seed make a row.
@@ -66,6 +66,7 @@ def _from_json(study: dict[str, Any], folder: Path) -> StudyRows:
                 ),
                 predictions=tuple(folder / relative for relative in row.get("predictions", ())),
                 facts=dict(row.get("facts") or {}),
+                failures={int(seed): why for seed, why in (row.get("failures") or {}).items()},
                 notes=tuple(row.get("notes") or ()),
             )
         )

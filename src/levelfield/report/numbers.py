@@ -17,18 +17,26 @@ def signed(value: float | None, digits: int = 2) -> str:
     return NONE if value is None else f"{value:+.{digits}f}".replace("-", "−")
 
 
+def bounds(estimate: Estimate | Difference | None, least: float = 0.0) -> tuple[float | None, float | None]:
+    """An interval in percent, of scores (`least` 0) or of a difference of scores (-100), cut at what they can be.
+
+    Student's t knows no such limits: with two seeds it may go far beyond.
+    """
+    if estimate is None or estimate.low is None or estimate.high is None:
+        return None, None
+    return max(estimate.low, least), min(estimate.high, 100.0)
+
+
 def interval(estimate: Estimate | None) -> str:
     """ "[92.82, 93.52]", or an en dash."""
-    if estimate is None or estimate.low is None or estimate.high is None:
-        return NONE
-    return f"[{estimate.low:.2f}, {estimate.high:.2f}]"
+    low, high = bounds(estimate)
+    return NONE if low is None or high is None else f"[{low:.2f}, {high:.2f}]"
 
 
 def difference_interval(difference: Difference | None) -> str:
     """ "[+0.31, +2.09]", or an en dash."""
-    if difference is None or difference.low is None or difference.high is None:
-        return NONE
-    return f"[{signed(difference.low)}, {signed(difference.high)}]"
+    low, high = bounds(difference, -100.0)
+    return NONE if low is None or high is None else f"[{signed(low)}, {signed(high)}]"
 
 
 def short(value: float | None) -> str:

@@ -128,6 +128,7 @@ def basis(table: StudyTable) -> list[str]:
             "assumes about normal differences. Rank: the places a row may take; ties are ranges."
         )
     lines += [f"{row.title}: {reason}" for row in table.rows for reason in row.runs.unfinished]
+    lines += _noted(table, _failures, "")
     lines += _noted(table, lambda row: row.runs.row.notes, "")
     lines += _noted(table, _published_notes, "published ")
     return lines + list(table.study.notes)
@@ -140,6 +141,14 @@ def _noted(table: StudyTable, notes_of: Callable[[TableRow], Iterable[str]], kin
         for note in notes_of(row):
             rows_of.setdefault(note, []).append(row.title)
     return [f"{listed(rows, 30)}: {kind}{note}" for note, rows in rows_of.items()]
+
+
+def _failures(row: TableRow) -> list[str]:
+    """Why seeds have no result, those with the same reason together."""
+    seeds: dict[str, list[str]] = {}
+    for seed, why in sorted(row.runs.row.failures.items()):
+        seeds.setdefault(why.replace("\n", "; "), []).append(str(seed))
+    return [f"no result of {listed([f'seed {s}' for s in of], 5)}: {why}" for why, of in seeds.items()]
 
 
 def _published_notes(row: TableRow) -> list[str]:

@@ -32,7 +32,8 @@ class Row:
     `declared`: the RunSpecs that the row asks for (one is enough where they differ only in the seed), so that a row
     without any run is still listed and audited; empty: the specs of the runs stand for them. `predictions`: files of
     somebody else's predictions, counted as one run each. `facts`: what is known of how such a row came about and no
-    RunSpec says, by the keys of `levelfield.report.audit` (`selected_on: test`, ...).
+    RunSpec says, by the keys of `levelfield.report.audit` (`selected_on: test`, ...). `failures`: by seed, why there is
+    no result of it.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Row:
     published: Published | None = None
     predictions: tuple[Path, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    failures: Mapping[int, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property

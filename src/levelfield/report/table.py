@@ -69,10 +69,10 @@ class TableRow:
 
     @property
     def state(self) -> str:
-        """In a word or two: "measured", "failed", "not finished" or "not run"; `runs.unfinished` says why."""
+        """In a word or two: "measured", "failed", "not finished" or "not run"; `render.basis` says why."""
         if self.runs.finished:
             return "measured"
-        if any("failed" in reason for reason in self.runs.unfinished):
+        if self.runs.row.failures or any("failed" in reason for reason in self.runs.unfinished):
             return "failed"
         return "not finished" if self.runs.unfinished else "not run"
 

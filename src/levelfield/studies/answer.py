@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from levelfield.report.numbers import difference_interval, signed
+
 if TYPE_CHECKING:
     from levelfield.compare import Difference
     from levelfield.report.table import StudyTable
@@ -46,8 +48,8 @@ def answer(table: StudyTable, steps: Sequence[Step]) -> str:
 
 
 def _effect(pair: Difference) -> str:
-    interval = "no interval" if pair.low is None or pair.high is None else f"{pair.low:+.2f} to {pair.high:+.2f}"
-    return f"{pair.estimate:+.2f}, {interval}, n = {pair.n}"
+    interval = "no interval" if pair.low is None else difference_interval(pair)
+    return f"{signed(pair.estimate)}, {interval}, n = {pair.n}"
 
 
 def _listed(items: Sequence[str]) -> str:

@@ -51,12 +51,13 @@ def merge_folders(sources: Sequence[Path], into: Path, *, compact: bool = False)
             for file in sorted((folder / FOREIGN).glob("*/*.parquet")):
                 _copy(file, into / file.relative_to(folder))
         assert joined is not None
+        done: set[str] = set()
         for row in joined["rows"]:
             row["runs"] = [path for path in row["runs"] if RunFolder(into / path).exists()]
-            row["notes"] = [without_places(note) if compact else note for note in row["notes"]]
-        done = {f"{row['name']} seed {_seed(path)}" for row in joined["rows"] for path in row["runs"]}
-        failures = {run: why for run, why in joined.get("failures", {}).items() if run not in done}
-        joined["failures"] = {run: without_places(why) for run, why in failures.items()} if compact else failures
+            trained = {_seed(path) for path in row["runs"] if RunFolder(into / path).finished}
+            row["failures"] = _still(row.get("failures", {}), trained, compact)
+            done |= {f"{row['name']} seed {seed}" for seed in trained}
+        joined["failures"] = _still(joined.get("failures", {}), done, compact)
         write_json(into / "study.json", joined)
     return Merged(**counts)
 
@@ -106,7 +107,13 @@ def _joined(one: dict[str, Any], two: dict[str, Any], folder: Path) -> dict[str,
         seeds = {_seed(path) for path in mine["runs"]}
         mine["runs"] += [path for path in row["runs"] if path not in mine["runs"] and _seed(path) not in seeds]
         mine["notes"] = list(dict.fromkeys([*mine["notes"], *row["notes"]]))
+        mine["failures"] = {**row.get("failures", {}), **mine.get("failures", {})}
     return {**one, "rows": list(rows.values()), "failures": {**two.get("failures", {}), **one.get("failures", {})}}
+
+
+def _still(failures: dict[str, str], done: set[str], compact: bool) -> dict[str, str]:
+    """Of `failures` those that are not `done`; where `compact`, without places that mean nothing elsewhere."""
+    return {run: without_places(why) if compact else why for run, why in failures.items() if run not in done}
 
 
 def _same_setting(one: list[Any], two: list[Any]) -> bool:

@@ -52,7 +52,8 @@ def study_rows(
                 declared=(row.spec,),
                 published=published_row(study.name, row.published),
                 facts={"setting_unknown": True} if row.setting_unknown else {},
-                notes=tuple(_notes(row, failures)),
+                failures=_failures(row, failures),
+                notes=tuple(_notes(row)),
             )
             for row in rows
         )
@@ -87,7 +88,13 @@ def _runs(row: PlannedRow, out: Path) -> list[RunFolder]:
     return [folder for folder in found if folder is not None]
 
 
-def _notes(row: PlannedRow, failures: Mapping[str, str]) -> list[str]:
+def _failures(row: PlannedRow, failures: Mapping[str, str]) -> dict[int, str]:
+    """Of `failures` (run name -> reason) those of a row's runs, by seed."""
+    named = ((run.rpartition(" seed "), why) for run, why in failures.items())
+    return {int(seed): why for (home, _, seed), why in named if home == row.home}
+
+
+def _notes(row: PlannedRow) -> list[str]:
     notes = [f"published as {row.alias}"] if row.alias else []
     notes += [row.note] if row.note else []
     if row.home != row.name:
@@ -96,10 +103,6 @@ def _notes(row: PlannedRow, failures: Mapping[str, str]) -> list[str]:
         notes.append(
             "setting unknown" + (f"; {row.tuned}" if row.tuned else ", and not swept: the recipe's own is used")
         )
-    for run, why in failures.items():
-        name, _, seed = run.rpartition(" seed ")
-        if name == row.home:
-            notes.append(f"seed {seed} has no result: " + why.replace("\n", "; "))
     return notes
 
 
@@ -124,6 +127,7 @@ def as_json(rows: StudyRows, failures: Mapping[str, str], out: Path) -> dict[str
                 "runs": [run.path.relative_to(out).as_posix() for run in row.runs],
                 "predictions": [path.relative_to(out).as_posix() for path in row.predictions],
                 "facts": dict(row.facts),
+                "failures": {str(seed): why for seed, why in row.failures.items()},
                 "declared": [spec.model_dump(mode="json", exclude={"execution"}) for spec in row.declared],
                 "published": None
                 if row.published is None

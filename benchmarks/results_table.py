@@ -2,9 +2,11 @@
 
     python benchmarks/results_table.py --write docs/results.md README.md   # their marked parts, from results/
     python benchmarks/results_table.py 'cpu/*'                             # print those of some studies
+    python benchmarks/results_table.py --pages docs/pages/*.html           # the whole pages of results/cpu/NAME, too
 
 Nothing in such a part is edited by hand: a test compares every committed page with what this writes. A page says where
 with two lines, `<!-- results of cpu/*: generated, do not edit -->` and `<!-- end of results -->`.
+The whole pages are those of `levelfield report`, without example images.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from levelfield.report import build_table, read_study
+from levelfield.report.page import write_page
 from levelfield.report.results import fill, markdown
 from levelfield.runs import write_text
 
@@ -21,9 +25,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pattern", nargs="?", default="*", help="studies to print, by their path below the results")
     parser.add_argument("--write", type=Path, nargs="+", metavar="PAGE", help="pages whose marked parts to write")
+    parser.add_argument("--pages", type=Path, nargs="+", metavar="PAGE", help="NAME.html: write the page of cpu/NAME")
     parser.add_argument("--results", type=Path, default=Path(__file__).parents[1] / "results")
     options = parser.parse_args(arguments)
-    if not options.write:
+    if not options.write and not options.pages:
         sys.stdout.write(markdown(options.results, options.pattern))
     for page in options.write or ():
         before = page.read_text(encoding="utf-8")
@@ -31,6 +36,9 @@ def main(arguments: list[str] | None = None) -> None:
         if after != before:
             write_text(page, after)
         print(f"{page}: {'written' if after != before else 'as it was'}", file=sys.stderr)
+    for page in options.pages or ():
+        write_page(build_table(read_study(options.results / "cpu" / page.stem)), page)
+        print(f"{page}: written", file=sys.stderr)
 
 
 if __name__ == "__main__":

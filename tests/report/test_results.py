@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from levelfield.report import StudyRows
+from levelfield.report import StudyRows, build_table, read_study, sections
 from levelfield.report.results import PART, fill, markdown, studies_in
 from levelfield.runs import write_json
 from levelfield.studies.output import as_json
@@ -106,3 +106,11 @@ def test_committed_pages_are_what_the_generator_writes() -> None:
         assert fill(text, ROOT / "results") == text, (
             f"{page} differs from results/: python benchmarks/results_table.py --write {page}"
         )
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "pages").glob("*.html")), ids=lambda page: page.stem)
+def test_committed_reports_show_the_committed_results(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    table = build_table(read_study(ROOT / "results" / "cpu" / page.stem))
+    for part in (sections.audit(table), sections.ranking_table(table)):
+        assert part in text, f"{page} differs from results/: python benchmarks/results_table.py --pages {page}"

@@ -136,7 +136,8 @@ def _reduced(table: StudyTable) -> bool:
 
 
 def _state(table: StudyTable) -> str:
-    runs = sum(row.n for row in table.rows)
+    finished = (run for row in table.rows for run in row.runs.finished)
+    runs = len({run.file if run.folder is None else run.folder.path for run in finished})  # rows may share runs
     comparable = [row.published.inside for row in table.rows if row.published is not None]
     text = f"{len(table.measured)} of {len(table.rows)} rows measured, {runs} runs"
     told = [inside for inside in comparable if inside is not None]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import spec_of
+from conftest import spec_of, write_run
 from PIL import Image
 
 from levelfield.report import Row, StudyRows, build_table
@@ -52,10 +52,21 @@ def test_the_page_is_one_small_file_without_network(html: str) -> None:
 def test_the_page_holds_every_section(html: str) -> None:
     for section in SECTIONS:
         assert f'id="{section}"' in html
+    assert re.findall(r'<li><a href="#([^"]+)"', html) == list(SECTIONS)
     for word in ("not distinguishable", "loss is not finite at step 80", "you need", "McNemar", "not run"):
         assert word in html
     assert html.count("data:image/png;base64,") == 24
     assert base64.b64encode(thumbnail(0))[:20].decode() in html
+
+
+def test_of_later_test_sets_the_first_section_is_linked(tmp_path: Path) -> None:
+    rows = [
+        Row(data, runs=(write_run(tmp_path / data, spec_of("a", data=data), images=300),))
+        for data in ("cifar10", "digits")
+    ]
+    links = re.findall(r'<li><a href="#([^"]+)"', page(build_table(rows)))
+    assert {"p0-accuracy", "p0-errors", "p1-accuracy"} <= set(links)
+    assert "p1-errors" not in links
 
 
 def test_what_users_named_is_escaped(tmp_path: Path) -> None:

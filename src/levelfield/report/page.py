@@ -93,6 +93,7 @@ def _asset(name: str) -> str:
 
 def _fill(table: StudyTable, body: list[str], drawn: list[Chart]) -> str:
     specs = {chart.key: chart.spec for chart in drawn}
+    content = "\n".join(part for part in body if part)
     data = json.dumps(specs, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("</", "<\\/")
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -105,9 +106,9 @@ def _fill(table: StudyTable, body: list[str], drawn: list[Chart]) -> str:
 {_asset("style.css")}</style>
 </head>
 <body>
-{sections.header(table)}
+{sections.header(table, content)}
 <main>
-{chr(10).join(part for part in body if part)}
+{content}
 </main>
 {sections.footer()}
 <script type="application/json" id="charts-data">{data}</script>

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
+from typing import Final
 
 from levelfield.report.charts import Chart, colours
 from levelfield.report.markup import bullets, dot, folded, paragraph, scrolled, section, tag, text
@@ -23,8 +25,13 @@ COLUMNS = (
 """Column titles, each with the order of its first sorting."""
 
 
-def header(table: StudyTable) -> str:
-    """Name, question, what was run, and links to the sections."""
+HEADING: Final = re.compile(r'<section id="([^"]+)"[^>]*><h2>(.*?)</h2>')
+LATER_PANEL: Final = re.compile(r"p[1-9]\d*-(?!accuracy)")
+"""Sections of test sets after the first: the first section of each is enough of a link."""
+
+
+def header(table: StudyTable, body: str) -> str:
+    """Name, question, what was run, and links to the sections of `body`."""
     study = table.study
     parts = [tag("h1", text(study.name or "Comparison"))]
     if study.question:
@@ -36,11 +43,8 @@ def header(table: StudyTable) -> str:
     if study.scale not in ("", "full"):
         scale = tag("span", text(f"scale {study.scale}"), class_="chip worse")
         parts.append(tag("p", f"{scale} Reduced: not the study as published."))
-    links = {"audit": "Fairness", "table": "Table"}
-    if table.measured:
-        links |= {"p0-accuracy": "Accuracy and cost", "words": "In plain words", "details": "Details"}
-    links |= {"configuration": "Configuration", "reproduce": "Reproduce"}
-    items = (tag("li", tag("a", name, href=f"#{key}")) for key, name in links.items())
+    links = [(key, title) for key, title in HEADING.findall(body) if not LATER_PANEL.match(key)]
+    items = (tag("li", tag("a", title, href=f"#{key}")) for key, title in links)
     return tag("header", [*parts, tag("nav", tag("ul", items), aria_label="Sections")])
 
 

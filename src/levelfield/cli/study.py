@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.markup import escape
@@ -18,6 +18,7 @@ from levelfield.cli.study_options import (
     Name,
     On,
     Out,
+    Parallel,
     Rows,
     ScaleName,
     Seeds,
@@ -73,7 +74,7 @@ def run(
     set_: Set = None,
     out: Out = None,
     on: On = Where.LOCAL,
-    parallel: Annotated[int, typer.Option(min=1, help="Runs at once, each in a process of its own.")] = 1,
+    parallel: Parallel = 1,
     address: Address = None,
     cpus_per_run: CpusPerRun = None,
     gpus_per_run: GpusPerRun = None,
@@ -98,7 +99,7 @@ def run(
     with executor_for(on, parallel, address, cpus_per_run, gpus_per_run) as executor:
         expected_s = measured_seconds(found)
         if on is Where.LOCAL:
-            expected_s = _expect(found, f"study {study.name}", yes)
+            expected_s = _expect(found, f"study {study.name}", parallel, yes)
         with Progress() as progress:
             table = run_study(
                 study,
@@ -121,9 +122,9 @@ def run(
         raise typer.Exit(3)
 
 
-def _expect(found: list[Found], what: str, yes: bool) -> dict[str, float]:
+def _expect(found: list[Found], what: str, parallel: int, yes: bool) -> dict[str, float]:
     """Seconds that a run of each row will take on this machine; asks before long work."""
-    timed = timed_estimate(found)
+    timed = timed_estimate(found, parallel)
     if timed.impossible and not timed.per_run_s and not any(one.state == "finished" for one in found):
         raise UserError(next(iter(timed.impossible.values())))
     for home, why in timed.impossible.items():

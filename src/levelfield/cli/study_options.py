@@ -28,6 +28,9 @@ Set = Annotated[
 ]
 
 
+Parallel = Annotated[int, typer.Option(min=1, help="Runs at once, each in a process of its own.")]
+
+
 class Where(StrEnum):
     """Where a study's runs are carried out."""
 
@@ -77,10 +80,10 @@ def executor_for(
         yield cluster
 
 
-def timed_estimate(found: list[Found]) -> Estimate:
-    """Seconds left of `found`, with progress on stderr."""
+def timed_estimate(found: list[Found], parallel: int = 1) -> Estimate:
+    """Seconds left of `found`, `parallel` runs at once, with progress on stderr."""
     from levelfield.progress import Progress
     from levelfield.studies.estimate import estimate
 
     with Progress() as progress:
-        return estimate(found, progress)
+        return estimate(found, progress, parallel)

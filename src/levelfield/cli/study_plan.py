@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from levelfield.cli.output import DataDir, Json, Plugins, console, print_json
-from levelfield.cli.study_options import Name, Out, Rows, ScaleName, Seeds, Set, timed_estimate
+from levelfield.cli.study_options import Name, Out, Parallel, Rows, ScaleName, Seeds, Set, timed_estimate
 
 if TYPE_CHECKING:
     from levelfield.studies.estimate import Estimate
@@ -28,6 +28,7 @@ def plan(
     out: Out = None,
     data_dir: DataDir = None,
     plugin: Plugins = None,
+    parallel: Parallel = 1,
     probe: Annotated[bool, typer.Option(help="Time a few steps of each row to say how long it takes.")] = True,
     json: Json = False,
 ) -> None:
@@ -36,7 +37,7 @@ def plan(
     Example: `levelfield study plan cifar10-cpu --data-dir ../shared/data`
     """
     found = find(name, scale, seeds, row, set_, out, data_dir, plugin)
-    timed = timed_estimate(found) if probe else None
+    timed = timed_estimate(found, parallel) if probe else None
     if json:
         print_json(_plan_json(found, timed))
         return

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from levelfield.errors import UserError
 from levelfield.progress import Progress
 from levelfield.studies.found import Found
+from levelfield.studies.local import threads_of
 
 OVERHEAD_S = 2.0
 """Seconds that a run takes beside its training steps and its test: opening data, counting, writing files."""
@@ -22,37 +23,34 @@ class Estimate:
     left_s: float = 0.0
 
 
-def estimate(found: Sequence[Found], progress: Progress) -> Estimate:
-    """Expected seconds for every run that is not finished; a begun run counts for what is left of it."""
+def estimate(found: Sequence[Found], progress: Progress, parallel: int = 1) -> Estimate:
+    """Expected seconds for every run that is not finished; a begun run counts for what is left of it.
+
+    `parallel`: runs at once, each timed with its share of the cores and taken not to slow the others.
+    """
     result = Estimate()
-    unfinished = [one for one in found if one.state != "finished"]
-    rows = {one.run.row.home: one for one in unfinished}
+    unfinished = {one.run.key: one for one in found if one.state != "finished"}
+    rows = {one.run.row.home: one for one in unfinished.values()}
     measured = measured_seconds(found)
     progress.start(len(rows), "timing a few steps of each row")
     for home, one in rows.items():
-        if home in measured:
-            result.per_run_s[home] = measured[home]
-        elif one.run.row.after is None:
-            try:
-                result.per_run_s[home] = _probed(one)
-            except UserError as error:
-                result.impossible[home] = str(error)
+        try:
+            result.per_run_s[home] = measured[home] if home in measured else _probed(one, parallel)
+        except UserError as error:
+            result.impossible[home] = str(error)
         progress.advance(1)
     progress.finish()
-    known = list(result.per_run_s.values())
     for home, one in rows.items():
-        if (
-            home not in result.per_run_s
-            and one.run.row.after not in result.impossible
-            and home not in result.impossible
-        ):
-            result.per_run_s[home] = sum(known) / len(known) if known else OVERHEAD_S
-    counted = set()
-    for one in unfinished:
-        home = one.run.row.home
-        if one.run.key not in counted and home in result.per_run_s:
-            counted.add(one.run.key)
-            result.left_s += result.per_run_s[home] * (1.0 - _share_done(one))
+        first = one.run.row.first
+        if first is not None and first.home in result.impossible and home in result.per_run_s:
+            result.impossible[home] = f"it starts from the weights of {first.name}, which cannot be run"
+            del result.per_run_s[home]
+    left = [
+        result.per_run_s[one.run.row.home] * (1.0 - _share_done(one))
+        for one in unfinished.values()
+        if one.run.row.home in result.per_run_s
+    ]
+    result.left_s = max(sum(left) / parallel, *left) if left else 0.0
     return result
 
 
@@ -66,11 +64,17 @@ def measured_seconds(found: Sequence[Found]) -> dict[str, float]:
     return {home: sum(each) / len(each) for home, each in seconds.items()}
 
 
-def _probed(one: Found) -> float:
+def _probed(one: Found, parallel: int) -> float:
     from levelfield.training.probe import estimate_seconds
     from levelfield.training.resolve import prepare
 
-    return estimate_seconds(prepare(one.run.spec)) + OVERHEAD_S
+    spec = one.run.spec
+    model, execution = spec.model, spec.execution
+    if one.run.row.first is not None:  # weights that are not there yet; a step takes as long without them
+        model = model.model_copy(update={"start_from": None})
+    if parallel > 1:
+        execution = execution.model_copy(update={"threads": threads_of(spec, parallel)})
+    return estimate_seconds(prepare(spec.model_copy(update={"model": model, "execution": execution}))) + OVERHEAD_S
 
 
 def _share_done(one: Found) -> float:

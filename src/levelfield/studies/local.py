@@ -96,7 +96,7 @@ class Processes:
         folder.mkdir(parents=True, exist_ok=True)
         config = folder / "config.json"
         write_text(config, spec.model_dump_json(indent=2))
-        threads = str(spec.execution.threads or max(1, (os.cpu_count() or 1) // self.slots))
+        threads = str(threads_of(spec, self.slots))
         command = [sys.executable, "-m", "levelfield", "train", "--config", str(config), "--out", str(folder), "--yes"]
         with (folder / "train.log").open("ab") as log:
             process = subprocess.Popen(
@@ -123,6 +123,11 @@ class Processes:
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGTERM)
         self._pool.shutdown(wait=True)
+
+
+def threads_of(spec: RunSpec, slots: int) -> int:
+    """Threads of a run where `slots` share the machine's cores, unless it says itself how many it wants."""
+    return spec.execution.threads or max(1, (os.cpu_count() or 1) // slots)
 
 
 def reason_for(code: int, log: Path) -> str:

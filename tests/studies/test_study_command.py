@@ -110,6 +110,17 @@ def test_a_failed_run_ends_with_code_3(study_file: Write, tmp_path: Path) -> Non
     assert "bad seed 0 failed: the loss is not finite" in call("status", path, "--out", tmp_path / "out").stdout
 
 
+def test_a_run_that_could_not_begin_ends_with_code_3_too(study_file: Write, tmp_path: Path) -> None:
+    rows = [{"model": "vit_mini", "name": "dataless", "data": {"name": "cifar10", "image_size": 32}}]
+    path = study_file(rows=rows, models=["resnet_nano"], seeds=1)
+    run = ("run", path, "--out", tmp_path / "out", "--data-dir", tmp_path / "nowhere", "--yes")
+    result = call(*run)
+    assert result.exit_code == 3
+    said = " ".join(result.stdout.split())
+    assert "dataless: no result of seed 0: the data folder" in said and "levelfield data get cifar10" in said
+    assert call(*run, "--row", "resnet_nano").exit_code == 0
+
+
 def test_a_sweep_gives_every_row_the_same_points_and_leaves_test_alone(study_file: Write, tmp_path: Path) -> None:
     rows = [{"model": "resnet_nano", "name": "untold", "setting_unknown": True}, {"model": "vit_mini", "name": "told"}]
     path = study_file(

@@ -118,7 +118,8 @@ def run(
     _show(table, folder, json)
     if study.name == "quickstart" and not json:
         _print_next(folder)
-    if any(one.state == "failed" for one in find(name, scale, seeds, row, set_, folder, data_dir, plugin)):
+    asked = {(one.run.row.name, one.run.seed) for one in found}
+    if asked & {(line.name, seed) for line in table.rows for seed in line.runs.row.failures}:
         raise typer.Exit(3)
 
 

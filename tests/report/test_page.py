@@ -59,14 +59,13 @@ def test_the_page_holds_every_section(html: str) -> None:
     assert base64.b64encode(thumbnail(0))[:20].decode() in html
 
 
-def test_of_later_test_sets_the_first_section_is_linked(tmp_path: Path) -> None:
+def test_of_several_test_sets_the_first_sections_are_linked(tmp_path: Path) -> None:
     rows = [
         Row(data, runs=(write_run(tmp_path / data, spec_of("a", data=data), images=300),))
         for data in ("cifar10", "digits")
     ]
     links = re.findall(r'<li><a href="#([^"]+)"', page(build_table(rows)))
-    assert {"p0-accuracy", "p0-errors", "p1-accuracy"} <= set(links)
-    assert "p1-errors" not in links
+    assert [link for link in links if link.startswith("p")] == ["p0-accuracy", "p1-accuracy"]
 
 
 def test_what_users_named_is_escaped(tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ COLUMNS = (
 
 
 HEADING: Final = re.compile(r'<section id="([^"]+)"[^>]*><h2>(.*?)</h2>')
-LATER_PANEL: Final = re.compile(r"p[1-9]\d*-(?!accuracy)")
-"""Sections of test sets after the first: the first section of each is enough of a link."""
+IN_PANEL: Final = re.compile(r"p\d+-(?!accuracy)")
+"""Sections of one test set after its first: linked only where there is but one test set."""
 
 
 def header(table: StudyTable, body: str) -> str:
@@ -43,7 +43,9 @@ def header(table: StudyTable, body: str) -> str:
     if study.scale not in ("", "full"):
         scale = tag("span", text(f"scale {study.scale}"), class_="chip worse")
         parts.append(tag("p", f"{scale} Reduced: not the study as published."))
-    links = [(key, title) for key, title in HEADING.findall(body) if not LATER_PANEL.match(key)]
+    links = HEADING.findall(body)
+    if any(key.startswith("p1-") for key, _ in links):
+        links = [(key, title) for key, title in links if not IN_PANEL.match(key)]
     items = (tag("li", tag("a", title, href=f"#{key}")) for key, title in links)
     return tag("header", [*parts, tag("nav", tag("ul", items), aria_label="Sections")])
 

@@ -23,6 +23,7 @@ from levelfield.spec import Plugin, RunSpec
 LOCK_S = 120.0
 """Seconds to wait for the lock of a run folder: a file server frees that of a lost machine only after a while."""
 STOPPED = "stopped on request"
+"""Why a run has no result that was not allowed to begin, or was interrupted."""
 UNSENT = ("lock", "checkpoints")
 """What of a run folder stays where it is."""
 

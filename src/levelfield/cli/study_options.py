@@ -23,12 +23,10 @@ Out = Annotated[Path | None, typer.Option(help="The study's folder. [default: ru
 ScaleName = Annotated[str, typer.Option("--scale", help="full, cpu or smoke, as the study's file declares them.")]
 Seeds = Annotated[str | None, typer.Option(help="Instead of the file's: 3, or 0,4,7, or 5-8.", show_default=False)]
 Rows = Annotated[list[str] | None, typer.Option("--row", help="Only rows that match (`*` allowed); may be repeated.")]
+Parallel = Annotated[int, typer.Option(min=1, help="Runs at once, each in a process of its own.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Change a key of every row: budget.epochs=2. May be repeated.")
 ]
-
-
-Parallel = Annotated[int, typer.Option(min=1, help="Runs at once, each in a process of its own.")]
 
 
 class Where(StrEnum):

@@ -74,14 +74,18 @@ def _quantity(field: str, title: str | None, zero: bool = False, pad_px: int = 0
     }
 
 
+def _interval(row: TableRow) -> Spec:
+    low, high = bounds(row.top1)
+    return {"low": low, "high": high}
+
+
 def ranking(all_rows: Sequence[TableRow], measured: Sequence[TableRow], key: str) -> Chart:
     """Dot plot: mean with interval, single runs as ticks, the published value as a diamond."""
     values: list[Spec] = []
     for row in measured:
         assert row.top1 is not None
         base = {"row": row.name, "name": row.title, "order": -row.top1.value}
-        low, high = bounds(row.top1)
-        values.append({**base, "kind": "mean", "top1": row.top1.value, "low": low, "high": high, "seeds": row.n})
+        values.append({**base, "kind": "mean", "top1": row.top1.value, **_interval(row), "seeds": row.n})
         values += [{**base, "kind": "run", "top1": run.result["top1"], "seed": run.seed} for run in row.runs.finished]
         if row.published is not None and row.published.difference is not None:
             values.append({**base, "kind": "published", "top1": row.published.published})
@@ -150,7 +154,7 @@ def trade_offs(all_rows: Sequence[TableRow], measured: Sequence[TableRow], key: 
     for cost, title, form, order in COSTS:
         values = [
             {"row": row.name, "name": row.title, "cost": row.means[cost], "top1": row.top1.value,
-             **dict(zip(("low", "high"), bounds(row.top1), strict=True)), "above": i % 2 == 0}
+             **_interval(row), "above": i % 2 == 0}
             for i, row in enumerate(measured) if row.top1 is not None and row.means.get(cost)
         ]  # fmt: skip
         if len(values) < 2:

@@ -83,11 +83,11 @@ def run_study(
             return table
 
         save()
-        todo = [one.run for one in found if one.state != "finished"]
-        if todo:
+        missing = [one.run for one in found if one.state != "finished"]
+        if missing:
             weights = expected_s or {}
             usual = sum(weights.values()) / len(weights) if weights else 1.0
-            tasks = [Task(run, weights.get(run.row.home, usual)) for run in _once(todo)]
+            tasks = [Task(run, weights.get(run.row.home, usual)) for run in _once(missing)]
             runner = executor or (InProcess() if parallel == 1 else Processes(parallel))
             shown.start(sum(task.expected_s for task in tasks), study.name)
             try:

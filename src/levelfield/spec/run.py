@@ -10,6 +10,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 
 from levelfield.errors import UserError
 from levelfield.spec.recipe import Recipe
+from levelfield.spec.revisions import revisions
 from levelfield.spec.values import Value
 
 SCIENCE_VERSION: Final = 1
@@ -126,6 +127,8 @@ class RunSpec(Value):
             plugin.pop("path")
         if (start := values["model"]["start_from"]) is not None and start["digest"]:
             start.pop("source")
+        if changed := revisions(self):
+            values["revisions"] = changed
         return values
 
     def identity(self) -> str:

@@ -67,6 +67,52 @@ def test_warm_up_inside_and_on_top() -> None:
         assert timetable.learning_rates()[:11] == pytest.approx([0.01 * step for step in range(1, 11)] + [0.1])
 
 
+def drops(timetable: RunPlan) -> list[float]:
+    """The epochs at which the learning rate falls to half or less."""
+    rates = timetable.learning_rates()
+    return [step / PER_EPOCH for step in range(1, len(rates)) if rates[step] < 0.6 * rates[step - 1]]
+
+
+DROPPING = [
+    ({"name": "multistep", "milestones": [3, 6, 8]}, [3, 6, 8]),
+    ({"name": "step", "every_epochs": 4}, [4, 8]),
+]
+
+
+@pytest.mark.parametrize(("schedule", "stated"), DROPPING, ids=["multistep", "step"])
+def test_drops_fall_at_the_stated_epochs_of_their_phase_whatever_the_warm_up(
+    schedule: dict[str, Any], stated: list[int]
+) -> None:
+    def with_warmup(**warmup: Any) -> dict[str, Any]:
+        return {**schedule, "warmup": {"epochs": 2, "start_factor": 0.5, **warmup}}
+
+    assert drops(plan(schedule=with_warmup())) == stated
+    assert drops(plan(schedule=with_warmup(on_top=True))) == [2 + epoch for epoch in stated]
+    later = {"at_epoch": 3, "optimizer": {"name": "sgd", "lr": 0.1}, "schedule": with_warmup()}
+    assert drops(plan(schedule={"name": "constant"}, phases=[later])) == [3, *(3 + epoch for epoch in stated)]
+
+
+def test_a_drop_within_the_warm_up_lowers_what_it_leads_to() -> None:
+    rates = plan(schedule={"name": "multistep", "milestones": [1], "warmup": {"epochs": 2}}).learning_rates()
+    assert rates[4] == pytest.approx(0.05) and rates[5] == pytest.approx(0.006)
+    assert rates[9:] == pytest.approx([0.01] * (STEPS - 9))
+
+
+def test_a_later_phase_gets_its_warm_up_on_top_and_what_follows_comes_later() -> None:
+    def phase(at_epoch: int, **warmup: Any) -> dict[str, Any]:
+        return {
+            "at_epoch": at_epoch,
+            "optimizer": {"name": "sgd", "lr": 0.2},
+            "schedule": {"name": "constant", "warmup": warmup},
+        }
+
+    timetable = plan(phases=[phase(4, epochs=2, on_top=True), phase(8, ratio=0.25, on_top=True)])
+    assert [(p.start, p.end, p.warmup) for p in timetable.phases] == [(0, 20, 0), (20, 50, 10), (50, 75, 5)]
+    assert timetable.steps == STEPS + 10 + 5
+    rates = timetable.learning_rates()
+    assert rates[20:31] == pytest.approx([0.02 * step for step in range(1, 11)] + [0.2])
+
+
 def test_published_outgrid_counts() -> None:
     """45,000 images in batches of 64: 704 steps an epoch, 70,400 in all, 3,520 of them warm-up (published.yaml)."""
     timetable = make_plan(Recipe.load("outgrid-100ep"), Budget(epochs=100), 45_000)

@@ -39,7 +39,8 @@ class Optimizer(Value):
 class Warmup(Value):
     """A linear warm-up, its length as exactly one of `steps`, `epochs` or `ratio` of the run; none given: no warm-up.
 
-    `on_top` adds it to the stated length instead of taking it from there.
+    `on_top` adds it to the stated length of its phase instead of taking it from there: all epochs that the recipe states
+    (milestones, later hand-overs) then come later by so much.
     """
 
     steps: NonNegativeInt | None = None
@@ -56,7 +57,7 @@ class Warmup(Value):
 
 
 class Cosine(Value):
-    """Half a cosine from lr to `final_lr` over the phase (Loshchilov and Hutter, arXiv 1608.03983)."""
+    """Half a cosine from lr to `final_lr`, from the warm-up's end to the phase's (Loshchilov and Hutter, arXiv 1608.03983)."""
 
     name: Literal["cosine"] = "cosine"
     final_lr: NonNegativeFloat = 0.0
@@ -74,7 +75,7 @@ class OneCycle(Value):
 
 
 class Step(Value):
-    """lr times `gamma` after every `every_epochs` epochs of the phase."""
+    """lr times `gamma` after every `every_epochs` epochs of the phase, counted from its start, warm-up included."""
 
     name: Literal["step"] = "step"
     every_epochs: PositiveInt = 30
@@ -83,7 +84,7 @@ class Step(Value):
 
 
 class MultiStep(Value):
-    """lr times `gamma` at each of `milestones` (epochs of the phase)."""
+    """lr times `gamma` at each of `milestones` (epochs of the phase, counted from its start, warm-up included)."""
 
     name: Literal["multistep"] = "multistep"
     milestones: tuple[PositiveInt, ...] = (30, 60, 90)
@@ -92,7 +93,7 @@ class MultiStep(Value):
 
 
 class Linear(Value):
-    """A straight line from lr to `final_lr` over the phase."""
+    """A straight line from lr to `final_lr`, from the warm-up's end to the phase's."""
 
     name: Literal["linear"] = "linear"
     final_lr: NonNegativeFloat = 0.0
@@ -107,7 +108,7 @@ class Constant(Value):
 
 
 class CosineAnnealing(Value):
-    """torch's CosineAnnealingLR: a cosine of half period `t_max_epochs`, which goes up again after it."""
+    """torch's CosineAnnealingLR from the warm-up's end on: a cosine of half period `t_max_epochs`, then up again."""
 
     name: Literal["cosine_annealing"] = "cosine_annealing"
     t_max_epochs: PositiveFloat = 30.0

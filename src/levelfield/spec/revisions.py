@@ -11,10 +11,34 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from levelfield.spec.recipe import MultiStep, OneCycle, Schedule, Step
+
 if TYPE_CHECKING:
     from levelfield.spec.run import RunSpec
 
-REVISIONS: Final[dict[str, Callable[[RunSpec], bool]]] = {}
+
+def _warms_up(schedule: Schedule) -> bool:
+    if isinstance(schedule, OneCycle):
+        return False
+    return any(length for length in (schedule.warmup.steps, schedule.warmup.epochs, schedule.warmup.ratio))
+
+
+def _drops_after_warmup(spec: RunSpec) -> bool:
+    schedules = [spec.recipe.schedule, *(phase.schedule for phase in spec.recipe.phases)]
+    return any(isinstance(s, Step | MultiStep) and _warms_up(s) and not s.warmup.on_top for s in schedules)
+
+
+def _later_warmup_on_top(spec: RunSpec) -> bool:
+    later = [phase.schedule for phase in spec.recipe.phases]
+    return any(not isinstance(s, OneCycle) and _warms_up(s) and s.warmup.on_top for s in later)
+
+
+REVISIONS: Final[dict[str, Callable[[RunSpec], bool]]] = {
+    # Milestones and steps were counted from the end of the warm-up: 30 with 5 epochs of warm-up dropped at 35.
+    "drops-at-epochs-of-the-phase": _drops_after_warmup,
+    # A later phase's warm-up on top was taken from its stated length instead of added to it.
+    "warmup-on-top-in-later-phases": _later_warmup_on_top,
+}
 """Name of the mend -> whether it moves the numbers of a run. Never renamed, never removed before the next version."""
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from levelfield.errors import UserError
 from levelfield.spec import Budget, Optimizer, Recipe, Schedule
-from levelfield.training.schedules import check_warmup, learning_rate, on_top_steps, warmup_steps
+from levelfield.training.schedules import check_warmup, learning_rate, lies_on_top, warmup_steps
 
 
 @dataclass(frozen=True)
@@ -65,25 +65,29 @@ def budget_steps(budget: Budget, steps_per_epoch: int, batch_size: int) -> int:
 def make_plan(recipe: Recipe, budget: Budget, train_size: int) -> RunPlan:
     """The timetable of `recipe` over `train_size` images. The last, short batch of an epoch is a step.
 
+    A warm-up on top lengthens its own phase, and what comes after it begins so much later.
+
     Raises UserError for a phase that starts after the end and for a warm-up longer than its phase.
     """
     per_epoch = math.ceil(train_size / recipe.batch_size)
     stated = budget_steps(budget, per_epoch, recipe.batch_size)
-    starts = [0] + [phase.at_epoch * per_epoch for phase in recipe.phases]
-    extra = on_top_steps(recipe.schedule, per_epoch, min([*starts[1:], stated]))
-    total = stated + extra
-    starts = [0] + [start + extra for start in starts[1:]]
     specs = [(recipe.optimizer, recipe.schedule)] + [(phase.optimizer, phase.schedule) for phase in recipe.phases]
+    starts = [0] + [phase.at_epoch * per_epoch for phase in recipe.phases]
+    added = 0  # steps of warm-up on top, of this phase and those before it
     phases = []
-    for number, ((optimizer, schedule), start, end) in enumerate(zip(specs, starts, [*starts[1:], total], strict=True)):
+    for number, ((optimizer, schedule), start, end) in enumerate(
+        zip(specs, starts, [*starts[1:], stated], strict=True)
+    ):
         where = "recipe.schedule" if number == 0 else f"recipe.phases.{number - 1}.schedule"
-        if start >= total:
+        if start >= stated:
             raise UserError(
                 f"recipe.phases.{number - 1} starts at epoch {start // per_epoch}, after the end of a run of "
-                f"{total / per_epoch:g} epochs\nlengthen the budget or start the phase earlier"
+                f"{stated / per_epoch:g} epochs\nlengthen the budget or start the phase earlier"
             )
-        end = min(end, total)
-        warmup = warmup_steps(schedule, per_epoch, end - start - (extra if number == 0 else 0))
-        check_warmup(schedule, warmup, end - start, where)
-        phases.append(PhasePlan(optimizer, schedule, start, end, warmup))
-    return RunPlan(per_epoch, total, tuple(phases))
+        length = min(end, stated) - start
+        warmup = warmup_steps(schedule, per_epoch, length)
+        more = warmup if lies_on_top(schedule) else 0
+        check_warmup(schedule, warmup, length + more, where)
+        phases.append(PhasePlan(optimizer, schedule, start + added, start + added + length + more, warmup))
+        added += more
+    return RunPlan(per_epoch, stated + added, tuple(phases))

@@ -32,10 +32,10 @@ def warmup_steps(schedule: Schedule, steps_per_epoch: int, stated_steps: int) ->
     return round((warmup.ratio or 0.0) * stated_steps)
 
 
-def on_top_steps(schedule: Schedule, steps_per_epoch: int, stated_steps: int) -> int:
-    """Steps that the warm-up adds to the stated length: 0 unless it lies on top."""
+def lies_on_top(schedule: Schedule) -> bool:
+    """Whether the warm-up is added to the stated length; the stated epochs are then counted from its end."""
     warmup: Warmup = getattr(schedule, "warmup", Warmup())
-    return warmup_steps(schedule, steps_per_epoch, stated_steps) if warmup.on_top else 0
+    return warmup.on_top
 
 
 def learning_rate(
@@ -43,8 +43,13 @@ def learning_rate(
 ) -> float:
     """The learning rate of optimiser step `step` (from 0) in a phase of `steps` steps, `warmup` of them warm-up.
 
-    `peak` is the optimiser's lr. After the warm-up the schedule's own shape runs over the remaining steps.
+    `peak` is the optimiser's lr. After the warm-up a schedule with a shape of its own (a cosine, a line) runs over the
+    remaining steps. Drops at stated epochs fall at those epochs of the phase, the warm-up included unless it lies on
+    top; one that falls within the warm-up lowers what the warm-up leads to.
     """
+    if isinstance(schedule, Step | MultiStep):
+        counted = step - warmup if lies_on_top(schedule) else step
+        peak *= schedule.gamma ** _drops(schedule, counted, steps_per_epoch)
     if step < warmup:
         start = schedule.warmup.start_factor if not isinstance(schedule, OneCycle) else 0.0
         return peak * (start + (1.0 - start) * (step + 1) / warmup)
@@ -54,17 +59,20 @@ def learning_rate(
             return schedule.final_lr + (peak - schedule.final_lr) * 0.5 * (1 + math.cos(math.pi * min(1.0, at / span)))
         case Linear():
             return peak + (schedule.final_lr - peak) * min(1.0, at / span)
-        case Constant():
+        case Constant() | Step() | MultiStep():
             return peak
-        case Step():
-            return peak * schedule.gamma ** (at // (schedule.every_epochs * steps_per_epoch))
-        case MultiStep():
-            return peak * schedule.gamma ** sum(at >= mark * steps_per_epoch for mark in schedule.milestones)
         case CosineAnnealing():
             turn = math.cos(math.pi * (at / steps_per_epoch) / schedule.t_max_epochs)
             return schedule.final_lr + (peak - schedule.final_lr) * 0.5 * (1 + turn)
         case OneCycle():
             return _one_cycle(schedule, peak, at, span)
+
+
+def _drops(schedule: Step | MultiStep, step: int, steps_per_epoch: int) -> int:
+    """How often the learning rate has been lowered by `step`, counted from where the stated epochs begin."""
+    if isinstance(schedule, Step):
+        return max(0, step) // (schedule.every_epochs * steps_per_epoch)
+    return sum(step >= mark * steps_per_epoch for mark in schedule.milestones)
 
 
 def _one_cycle(schedule: OneCycle, peak: float, step: int, steps: int) -> float:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from levelfield.errors import UserError
+from levelfield.report import read_study
+from levelfield.studies.output import study_rows, write_study
 from levelfield.studies.study import Study, parse_seeds
 
 Write = Callable[..., Path]
@@ -68,6 +70,14 @@ def test_the_first_seed_of_all_rows_comes_first_and_a_second_stage_after_its_fir
     assert start is not None and start.source == "row:one"
 
 
+def test_what_a_study_varies_reaches_its_report(study_file: Write, tmp_path: Path) -> None:
+    study = Study.load(study_file(varies=["model.name", "recipe.optimizer"]))
+    rows = study_rows(study, "full", study.planned_rows(), tmp_path, {})
+    write_study(rows, {}, tmp_path)
+    assert read_study(tmp_path).varies == rows.varies == ("model.name", "recipe.optimizer")
+    assert Study.load(study_file()).varies == ("model.name", "model.options")
+
+
 def test_rows_with_the_same_science_share_their_runs(study_file: Write) -> None:
     same = [{"model": "resnet_nano", "name": name} for name in ("a", "b")]
     other = {"model": "resnet_nano", "name": "c", "set": {"recipe.optimizer.lr": 0.1}}
@@ -95,6 +105,7 @@ def test_only_some_rows_with_what_they_start_from(study_file: Write) -> None:
         ({"set": {"recipe.optimizer.lrr": 1}}, ["recipe.optimizer.lrr", "did you mean 'lr'"]),
         ({"set": {"recipe.optimizer.lr": -1}}, ["recipe.optimizer.lr", "greater than 0"]),
         ({"set": {"budget.epochs": 0}}, ["budget.epochs", "greater than 0"]),
+        ({"varies": "recipe.optimizer.lrr"}, ["varies", "no key of a run", "did you mean 'recipe.optimizer.lr'"]),
         ({"seeds": [1, 1]}, ["seed 1", "twice"]),
         ({"seeds": 0}, ["seeds is empty"]),
         ({"data": None}, ["no data"]),

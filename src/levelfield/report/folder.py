@@ -4,7 +4,7 @@ study.json, as whoever carries out a study writes it:
 
 ```
 {"name": ..., "question": ..., "answer": ..., "description": ..., "scale": ..., "baseline": row name or null,
- "command": ..., "notes": [...],
+ "varies": [keys of a run, see `levelfield.spec.varies`], "command": ..., "notes": [...],
  "rows": [{"name": ..., "label": ..., "group": ..., "notes": [...],
            "runs": [run folders, relative to study.json],
            "declared": [RunSpec as JSON, ...],
@@ -24,7 +24,7 @@ from typing import Any
 from levelfield.errors import UserError
 from levelfield.report.rows import Published, Row, StudyRows
 from levelfield.runs import RunFolder, find_runs
-from levelfield.spec import RunSpec
+from levelfield.spec import VARIES, RunSpec
 
 
 def read_study(folder: Path) -> StudyRows:
@@ -78,6 +78,7 @@ def _from_json(study: dict[str, Any], folder: Path) -> StudyRows:
         description=study.get("description") or "",
         scale=study.get("scale") or "",
         baseline=study.get("baseline"),
+        varies=tuple(study.get("varies", VARIES)),
         notes=tuple(study.get("notes") or ()),
         command=study.get("command") or "",
         path=folder,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from levelfield.runs import RunFolder
-from levelfield.spec import RunSpec
+from levelfield.spec import VARIES, RunSpec
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,8 @@ class StudyRows:
     """A study as a report needs it: name, question, rows, and its baseline row (None: the first with a result).
 
     `scale`: "" or "full" for the study as published; any other is reduced, and published values are not compared.
-    `command` reproduces the study, `path` is its folder; both may be absent.
+    `varies`: the keys of a run that its question is about (`levelfield.spec.varies`). `command` reproduces the study,
+    `path` is its folder; both may be absent.
     """
 
     name: str
@@ -67,6 +68,7 @@ class StudyRows:
     description: str = ""
     scale: str = ""
     baseline: str | None = None
+    varies: tuple[str, ...] = VARIES
     notes: tuple[str, ...] = ()
     command: str = ""
     path: Path | None = None

@@ -13,9 +13,11 @@ from levelfield.spec.run import (
     StartFrom,
 )
 from levelfield.spec.values import Value
+from levelfield.spec.varies import VARIES, covers
 
 __all__ = [
     "SCIENCE_VERSION",
+    "VARIES",
     "Augment",
     "Averaging",
     "Budget",
@@ -34,6 +36,7 @@ __all__ = [
     "Schedule",
     "StartFrom",
     "Value",
+    "covers",
     "list_recipes",
     "load_recipe",
 ]

@@ -52,7 +52,7 @@ def _keys_at(root: type[BaseModel], path: tuple[int | str, ...]) -> set[str]:
         following: list[type[BaseModel]] = []
         for cls in here:
             if str(part) in cls.model_fields:
-                following += _models_in(cls.model_fields[str(part)].annotation)
+                following += models_in(cls.model_fields[str(part)].annotation)
         if following:
             here = following
         else:  # a list index, or the tag or class name of a union's member, which pydantic adds to the path
@@ -61,10 +61,11 @@ def _keys_at(root: type[BaseModel], path: tuple[int | str, ...]) -> set[str]:
     return {name for cls in here for name in cls.model_fields}
 
 
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
+def models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The model classes that a field's annotation allows."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]
+    return [model for part in getattr(annotation, "__args__", ()) for model in models_in(part)]
 
 
 def _tag(cls: type[BaseModel]) -> object:

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BeforeValidator, NonNegativeInt, field_validator, model_validator
 
 from levelfield.errors import UserError, unknown
-from levelfield.spec import Budget, DataSpec, Value
+from levelfield.spec import VARIES, Budget, DataSpec, Value
 from levelfield.spec.library import parse_yaml, read_yaml
+from levelfield.spec.varies import strange
 
 if TYPE_CHECKING:
     from levelfield.progress import Progress
@@ -114,12 +115,17 @@ class Step(Value):
 
 
 class Study(Grid):
-    """A comparison as one value. `Study.load(name)` reads a shipped one or a file."""
+    """A comparison as one value. `Study.load(name)` reads a shipped one or a file.
+
+    `varies`: the keys of a run that differ between rows because the question is about them. The fairness audit calls
+    every other difference unfair (`levelfield.spec.varies`).
+    """
 
     name: str
     title: str = ""
     question: str = ""
     description: str = ""
+    varies: Names = VARIES
     baseline: str | None = None
     seeds: Seeds = (0, 1, 2)
     groups: tuple[Group, ...] = ()
@@ -137,6 +143,9 @@ class Study(Grid):
                 raise ValueError(f"{what} {repeated[0]!r} is named twice; name it once")
         if not any(grid.models or grid.rows for grid in (self, *self.groups)):
             raise ValueError("the study has no rows; give models or rows")
+        for key in self.varies:
+            if (why := strange(key)) is not None:
+                raise ValueError(f"varies: {why}")
         for scale_name, scale in self.scales.items():
             if strangers := set(scale.groups) - {group.name for group in self.groups}:
                 raise ValueError(f"scale {scale_name} changes group {min(strangers)!r}, which the study does not have")

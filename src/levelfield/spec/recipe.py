@@ -39,8 +39,8 @@ class Optimizer(Value):
 class Warmup(Value):
     """A linear warm-up, its length as exactly one of `steps`, `epochs` or `ratio` of the run; none given: no warm-up.
 
-    `on_top` adds it to the stated length of its phase instead of taking it from there: all epochs that the recipe states
-    (milestones, later hand-overs) then come later by so much.
+    `on_top` adds it to the stated length of its phase instead of taking it from there: all epochs that the recipe
+    states (milestones, later hand-overs) then come later by so much.
     """
 
     steps: NonNegativeInt | None = None
@@ -57,7 +57,7 @@ class Warmup(Value):
 
 
 class Cosine(Value):
-    """Half a cosine from lr to `final_lr`, from the warm-up's end to the phase's (Loshchilov and Hutter, arXiv 1608.03983)."""
+    """Half a cosine from lr to `final_lr`, from warm-up's end to phase's (Loshchilov and Hutter, arXiv 1608.03983)."""
 
     name: Literal["cosine"] = "cosine"
     final_lr: NonNegativeFloat = 0.0

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def train(
-    config: Annotated[Path | None, typer.Option(help="A YAML file that holds a whole run.")] = None,
+    config: Annotated[Path | None, typer.Option(help="A YAML or JSON file that holds a whole run.")] = None,
     model: Annotated[str | None, typer.Option(help="A model's name (`levelfield models`).")] = None,
     data: Annotated[str | None, typer.Option(help="A data set's name (`levelfield data list`).")] = None,
     recipe: Annotated[
@@ -108,13 +108,13 @@ def assemble(
 ) -> RunSpec:
     """The RunSpec that the options describe. Raises UserError for what is missing, unknown or contradictory."""
     from levelfield.spec import RunSpec, load_recipe
-    from levelfield.spec.library import read_yaml
+    from levelfield.spec.library import read_mapping
     from levelfield.spec.overrides import apply
 
     if config is not None:
         if not config.is_file():
             raise UserError(f"--config {config}: no such file; write one with `levelfield train ... --show-config`")
-        values: dict[str, Any] = read_yaml(config)
+        values: dict[str, Any] = read_mapping(config)
         if recipe is not None or isinstance(values.get("recipe"), str):
             values |= _recipe_values(load_recipe(recipe or values["recipe"]), values.get("budget"))
     else:

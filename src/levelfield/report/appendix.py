@@ -8,6 +8,7 @@ from levelfield.report import configuration as config
 from levelfield.report.markup import code, folded, paragraph, scrolled, section, tag, text
 from levelfield.report.numbers import NONE, interval, percent, whole
 from levelfield.report.predicted import Predicted, mcnemar_of
+from levelfield.report.reproduce import setups
 from levelfield.report.table import StudyTable, TableRow
 from levelfield.report.words import in_words, pair_in_words
 
@@ -15,6 +16,11 @@ SCORES = (
     "row", "top-1 %", "SD", "over test images", "top-3 %", "top-5 %", "loss", "F1 macro", "F1 weighted", "ECE %", "NLL",
     "Brier", "train s", "peak MiB", "ms/batch",
 )  # fmt: skip
+
+REPRODUCED = (
+    "Data is looked for where --data-dir or LEVELFIELD_DATA says, and refused where its content is another. A run "
+    "comes out with the same bytes on the same kind of processor, with the same versions (under Environment)."
+)
 
 
 def words(table: StudyTable, predicted: Mapping[str, Predicted]) -> str:
@@ -98,14 +104,19 @@ def environment(table: StudyTable) -> str:
 
 
 def reproduce(table: StudyTable) -> str:
-    """The commands that make the table, or one row, again."""
+    """The commands that make the table, or the runs of one row, again, with the files that they take."""
     parts = []
     if table.study.command:
         parts += [paragraph("The whole table:"), code(table.study.command)]
+    found = setups(table)
     for row in table.rows:
-        command, setting = config.command(row), config.configuration(row)
-        if command and setting:
-            seed = row.runs.specs[0].seed
-            note = paragraph(f"with this configuration (seed {seed}) as that file:", class_="note")
-            parts.append(folded(row.title, code(command) + note + code(setting), data_of=row.name))
+        shown = []
+        for setup in found.get(row.name, ()):
+            shown += [code("\n".join(setup.commands))] if setup.commands else []
+            shown += [paragraph(note, class_="note") for note in setup.notes]
+            shown += [paragraph(f"{setup.file}:", class_="note"), code(setup.configuration)]
+        if shown:
+            parts.append(folded(row.title, "".join(shown), data_of=row.name))
+    if found:
+        parts.append(paragraph(REPRODUCED, class_="note"))
     return section("reproduce", "Reproduce", parts) if parts else ""

@@ -1,13 +1,12 @@
-"""In what the rows of a table were configured differently, where they ran, and how to run them again."""
+"""In what the rows of a table were configured differently, and where they ran."""
 
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from levelfield.report.table import StudyTable, TableRow
+from levelfield.report.table import StudyTable
 
 NOT_SHOWN = ("seed", "model.name", "data.checksum", "model.start_from.digest")
 
@@ -44,17 +43,3 @@ def environments(table: StudyTable) -> dict[str, list[str]]:
             for key, value in flat(run.folder.environment() if run.folder else {}).items():
                 found.setdefault(key, {})[value] = None
     return {key: list(values) for key, values in found.items()}
-
-
-def command(row: TableRow) -> str | None:
-    """The command that trains a row's first run again, given its configuration as `NAME.json`; None without one."""
-    if row.runs.spec is None:
-        return None
-    name = "".join(c if c.isalnum() or c in "._-" else "-" for c in row.name)
-    return f"levelfield train --config {shlex.quote(name + '.json')} --out {shlex.quote('runs/' + name)}"
-
-
-def configuration(row: TableRow) -> str | None:
-    """The resolved configuration of a row's first run as JSON that `levelfield train --config` takes."""
-    spec = row.runs.spec
-    return None if spec is None else json.dumps(spec.model_dump(mode="json", exclude_defaults=True), indent=2)

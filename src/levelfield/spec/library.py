@@ -6,6 +6,7 @@ and `variants` (named changes): `rexnet-sgd+cutmix` is the recipe `rexnet-sgd` w
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -80,6 +81,19 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise UserError(f"cannot read {path}: it is not a text file") from None
     return parse_yaml(text, str(path))
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """As `read_yaml`; a file that ends in .json is read as JSON, whose texts stay texts whatever they look like."""
+    if path.suffix != ".json":
+        return read_yaml(path)
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"cannot read {path}: {error}") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path} must hold keys and values (a JSON object), not {type(value).__name__}")
+    return value
 
 
 def parse_yaml(text: str, where: str) -> dict[str, Any]:

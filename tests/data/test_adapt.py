@@ -98,3 +98,10 @@ def test_arrays_that_cannot_be_used_say_why(
 ) -> None:
     with pytest.raises(UserError, match=words):
         from_arrays((images, labels), (PLANES, LABELS), classes)
+
+
+def test_pil_images_of_a_dataset_go_through_the_one_decoder() -> None:
+    clear = Image.fromarray(np.zeros((8, 8, 4), np.uint8))  # transparent black lies over white
+    grey16 = Image.fromarray(np.full((8, 8), 36_000, np.uint16))
+    data = from_dataset([(clear, 0), (grey16, 1)], [(clear, 0), (grey16, 1)])
+    assert data.train.read(torch.arange(2)).flatten(1).unique(dim=1).tolist() == [[255], [36_000 >> 8]]

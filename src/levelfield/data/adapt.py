@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from levelfield.data.content import DIGEST_BYTES, Digests, checksum, image_digest
+from levelfield.data.decode import BadImageError, decode
 from levelfield.data.fit import Fit
 from levelfield.data.records import Pixels
 from levelfield.data.splits import ImageData, MemoryPixels, Split
@@ -97,7 +98,10 @@ def _read(dataset: Any, name: str, image_size: int | None) -> tuple[Tensor, Tens
 def _pixels(image: Any, where: str) -> Pixels:
     """RGB uint8 (H, W, 3) of what a Dataset yields."""
     if isinstance(image, Image.Image):
-        return np.asarray(image.convert("RGB"))
+        try:
+            return decode(image)[0]
+        except BadImageError as error:
+            raise UserError(f"{where} cannot be decoded: {error}") from None
     tensor = torch.as_tensor(image)
     if tensor.ndim != 3 or tensor.shape[0] not in (1, 3):
         raise UserError(f"{where} is {tuple(tensor.shape)}; give a PIL image or a tensor (3, H, W)")

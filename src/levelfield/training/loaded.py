@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import safetensors.torch
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
 from levelfield.data.augment import build_eval_transform
+from levelfield.data.decode import read_image
 from levelfield.data.fit import Fit
 from levelfield.errors import UserError
 from levelfield.runs import RunFolder
@@ -25,13 +25,14 @@ from levelfield.training.resolve import build_model, load_plugins
 class LoadedRun:
     """A run's model in evaluation mode on the CPU.
 
-    `classes`: names in the order of the logits. `preprocess`: a PIL image -> float32 (1,3,H,W), fitted and normalised
-    as the run's test images were. `spec`: the resolved configuration. `result`: the content of result.json.
+    `classes`: names in the order of the logits. `preprocess`: an image (PIL, path or encoded bytes) -> float32
+    (1,3,H,W), decoded, fitted and normalised as the run's test images were. `spec`: the resolved configuration.
+    `result`: the content of result.json.
     """
 
     model: nn.Module
     classes: tuple[str, ...]
-    preprocess: Callable[[Image.Image], Tensor]
+    preprocess: Callable[[Image.Image | str | Path | bytes], Tensor]
     spec: RunSpec
     result: dict[str, Any]
     folder: RunFolder
@@ -66,8 +67,8 @@ def load_run(path: str | Path, factory: Callable[..., nn.Module] | None = None) 
 
     fit = Fit(spec.data.fit, spec.data.resize_px or spec.model.image_size)
 
-    def preprocess(image: Image.Image) -> Tensor:
-        pixels = fit.apply(np.asarray(image.convert("RGB")))
+    def preprocess(image: Image.Image | str | Path | bytes) -> Tensor:
+        pixels = fit.apply(read_image(image))
         return transform(torch.from_numpy(pixels.transpose(2, 0, 1).copy()).unsqueeze(0))
 
     return LoadedRun(model.eval(), tuple(description["classes"]), preprocess, spec, result, folder)

@@ -1,10 +1,11 @@
 """The folder that holds one run."""
 
 from levelfield.runs.atomic import write_bytes, write_json, write_text
-from levelfield.runs.folder import Predictions, RunFolder, find_runs, read_predictions, write_predictions
+from levelfield.runs.folder import FAILURES, Predictions, RunFolder, find_runs, read_predictions, write_predictions
 from levelfield.runs.lock import FolderLock
 
 __all__ = [
+    "FAILURES",
     "FolderLock",
     "Predictions",
     "RunFolder",

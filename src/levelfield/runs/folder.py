@@ -8,6 +8,7 @@ checkpoints/           the last few, by step number
 weights.safetensors    final weights, without metadata: equal weights are equal bytes
 predictions.parquet    test index, label, probabilities
 result.json            flat numbers and the per-class report; present only when the run has finished or failed
+failures.json          why attempts at this run failed, in order; absent where none did
 ```
 """
 
@@ -16,7 +17,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from levelfield.errors import UserError
 from levelfield.runs.atomic import write_bytes
@@ -25,6 +26,9 @@ from levelfield.spec import RunSpec
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+
+FAILURES: Final = "failures.json"
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,18 @@ class RunFolder:
         return result is not None and result["status"] == "finished"
 
     def environment(self) -> dict[str, Any]:
+        """environment.json of the last start; `earlier` lists those of starts before it that differed."""
         return self._json("environment.json") or {}
+
+    def failures(self) -> list[str]:
+        """Why attempts at this run failed, in order, whether or not a later one finished."""
+        path = self.path / FAILURES
+        try:
+            return [str(reason) for reason in json.loads(path.read_text(encoding="utf-8"))]
+        except FileNotFoundError:
+            return []
+        except (OSError, json.JSONDecodeError) as error:
+            raise UserError(f"{path} cannot be read: {error}\nremove the run folder and train it again") from None
 
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl; a last line cut off by a kill is left out."""

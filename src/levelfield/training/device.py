@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -90,6 +92,7 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
         "git_commit": _git_commit(),
         "os": platform.platform(),
         "device": str(device),
+        "machine": _machine(),
         "processor": processor_name(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
@@ -100,6 +103,24 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
         environment["gpu_memory_mib"] = properties.total_memory // 2**20
         environment["cuda"] = torch.version.cuda
     return environment
+
+
+def with_earlier(environment: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """`environment` with what a run had been started in `before`, where that was another."""
+    earlier = list(before.get("earlier", ()))
+    last = {key: value for key, value in before.items() if key != "earlier"}
+    if last and last != environment and last not in earlier:
+        earlier.append(last)
+    return {**environment, "earlier": earlier} if earlier else environment
+
+
+def _machine() -> str:
+    """A short digest that tells this machine from another of the same kind, without naming it."""
+    try:
+        own = Path("/etc/machine-id").read_text(encoding="utf-8").strip()
+    except OSError:
+        own = ""
+    return hashlib.sha256(f"{platform.node()} {own}".encode()).hexdigest()[:8]
 
 
 def processor_name() -> str:

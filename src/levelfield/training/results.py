@@ -9,7 +9,7 @@ import torch
 
 from levelfield.cost import count_macs, count_parameters, measure_inference
 from levelfield.cost.memory import resident_peak_mib
-from levelfield.runs import RunFolder, write_bytes, write_json, write_predictions
+from levelfield.runs import FAILURES, RunFolder, write_bytes, write_json, write_predictions
 from levelfield.spec import RunSpec
 from levelfield.training.processes import World
 
@@ -78,6 +78,7 @@ def write_result(run: Attempt, resumed_from: list[int]) -> dict[str, Any]:
         "val_top1": None if state.best is None else state.best["top1"],
         "data_official": data.official,
         "resumed_from": resumed_from,
+        "failed_before": run.folder.failures(),
         "status": "finished",
         "identity": run.prepared.identity,
     }
@@ -92,8 +93,12 @@ def write_result(run: Attempt, resumed_from: list[int]) -> dict[str, Any]:
 
 
 def failure(folder: RunFolder, spec: RunSpec, reason: str, world: World) -> None:
-    """Record in result.json why the run failed; the same command tries again from its last checkpoint."""
+    """Record in result.json why the run failed; the same command tries again from its last checkpoint.
+
+    The reason is kept in failures.json too: a run that fails, goes on and finishes is not one that never failed.
+    """
     if world.main:
+        write_json(folder.path / FAILURES, [*folder.failures(), reason.splitlines()[0]])
         described: dict[str, Any] = {"model": spec.model.name, "data": spec.data.name, "recipe": spec.recipe.name}
         described |= {"seed": spec.seed, **dict.fromkeys(_MEASURED), "resumed_from": [], "classes": []}
         described |= {"status": "failed: " + reason.splitlines()[0], "identity": spec.identity()}

@@ -16,7 +16,7 @@ from levelfield.errors import UserError
 from levelfield.progress import Progress
 from levelfield.runs import FolderLock, RunFolder, write_json
 from levelfield.training.checkpoint import load_newest, save_checkpoint
-from levelfield.training.device import configure_torch, describe_environment
+from levelfield.training.device import configure_torch, describe_environment, with_earlier
 from levelfield.training.evaluating import Evaluation, evaluate_model
 from levelfield.training.inputs import TrainingInputs, evaluation_transform
 from levelfield.training.journal import Journal, Logger, MetricsFile, TensorBoard
@@ -111,11 +111,9 @@ def _open_folder(folder: RunFolder, prepared: Prepared, world: World) -> dict[st
             "run": prepared.spec.model_dump(mode="json"),
         }
         write_json(folder.path / "run.json", description)
-        environment = describe_environment(prepared.device)
-        write_json(
-            folder.path / "environment.json",
-            {**environment, "processes": world.size, "data_checksum": prepared.data.checksum},
-        )
+        environment = {**describe_environment(prepared.device), "processes": world.size}
+        environment |= {"data_checksum": prepared.data.checksum}
+        write_json(folder.path / "environment.json", with_earlier(environment, folder.environment()))
     world.barrier()
     return None
 

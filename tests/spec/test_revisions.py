@@ -28,6 +28,8 @@ def later(schedule: str) -> str:
         ("recipe.schedule={name: multistep, warmup: {epochs: 2, on_top: true}}", []),
         ("recipe.schedule={name: multistep, warmup: {epochs: 2}}", [DROPS]),
         ("recipe.schedule={name: step, warmup: {ratio: 0.1}}", [DROPS]),
+        ("execution.micro_batch=128", []),
+        ("execution.micro_batch=64", ["equal-parts-of-split-batches"]),
         (later("{name: step, warmup: {steps: 5}}"), [DROPS]),
         (later("{name: cosine, warmup: {steps: 5}}"), []),
         (later("{name: cosine, warmup: {steps: 5, on_top: true}}"), [LATER]),

@@ -63,6 +63,19 @@ def test_two_processes_are_one_and_count_the_test_images_once(tmp_path: Path, st
     assert predictions is not None and len(set(predictions.index.tolist())) == 101
 
 
+def test_split_batches_have_as_many_parts_on_every_rank_and_are_those_of_one_process(
+    tmp_path: Path, start: Start
+) -> None:
+    """209 images in batches of 33, 11 a part: ranks hold 17 and 16 images by turns, of the last batch 6 and 5."""
+    spec = run_spec(
+        "budget.steps=9", "execution.log_every_steps=1", "data.train_limit=209", "recipe.batch_size=33",
+        "execution.micro_batch=11", "recipe.optimizer={name: sgd, lr: 0.003, momentum: 0.9}",
+    )  # fmt: skip
+    one, folder = train_twice(spec, tmp_path, start)
+    assert len(losses(one.history)) == 9
+    assert losses(folder.metrics()) == pytest.approx(losses(one.history), abs=1e-4)
+
+
 def test_a_killed_worker_ends_the_job_and_torchrun_brings_it_back(tmp_path: Path, start: Start) -> None:
     spec = run_spec("budget.steps=400", "execution.checkpoint_every_steps=10", "execution.log_every_steps=10")
     out = tmp_path / "run"

@@ -33,7 +33,13 @@ def _later_warmup_on_top(spec: RunSpec) -> bool:
     return any(not isinstance(s, OneCycle) and _warms_up(s) and s.warmup.on_top for s in later)
 
 
+def _split_batches(spec: RunSpec) -> bool:
+    return spec.execution.micro_batch is not None and spec.execution.micro_batch < spec.recipe.batch_size
+
+
 REVISIONS: Final[dict[str, Callable[[RunSpec], bool]]] = {
+    # The short last batch of an epoch was cut into full parts and a rest, differently for each number of processes.
+    "equal-parts-of-split-batches": _split_batches,
     # Milestones and steps were counted from the end of the warm-up: 30 with 5 epochs of warm-up dropped at 35.
     "drops-at-epochs-of-the-phase": _drops_after_warmup,
     # A later phase's warm-up on top was taken from its stated length instead of added to it.

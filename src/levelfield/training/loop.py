@@ -13,6 +13,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from levelfield import randomness
 from levelfield.training.inputs import Batch, TrainingInputs
+from levelfield.training.parts import own_parts
 from levelfield.training.state import TrainState
 
 
@@ -55,11 +56,10 @@ def train_step(state: TrainState, batch: Batch, micro_batch: int | None) -> None
     """One optimiser step on one global batch: forward, backward (in parts if asked), clip, update, average."""
     regularisation, world = state.recipe.regularisation, state.world
     state.optimizer.zero_grad(set_to_none=True)
-    part = len(batch.x) if micro_batch is None else max(1, micro_batch // world.size)
-    starts = range(0, len(batch.x), part)
-    for start in starts:
-        rows = slice(start, start + part)
-        last = start == starts[-1]
+    first = state.step % state.plan.steps_per_epoch * state.recipe.batch_size
+    parts = own_parts(batch.size, micro_batch, first, world.rank, world.size)
+    for number, rows in enumerate(parts, start=1):
+        last = number == len(parts)
         net = state.net_for(len(batch.x[rows]))
         with nullcontext() if last or world.size == 1 else net.no_sync():  # type: ignore[operator]
             with torch.autocast(state.device.type, state.dtype, enabled=state.dtype != torch.float32):

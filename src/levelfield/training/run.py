@@ -21,6 +21,7 @@ from levelfield.training.evaluating import Evaluation, evaluate_model
 from levelfield.training.inputs import TrainingInputs, evaluation_transform
 from levelfield.training.journal import Journal, Logger, MetricsFile, TensorBoard
 from levelfield.training.loop import train_steps
+from levelfield.training.parts import check_parts
 from levelfield.training.plan import RunPlan, make_plan
 from levelfield.training.processes import World, join_world
 from levelfield.training.resolve import Prepared
@@ -128,12 +129,7 @@ class Attempt:
         self.spec, self.data, self.device = prepared.spec, prepared.data, prepared.device
         self.execution, self.recipe = prepared.spec.execution, prepared.spec.recipe
         self.plan: RunPlan = make_plan(self.recipe, self.spec.budget, len(self.data.train))
-        last = len(self.data.train) % self.recipe.batch_size or self.recipe.batch_size
-        if min(last, self.recipe.batch_size) < world.size:
-            raise UserError(
-                f"the last batch of an epoch has {last} images for {world.size} processes; "
-                f"change recipe.batch_size (now {self.recipe.batch_size}) or start fewer processes"
-            )
+        check_parts(len(self.data.train), self.recipe.batch_size, self.execution.micro_batch, world.size)
         assert self.spec.model.image_size is not None
         self.image_size = self.spec.model.image_size
         self.transform = evaluation_transform(self.recipe, self.data, self.image_size, self.execution.channels_last)

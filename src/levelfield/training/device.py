@@ -6,8 +6,9 @@ import hashlib
 import os
 import platform
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import torch
 
@@ -17,23 +18,49 @@ from levelfield.spec import Execution
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
+_PLACE: Final = {"LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
+"""torchrun's variables that place a process on its machine, with what holds without torchrun."""
+
 
 def choose_device(name: str) -> torch.device:
-    """`auto`: CUDA, then Apple's MPS, then the CPU. Raises UserError for a device that is not there."""
+    """`auto`: CUDA, then Apple's MPS, then the CPU. Under torchrun each process takes the GPU of its own number.
+
+    A CUDA device always has its index. Raises UserError for a device that is not there or that processes would share.
+    """
     if name == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
         raise UserError(f"unknown device {name!r}: give auto, cpu, cuda, cuda:N or mps") from None
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    index: int | None = device.index
     if not available.get(device.type, False) or (
-        device.index is not None and device.type == "cuda" and device.index >= torch.cuda.device_count()
+        index is not None and device.type == "cuda" and index >= torch.cuda.device_count()
     ):
         raise UserError(f"device {name!r} is not on this machine: give --device auto or cpu")
-    return device
+    return device if device.type != "cuda" else _own_gpu(index)
+
+
+def _own_gpu(index: int | None) -> torch.device:
+    """The GPU of this process: number `index`, or (None) the one of the process's own number on this machine."""
+    number, together = (int(os.environ.get(key, default)) for key, default in _PLACE.items())
+    if index is not None and together > 1:
+        raise UserError(
+            f"device 'cuda:{index}' would put {together} processes on one GPU\n"
+            "give --device cuda: each process takes its own"
+        )
+    if index is None and number >= torch.cuda.device_count():
+        raise UserError(
+            f"{together} processes on this machine need as many GPUs, it shows {torch.cuda.device_count()}\n"
+            f"start torchrun with --nproc-per-node {torch.cuda.device_count()}, or add --device cpu"
+        )
+    return torch.device("cuda", number if index is None else index)
+
+
+def current_device(device: torch.device) -> AbstractContextManager[object]:
+    """While it is entered, `device` is CUDA's current one, where Triton and NCCL work whatever a tensor's device is."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def choose_precision(wanted: str, device: torch.device) -> Precision:

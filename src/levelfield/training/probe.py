@@ -8,7 +8,7 @@ import time
 
 from levelfield.cost.timing import synchronize
 from levelfield.data import make_loader
-from levelfield.training.device import configure_torch
+from levelfield.training.device import configure_torch, current_device
 from levelfield.training.inputs import TrainingInputs
 from levelfield.training.loop import train_step
 from levelfield.training.plan import make_plan
@@ -23,6 +23,11 @@ def seconds_per_step(
     """Mean seconds of a training step, input included, after `warm_up` steps: over at least `steps`, then until
     `budget_s` is spent. Without compilation, which takes long, unless `as_executed`.
     """
+    with current_device(prepared.device):
+        return _timed(prepared, budget_s, warm_up, steps, as_executed)
+
+
+def _timed(prepared: Prepared, budget_s: float, warm_up: int, steps: int, as_executed: bool) -> float:
     spec, data, device = prepared.spec, prepared.data, prepared.device
     configure_torch(spec.execution, device, spec.recipe.tf32)
     plan = make_plan(spec.recipe, spec.budget, len(data.train))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -13,6 +15,16 @@ from torch import Tensor
 from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
 from levelfield.errors import UserError
+from levelfield.training.device import current_device
+
+T = TypeVar("T")
+
+_FAILURE: Final = "failure"
+"""The store's key under which a failing process leaves its reason for the others."""
+
+
+class SaidElsewhereError(UserError):
+    """What stops this process is said by another one: the command line ends without saying it again."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +33,7 @@ class World:
 
     rank: int = 0
     size: int = 1
+    store: Any = field(default=None, compare=False, repr=False)
 
     @property
     def main(self) -> bool:
@@ -46,6 +59,56 @@ class World:
         dist.all_gather_object(values, value)
         return values
 
+    def broadcast(self, value: Any, source: int) -> Any:
+        """`value` of rank `source`, on every rank."""
+        if self.size == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, source)
+        return box[0]
+
+    def from_main(self, work: Callable[[], T]) -> T:
+        """What `work` returns on rank 0, which alone does it, on every rank. Its UserError stops all of them."""
+        if self.size == 1:
+            return work()
+        result: T | None = None
+        error: UserError | None = None
+        if self.main:
+            try:
+                result = work()
+            except UserError as problem:
+                error = problem
+        result, reason = self.broadcast((result, None if error is None else str(error)), 0)
+        if error is not None:
+            raise error
+        if reason is not None:
+            raise SaidElsewhereError(reason)
+        return result
+
+    def refuse(self, reason: str) -> UserError:
+        """The error that all ranks raise together; rank 0 says it."""
+        return UserError(reason) if self.main else SaidElsewhereError(reason)
+
+    def tell_failure(self, reason: str) -> None:
+        """Leave `reason` for the other processes, whom the end of this one is about to stop."""
+        if self.store is not None:
+            self.store.set(_FAILURE, f"process {self.rank} on {socket.gethostname()} failed: {reason}")
+
+    def told_failure(self) -> str | None:
+        """What another process left before it ended; None where none did."""
+        try:
+            if self.store is not None and self.store.check([_FAILURE]):
+                return bytes(self.store.get(_FAILURE)).decode()
+        except RuntimeError:  # the process that kept the store is gone
+            pass
+        return None
+
+    def broadcast_state(self, module: torch.nn.Module) -> None:
+        """Give every rank rank 0's parameters and buffers."""
+        if self.size > 1:
+            for value in module.state_dict().values():
+                dist.broadcast(value, 0)
+
     def broadcast_buffers(self, module: torch.nn.Module) -> None:
         """Give every rank rank 0's buffers: BatchNorm statistics that each rank gathered alone would differ."""
         if self.size > 1:
@@ -62,6 +125,11 @@ def announced_size() -> int:
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
+def announced_main() -> bool:
+    """Whether this process is the one of its job that speaks; known before it has joined the others."""
+    return announced_size() == 1 or os.environ.get("RANK", "0") == "0"
+
+
 def _store() -> PrefixStore:
     """torchrun's store, under a name of this restart's own: the addresses of killed workers must not be found again."""
     kept_by_agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
@@ -74,22 +142,24 @@ def _store() -> PrefixStore:
 def join_world(device: torch.device) -> Iterator[World]:
     """Join the other processes of this job, and leave them at the end."""
     if announced_size() == 1:
-        yield World()
+        with current_device(device):
+            yield World()
         return
     if device.type == "mps":
         raise UserError("several processes need CUDA or the CPU: add --device cpu")
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
+    store = None
     opened = not dist.is_initialized()
-    if opened:
-        dist.init_process_group(
-            "nccl" if device.type == "cuda" else "gloo",
-            store=_store(),
-            rank=int(os.environ["RANK"]),
-            world_size=announced_size(),
-        )
-    try:
-        yield World(dist.get_rank(), dist.get_world_size())
-    finally:
+    with current_device(device):
         if opened:
-            dist.destroy_process_group()
+            store = _store()
+            dist.init_process_group(
+                "nccl" if device.type == "cuda" else "gloo",
+                store=store,
+                rank=int(os.environ["RANK"]),
+                world_size=announced_size(),
+            )
+        try:
+            yield World(dist.get_rank(), dist.get_world_size(), store)
+        finally:
+            if opened:
+                dist.destroy_process_group()

@@ -11,7 +11,7 @@ from levelfield.cost import count_macs, count_parameters, measure_inference
 from levelfield.cost.memory import resident_peak_mib
 from levelfield.data import make_loader, open_data
 from levelfield.errors import UserError, unknown
-from levelfield.training.device import choose_device, choose_precision, configure_torch
+from levelfield.training.device import choose_device, choose_precision, configure_torch, current_device
 from levelfield.training.evaluating import evaluate_model
 from levelfield.training.inputs import evaluation_transform
 from levelfield.training.loaded import load_run
@@ -28,11 +28,16 @@ def retest(
     MiB (allocated, reserved and peak on CUDA; on the CPU the resident peak of the process), parameters, MACs, FLOPs and
     `report`, the lines of the classification report. Raises UserError for a folder without a finished run.
     """
-    run = load_run(path)
-    spec = run.spec
     if split not in ("test", "validation"):
         raise unknown("split", split, ("test", "validation"))
     target = choose_device(device)
+    with current_device(target):
+        return _retest(path, split, batch_size, target, data_dir)
+
+
+def _retest(path: Path, split: str, batch_size: int, target: torch.device, data_dir: str | None) -> dict[str, Any]:
+    run = load_run(path)
+    spec = run.spec
     wanted = spec.recipe.precision
     dtype = _DTYPES[choose_precision("fp32" if wanted == "fp16" and target.type == "cpu" else wanted, target)]
     configure_torch(spec.execution, target, spec.recipe.tf32)

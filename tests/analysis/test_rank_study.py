@@ -34,6 +34,14 @@ def test_linear_curve_is_the_ratio_and_every_point_is_there() -> None:
     assert len(plan.points()) == 8 and len(Plan().points()) == 40 and len(Plan().nonlinearities) == 8
 
 
+def test_the_effective_rank_weighs_what_the_rank_only_counts() -> None:
+    plan = Plan(groups={MAIN: Group(setting=Setting(), networks=8)}, nonlinearities=("linear", "ReLU"))
+    rows = {row.nonlinearity: row for row in rank_study.measure(plan, Point(MAIN, "1x1", 0.5))}
+    assert all(row.effective_rank_over_d_out < row.rank_over_d_out for row in rows.values())
+    assert rows["ReLU"].rank_over_d_out == 1.0 and rows["ReLU"].effective_rank_over_d_out < 0.95
+    assert rows["ReLU"].effective_standard_error == pytest.approx(rows["ReLU"].effective_standard_deviation / 8**0.5)
+
+
 def test_an_interrupted_study_goes_on_to_the_same_rows(tmp_path: Path) -> None:
     whole = without_times(run(tmp_path / "whole", PLAN, workers=2))
     seen: list[Point] = []
@@ -74,7 +82,7 @@ def test_another_plan_is_refused_and_more_groups_are_added(tmp_path: Path) -> No
     assert list(more.plan.groups) == [MAIN, "e2"]
 
 
-@pytest.mark.parametrize("text", ["group,kind\nmain,1x1\n", to_csv([]) + "main,1x1,ReLU,0.1,ten,0,0,0,0\n"])
+@pytest.mark.parametrize("text", ["group,kind\nmain,1x1\n", to_csv([]) + "main,1x1,ReLU,0.1,ten,0,0,0,0,0,0\n"])
 def test_damaged_files_are_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "rank.csv").write_text(text)
     with pytest.raises(UserError, match=re.escape("rank.csv")):
@@ -100,10 +108,11 @@ def test_each_sensitivity_group_changes_the_setting_and_expected_time_covers_eve
 
 def test_the_figure_has_a_panel_a_kind_and_a_curve_a_nonlinearity(tmp_path: Path) -> None:
     rows = run(tmp_path, PLAN)
-    chart = rank_figure.panels(rows, MAIN, "Rank")
+    chart = rank_figure.panels(rows, MAIN, "Rank", SMALL.relative_tolerance)
     png, svg = rank_figure.save(chart, tmp_path / "rank")
     assert png.read_bytes().startswith(b"\x89PNG")
     drawn = svg.read_text()
-    for text in [*KINDS.values(), "linear", "ReLU", "d_in / d_out", "rank / d_out"]:
+    measures = ["rank / d_out (tolerance 3.6e-15)", "effective rank / d_out"]
+    for text in [*KINDS.values(), "linear", "ReLU", "d_in / d_out", *measures]:
         assert text in drawn
     assert "SiLU" not in drawn

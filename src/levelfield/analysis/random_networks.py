@@ -27,6 +27,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_
 from torch import Generator, Tensor
 
 from levelfield import randomness
+from levelfield.analysis.measures import default_tolerance
 from levelfield.spec.values import Value
 
 KINDS: Final = {
@@ -69,6 +70,11 @@ class Setting(Value):
     tolerance: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
     expansion: PositiveFloat = 6.0
     final_activation: bool = False
+
+    @property
+    def relative_tolerance(self) -> float:
+        """The share of the largest singular value up to which one counts as zero."""
+        return self.tolerance or default_tolerance(self.d_out_max, self.map_side**2)
 
     @model_validator(mode="after")
     def _sizes(self) -> Setting:

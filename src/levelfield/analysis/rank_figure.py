@@ -1,4 +1,8 @@
-"""Figures of the rank study: four panels, one a kind of layer; and one panel a choice, for the sensitivity sweep."""
+"""Figures of the rank study: a line of panels a kind of layer; and one panel a choice, for the sensitivity sweep.
+
+The main figure shows each kind twice. The rank counts every direction above a tolerance, which stands at its axis: at
+float64's, nearly every curve is at 1. The effective rank weighs the directions by their size and has no tolerance.
+"""
 
 from __future__ import annotations
 
@@ -23,21 +27,31 @@ STEP: Final = 30
 Z_95: Final = 1.959964
 
 
-def panels(rows: Sequence[Row], group: str, title: str) -> alt.ConcatChart:
-    """Rank / d_out against d_in / d_out for `group`: a panel a kind, a curve a non-linearity, 95 % intervals."""
+def panels(rows: Sequence[Row], group: str, title: str, tolerance: float) -> alt.ConcatChart:
+    """For `group`, a line a kind: rank / d_out (at `tolerance`) and effective rank / d_out against d_in / d_out.
+
+    A curve a non-linearity, with 95 % intervals.
+    """
     import altair as alt
 
     kinds = [kind for kind in KINDS if any(row.group == group and row.kind == kind for row in rows)]
-    charts = [_panel([row for row in rows if row.group == group and row.kind == kind], KINDS[kind]) for kind in kinds]
+    charts = []
+    for kind in kinds:
+        shown = [row for row in rows if row.group == group and row.kind == kind]
+        charts.append(_panel(shown, KINDS[kind], f"rank / d_out (tolerance {tolerance:.1e})"))
+        charts.append(_panel(shown, KINDS[kind], "effective rank / d_out", effective=True))
     return _grid(alt, charts, title)
 
 
 def sensitivity_panels(rows: Sequence[Row], kind: str, title: str) -> alt.ConcatChart:
-    """The same for one `kind` of layer: a panel a group (a choice changed)."""
+    """Rank / d_out for one `kind` of layer: a panel a group (a choice changed)."""
     import altair as alt
 
     groups = list(dict.fromkeys(row.group for row in rows if row.kind == kind))
-    charts = [_panel([row for row in rows if row.kind == kind and row.group == group], group) for group in groups]
+    charts = [
+        _panel([row for row in rows if row.kind == kind and row.group == group], group, "rank / d_out")
+        for group in groups
+    ]
     return _grid(alt, charts, title, columns=3)
 
 
@@ -52,25 +66,28 @@ def _grid(alt: Any, charts: list[Any], title: str, columns: int = 2) -> alt.Conc
     return chart
 
 
-def _panel(rows: list[Row], title: str) -> Any:
+def _panel(rows: list[Row], title: str, measure: str, effective: bool = False) -> Any:
     import altair as alt
 
     order = list(NONLINEARITIES)
     names = [name for name in order if any(row.nonlinearity == name for row in rows)]
-    values = [
-        {
-            "ratio": row.ratio,
-            "rank": row.rank_over_d_out,
-            "low": row.rank_over_d_out - Z_95 * row.standard_error,
-            "high": min(1.0, row.rank_over_d_out + Z_95 * row.standard_error),
-            "non-linearity": row.nonlinearity,
-            "size": LARGEST - STEP * order.index(row.nonlinearity),
-        }
-        for row in rows
-    ]
+    values = []
+    for row in rows:
+        mean = row.effective_rank_over_d_out if effective else row.rank_over_d_out
+        error = row.effective_standard_error if effective else row.standard_error
+        values.append(
+            {
+                "ratio": row.ratio,
+                "rank": mean,
+                "low": mean - Z_95 * error,
+                "high": min(1.0, mean + Z_95 * error),
+                "non-linearity": row.nonlinearity,
+                "size": LARGEST - STEP * order.index(row.nonlinearity),
+            }
+        )
     shown = [order.index(name) for name in names]
     x = alt.X("ratio:Q", title="d_in / d_out", scale=alt.Scale(domain=[0.05, 1.05], nice=False))
-    y = alt.Y("rank:Q", title="rank / d_out", scale=alt.Scale(domain=[0, 1.05], nice=False))
+    y = alt.Y("rank:Q", title=measure, scale=alt.Scale(domain=[0, 1.05], nice=False))
     colour = alt.Color("non-linearity:N", sort=names, scale=alt.Scale(domain=names, range=[COLOURS[n] for n in names]))
     shape = alt.Shape(
         "non-linearity:N", sort=names, scale=alt.Scale(domain=names, range=[SHAPES[place] for place in shown])

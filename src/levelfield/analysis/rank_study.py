@@ -17,12 +17,12 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import torch
 from pydantic import Field, NonNegativeInt, field_validator
 
-from levelfield.analysis.measures import default_tolerance, numerical_rank, singular_values
+from levelfield.analysis.measures import effective_rank, numerical_rank, singular_values
 from levelfield.analysis.random_networks import KINDS, NONLINEARITIES, Setting, draw, features, input_width, sizes
 from levelfield.errors import UserError, unknown
 from levelfield.runs import write_json, write_text
@@ -87,9 +87,11 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """One point of one curve: mean and standard deviation over `networks` random networks of rank / d_out.
+    """One point of one curve: means and standard deviations over `networks` random networks.
 
-    `ratio` is the nominal d_in / d_out, `mean_ratio` that after rounding d_in; `seconds` is the whole point's time.
+    `rank_over_d_out` counts the singular values above the setting's tolerance, `effective_rank_over_d_out` weighs them
+    (`measures.effective_rank`) and needs no tolerance. `ratio` is the nominal d_in / d_out, `mean_ratio` that after
+    rounding d_in; `seconds` is the whole point's time.
     """
 
     group: str
@@ -100,11 +102,19 @@ class Row:
     mean_ratio: float
     rank_over_d_out: float
     standard_deviation: float
+    effective_rank_over_d_out: float
+    effective_standard_deviation: float
     seconds: float
 
     @property
     def standard_error(self) -> float:
+        """Of `rank_over_d_out`."""
         return self.standard_deviation / math.sqrt(self.networks)
+
+    @property
+    def effective_standard_error(self) -> float:
+        """Of `effective_rank_over_d_out`."""
+        return self.effective_standard_deviation / math.sqrt(self.networks)
 
 
 def sensitivity(main: Setting, networks: int) -> dict[str, Group]:
@@ -162,30 +172,35 @@ def measure(plan: Plan, point: Point, stop: threading.Event | None = None) -> li
     group = plan.groups[point.group]
     widths = sizes(group.setting, plan.seed, group.networks)
     shares: dict[str, list[float]] = {name: [] for name in plan.nonlinearities}
+    effective: dict[str, list[float]] = {name: [] for name in plan.nonlinearities}
     for width in sorted(set(widths.tolist())):
         index = torch.nonzero(widths == width)[:, 0].tolist()
         for first in range(0, len(index), BATCH):
             if stop is not None and stop.is_set():
                 raise StopRequested
-            for name, ranks in _ranks(plan, point, width, index[first : first + BATCH]):
-                shares[name] += (ranks / width).tolist()
+            for name, values in _spectra(plan, point, width, index[first : first + BATCH]):
+                shares[name] += (numerical_rank(values, group.setting.relative_tolerance) / width).tolist()
+                effective[name] += (effective_rank(values) / width).tolist()
     mean_ratio = sum(input_width(point.ratio, width) / width for width in widths.tolist()) / group.networks
     seconds = time.monotonic() - began
     rows = []
-    for name, values in shares.items():
-        deviation, mean = torch.std_mean(torch.tensor(values, dtype=torch.float64))
-        rows.append(
-            Row(*point[:2], name, point.ratio, group.networks, mean_ratio, mean.item(), deviation.item(), seconds)
-        )
+    for name in plan.nonlinearities:
+        rank, weighed = _mean_and_deviation(shares[name]), _mean_and_deviation(effective[name])
+        rows.append(Row(*point[:2], name, point.ratio, group.networks, mean_ratio, *rank, *weighed, seconds))
     return rows
 
 
-def _ranks(plan: Plan, point: Point, width: int, index: list[int]) -> Iterable[tuple[str, torch.Tensor]]:
+def _mean_and_deviation(values: list[float]) -> tuple[float, float]:
+    deviation, mean = torch.std_mean(torch.tensor(values, dtype=torch.float64))
+    return mean.item(), deviation.item()
+
+
+def _spectra(plan: Plan, point: Point, width: int, index: list[int]) -> Iterable[tuple[str, torch.Tensor]]:
+    """For each non-linearity the singular values of the networks' features, float64 (G, width)."""
     setting = plan.groups[point.group].setting
-    tolerance = setting.tolerance or default_tolerance(width, setting.map_side**2)
     networks = draw(point.kind, setting, plan.seed, point.ratio, width, index)
     for name, matrix in features(networks, setting, list(plan.nonlinearities)):
-        yield name, numerical_rank(singular_values(matrix), tolerance)
+        yield name, singular_values(matrix)
 
 
 def expected_seconds(plan: Plan, points: list[Point], workers: int) -> dict[Point, float]:
@@ -209,10 +224,10 @@ def expected_seconds(plan: Plan, points: list[Point], workers: int) -> dict[Poin
 
 def _seconds_a_network(plan: Plan, point: Point, width: int) -> float:
     count = BATCH // 2
-    for _ in _ranks(plan, point, width, [0]):  # warm-up
+    for _ in _spectra(plan, point, width, [0]):  # warm-up
         pass
     began = time.perf_counter()
-    for _ in _ranks(plan, point, width, list(range(count))):
+    for _ in _spectra(plan, point, width, list(range(count))):
         pass
     return (time.perf_counter() - began) / count
 
@@ -311,7 +326,10 @@ def read_rows(path: Path) -> list[Row]:
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         if reader.fieldnames != COLUMNS:
-            raise UserError(f"{path} is no rank study: its columns are {reader.fieldnames}, not {COLUMNS}")
+            raise UserError(
+                f"{path} is no rank study, or one of an earlier version: its columns are {reader.fieldnames}, "
+                f"not {COLUMNS}\nchoose another --out, or remove that folder"
+            )
         try:
             return [_row(line) for line in reader]
         except (ValueError, TypeError) as error:
@@ -319,8 +337,5 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def _row(line: dict[str, str]) -> Row:
-    numbers = {name: float(line[name]) for name in ("mean_ratio", "rank_over_d_out", "standard_deviation", "seconds")}
-    return Row(
-        group=line["group"], kind=line["kind"], nonlinearity=line["nonlinearity"], ratio=float(line["ratio"]),
-        networks=int(line["networks"]), **numbers,
-    )  # fmt: skip
+    kinds: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "float": float}
+    return Row(**{field.name: kinds[str(field.type)](line[field.name]) for field in fields(Row)})

@@ -81,7 +81,7 @@ def rank(
     """Rank of features: of ten thousand random networks a curve, or (--model, --run) of a network, layer by layer.
 
     Without --model and --run: rank / d_out of four kinds of layer under eight non-linearities (arXiv 2007.00992), as
-    rank.csv and a four-panel figure. An interrupted study goes on with the same command.
+    rank.csv and a figure with the effective rank beside it. An interrupted study goes on with the same command.
     """
     if model or run:
         if setting:
@@ -109,14 +109,20 @@ def _random_study(
         study = Study(out, plan)
         if study.pending():
             _measure(study, study.plan, workers or os.cpu_count() or 1, yes)
-        figures = rank_figure.save(
-            rank_figure.panels(study.rows, MAIN, f"Rank of random networks, {networks} a point"), out / "rank"
-        )
+        title, tolerance = f"Rank of random networks, {networks} a point", setting.relative_tolerance
+        figures = rank_figure.save(rank_figure.panels(study.rows, MAIN, title, tolerance), out / "rank")
         for kind in KINDS if len(study.plan.groups) > 1 else ():
             chart = rank_figure.sensitivity_panels(study.rows, kind, f"What the picture hangs on: {KINDS[kind]}")
             figures += rank_figure.save(chart, out / f"sensitivity-{kind}", scale=1.0)
     if json:
-        rows = [{**vars(row), "standard_error": row.standard_error} for row in study.rows]
+        rows = [
+            {
+                **vars(row),
+                "standard_error": row.standard_error,
+                "effective_standard_error": row.effective_standard_error,
+            }
+            for row in study.rows
+        ]
         print_json({"folder": str(out), "figures": [str(path) for path in figures], "rows": rows})
         return
     _print_curves(study)
@@ -153,14 +159,15 @@ def _print_curves(study: Study) -> None:
     for kind, title in KINDS.items():
         rows = [row for row in study.rows if row.group == MAIN and row.kind == kind]
         ratios = sorted({row.ratio for row in rows})
-        table = Table(title=f"rank / d_out by d_in / d_out, {title}", box=None, padding=(0, 1, 0, 0))
-        table.add_column("", no_wrap=True)
-        for ratio in ratios:
-            table.add_column(f"{ratio:g}", justify="right", no_wrap=True)
-        for name in study.plan.nonlinearities:
-            cells = {row.ratio: f"{row.rank_over_d_out:.3f}" for row in rows if row.nonlinearity == name}
-            table.add_row(name, *(cells[ratio] for ratio in ratios))
-        console.print(table)
+        for measure, column in (("rank", "rank_over_d_out"), ("effective rank", "effective_rank_over_d_out")):
+            table = Table(title=f"{measure} / d_out by d_in / d_out, {title}", box=None, padding=(0, 1, 0, 0))
+            table.add_column("", no_wrap=True)
+            for ratio in ratios:
+                table.add_column(f"{ratio:g}", justify="right", no_wrap=True)
+            for name in study.plan.nonlinearities:
+                cells = {row.ratio: f"{getattr(row, column):.3f}" for row in rows if row.nonlinearity == name}
+                table.add_row(name, *(cells[ratio] for ratio in ratios))
+            console.print(table)
 
 
 def _network_ranks(

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
+import torch._dynamo
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from levelfield.cost import count_macs
 from levelfield.models import create_model, fused, native
-from levelfield.models.outgrid import GridAttention, capture_attention
+from levelfield.models.outgrid import GridAttention, MBConv, SqueezeExcite, capture_attention
 from levelfield.models.outlook import outlook_sum, outlook_weights
 
 
@@ -177,6 +178,75 @@ def test_steps_aside_where_it_may_not_compute() -> None:
     thread.start()
     thread.join()
     assert other == [True]
+
+
+Hook = Callable[..., None]
+
+
+@pytest.mark.parametrize("kind", [nn.BatchNorm2d, nn.SiLU, SqueezeExcite])
+@pytest.mark.parametrize(
+    "register",
+    [
+        lambda module, hook: module.register_forward_pre_hook(hook),
+        lambda module, hook: module.register_forward_hook(hook),
+        lambda module, hook: module.register_full_backward_hook(hook),
+        lambda module, hook: module.register_full_backward_pre_hook(hook),
+    ],
+)
+def test_a_users_hook_on_a_module_that_a_fused_form_replaces_fires(
+    kind: type[nn.Module], register: Callable[[nn.Module, Hook], object]
+) -> None:
+    torch.manual_seed(0)
+    model = create_model("outgrid_nano", num_classes=10, image_size=32)
+    places = [name for name, module in model.named_modules() if isinstance(module, kind)]
+    fired: list[str] = []
+    for name in places:
+        register(model.get_submodule(name), lambda *_, name=name: fired.append(name))
+    model(torch.randn(2, 3, 32, 32)).sum().backward()
+    assert sorted(fired) == sorted(places) and len(places) >= 3
+
+
+def test_a_hook_on_all_modules_sees_those_that_a_fused_form_replaces() -> None:
+    model = create_model("outgrid_nano", num_classes=10, image_size=32)
+    kinds: list[type[nn.Module]] = []
+    handle = nn.modules.module.register_module_forward_hook(lambda module, *_: kinds.append(type(module)))
+    try:
+        model(torch.randn(2, 3, 32, 32))
+    finally:
+        handle.remove()
+    assert kinds.count(nn.SiLU) == sum(isinstance(module, nn.SiLU) for module in model.modules())
+
+
+@pytest.mark.parametrize("place", [1, 2, 6])
+def test_a_module_put_in_the_place_of_a_known_one_is_called(place: int) -> None:
+    torch.manual_seed(0)
+    block = MBConv(16)
+    x = torch.randn(2, 16, 8, 8)
+    before = block(x)
+    block[place] = {1: nn.InstanceNorm2d(64), 2: nn.ReLU(), 6: nn.Identity()}[place]
+    other = block(x)
+    assert relative(other, before) > 1e-3
+    torch.testing.assert_close(other, x + nn.Sequential.forward(block, x))
+
+
+def test_a_forward_put_in_the_place_of_a_norms_own_is_called() -> None:
+    block = MBConv(16)
+    called: list[bool] = []
+    own = block[1].forward
+    block[1].forward = lambda x: (called.append(True), own(x))[1]
+    block(torch.randn(2, 16, 8, 8))
+    assert called == [True]
+
+
+def test_the_whole_network_is_one_graph_when_it_is_compiled(plain_torch: Callable[[bool], None]) -> None:
+    """Both where the library is built and where it is not: a compiler that asked for it would stop there."""
+    model = create_model("outgrid_nano", num_classes=10, image_size=32)
+    for off in (False, True):
+        plain_torch(off)
+        torch._dynamo.reset()
+        explained = torch._dynamo.explain(model)(torch.randn(2, 3, 32, 32))
+        assert (explained.graph_count, explained.graph_break_count) == (1, 0), explained.break_reasons
+    torch._dynamo.reset()
 
 
 def test_is_switched_off_by_the_environment_or_a_missing_file(

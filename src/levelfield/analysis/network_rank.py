@@ -1,7 +1,8 @@
 """Rank and nuclear norm of a network's features, layer by layer, on real images.
 
-A layer here is a convolution or linear map together with what is called straight after it on its output alone (norm,
-non-linearity): the f(WX) of the random study. Its features over all images and positions are a matrix F (d_out, N).
+A layer (`analysis.layers`) is a convolution or linear map with the norm and the non-linearity that are called straight
+after it on its output alone: the f(WX) of the random study. Its features over images and positions are a matrix
+F (d_out, N); of the positions of all images, a seeded random sample of about `COLUMNS` is measured.
 
 Features are float32, so F's Gram matrix is summed in float64 and its eigenvalues are taken; singular values below
 `tolerance` (1e-3 of the largest) are not counted. F is not centred, as in arXiv 2007.00992. The nuclear norm is that of
@@ -10,22 +11,21 @@ F / sqrt(N), so that it does not grow with the number of images.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 
+from levelfield import randomness
+from levelfield.analysis.layers import Layer, calls, find_layers
 from levelfield.analysis.measures import effective_rank, nuclear_norm, numerical_rank, singular_values_from_gram
 
 TOLERANCE: Final = 1e-3
 COLUMNS: Final = 8192
-"""Positions measured per layer: more are thinned out evenly."""
-
-_NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
-_LINEAR = (nn.Conv2d, nn.Linear)
+"""Positions measured per layer, all of them where there are fewer."""
 
 
 @dataclass(frozen=True)
@@ -72,27 +72,18 @@ class LayerRank:
 
 
 @dataclass
-class _Layer:
-    name: str
-    module: nn.Module
-    end: nn.Module
-
-
-@dataclass
 class _Moments:
-    """The running Gram matrix of one feature matrix, thinned out to about COLUMNS columns over `images` images."""
+    """The running Gram matrix of one feature matrix, over `columns` positions."""
 
-    images: int
     gram: Tensor | None = None
     columns: int = 0
     per_image: int = 0
 
-    def add(self, matrix: Tensor, batch: int) -> None:
-        self.per_image = matrix.shape[1] // batch
-        matrix = matrix[:, :: max(1, self.per_image * self.images // COLUMNS)]
+    def add(self, matrix: Tensor, per_image: int) -> None:
         gram = matrix @ matrix.mT
         self.gram = gram if self.gram is None else self.gram + gram
         self.columns += matrix.shape[1]
+        self.per_image = per_image
 
 
 @dataclass
@@ -101,63 +92,40 @@ class _Measured:
     outgoing: _Moments
 
 
-def as_matrix(features: Tensor, module: nn.Module) -> Tensor:
-    """What goes into or comes out of `module` as a float64 matrix (channels, positions).
+class Sample:
+    """Which positions are measured: for every batch a random draw without replacement among those of all its images.
 
-    A convolution has its channels on axis 1, (B, C, h, w); a linear map on the last, (B, ..., C).
+    Layers with equally many positions are measured at the same ones.
     """
-    if isinstance(module, nn.Conv2d):
-        features = features.movedim(1, -1)
-    return features.reshape(-1, features.shape[-1]).T.to(torch.float64)
+
+    def __init__(self, images: int, seed: int) -> None:
+        self.images = images
+        self.seed = seed
+        self.batch = 0
+        self.batch_images = 0
+        self._drawn: dict[int, Tensor] = {}
+
+    def next_batch(self, images: int) -> None:
+        """Draw anew for the next batch, of so many `images`."""
+        self.batch += 1
+        self.batch_images = images
+        self._drawn = {}
+
+    def of(self, positions: int, device: torch.device) -> Tensor:
+        """The places measured among `positions` of a batch, int64."""
+        if positions not in self._drawn:
+            wanted = min(positions, math.ceil(COLUMNS * self.batch_images / self.images))
+            shuffled = randomness.permutation(positions, self.seed, "rank/positions", self.batch)
+            self._drawn[positions] = shuffled[:wanted].to(device)
+        return self._drawn[positions]
 
 
-def layers(model: nn.Module, example: Tensor) -> list[_Layer]:
-    """The layers of `model`, as called on `example` (1, 3, H, W), each with the module that ends it."""
-    found: dict[nn.Module, _Layer] = {}
-    # By the output's id: the tensor (kept so that no id is used twice), its version (in-place changes count it up),
-    # and the layer that it is so far the end of.
-    tails: dict[int, tuple[Tensor, int, _Layer]] = {}
-    names = {module: name for name, module in model.named_modules()}
-
-    def calling(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        tail = tails.get(id(inputs[0])) if inputs else None
-        if tail is not None and tail[0]._version != tail[1]:  # a sum was taken in place: no longer this layer alone
-            del tails[id(inputs[0])]
-
-    def called(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        if not isinstance(output, Tensor) or not inputs or not isinstance(inputs[0], Tensor):
-            return
-        if isinstance(module, _LINEAR):
-            layer = found.setdefault(module, _Layer(names[module], module, module))
-        elif id(inputs[0]) in tails and output.shape == inputs[0].shape:
-            layer = tails.pop(id(inputs[0]))[2]
-            layer.end = module
-        else:
-            return
-        tails[id(output)] = (output, output._version, layer)
-
-    inside_norms = {inner for module in names if isinstance(module, _NORMS) for inner in module.children()}
-    watched = [
-        module
-        for module in names
-        if isinstance(module, (*_LINEAR, *_NORMS)) or (not any(module.children()) and module not in inside_norms)
-    ]
-    before = [module.register_forward_pre_hook(calling) for module in watched]
-    with _hooked([(module, called) for module in watched]), torch.no_grad():
-        model(example)
-    for handle in before:
-        handle.remove()
-    return list(found.values())
-
-
-@contextmanager
-def _hooked(hooks: list[tuple[nn.Module, Callable[..., None]]]) -> Iterator[None]:
-    handles = [module.register_forward_hook(hook) for module, hook in hooks]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+def sampled_matrix(features: Tensor, axis: int, sample: Sample) -> Tensor:
+    """What goes into or comes out of a layer, channels on `axis`, as a float64 matrix (channels, sampled positions)."""
+    features = features.movedim(axis, -1)
+    shape = features.shape[:-1]
+    places = torch.unravel_index(sample.of(math.prod(shape), features.device), shape)
+    return features[places].T.to(torch.float64)
 
 
 def measure_network(
@@ -166,38 +134,39 @@ def measure_network(
     images: int,
     tolerance: float = TOLERANCE,
     advance: Callable[[int], None] = lambda images: None,
+    seed: int = 0,
 ) -> list[LayerRank]:
     """Measure every layer of `model` in evaluation mode.
 
     `batches()` yields normalised float32 images (B, 3, H, W) on the model's device, `images` in all; `advance` is
-    called with the images done. Every layer is measured; `LayerRank.judged` says which ranks mean something.
+    called with the images done; `seed` draws the positions. Every layer is measured; `LayerRank.judged` says which
+    ranks mean something.
     """
     model.eval()
-    first = next(batches())
-    found = layers(model, first[:1])
-    measured = {layer.name: _Measured(_Moments(images), _Moments(images)) for layer in found}
-    hooks: list[tuple[nn.Module, Callable[..., None]]] = []
-    for layer in found:
-        moments, base = measured[layer.name], layer.module
+    found = find_layers(model, next(batches())[:1])
+    measured = {layer.name: _Measured(_Moments(), _Moments()) for layer in found}
+    starts = {number: layer for layer in found for number in layer.starts}
+    ends = {number: (layer, axis) for layer in found for number, axis in layer.ends.items()}
+    sample = Sample(images, seed)
 
-        def enter(
-            module: nn.Module,
-            inputs: tuple[Tensor, ...],
-            output: Tensor,
-            moments: _Measured = moments,
-            base: nn.Module = base,
-        ) -> None:
-            moments.incoming.add(as_matrix(inputs[0], base), len(inputs[0]))
+    def add(moments: _Moments, features: Tensor, axis: int) -> None:
+        per_image = features.numel() // features.shape[axis] // sample.batch_images
+        moments.add(sampled_matrix(features, axis, sample), per_image)
 
-        def leave(
-            module: nn.Module, inputs: Any, output: Tensor, moments: _Measured = moments, base: nn.Module = base
-        ) -> None:
-            moments.outgoing.add(as_matrix(output, base), len(output))
+    def called(number: int, what: nn.Module | str, inputs: tuple[Any, ...], output: Any) -> None:
+        if number in starts:
+            layer = starts[number]
+            assert what is layer.module
+            add(measured[layer.name].incoming, inputs[0], 1 if isinstance(what, nn.Conv2d) else inputs[0].ndim - 1)
+        if number in ends:
+            layer, axis = ends[number]
+            add(measured[layer.name].outgoing, output, axis)
 
-        hooks += [(layer.module, enter), (layer.end, leave)]
-    with _hooked(hooks), torch.inference_mode():
+    with torch.inference_mode():
         for batch in batches():
-            model(batch)
+            sample.next_batch(len(batch))
+            with calls(model, called):
+                model(batch)
             advance(len(batch))
     return [_result(layer, measured[layer.name], tolerance) for layer in found]
 
@@ -218,7 +187,7 @@ def _kind(module: nn.Module) -> str:
     return f"{size} depthwise" if module.groups == module.in_channels else f"{size} grouped"
 
 
-def _result(layer: _Layer, measured: _Measured, tolerance: float) -> LayerRank:
+def _result(layer: Layer, measured: _Measured, tolerance: float) -> LayerRank:
     incoming, outgoing = measured.incoming, measured.outgoing
     assert incoming.gram is not None and outgoing.gram is not None
     values = singular_values_from_gram(outgoing.gram / outgoing.columns)

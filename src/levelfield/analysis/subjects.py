@@ -46,13 +46,17 @@ class Subject:
 
 @dataclass(frozen=True)
 class NetworkRank:
-    """A measured network: its layers, the whole in a line, and its bottlenecks, worst first."""
+    """A measured network: its layers, the whole in a line, and its bottlenecks, worst first.
+
+    `seed` is that of the sample of positions.
+    """
 
     title: str
     state: str
     data: str
     images: int
     tolerance: float
+    seed: int
     top1: float | None
     summary: Summary
     layers: tuple[LayerRank, ...]
@@ -98,20 +102,25 @@ def measure(
     images: int = IMAGES,
     tolerance: float = TOLERANCE,
     advance: Callable[[int], None] = lambda images: None,
+    seed: int = 0,
 ) -> NetworkRank:
-    """Measure `subject` on the first `images` of its data's test split (fewer where the split is smaller)."""
+    """Measure `subject` on the first `images` of its data's test split (fewer where the split is smaller).
+
+    `seed` draws the positions of the maps that are measured.
+    """
     found = open_data(subject.data, data_dir)
     count = min(images, len(found.test))
     batches = _batches(subject, found, count)
     if subject.state == "untrained":
         calibrate_batch_norm(subject.model, torch.cat(list(batches())))
-    layers = measure_network(subject.model, batches, count, tolerance, advance)
+    layers = measure_network(subject.model, batches, count, tolerance, advance, seed)
     return NetworkRank(
         title=subject.title,
         state=subject.state,
         data=subject.data.name,
         images=count,
         tolerance=tolerance,
+        seed=seed,
         top1=subject.top1,
         summary=summarise(layers),
         layers=tuple(layers),

@@ -188,7 +188,7 @@ def _network_ranks(
     with Progress() as progress:
         progress.start(len(found) * images, "ranks")
         for subject in found:
-            measured.append(subjects.measure(subject, data_dir, images, tolerance, progress.advance))
+            measured.append(subjects.measure(subject, data_dir, images, tolerance, progress.advance, seed))
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         write_json(out / "network-rank.json", [network.as_json() for network in measured])

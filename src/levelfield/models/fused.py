@@ -7,12 +7,13 @@ channels-last (others are laid out anew); gradients are first-order.
 
 from __future__ import annotations
 
-from typing import Any, TypeGuard
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn.modules.module import _has_any_global_hook
 
 from levelfield.models import native
 
@@ -107,15 +108,34 @@ class _NormSiLU(torch.autograd.Function):
         return dx, dweight, dbias, None, None, None, None
 
 
-def plain(norm: nn.Module) -> TypeGuard[nn.BatchNorm2d]:
-    """Whether `norm_silu` knows this norm: an affine BatchNorm2d with running statistics, and no subclass of it."""
-    return type(norm) is nn.BatchNorm2d and norm.affine and norm.track_running_stats
+def replaces(*modules: nn.Module) -> bool:
+    """Whether a fused form may compute in the place of calls of `modules`: nobody would see the difference.
+
+    Each must be what the form knows, no subclass and with its own forward: an affine BatchNorm2d with running
+    statistics, a SiLU, or a module whose class says `fusible` (it stands for the expression in its docstring). A hook
+    on one of them, or on all modules, fires only where the module is called.
+    """
+    return not _has_any_global_hook() and all(_known(module) and not _watched(module) for module in modules)
+
+
+def _known(module: nn.Module) -> bool:
+    if "forward" in vars(module):  # put in place of the class's own
+        return False
+    if type(module) is nn.BatchNorm2d:
+        return bool(module.affine and module.track_running_stats)
+    return type(module) is nn.SiLU or "fusible" in vars(type(module))
+
+
+def _watched(module: nn.Module) -> bool:
+    return bool(
+        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    )
 
 
 def norm_silu(x: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """y = SiLU(norm(x)) and its mean over the map: (B, C, H, W) to the same and (B, C, 1, 1).
 
-    Updates the running statistics in training. `norm` is one that is `plain`.
+    Updates the running statistics in training. `norm` is a BatchNorm2d that this form `replaces`.
     """
     x = _laid_out(x)
     B, C, H, W = x.shape

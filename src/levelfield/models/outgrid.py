@@ -131,6 +131,8 @@ class GridAttention(nn.Module):
 class SqueezeExcite(nn.Module):
     """Channel gates from the pooled map (arXiv 1709.01507): 1x1, SiLU, 1x1, sigmoid."""
 
+    fusible = True
+
     def __init__(self, channels: int, squeezed: int) -> None:
         super().__init__()
         self.reduce = Pointwise(channels, squeezed)
@@ -162,12 +164,13 @@ class MBConv(nn.Sequential):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        expand, norm, _, depthwise, depthwise_norm, _, excite, project, project_norm = self
-        if not (native.usable(x) and fused.plain(norm) and fused.plain(depthwise_norm)):
+        expand, norm, act, depthwise, depthwise_norm, depthwise_act, excite, project, project_norm = self
+        if not (native.usable(x) and fused.replaces(norm, act, depthwise_norm, depthwise_act, excite)):
             return x + super().forward(x)
+        assert isinstance(norm, nn.BatchNorm2d) and isinstance(depthwise_norm, nn.BatchNorm2d)
+        assert isinstance(excite, SqueezeExcite)
         y, _ = fused.norm_silu(expand(x), norm)
         y, pooled = fused.norm_silu(depthwise(y), depthwise_norm)
-        assert isinstance(excite, SqueezeExcite)
         return x + project_norm(project(fused.gate(y, excite.gates(pooled))))
 
 
@@ -236,8 +239,9 @@ class ConvNormSiLU(nn.Sequential):
         super().__init__(convolution, nn.BatchNorm2d(outputs), nn.SiLU())
 
     def forward(self, x: Tensor) -> Tensor:
-        convolution, norm, _ = self
-        if native.usable(x) and fused.plain(norm):
+        convolution, norm, act = self
+        if native.usable(x) and fused.replaces(norm, act):
+            assert isinstance(norm, nn.BatchNorm2d)
             return fused.norm_silu(convolution(x), norm)[0]
         y: Tensor = super().forward(x)
         return y

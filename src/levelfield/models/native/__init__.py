@@ -91,14 +91,18 @@ def library() -> ctypes.CDLL | None:
 
 
 def usable(x: Tensor) -> bool:
-    """Whether the compiled form may compute on x: built, a plain float32 CPU tensor, and nothing tracing or casting."""
+    """Whether the compiled form may compute on x: built, a plain float32 CPU tensor, and nothing tracing or casting.
+
+    What is being compiled is asked first: the compiler cannot follow the search for the library, and would break its
+    graph there.
+    """
     return (
-        x.device.type == "cpu"
+        not torch.compiler.is_compiling()
+        and x.device.type == "cpu"
         and x.dtype is torch.float32
         and type(x) is Tensor
         and library() is not None
         and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
         and not torch.jit.is_tracing()  # type: ignore[attr-defined]
         and not torch._C._are_functorch_transforms_active()
         and torch._C._len_torch_dispatch_stack() == 0

@@ -61,10 +61,14 @@ def integers(seed: int, stream: str, epoch: int, index: Tensor, high: int, count
 
 
 def normal(seed: int, stream: str, epoch: int, index: Tensor, count: int = 1) -> Tensor:
-    """Standard normal float32 of shape (B, count), by Box and Muller from two uniforms each."""
-    u = uniform(seed, stream, epoch, index, 2 * count)
+    """Standard normal float32 of shape (B, count), by Box and Muller from two uniforms each.
+
+    Multiples of 2**-16: so coarse that the last bits, in which processors' logarithms and cosines differ, are gone.
+    """
+    u = uniform(seed, stream, epoch, index, 2 * count).to(torch.float64)
     radius = torch.sqrt(-2.0 * torch.log1p(-u[:, :count]))
-    return radius * torch.cos((2.0 * math.pi) * u[:, count:])
+    exact = radius * torch.cos((2.0 * math.pi) * u[:, count:])
+    return (exact * 65_536).round_().div_(65_536).to(torch.float32)
 
 
 def permutation(n: int, seed: int, stream: str, epoch: int, device: torch.device | str = "cpu") -> Tensor:

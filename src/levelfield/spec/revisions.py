@@ -37,6 +37,15 @@ def _split_batches(spec: RunSpec) -> bool:
     return spec.execution.micro_batch is not None and spec.execution.micro_batch < spec.recipe.batch_size
 
 
+def _augments_levels_or_places(spec: RunSpec) -> bool:
+    return spec.recipe.augment.policy is not None or spec.recipe.augment.color_jitter is not None
+
+
+def _draws_shares_from_a_curved_beta(spec: RunSpec) -> bool:
+    mix = spec.recipe.mix
+    return mix.active and any(alpha not in (0, 1) for alpha in (mix.mixup_alpha, mix.cutmix_alpha))
+
+
 REVISIONS: Final[dict[str, Callable[[RunSpec], bool]]] = {
     # The short last batch of an epoch was cut into full parts and a rest, differently for each number of processes.
     "equal-parts-of-split-batches": _split_batches,
@@ -44,6 +53,11 @@ REVISIONS: Final[dict[str, Callable[[RunSpec], bool]]] = {
     "drops-at-epochs-of-the-phase": _drops_after_warmup,
     # A later phase's warm-up on top was taken from its stated length instead of added to it.
     "warmup-on-top-in-later-phases": _later_warmup_on_top,
+    # Positions count in 2**-20 px and every product is rounded by itself, so that all processors augment alike; timm's
+    # bicubic maps have Pillow's kernel. Few pixels differ, by a level or where a map puts them between two pixels.
+    "augmentation-equal-on-all-processors": _augments_levels_or_places,
+    # Shares of Beta(a, a), a not 1, are multiples of 2**-16: they move by less than 1e-5.
+    "mixing-equal-on-all-processors": _draws_shares_from_a_curved_beta,
 }
 """Name of the mend -> whether it moves the numbers of a run. Never renamed, never removed before the next version."""
 

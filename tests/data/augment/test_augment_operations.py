@@ -1,6 +1,12 @@
 """Each operation against torchvision.transforms.v2.functional on the same parameters, on real photographs.
 
 All fourteen operations, all thirty-one magnitudes of RandAugment and of TrivialAugment, both signs.
+
+torchvision's results differ between processors in two places. Its magnitudes are float32 steps whose last bit depends
+on the width of vectors and on fused multiply-add: here they have to agree to 1e-6, and both sides then get ours. Its
+nearest-neighbour positions are float32 sums in the processor's own order: where the exact position lies within 1/1000
+px of the middle between two pixels, that last bit decides. Such pixels are left out (of shears, whole rows); all others
+must be equal.
 """
 
 from __future__ import annotations
@@ -13,12 +19,16 @@ from photographs import data_folder, from_parquet, photographs
 from torch import Tensor
 from torchvision.transforms.v2 import RandAugment, TrivialAugmentWide
 from torchvision.transforms.v2 import functional as tv
+from torchvision.transforms.v2.functional._geometry import _get_inverse_affine_matrix
 
 from levelfield.data.augment import blend, geometry, lookup
-from levelfield.data.augment.operations import Entry, Layer, Space
+from levelfield.data.augment.operations import Argument, Entry, Layer, Space
 from levelfield.data.augment.spaces import BINS, torchvision_space, trivial_space
 
 LOOKUPS = {"Brightness", "Contrast", "Posterize", "Solarize", "AutoContrast", "Equalize", "Identity"}
+FACTORS = {"Brightness", "Contrast", "Color", "Sharpness"}
+BLENDS = {"Contrast", "Color", "Sharpness"}
+"""Sums of fractions: where the exact value is a whole number, float32 may end up on either side of it."""
 SIGNED = {"Brightness", "Contrast", "Color", "Sharpness", "ShearX", "ShearY", "TranslateX", "TranslateY", "Rotate"}
 FORMS = {"randaugment": (torchvision_space(), RandAugment()), "trivial": (trivial_space(), TrivialAugmentWide())}
 SIZES = {"32": (32, 32), "224": (224, 224), "oblong": (75, 110)}
@@ -37,14 +47,51 @@ def ours(space: Space, name: str, level: int, sign: int, images: Tensor) -> Tens
     return space.apply(images, [layer])
 
 
-def theirs(transform: RandAugment | TrivialAugmentWide, name: str, level: int, sign: int, images: Tensor) -> Tensor:
-    """What torchvision's own transform does to each image for this operation and magnitude."""
+def argument(space: Space, name: str, level: int, sign: int, size: tuple[int, int]) -> float:
+    """Our argument of an operation, 0 where it has none."""
+    entry = next(entry for entry in space.entries if entry.name == name)
+    each = torch.ones(1, dtype=torch.float64)
+    return 0.0 if entry.argument is None else entry.argument(Argument(each * level, each * sign, *size)).item()
+
+
+def theirs(
+    transform: RandAugment | TrivialAugmentWide, name: str, level: int, sign: int, images: Tensor, ours: float
+) -> Tensor:
+    """What torchvision's own transform does to each image for this operation and magnitude, given our argument."""
     height, width = images.shape[2:]
     magnitudes, signed = transform._AUGMENTATION_SPACE[name]
     values = magnitudes(BINS, height, width)
     magnitude = 0.0 if values is None else float(values[level]) * (sign if signed else 1)
+    if name == "Solarize":
+        ours /= 255.0  # levels here, a share of full scale there
+    elif name in FACTORS:
+        ours -= 1.0  # the factor here, its distance from 1 there
+    if name.startswith("Translate"):  # in whole px
+        assert ours == math.trunc(magnitude + math.copysign(1e-5, magnitude)) == pytest.approx(magnitude, abs=1)
+    else:
+        assert ours == pytest.approx(magnitude, rel=1e-6, abs=1e-6)
     apply = transform._apply_image_or_video_transform
-    return torch.stack([apply(image, name, magnitude, "nearest", {Tensor: None}) for image in images])
+    return torch.stack([apply(image, name, ours, "nearest", {Tensor: None}) for image in images])
+
+
+def away_from_ties(name: str, magnitude: float, height: int, width: int) -> Tensor:
+    """bool (height, width): where the source position is further than 1/1000 px from the middle between two pixels.
+
+    From torchvision's own matrix, in float64.
+    """
+    if name not in ("ShearX", "ShearY", "Rotate"):
+        return torch.ones(height, width, dtype=torch.bool)
+    degrees = math.degrees(math.atan(magnitude))
+    shear = {"ShearX": [degrees, 0.0], "ShearY": [0.0, degrees]}.get(name, [0.0, 0.0])
+    corner = [0.0, 0.0] if name == "Rotate" else [-width / 2, -height / 2]  # shears keep the corner in place
+    angle = -magnitude if name == "Rotate" else 0.0
+    a, b, c, d, e, f = _get_inverse_affine_matrix(corner, angle, [0.0, 0.0], 1.0, shear)
+    x = torch.arange(width, dtype=torch.float64) - (width - 1) / 2
+    y = torch.arange(height, dtype=torch.float64)[:, None] - (height - 1) / 2
+    away = torch.ones(height, width, dtype=torch.bool)
+    for position in (a * x + b * y + c + width / 2, d * x + e * y + f + height / 2):  # from the image's edge
+        away &= (position - position.round()).abs() > 1e-3
+    return away
 
 
 def differ(one: Tensor, other: Tensor, by: int) -> float:
@@ -62,8 +109,14 @@ def test_operations_equal_torchvisions(form: str, name: str, size: str) -> None:
     for level in range(0, BINS, every):
         for sign in (1, -1) if name in SIGNED else (1,):
             got = ours(space, name, level, sign, images)
-            want = theirs(transform, name, level, sign, images)
-            assert differ(got, want, by=0 if name in LOOKUPS else 1) <= (0 if name in LOOKUPS else 1e-3), (level, sign)
+            given = argument(space, name, level, sign, SIZES[size])
+            want = theirs(transform, name, level, sign, images, given)
+            away = away_from_ties(name, given, *SIZES[size])
+            if (name, abs(given), size) == ("Rotate", 90, "oblong"):  # an odd and an even side: all between px
+                assert not away.any()
+                continue
+            assert away.float().mean() > 0.4
+            assert differ(got[..., away], want[..., away], by=1 if name in BLENDS else 0) == 0, (level, sign)
 
 
 def test_the_operations_are_torchvisions_fourteen() -> None:
@@ -139,5 +192,7 @@ def test_operations_equal_torchvisions_on_data_sets(file: str, size: int) -> Non
     space, transform = FORMS["randaugment"]
     for name in sorted(LOOKUPS | SIGNED):
         for level, sign in ((7, 1), (9, -1), (30, 1)):
-            got, want = ours(space, name, level, sign, images), theirs(transform, name, level, sign, images)
-            assert differ(got, want, by=0 if name in LOOKUPS else 1) <= (0 if name in LOOKUPS else 1e-3), (name, level)
+            given = argument(space, name, level, sign, (size, size))
+            got, want = ours(space, name, level, sign, images), theirs(transform, name, level, sign, images, given)
+            away = away_from_ties(name, given, size, size)
+            assert differ(got[..., away], want[..., away], by=1 if name in BLENDS else 0) == 0, (name, level)

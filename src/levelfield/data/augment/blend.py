@@ -15,9 +15,8 @@ from levelfield.data.augment.lookup import grey_levels
 
 def saturation(images: Tensor, factor: Tensor) -> Tensor:
     """Blend with the image's grey levels."""
-    grey = grey_levels(images)
-    mixed = torch.addcmul(images * _per_image(factor, images), grey, _per_image(torch.rsub(factor, 1), images))
-    return mixed.clamp_(0, 255).to(torch.uint8)
+    grey = grey_levels(images).mul_(_per_image(torch.rsub(factor, 1), images))
+    return (images * _per_image(factor, images)).add_(grey).clamp_(0, 255).to(torch.uint8)
 
 
 def sharpness(images: Tensor, factor: Tensor) -> Tensor:
@@ -30,7 +29,7 @@ def sharpness(images: Tensor, factor: Tensor) -> Tensor:
     total = (columns[..., :-2] + columns[..., 1:-1]).add_(columns[..., 2:]).add_(inner, alpha=4)
     change = total.to(torch.float32).div_(13).round_().sub_(inner)
     out = images.clone()
-    sharpened = torch.addcmul(inner.to(torch.float32), change, _per_image(torch.rsub(factor, 1), images))
+    sharpened = change.mul_(_per_image(torch.rsub(factor, 1), images)).add_(inner)
     out[:, :, 1:-1, 1:-1] = sharpened.clamp_(0, 255).to(torch.uint8)
     return out
 

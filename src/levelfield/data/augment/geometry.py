@@ -1,19 +1,25 @@
 """Shear, translation and rotation of a batch: each image has its own affine map from output to source position.
 
 A map is the six numbers (a, b, c, d, e, f) of ``x_source = a x + b y + c, y_source = d x + e y + f`` in px with the
-origin at the image's centre, float64 (n,6) on the CPU. `nearest` takes each output pixel from the source pixel nearest.
-The positions are computed in float32 by the same sequence of operations as torchvision's, because multiples of 0.1 put
-whole rows exactly between two pixels, where the last bit decides.
+origin at the image's centre, float64 (n,6) on the CPU. Positions are whole numbers, of 2**-20 px: each of the two terms
+is rounded to them from float64, and their sum is exact. So which pixel is nearest, or how near it is, does not depend
+on the processor, also where a map puts whole rows exactly between two pixels (shears by multiples of 0.2, say).
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Literal
+from typing import Final, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+BITS: Final = 20
+"""Positions are whole numbers of 2**-BITS px."""
+
+SMALL_PX: Final = 900
+"""Up to this side, positions fit 32 bits, wherever a map of these operations points."""
 
 Axes = Literal["x", "y", "xy"]
 """Which of the two source coordinates differ from the output's: the other one need not be computed."""
@@ -47,9 +53,8 @@ def rotate(degrees: Tensor, height: int, width: int) -> Tensor:
 
 
 def _shear(slope: Tensor, extent: int, x_on_y: bool) -> Tensor:
-    tangent = torch.tan(torch.deg2rad(torch.rad2deg(torch.atan(slope))))
-    offset = tangent * (extent / 2)  # the edge, not the centre, stays in place
-    return _maps(slope.shape[0], {1: tangent, 2: offset} if x_on_y else {3: tangent, 5: offset})
+    offset = slope * (extent / 2)  # the edge, not the centre, stays in place
+    return _maps(slope.shape[0], {1: slope, 2: offset} if x_on_y else {3: slope, 5: offset})
 
 
 def _maps(count: int, entries: dict[int, Tensor]) -> Tensor:
@@ -59,11 +64,14 @@ def _maps(count: int, entries: dict[int, Tensor]) -> Tensor:
 
 
 def nearest(images: Tensor, maps: Tensor, axes: Axes = "xy", fill: int = 0, out: Tensor | None = None) -> Tensor:
-    """Warp uint8 (n,3,H,W) by `maps`; what comes from outside the image becomes `fill`. `out` may be the images."""
+    """Warp uint8 (n,3,H,W) by `maps`; what comes from outside the image becomes `fill`. `out` may be the images.
+
+    A position exactly between two pixels takes the one to the right of it or below.
+    """
     count, channels, height, width = images.shape
-    maps = maps.to(torch.float32).to(images.device)
-    x = _source_px(maps[:, :3], 0, height, width) if "x" in axes else _px(width, images.device)
-    y = _source_px(maps[:, 3:], 1, height, width) if "y" in axes else _px(height, images.device)[:, None]
+    maps = maps.to(images.device)
+    x = _nearest_px(maps[:, :3], 0, height, width) if "x" in axes else _px(width, images.device)
+    y = _nearest_px(maps[:, 3:], 1, height, width) if "y" in axes else _px(height, images.device)[:, None]
     framed = F.pad(images, (1, 1, 1, 1), value=fill)  # one px of fill all round stands for everything outside
     source = (y * (width + 2)).add_(width + 3).add(x).long().view(count, 1, height * width)
     out = torch.empty_like(images) if out is None else out
@@ -72,45 +80,85 @@ def nearest(images: Tensor, maps: Tensor, axes: Axes = "xy", fill: int = 0, out:
     return out
 
 
-def _source_px(coefficients: Tensor, axis: int, height: int, width: int) -> Tensor:
-    """One source coordinate of every output pixel, float32 (n,H,W) of whole numbers, -1 or the extent if outside."""
-    extent = (width, height)[axis]
-    position = _normalised(coefficients, extent, height, width)
-    return position.add_(1).mul_(extent / 2).sub_(0.5).round_().clamp_(-1, extent)
+def _nearest_px(coefficients: Tensor, axis: int, height: int, width: int) -> Tensor:
+    """One source coordinate of every output pixel, int (n,H,W) of whole px, -1 or the extent if outside."""
+    return _positions(coefficients, axis, height, width).bitwise_right_shift_(BITS).clamp_(-1, (width, height)[axis])
 
 
-def _normalised(coefficients: Tensor, extent: int, height: int, width: int) -> Tensor:
-    """A source coordinate with the image's edges at -1 and 1, float32 (n,H,W)."""
-    across, along, offset = (coefficients / (0.5 * extent)).view(-1, 3, 1, 1).unbind(1)
-    x = _px(width, coefficients.device, centred=True)
-    y = _px(height, coefficients.device, centred=True)[:, None]
-    return (x * across).add(y * along).add_(offset)
+def _positions(coefficients: Tensor, axis: int, height: int, width: int) -> Tensor:
+    """One source coordinate of the centre of every output pixel, from the image's edge, int (n,H,W) of 2**-20 px."""
+    across, along, offset = coefficients.view(-1, 3, 1, 1).unbind(1)
+    x = across * _centred(width, coefficients.device) + (offset + (width, height)[axis] / 2)
+    y = along * _centred(height, coefficients.device)[:, None]
+    small = max(height, width) <= SMALL_PX
+    x, y = ((term * (1 << BITS)).round_().to(torch.int32 if small else torch.int64) for term in (x, y))
+    return x + y
 
 
 @lru_cache(maxsize=64)
-def _px(extent: int, device: torch.device, centred: bool = False) -> Tensor:
-    """The positions of a row's pixels, float32 (extent,), from 0 or from the centre."""
-    first = (1 - extent) / 2 if centred else 0.0
-    return torch.arange(extent, dtype=torch.float32, device=device) + first
+def _px(extent: int, device: torch.device) -> Tensor:
+    """The positions of a row's pixels, int32 (extent,)."""
+    return torch.arange(extent, dtype=torch.int32, device=device)
+
+
+@lru_cache(maxsize=64)
+def _centred(extent: int, device: torch.device) -> Tensor:
+    """The positions of a row's pixels from its centre, float64 (extent,)."""
+    return torch.arange(extent, dtype=torch.float64, device=device) + (1 - extent) / 2
 
 
 def smooth(images: Tensor, maps: Tensor, cubic: Tensor, fill: tuple[int, int, int]) -> Tensor:
     """Warp uint8 (n,3,H,W) by `maps` with bilinear interpolation, bicubic where `cubic` (n,) bool says so.
 
-    As in Pillow, an output pixel whose centre comes from outside the image is `fill`, and others repeat the edge.
+    As in Pillow, an output pixel whose centre comes from outside the image is `fill`, others repeat the edge, and the
+    bicubic kernel has a = -0.5. Positions count to 1/256 px and weights to 1/1024, so that all sums are whole numbers.
     """
-    height, width = images.shape[2:]
-    maps = maps.to(torch.float32).to(images.device)
-    grid = torch.stack(
-        [_normalised(maps[:, :3], width, height, width), _normalised(maps[:, 3:], height, height, width)], dim=3
-    )
-    warped = images.new_empty(images.shape, dtype=torch.float32)
-    for mode, rows in (("bilinear", ~cubic), ("bicubic", cubic)):
+    out = torch.empty_like(images)
+    for taps, rows in ((2, ~cubic), (4, cubic)):
         if rows.any():
             chosen = rows.nonzero()[:, 0].to(images.device)
-            warped[chosen] = F.grid_sample(
-                images[chosen].to(torch.float32), grid[chosen], mode, padding_mode="border", align_corners=False
-            )
-    outside = (grid.abs() > 1).any(3).unsqueeze(1)
-    colour = torch.tensor(fill, dtype=torch.float32, device=images.device).view(1, 3, 1, 1)
-    return torch.where(outside, colour, warped).round_().clamp_(0, 255).to(torch.uint8)
+            out[chosen] = _interpolated(images[chosen], maps.to(images.device)[chosen], taps, fill)
+    return out
+
+
+def _interpolated(images: Tensor, maps: Tensor, taps: int, fill: tuple[int, int, int]) -> Tensor:
+    """`images` warped by `maps`, each output pixel from `taps` x `taps` pixels around its source."""
+    count, channels, height, width = images.shape
+    planes, weights = images.view(count, channels, -1), _kernel(taps, images.device)
+    inside, places, weight = [], [], []
+    for axis, (extent, step) in enumerate(((width, 1), (height, width))):
+        edge = _positions(maps[:, 3 * axis : 3 * axis + 3], axis, height, width)
+        inside.append((edge >= 0) & (edge < extent << BITS))
+        near = (edge - ((1 << (BITS - 1)) - (1 << (BITS - 9)))) >> (BITS - 8)  # from the pixels' centres, in 1/256 px
+        first = (near >> 8).long() - (taps // 2 - 1)
+        places.append([((first + tap).clamp_(0, extent - 1) * step).view(count, 1, -1) for tap in range(taps)])
+        weight.append(weights.index_select(1, (near & 255).view(-1)).view(taps, count, 1, -1))
+    total = torch.zeros(count, channels, height * width, dtype=torch.int32, device=images.device)
+    for down in range(taps):
+        row = torch.zeros_like(total)
+        for right in range(taps):
+            source = (places[1][down] + places[0][right]).expand(-1, channels, -1)
+            row += planes.gather(2, source) * weight[0][right]
+        total += row.mul_(weight[1][down])
+    levels = ((total + (1 << 19)) >> 20).clamp_(0, 255).to(torch.uint8).view(images.shape)
+    colour = torch.tensor(fill, dtype=torch.uint8, device=images.device).view(1, 3, 1, 1)
+    return torch.where((inside[0] & inside[1]).unsqueeze(1), levels, colour)
+
+
+@lru_cache(maxsize=8)
+def _kernel(taps: int, device: torch.device) -> Tensor:
+    """The weights of `taps` pixels at 256 positions between the two middle ones, int32 (taps, 256) of 1/1024."""
+    rows = []
+    for position in range(256):
+        distances = [abs(position / 256 + taps // 2 - 1 - tap) for tap in range(taps)]
+        row = [round(1024 * (1 - d if taps == 2 else _cubic(d))) for d in distances]
+        row[row.index(max(row))] += 1024 - sum(row)
+        rows.append(row)
+    return torch.tensor(rows, dtype=torch.int32, device=device).T.contiguous()
+
+
+def _cubic(distance: float) -> float:
+    """Keys' cubic kernel with a = -0.5 at `distance` px below 2."""
+    if distance < 1:
+        return (1.5 * distance - 2.5) * distance * distance + 1
+    return ((-0.5 * distance + 2.5) * distance - 4) * distance + 2

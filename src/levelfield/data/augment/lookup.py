@@ -2,7 +2,8 @@
 
 A table builder takes uint8 images (n,3,H,W) and one argument per image, float64 (n,) on the CPU, and returns uint8
 tables (n,3,256) or (n,1,256) where the channels share one; `look_up` applies them. Equal to
-torchvision.transforms.v2.functional, level by level.
+torchvision.transforms.v2.functional, level by level. No product is added in the same step (`addcmul`, `add(alpha=)`
+of fractions): processors with fused multiply-add would round it once, others twice.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ def contrast(images: Tensor, factor: Tensor) -> Tensor:
     """Levels blended with the image's mean grey: `factor` of the level, 1 - `factor` of the mean."""
     grey = grey_levels(images)
     mean = grey.sum((1, 2, 3), dtype=torch.float64).to(torch.float32) / grey[0].numel()
-    scaled = _levels(images) * _per_image(factor, images)
-    return _quantise(torch.addcmul(scaled, mean.view(-1, 1, 1), _per_image(torch.rsub(factor, 1), images)))
+    share = mean.view(-1, 1, 1) * _per_image(torch.rsub(factor, 1), images)
+    return _quantise(_levels(images) * _per_image(factor, images) + share)
 
 
 def posterize(images: Tensor, bits: Tensor) -> Tensor:
@@ -97,9 +98,12 @@ def equalize(images: Tensor, _: Tensor) -> Tensor:
 
 
 def grey_levels(images: Tensor) -> Tensor:
-    """Luma of uint8 (n,3,H,W), rounded down, as float32 (n,1,H,W)."""
+    """Luma 0.2989 R + 0.587 G + 0.114 B of uint8 (n,3,H,W), rounded down, as float32 (n,1,H,W).
+
+    Ten thousand times it is a whole number below 2**24, which float32 holds exactly, in whatever order it is summed.
+    """
     red, green, blue = images[:, 0:1], images[:, 1:2], images[:, 2:3]
-    return red.mul(0.2989).add_(green, alpha=0.587).add_(blue, alpha=0.114).floor_()
+    return red.mul(2989.0).add_(green, alpha=5870.0).add_(blue, alpha=1140.0).div_(10_000).floor_()
 
 
 def _levels(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:

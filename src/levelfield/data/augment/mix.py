@@ -109,10 +109,15 @@ def cutmix_box(lam: Tensor, cy: Tensor, cx: Tensor, height: int, width: int) -> 
 
 
 def _beta(alpha: float, u: Tensor) -> Tensor:
-    """Beta(alpha, alpha) float64 by its inverse distribution function at `u`; ones for an alpha of zero."""
+    """Beta(alpha, alpha) float64 by its inverse distribution function at `u`; ones for an alpha of zero.
+
+    Multiples of 2**-16, so coarse that the last bits, in which processors' logarithms and powers differ, are gone.
+    """
     if alpha == 0:
         return torch.ones_like(u)
-    return torch.from_numpy(betaincinv(alpha, alpha, u.numpy()))
+    if alpha == 1:
+        return u
+    return torch.from_numpy(betaincinv(alpha, alpha, u.numpy())).mul_(65_536).round_().div_(65_536)
 
 
 def build_mix(mix: Mix, image_size: int) -> BatchMix:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,7 +22,15 @@ _Arguments = Callable[[Argument], Tensor]
 
 
 def _bins(first: float, last: float) -> Tensor:
-    return torch.linspace(first, last, BINS).double()  # float32 steps, as torchvision has them
+    """torchvision's magnitudes, float64 (31,): the float32 steps of `torch.linspace`, counted from the nearer end.
+
+    Each product and each sum is rounded by itself; `torch.linspace` rounds them together where the processor can.
+    """
+    low, high = np.float32(first), np.float32(last)
+    step = (high - low) / np.float32(BINS - 1)
+    number = np.arange(BINS, dtype=np.float32)
+    upwards, downwards = low + number * step, high - (BINS - 1 - number) * step
+    return torch.from_numpy(np.where(number < BINS // 2, upwards, downwards).astype(np.float64))
 
 
 def _at(table: Tensor, given: Argument) -> Tensor:

@@ -20,7 +20,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from levelfield.data.cache import replacing
+from levelfield.data.cache import no_room, only_one, replacing, reserve
 from levelfield.data.content import DIGEST_BYTES, canonical_order, checksum, image_digest
 from levelfield.data.decode import BadImageError, decode
 from levelfield.data.fit import Fit
@@ -35,6 +35,7 @@ from levelfield.data.store import (
     SplitIndex,
     Store,
     gib,
+    open_store,
 )
 from levelfield.errors import UserError
 
@@ -47,6 +48,28 @@ _PROBED: Final = 32
 """Images over a split that tell whether all may have one size."""
 
 
+def ensure(
+    found: Found,
+    folder: Path,
+    *,
+    fit: Fit | None = None,
+    on_bad_image: OnBadImage = "fail",
+    progress: Progress | None = None,
+) -> Store:
+    """The store in `folder`; where there is none, one process builds it (see `build`) and all others wait for that."""
+    store = open_store(folder)
+    if store is None:
+        with only_one(folder, _waiting(found, progress)):
+            store = open_store(folder) or build(found, folder, fit=fit, on_bad_image=on_bad_image, progress=progress)
+    return store
+
+
+def _waiting(found: Found, progress: Progress | None) -> Callable[[], None] | None:
+    if progress is None:
+        return None
+    return lambda: progress(f"{found.name}: waiting for another process that decodes it", 0, 1)
+
+
 def build(
     found: Found,
     folder: Path,
@@ -57,6 +80,7 @@ def build(
 ) -> Store:
     """Decode every image of `found` once and write index and pixels (native if uniform, and those of `fit` if given).
 
+    The caller holds the lock of `folder` (`only_one`).
     Pixels that would take more than STORE_LIMIT_GIB are not written where `found` can be read at random instead.
     Raises UserError with the name and the reason of the first bad image, unless `on_bad_image` is "skip".
     """
@@ -68,12 +92,7 @@ def build(
     splits: dict[str, SplitIndex] = {}
     contents = {}
     shapes = set()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"the cache folder {folder.parent.parent} cannot be written: {error.strerror}\nset LEVELFIELD_CACHE"
-        ) from None
+    folder.mkdir(parents=True, exist_ok=True)
     for split, records in source.splits.items():
         index, arrays, shape = _index_split(split, records, len(source.classes), folder, fit, on_bad_image, progress)
         with replacing(folder / f"samples-{split}.npz") as path, path.open("wb") as file:
@@ -108,8 +127,17 @@ def build(
     return Store(folder, whole)
 
 
-def add_variant(store: Store, fit: Fit, source: Source | None, progress: Progress | None = None) -> None:
-    """Write the pixels of `fit`: from the native ones where they are there, else by decoding `source` again."""
+def add_variant(store: Store, fit: Fit, found: Found, progress: Progress | None = None) -> None:
+    """Write the pixels of `fit`: from the native ones where they are there, else by decoding `found` again.
+
+    One process does, and all others wait for it.
+    """
+    with only_one(store.folder, _waiting(found, progress)):
+        if not store.has(str(fit)):
+            _write_variant(store, fit, None if store.has(NATIVE) else found.load(), progress)
+
+
+def _write_variant(store: Store, fit: Fit, source: Source | None, progress: Progress | None) -> None:
     for split, index in store.index.splits.items():
         if store.images(split, str(fit)).is_file():
             continue
@@ -278,14 +306,18 @@ def _probable_side(records: Records) -> int:
 
 
 def _create(path: Path, count: int, side_px: int) -> np.memmap[Any, np.dtype[np.uint8]]:
-    """A new .npy file of uint8 (count, 3, side_px, side_px). Raises UserError where the disk is too small for it."""
+    """A new .npy file of uint8 (count, 3, side_px, side_px), its room on the disk taken. Raises UserError without."""
     needed, free = count * 3 * side_px**2, shutil.disk_usage(path.parent).free
     if needed > free:
-        raise UserError(
-            f"the decoded images need {needed / 2**30:.1f} GiB, but {path.parent} has {free / 2**30:.1f} GiB free\n"
-            "make room, or set LEVELFIELD_CACHE to a larger disk"
-        )
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(count, 3, side_px, side_px))
+        need = f"the decoded images need {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free"
+        raise no_room(path.parent, need)
+    with path.open("wb") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (count, 3, side_px, side_px)}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.flush()
+        reserve(file, file.tell() + needed)
+    out: np.memmap[Any, np.dtype[np.uint8]] = np.load(path, mmap_mode="r+")
+    return out
 
 
 def _in_threads(count: int, one: Callable[[int], T]) -> Iterator[tuple[int, list[T]]]:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO, Final
+
+from levelfield.errors import UserError
+
+_NO_ROOM: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+"""A full disk, an exhausted quota, a file larger than the file system or the process may have."""
 
 
 def cache_dir() -> Path:
@@ -20,7 +28,10 @@ def cache_dir() -> Path:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`; on success it is flushed and renamed to `path`, on failure removed."""
+    """A temporary path beside `path`; on success it is flushed and renamed to `path`, on failure removed.
+
+    Raises UserError where the disk has no room for what is written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -28,5 +39,55 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise no_room(path.parent, error.strerror or str(error)) from None
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def reserve(file: BinaryIO, nbytes: int) -> None:
+    """Make `file` so long, its blocks the disk's: writing to it through memory can then not fail.
+
+    In a sparse file the page for which the disk has no room would kill the process (SIGBUS). Raises OSError.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), 0, nbytes)
+    else:
+        file.truncate(nbytes)
+
+
+def no_room(folder: Path, why: str) -> UserError:
+    return UserError(f"no room in {folder}: {why}\nmake room, or set LEVELFIELD_CACHE to a larger disk")
+
+
+@contextmanager
+def only_one(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold the lock of `path`, which is to be made: processes (and threads) that want to make it too wait for it.
+
+    `waiting` is called once where another one holds it. The lock is the kernel's (flock on `.<name>.lock` beside
+    `path`), so that it ends with its holder, killed or not. What a killed holder left half written below `path` or
+    beside it is removed. File systems without locks go without: the result is the same, made more than once.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.with_name(f".{path.name}.lock").open("w")
+    except OSError as error:
+        raise UserError(
+            f"the cache folder {path.parent} cannot be written: {error.strerror}\nset LEVELFIELD_CACHE"
+        ) from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waiting is not None:
+                waiting()
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError:
+            yield
+            return
+        for left in (*path.glob(".*.tmp"), *path.parent.glob(f".{path.name}.*.tmp")):
+            with suppress(OSError):
+                left.unlink()
+        yield

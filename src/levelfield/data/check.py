@@ -12,6 +12,7 @@ import numpy as np
 
 from levelfield.data import catalog
 from levelfield.data.building import build
+from levelfield.data.cache import only_one
 from levelfield.data.locate import find
 from levelfield.data.opening import notes, official
 from levelfield.data.store import Progress, SplitIndex, Store, folder_of, open_store
@@ -65,11 +66,12 @@ def check_data(
     strict, lenient = folder_of(found, "fail", cache), folder_of(found, "skip", cache)
     store = None if fresh else open_store(strict) or open_store(lenient)
     if store is None:
-        store = build(found, lenient, on_bad_image="skip", progress=progress)
-        if not any(split.bad for split in store.index.splits.values()):  # then it is what "fail" would have made
-            shutil.rmtree(strict, ignore_errors=True)
-            lenient.rename(strict)
-            store = Store(strict, store.index)
+        with only_one(lenient), only_one(strict):
+            store = build(found, lenient, on_bad_image="skip", progress=progress)
+            if not any(split.bad for split in store.index.splits.values()):  # then it is what "fail" would have made
+                shutil.rmtree(strict, ignore_errors=True)
+                lenient.rename(strict)
+                store = Store(strict, store.index)
     index = store.index
     return Report(
         name=index.name,

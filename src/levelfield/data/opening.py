@@ -11,7 +11,7 @@ import torch
 
 from levelfield import progress as progress_bars
 from levelfield.data import catalog
-from levelfield.data.building import add_variant, build
+from levelfield.data.building import add_variant, ensure
 from levelfield.data.fit import Fit
 from levelfield.data.locate import find
 from levelfield.data.records import Found, SubsetRecords
@@ -24,7 +24,6 @@ from levelfield.data.store import (
     Store,
     folder_of,
     gib,
-    open_store,
 )
 from levelfield.errors import UserError
 from levelfield.spec import DataSpec
@@ -117,9 +116,9 @@ def prepare(
 ) -> Store:
     """The store of `found`, built if it is not there, with the pixels of `fit` if given."""
     folder = folder_of(found, on_bad_image, cache)
-    store = open_store(folder) or build(found, folder, fit=fit, on_bad_image=on_bad_image, progress=progress)
+    store = ensure(found, folder, fit=fit, on_bad_image=on_bad_image, progress=progress)
     if fit is not None and fit.side_px != store.index.native_px and not store.has(str(fit)):
-        add_variant(store, fit, None if store.has(NATIVE) else found.load(), progress)
+        add_variant(store, fit, found, progress)
     return store
 
 
@@ -148,14 +147,12 @@ def _prepare(
 ) -> tuple[Store, dict[str, PixelSource]]:
     """The store of `found` and where the pixels of its splits come from, at the size and fit that `spec` wants."""
     folder = folder_of(found, spec.on_bad_image, cache)
-    store = open_store(folder)
     side = spec.resize_px or spec.image_size
     if spec.resize_px is not None and spec.image_size is not None and spec.resize_px < spec.image_size:
         raise UserError(f"resize_px {spec.resize_px} is smaller than image_size {spec.image_size}; let it be larger")
     fit = None if side is None else Fit(spec.fit, side)
-    if store is None:
-        eager = None if pixels == "encoded" else fit
-        store = build(found, folder, fit=eager, on_bad_image=spec.on_bad_image, progress=progress)
+    eager = None if pixels == "encoded" else fit
+    store = ensure(found, folder, fit=eager, on_bad_image=spec.on_bad_image, progress=progress)
     native_px = store.index.native_px
     if fit is None:
         if native_px is None:
@@ -166,13 +163,13 @@ def _prepare(
     if not store.has(variant):
         images = sum(split.count for split in store.index.splits.values())
         encoded = pixels == "encoded" or (pixels == "auto" and gib(images, fit.side_px) > STORE_LIMIT_GIB)
-        source = None if store.has(NATIVE) and not encoded else found.load()
-        if encoded and source is not None and found.streamable:
+        if encoded and found.streamable:
+            source = found.load()
             return store, {
                 name: EncodedPixels(SubsetRecords(source.splits[name], store.file_rows(name)), fit)
                 for name in store.index.splits
             }
-        add_variant(store, fit, source, progress)
+        add_variant(store, fit, found, progress)
     return store, {name: MappedPixels(store.images(name, variant)) for name in store.index.splits}
 
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-import shutil
 import tarfile
 import threading
 import zipfile
+import zlib
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-from levelfield.data.cache import cache_dir, replacing
+from levelfield.data.cache import cache_dir, only_one, replacing
 from levelfield.data.records import Labels
 from levelfield.errors import UserError
 
@@ -106,13 +106,22 @@ class TarTree:
         facts = self.path.stat()
         mark = hashlib.sha256(f"{self.path.resolve()}/{facts.st_size}/{facts.st_mtime_ns}".encode()).hexdigest()[:16]
         plain = cache_dir() / "unpacked" / f"{mark}.tar"
-        if not plain.is_file():
-            try:
-                with replacing(plain) as temporary, gzip.open(self.path) as packed, temporary.open("wb") as out:
-                    shutil.copyfileobj(packed, out, 1 << 20)
-            except (EOFError, gzip.BadGzipFile, OSError) as error:
-                raise _damaged(self.path, error) from None
+        with only_one(plain):
+            if not plain.is_file():
+                with replacing(plain) as temporary:
+                    self._unpack(temporary)
         return plain
+
+    def _unpack(self, plain: Path) -> None:
+        with gzip.open(self.path) as packed, plain.open("wb") as out:
+            while True:
+                try:
+                    block = packed.read(1 << 20)
+                except (EOFError, OSError, zlib.error) as error:
+                    raise _damaged(self.path, error) from None
+                if not block:
+                    return
+                out.write(block)
 
     @cached_property
     def _members(self) -> dict[str, tuple[int, int]]:

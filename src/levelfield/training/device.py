@@ -86,6 +86,20 @@ def cpu_has_bf16() -> bool:
     return cpuinfo.is_file() and " bf16" in cpuinfo.read_text(encoding="utf-8", errors="replace")
 
 
+def check_execution(execution: Execution) -> None:
+    """Raise UserError for ways of carrying a run out that exclude one another.
+
+    A step in parts adds up gradients over several backward passes. Under CUDA graphs `.grad` lies in memory that the
+    next replay writes anew (pytorch issues 96693 and 169545): what was summed up there would be lost without a word.
+    """
+    if execution.cuda_graphs and execution.micro_batch is not None:
+        raise UserError(
+            f"execution.cuda_graphs=true and execution.micro_batch={execution.micro_batch} exclude one another: a "
+            "replayed graph overwrites the gradients that a step in parts adds up\n"
+            "set execution.compile=true instead of cuda_graphs, or leave micro_batch out"
+        )
+
+
 def configure_torch(execution: Execution, device: torch.device, tf32: bool) -> None:
     """Set torch's global switches for one run. On the CPU determinism is the default: it costs nothing there."""
     if execution.threads is not None:

@@ -17,7 +17,7 @@ from levelfield.errors import UserError
 from levelfield.models import accepts, create_model, load_plugin
 from levelfield.runs import RunFolder
 from levelfield.spec import Plugin, RunSpec
-from levelfield.training.device import choose_device, choose_precision
+from levelfield.training.device import check_execution, choose_device, choose_precision
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ def resolve(spec: RunSpec, device: torch.device | None = None) -> RunSpec:
 
 def prepare(spec: RunSpec, device: torch.device | None = None) -> Prepared:
     """Open the data of `spec` and fill in what is open. Raises UserError for anything that is not there or differs."""
+    check_execution(spec.execution)
     spec = spec.model_copy(update={"plugins": load_plugins(spec.plugins)})
     device = device or choose_device(spec.execution.device)
     validation = spec.recipe.validation if spec.data.validation is None else spec.data.validation
@@ -62,6 +63,7 @@ def prepare_custom(
     spec: RunSpec, data: ImageData | None, factory: Callable[..., nn.Module] | None, model_digest: str
 ) -> Prepared:
     """As `prepare`, with the caller's own data or model in place of a name. Not reproducible by name."""
+    check_execution(spec.execution)
     device = choose_device(spec.execution.device)
     own_data = data is not None
     if data is None:

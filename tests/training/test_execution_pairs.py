@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
+import torch
 from small_run import run_spec
 
 from levelfield.data import from_arrays
 from levelfield.errors import UserError
-from levelfield.training import resolve as resolving
 from levelfield.training.resolve import prepare, prepare_custom, resolve
 
 
@@ -15,7 +17,7 @@ def test_graphs_and_parts_are_refused_before_data_are_read(monkeypatch: pytest.M
     def never(*arguments: object) -> None:
         raise AssertionError("data were read")
 
-    monkeypatch.setattr(resolving, "open_data", never)
+    monkeypatch.setattr(sys.modules["levelfield.training.resolve"], "open_data", never)
     spec = run_spec("execution.cuda_graphs=true", "execution.micro_batch=16")
     for opening in (resolve, prepare, lambda given: prepare_custom(given, None, None, "")):
         with pytest.raises(UserError, match=r"cuda_graphs=true and execution\.micro_batch=16.*\n.*compile=true"):
@@ -23,8 +25,6 @@ def test_graphs_and_parts_are_refused_before_data_are_read(monkeypatch: pytest.M
 
 
 def test_one_of_the_pair_alone_is_carried_out() -> None:
-    import torch
-
     images, labels = torch.zeros(64, 3, 16, 16, dtype=torch.uint8), torch.arange(64) % 10
     data = from_arrays((images, labels), (images, labels))
     for alone in ("execution.cuda_graphs=true", "execution.micro_batch=16", "execution.compile=true"):

@@ -189,7 +189,10 @@ def _print_summary(result: dict[str, Any], folder: Path) -> None:
         f"{result['params']:,} parameters, {result['macs'] / 1e6:.1f} M MACs",
         highlight=False,
     )
+    speed = result["train_images_per_s"]
     console.print(
-        f"trained {result['train_seconds']:.0f} s at {result['train_images_per_s']:.0f} images/s", highlight=False
+        f"trained {result['train_seconds'] + result['compile_seconds']:.0f} s"
+        + (f", in the steady state at {speed:.0f} images/s" if speed else ""),
+        highlight=False,
     )
     console.print(f"run folder: {folder}   more: levelfield eval {folder}", highlight=False)

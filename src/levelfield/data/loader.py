@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from levelfield import randomness
 from levelfield.data.splits import Split, centre_crop
+from levelfield.data.transfer import to_device
 from levelfield.errors import UserError
 
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -111,7 +112,7 @@ class ResidentLoader(Loader):
         self._rows = rows.to(self.device)
 
     def fetch(self, positions: Tensor) -> Batch:
-        here = positions.to(self.device)
+        here = to_device(positions, self.device)
         images = centre_crop(self._images.index_select(0, self._rows[here]), self._crop_px)
         return images, self._labels[here], self.split.index[positions]
 
@@ -166,8 +167,8 @@ class StreamedLoader(Loader):
             yield self._batch(images, positions)
 
     def _batch(self, images: Tensor, positions: Tensor) -> Batch:
-        here = positions.to(self.device, non_blocking=True)
-        return images.to(self.device, non_blocking=True), self._labels[here], self.split.index[positions]
+        here = to_device(positions, self.device)
+        return to_device(images, self.device), self._labels[here], self.split.index[positions]
 
 
 def make_loader(

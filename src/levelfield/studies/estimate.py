@@ -59,8 +59,8 @@ def measured_seconds(found: Sequence[Found]) -> dict[str, float]:
     seconds: dict[str, list[float]] = {}
     for one in found:
         if one.state == "finished" and one.folder is not None and (result := one.folder.result()) is not None:
-            took = result["train_seconds"] + result["eval_seconds"] + OVERHEAD_S
-            seconds.setdefault(one.run.row.home, []).append(took)
+            took = sum(result.get(key) or 0.0 for key in ("compile_seconds", "train_seconds", "eval_seconds"))
+            seconds.setdefault(one.run.row.home, []).append(took + OVERHEAD_S)
     return {home: sum(each) / len(each) for home, each in seconds.items()}
 
 

@@ -19,14 +19,22 @@ class WeightAverage:
 
     def __init__(self, model: nn.Module, spec: Averaging) -> None:
         self.spec = spec
-        self.updates = 0
+        self.updates: int | Tensor = 0
         self.module = copy.deepcopy(model).eval().requires_grad_(False)
 
     @torch.no_grad()
-    def update(self, model: nn.Module) -> None:
-        """Move the average towards `model`, which has the same names."""
-        self.updates += 1
-        decay = min(self.spec.decay, (1 + self.updates) / (10 + self.updates))
+    def update(self, model: nn.Module, due: bool | Tensor = True) -> None:
+        """Move the average towards `model`, which has the same names, if that is `due`: bool, or bool () on the device.
+
+        Whether it is due on the device, the host does not know: the average then moves by nothing where it is not.
+        """
+        if isinstance(due, Tensor):
+            self._update_on_device(model, due)
+            return
+        if not due:
+            return
+        self.updates = updates = int(self.updates) + 1
+        decay = min(self.spec.decay, (1 + updates) / (10 + updates))
         source = model.state_dict()
         floats: list[Tensor] = []
         targets: list[Tensor] = []
@@ -38,8 +46,24 @@ class WeightAverage:
                 value.copy_(source[name])
         torch._foreach_lerp_(targets, floats, 1.0 - decay)
 
+    def _update_on_device(self, model: nn.Module, due: Tensor) -> None:
+        self.updates = self.updates + due.long()
+        decay = ((1 + self.updates) / (10 + self.updates)).clamp(max=self.spec.decay)
+        source = model.state_dict()
+        for floating, weight in ((True, (1 - decay) * due), (False, due.long())):
+            pairs = [
+                (value, source[name])
+                for name, value in self.module.state_dict().items()
+                if value.is_floating_point() is floating
+            ]
+            if pairs:
+                targets, values = (list(side) for side in zip(*pairs, strict=True))
+                steps = torch._foreach_sub(values, targets)
+                torch._foreach_mul_(steps, weight)
+                torch._foreach_add_(targets, steps)
+
     def state_dict(self) -> dict[str, object]:
-        return {"updates": self.updates, "module": self.module.state_dict()}
+        return {"updates": int(self.updates), "module": self.module.state_dict()}
 
     def load_state_dict(self, state: dict[str, object]) -> None:
         self.updates = int(state["updates"])  # type: ignore[call-overload]

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from levelfield.cost.timing import synchronize
 from levelfield.data import ImageData, Loader
 from levelfield.data.augment import EvalTransform
 from levelfield.evaluation import Counts, Scores
@@ -23,10 +24,6 @@ class Evaluation:
     scores: Scores
     predictions: Predictions | None
     seconds: float
-
-    @property
-    def images_per_s(self) -> float:
-        return self.scores.n / self.seconds
 
 
 @torch.inference_mode()
@@ -51,6 +48,7 @@ def evaluate_model(
     model.eval()
     counts = Counts(len(data.classes), device)
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
+    synchronize(device)
     begin = time.perf_counter()
     for images, labels, index in loader.epoch(0):
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):

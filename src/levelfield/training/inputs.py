@@ -11,6 +11,7 @@ from torch import Tensor
 
 from levelfield.data import ImageData, Loader
 from levelfield.data.augment import EvalTransform, build_augment, build_eval_transform, build_mix, soft_targets
+from levelfield.data.transfer import to_device
 from levelfield.spec import Recipe
 
 AHEAD_VALUES: Final = 1 << 22
@@ -61,7 +62,7 @@ class TrainingInputs:
             rows = torch.arange((self.loader.rank - first) % self.loader.world, size, self.loader.world)
             whole = self.loader.world == 1
             if whole:
-                partners, partner_labels = None, labels[plan.partner.to(labels.device)]
+                partners, partner_labels = None, labels[to_device(plan.partner, labels.device)]
             else:
                 positions = self.loader.global_positions(epoch, step)[plan.partner[rows]]
                 images, partner_labels, index = self.loader.fetch(positions)

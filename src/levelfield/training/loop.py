@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import nullcontext
 
@@ -28,32 +27,35 @@ def train_steps(
     """Train from `state.step` to the end of the plan; True when it is reached, False when `after_step` asks to stop.
 
     `after_epoch` (validation) comes before `after_step` (logs, checkpoints), so that a checkpoint at the end of an
-    epoch holds the epoch's validation too.
+    epoch holds the epoch's validation too. Whatever of them waits for the device pauses `state.clock` first.
     """
     plan = state.plan
     while state.step < plan.steps:
         epoch, first = divmod(state.step, plan.steps_per_epoch)
         state.train_mode()
-        clock = time.perf_counter()
+        state.clock.start()
         for batch in inputs.epoch(epoch, first):
             state.enter_step()
             randomness.seed_model(inputs.seed, state.step, state.world.rank)
             train_step(state, batch, micro_batch)
             state.step += 1
-            now = time.perf_counter()
-            state.train_seconds += now - clock
+            state.clock.step(batch.size)
             if state.step % plan.steps_per_epoch == 0 or state.step == plan.steps:
+                state.clock.pause()
                 after_epoch(state, epoch)
             if after_step(state):
                 return False
             if state.step == plan.steps:
                 break
-            clock = time.perf_counter()
+            state.clock.start()
     return True
 
 
 def train_step(state: TrainState, batch: Batch, micro_batch: int | None) -> None:
-    """One optimiser step on one global batch: forward, backward (in parts if asked), clip, update, average."""
+    """One optimiser step on one global batch: forward, backward (in parts if asked), clip, update, average.
+
+    Nothing here waits for the device (but torch's scaler under fp16, for optimisers that cannot skip by themselves).
+    """
     regularisation, world = state.recipe.regularisation, state.world
     state.optimizer.zero_grad(set_to_none=True)
     first = state.step % state.plan.steps_per_epoch * state.recipe.batch_size
@@ -74,13 +76,11 @@ def train_step(state: TrainState, batch: Batch, micro_batch: int | None) -> None
     if regularisation.clip_norm is not None:
         state.scaler.unscale_(state.optimizer)
         clip_grad_norm_(state.model.parameters(), regularisation.clip_norm)
-    scale = state.scaler.get_scale()
     state.scaler.step(state.optimizer)
     state.scaler.update()
-    if state.scaler.get_scale() >= scale:  # a step skipped for its overflow lowers the scale and does not count
-        state.updates += 1
-        if state.average is not None and state.updates % state.average.spec.every_steps == 0:
-            state.average.update(state.model)
+    state.updates.settle()  # a step skipped for its overflow does not count
+    if state.average is not None:
+        state.average.update(state.model, state.updates.due(state.average.spec.every_steps))
 
 
 def cross_entropy_sum(logits: Tensor, targets: Tensor) -> Tensor:

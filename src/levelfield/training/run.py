@@ -140,7 +140,7 @@ class Attempt:
         self.state = TrainState(prepared.build_model(), self.recipe, self.plan, self.execution, self.device, world)
         self.resumed_from = self._restore()
         self.saved_step, self.saved_at = self.state.step, time.monotonic()
-        self.timing = (self.state.step, self.state.train_seconds)
+        self.timing = (self.state.clock.train_images, self.state.clock.train_seconds)
 
     def loader(self, split: Split, batch_size: int, *, shuffle: bool = False) -> Loader:
         return make_loader(
@@ -197,7 +197,7 @@ class Attempt:
         loss, top1, seen = state.epoch_meter.read(self.world)
         state.epoch_meter.reset()
         line: dict[str, Any] = {"kind": "epoch", "epoch": epoch + 1, "train_loss": loss, "train_top1": top1}
-        line |= {"samples": seen, "lr": state.lr, "train_seconds": round(state.train_seconds, 3)}
+        line |= {"samples": seen, "lr": state.lr, "train_seconds": round(state.clock.train_seconds, 3)}
         if self.data.validation is not None:
             scores = self.evaluate(state.weights_to_evaluate(), self.data.validation).scores
             line |= {"val_loss": scores.loss, "val_top1": scores.top1}
@@ -229,6 +229,7 @@ class Attempt:
     def save(self) -> None:
         """Write a checkpoint, unless the newest is of this very step. A loss that is no number is never saved."""
         state = self.state
+        state.clock.pause()
         self._check_finite(state.interval.read(self.world)[0])
         if state.step == self.saved_step:
             return
@@ -271,19 +272,21 @@ class Attempt:
 
     def _log_interval(self) -> None:
         state = self.state
+        state.clock.pause()
         loss, top1, seen = state.interval.read(self.world)
         if seen == 0:
             return
         self._check_finite(loss)
-        steps, seconds = state.step - self.timing[0], state.train_seconds - self.timing[1]
-        self.timing = (state.step, state.train_seconds)
-        rate = steps * self.recipe.batch_size / max(seconds, 1e-9)
+        images, seconds = state.clock.train_images - self.timing[0], state.clock.train_seconds - self.timing[1]
+        self.timing = (state.clock.train_images, state.clock.train_seconds)
+        rate = images / seconds if images else None  # an interval of nothing but warm-up has none
         line: dict[str, Any] = {"kind": "train", "epoch": state.step / self.plan.steps_per_epoch, "train_loss": loss}
-        line |= {"train_top1": top1, "lr": state.lr, "images_per_s": round(rate, 1)}
+        line |= {"train_top1": top1, "lr": state.lr, "images_per_s": None if rate is None else round(rate, 1)}
         if self.recipe.precision == "fp16":
             line["loss_scale"] = state.scaler.get_scale()
         self.journal.log(state.step, line)
-        shown = {"loss": f"{loss:.3f}", "top-1": f"{top1:.1f}", "lr": f"{state.lr:.2g}", "images/s": f"{rate:.0f}"}
+        shown = {"loss": f"{loss:.3f}", "top-1": f"{top1:.1f}", "lr": f"{state.lr:.2g}"}
+        shown |= {} if rate is None else {"images/s": f"{rate:.0f}"}
         self.progress.advance(0, epoch=f"{state.step // self.plan.steps_per_epoch + 1}/{self.plan.epochs}", **shown)
         state.epoch_meter.take(state.interval)
 

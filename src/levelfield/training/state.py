@@ -13,9 +13,11 @@ from levelfield.errors import UserError, nearest
 from levelfield.spec import Execution, Freeze, Recipe
 from levelfield.training.averaging import WeightAverage
 from levelfield.training.batchnorm import synchronise_batchnorm
+from levelfield.training.clock import TrainingClock
 from levelfield.training.optimizers import make_optimizer
 from levelfield.training.plan import RunPlan
 from levelfield.training.processes import World
+from levelfield.training.updates import Updates
 
 
 class Meter:
@@ -46,9 +48,9 @@ class Meter:
 class TrainState:
     """Model, optimiser, average and counters of one run on one rank.
 
-    `step` counts batches since the start of the run; `updates` counts optimiser steps since the start of the phase (a
-    step that the fp16 scaler skipped is none). `net` is what is called: the model, compiled or wrapped where asked for;
-    `plain` is the same without compilation.
+    `step` counts batches since the start of the run; `updates` the optimiser steps since the start of the phase (a
+    step that the fp16 scaler skipped is none); `clock` tells what they take. `net` is what is called: the model,
+    compiled or wrapped where asked for; `plain` is the same without compilation.
     """
 
     def __init__(
@@ -71,15 +73,16 @@ class TrainState:
         self.average = WeightAverage(self.model, recipe.averaging) if recipe.averaging.name == "ema" else None
         self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16")
         self.dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.precision, torch.float32)
-        self.step = self.updates = self.phase = 0
+        self.step = self.phase = 0
+        self.clock = TrainingClock(device)
         self.interval, self.epoch_meter = Meter(device), Meter(device)
         self.best: dict[str, Any] | None = None
-        self.train_seconds = 0.0
         self._thaw_at = None if recipe.freeze.epochs is None else recipe.freeze.epochs * plan.steps_per_epoch
         self._set_frozen()
         self._compile = (execution.compile, execution.cuda_graphs)
         self._compiled_for = max(1, (execution.micro_batch or recipe.batch_size) // world.size)
         self.optimizer = self._optimizer()
+        self.updates = self._updates(0)
         self.plain, self.net = self._wrap()
 
     def net_for(self, images: int) -> nn.Module:
@@ -89,22 +92,22 @@ class TrainState:
 
     @property
     def lr(self) -> float:
-        """The learning rate of the next optimiser step, before any group's own factor."""
-        return self.plan.phases[self.phase].learning_rate(self.updates, self.plan.steps_per_epoch)
+        """The learning rate of the next optimiser step, before any group's own factor. May wait for the device."""
+        return float(self.updates.rate)
 
     def enter_step(self) -> None:
         """Hand over to the phase that rules this step, thaw what is due, and set the groups' learning rates."""
         phase = self.plan.phase_at(self.step)
         if phase != self.phase:
-            self.phase, self.updates = phase, 0
+            self.phase = phase
             self.optimizer = self._optimizer()
+            self.updates = self._updates(0)
         if self.frozen and self._thaw_at is not None and self.step >= self._thaw_at:
             self.frozen = frozenset()
             self._set_frozen()
             self.plain, self.net = self._wrap()
-        rate = self.lr
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["lr_factor"]
+            self.clock.warm_up()
+        self.updates.set_rates()
 
     def train_mode(self) -> None:
         """Training mode, except for norms that are frozen: their statistics stay too."""
@@ -124,7 +127,7 @@ class TrainState:
         """All that a restart needs and that is not a function of (seed, step). Every rank has to call it together."""
         return {
             "step": self.step,
-            "updates": self.updates,
+            "updates": self.updates.count,
             "phase": self.phase,
             "model": self.model.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
@@ -133,28 +136,33 @@ class TrainState:
             "interval": self.world.sum(self.interval.sums.clone()),
             "epoch_meter": self.world.sum(self.epoch_meter.sums.clone()),
             "best": self.best,
-            "train_seconds": self.train_seconds,
+            "clock": self.clock.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.step, self.updates = int(state["step"]), int(state["updates"])
+        self.step = int(state["step"])
         self.model.load_state_dict(state["model"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         if int(state["phase"]) != self.phase:
             self.phase = int(state["phase"])
             self.optimizer = self._optimizer()
+        self.updates = self._updates(int(state["updates"]))
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         if self.world.main:  # they were summed over ranks when they were saved
             self.interval.sums.copy_(state["interval"])
             self.epoch_meter.sums.copy_(state["epoch_meter"])
         self.best = state["best"]
-        self.train_seconds = float(state["train_seconds"])
+        self.clock.load_state_dict(state["clock"])
 
     def _optimizer(self) -> torch.optim.Optimizer:
         forever = self.frozen if self._thaw_at is None else frozenset()
         return make_optimizer(self.plan.phases[self.phase].optimizer, self.model, leave_out=forever)
+
+    def _updates(self, count: int) -> Updates:
+        phase, scaled = self.plan.phases[self.phase], self.recipe.precision == "fp16"
+        return Updates(self.optimizer, phase, self.plan.steps_per_epoch, self.device, scaled, count)
 
     def _set_frozen(self) -> None:
         for name, parameter in self.model.named_parameters():

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from levelfield.data.augment.lookup import grey_levels
+from levelfield.data.transfer import to_device
 
 
 def saturation(images: Tensor, factor: Tensor) -> Tensor:
@@ -63,11 +64,11 @@ def cut_out(images: Tensor, side_px: Tensor, place: Tensor) -> Tensor:
         start = (place[:, axis].double() * extent - side_px / 2).clamp(min=0).floor()
         stop = (start + side_px).floor()  # the last px is covered too
         px = torch.arange(extent, device=images.device).view((1, 1, -1, 1) if axis == 0 else (1, 1, 1, -1))
-        edges = torch.stack([start, stop]).to(images.device).view(2, -1, 1, 1, 1)
+        edges = to_device(torch.stack([start, stop]), images.device).view(2, -1, 1, 1, 1)
         inside = inside & (px >= edges[0]) & (px <= edges[1])
-    colour = torch.tensor([125, 123, 114], dtype=torch.uint8, device=images.device).view(1, 3, 1, 1)
+    colour = to_device(torch.tensor([125, 123, 114], dtype=torch.uint8), images.device).view(1, 3, 1, 1)
     return torch.where(inside, colour, images)
 
 
 def _per_image(argument: Tensor, images: Tensor) -> Tensor:
-    return argument.to(images.device, torch.float32).view(-1, 1, 1, 1)
+    return to_device(argument.to(torch.float32), images.device).view(-1, 1, 1, 1)

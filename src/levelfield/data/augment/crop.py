@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from levelfield import randomness
+from levelfield.data.transfer import to_device
 from levelfield.errors import UserError
 from levelfield.spec.recipe import Crop, PadCrop
 
@@ -90,8 +91,8 @@ def shift(images: Tensor, down_px: Tensor, right_px: Tensor, fill: int = 0) -> T
     height, width = images.shape[2:]
     margin_y, margin_x = (min(int(by.abs().max()), extent) for by, extent in ((down_px, height), (right_px, width)))
     framed = F.pad(images, (margin_x, margin_x, margin_y, margin_y), value=fill)
-    top = (margin_y - down_px.clamp(-margin_y, margin_y)).to(images.device)
-    left = (margin_x - right_px.clamp(-margin_x, margin_x)).to(images.device)
+    top = to_device(margin_y - down_px.clamp(-margin_y, margin_y), images.device)
+    left = to_device(margin_x - right_px.clamp(-margin_x, margin_x), images.device)
     return _cut(framed, torch.zeros_like(top), top, left, height, width)
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from levelfield import randomness
+from levelfield.data.transfer import to_device
 from levelfield.spec.recipe import Erasing
 
 ATTEMPTS: Final = 10
@@ -55,13 +56,13 @@ def erase(x: Tensor, erasing: Erasing, sample_index: Tensor, epoch: int, seed: i
     if len(boxes.row) == 0:
         return x
     values, channels = x.as_strided((x.numel(),), (1,)), torch.arange(3, device=x.device)
-    position = (_positions(boxes, x.stride()).to(x.device)[:, None] + channels * x.stride(1)).view(-1)
+    position = (to_device(_positions(boxes, x.stride()), x.device)[:, None] + channels * x.stride(1)).view(-1)
     if erasing.value == "constant":
         values.index_fill_(0, position, 0.0)
         return x
     areas = boxes.height * boxes.width
     words = -(-3 * int(areas.max()) // 4) if erasing.value == "pixel" else 1
-    drawn = randomness.bits(seed, "augment.erase.noise", epoch, sample_index[boxes.row].to(x.device), words)
+    drawn = randomness.bits(seed, "augment.erase.noise", epoch, to_device(sample_index[boxes.row], x.device), words)
     first = torch.arange(len(areas)) * (4 * words)  # a word is four values of sixteen bits
     if erasing.value == "pixel":
         before = areas.cumsum(0) - areas
@@ -69,7 +70,7 @@ def erase(x: Tensor, erasing: Erasing, sample_index: Tensor, epoch: int, seed: i
     else:
         first = torch.repeat_interleave(first, areas)
     pieces = drawn.view(torch.int16)
-    threes = pieces.as_strided((pieces.numel() - 2, 3), (1, 1)).index_select(0, first.to(x.device))
+    threes = pieces.as_strided((pieces.numel() - 2, 3), (1, 1)).index_select(0, to_device(first, x.device))
     values.scatter_(0, position, _quantiles(x.device).index_select(0, threes.view(-1).long().add_(1 << 15)))
     return x
 
@@ -92,4 +93,4 @@ def _quantiles(device: torch.device) -> Tensor:
     """
     levels = (torch.arange(1 << 16, dtype=torch.float64) + 0.5) / (1 << 16)
     values: Tensor = torch.special.ndtri(levels)
-    return values.to(torch.float32).to(device)
+    return to_device(values.to(torch.float32), device)

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from levelfield.data.transfer import to_device
+
 BITS: Final = 20
 """Positions are whole numbers of 2**-BITS px."""
 
@@ -69,7 +71,7 @@ def nearest(images: Tensor, maps: Tensor, axes: Axes = "xy", fill: int = 0, out:
     A position exactly between two pixels takes the one to the right of it or below.
     """
     count, channels, height, width = images.shape
-    maps = maps.to(images.device)
+    maps = to_device(maps, images.device)
     x = _nearest_px(maps[:, :3], 0, height, width) if "x" in axes else _px(width, images.device)
     y = _nearest_px(maps[:, 3:], 1, height, width) if "y" in axes else _px(height, images.device)[:, None]
     framed = F.pad(images, (1, 1, 1, 1), value=fill)  # one px of fill all round stands for everything outside
@@ -116,8 +118,8 @@ def smooth(images: Tensor, maps: Tensor, cubic: Tensor, fill: tuple[int, int, in
     out = torch.empty_like(images)
     for taps, rows in ((2, ~cubic), (4, cubic)):
         if rows.any():
-            chosen = rows.nonzero()[:, 0].to(images.device)
-            out[chosen] = _interpolated(images[chosen], maps.to(images.device)[chosen], taps, fill)
+            chosen = to_device(rows.nonzero()[:, 0], images.device)
+            out[chosen] = _interpolated(images[chosen], to_device(maps, images.device)[chosen], taps, fill)
     return out
 
 
@@ -141,7 +143,7 @@ def _interpolated(images: Tensor, maps: Tensor, taps: int, fill: tuple[int, int,
             row += planes.gather(2, source) * weight[0][right]
         total += row.mul_(weight[1][down])
     levels = ((total + (1 << 19)) >> 20).clamp_(0, 255).to(torch.uint8).view(images.shape)
-    colour = torch.tensor(fill, dtype=torch.uint8, device=images.device).view(1, 3, 1, 1)
+    colour = to_device(torch.tensor(fill, dtype=torch.uint8), images.device).view(1, 3, 1, 1)
     return torch.where((inside[0] & inside[1]).unsqueeze(1), levels, colour)
 
 
@@ -154,7 +156,7 @@ def _kernel(taps: int, device: torch.device) -> Tensor:
         row = [round(1024 * (1 - d if taps == 2 else _cubic(d))) for d in distances]
         row[row.index(max(row))] += 1024 - sum(row)
         rows.append(row)
-    return torch.tensor(rows, dtype=torch.int32, device=device).T.contiguous()
+    return to_device(torch.tensor(rows, dtype=torch.int32).T.contiguous(), device)
 
 
 def _cubic(distance: float) -> float:

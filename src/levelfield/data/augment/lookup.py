@@ -14,6 +14,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from levelfield.data.transfer import to_device
+
 PIECE: Final = 1 << 17
 """Values that are looked up at a time on a CPU."""
 
@@ -48,7 +50,7 @@ def contrast(images: Tensor, factor: Tensor) -> Tensor:
 def posterize(images: Tensor, bits: Tensor) -> Tensor:
     """Keep the highest `bits` bits; 0 bits make black (as Pillow did before it refused them), 8 change nothing."""
     mask = (0xFF00 >> bits.long().clamp(0, 8)) & 0xFF
-    return _levels(images, torch.uint8) & mask.to(images.device, torch.uint8).view(-1, 1, 1)
+    return _levels(images, torch.uint8) & to_device(mask.to(torch.uint8), images.device).view(-1, 1, 1)
 
 
 def solarize(images: Tensor, threshold: Tensor) -> Tensor:
@@ -117,7 +119,7 @@ def _range(dtype: torch.dtype, device: torch.device) -> Tensor:
 
 def _per_image(argument: Tensor, images: Tensor) -> Tensor:
     """float64 (n,) on the CPU as float32 (n,1,1) beside the images."""
-    return argument.to(images.device, torch.float32).view(-1, 1, 1)
+    return to_device(argument.to(torch.float32), images.device).view(-1, 1, 1)
 
 
 def _quantise(levels: Tensor) -> Tensor:

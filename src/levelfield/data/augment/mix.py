@@ -13,6 +13,7 @@ from scipy.special import betaincinv
 from torch import Tensor
 
 from levelfield import randomness
+from levelfield.data.transfer import to_device
 from levelfield.errors import UserError
 from levelfield.spec import Mix
 
@@ -32,17 +33,21 @@ class MixPlan:
     mixed: bool
     uniform: bool
 
-    def weights(self, rows: Tensor | None, height: int, width: int) -> Tensor:
-        """The share of each row's own pixels, float32 (b,1,1,1) or (b,1,H,W); b is 1 where all rows are alike."""
+    def weights(self, rows: Tensor | None, height: int, width: int, device: torch.device | str = "cpu") -> Tensor:
+        """The share of each row's own pixels, float32 (b,1,1,1) or (b,1,H,W) on `device`; b is 1 where all rows are
+        alike. CutMix's map is made there from the corners of the boxes. `rows` (b,) int64 lie on the CPU.
+        """
         chosen = slice(0, 1) if self.uniform else slice(None) if rows is None else rows
-        lam, box = self.lam[chosen], self.box[chosen]
-        y0, y1, x0, x1 = (edge.view(-1, 1, 1, 1) for edge in box.unbind(1))
+        box, device = self.box[chosen], torch.device(device)
+        lam = to_device(self.lam[chosen], device).view(-1, 1, 1, 1)
+        if not ((box[:, 1] > box[:, 0]) & (box[:, 3] > box[:, 2])).any():
+            return lam
+        y0, y1, x0, x1 = (edge.view(-1, 1, 1, 1) for edge in to_device(box, device).unbind(1))
         cut = (y1 > y0) & (x1 > x0)
-        if not cut.any():
-            return lam.view(-1, 1, 1, 1)
-        y, x = torch.arange(height).view(1, 1, -1, 1), torch.arange(width).view(1, 1, 1, -1)
+        y = torch.arange(height, device=device).view(1, 1, -1, 1)
+        x = torch.arange(width, device=device).view(1, 1, 1, -1)
         inside = (y >= y0) & (y < y1) & (x >= x0) & (x < x1)
-        return torch.where(cut, 1.0 - inside.to(torch.float32), lam.view(-1, 1, 1, 1))
+        return torch.where(cut, 1.0 - inside.to(torch.float32), lam)
 
 
 class BatchMix:
@@ -81,17 +86,16 @@ class BatchMix:
     def apply(self, x: Tensor, plan: MixPlan, partners: Tensor | None = None, rows: Tensor | None = None) -> Tensor:
         """Mix float images `x` (b,3,H,W), the rows `rows` (b,) int64 of the global batch (None: all of it, in order).
 
-        `partners` (b,3,H,W) are the images of `plan.partner[rows]`; None takes them from `x`, which then has to be the
-        whole batch. Returns a new tensor, or `x` itself where nothing is mixed.
+        `rows` lie on the CPU. `partners` (b,3,H,W) are the images of `plan.partner[rows]`; None takes them from `x`,
+        which then has to be the whole batch. Returns a new tensor, or `x` itself where nothing is mixed.
         """
         if not plan.mixed:
             return x
         if partners is None:
             if rows is not None or len(x) != len(plan.partner):
                 raise UserError(f"{len(x)} of {len(plan.partner)} rows need their partners' images to be mixed")
-            partners = x[plan.partner.to(x.device)]
-        rows = None if rows is None else rows.cpu()
-        own = plan.weights(rows, x.shape[2], x.shape[3]).to(x.device, x.dtype)
+            partners = x[to_device(plan.partner, x.device)]
+        own = plan.weights(rows, x.shape[2], x.shape[3], x.device).to(x.dtype)
         return x.mul(own).add_(partners.mul(1 - own))
 
 

@@ -8,6 +8,8 @@ from typing import Final, Literal
 import torch
 from torch import Tensor
 
+from levelfield.data.transfer import to_device
+
 CIFAR100_MEAN: Final = (0.5071, 0.4865, 0.4409)
 CIFAR100_STD: Final = (0.2673, 0.2564, 0.2762)
 IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
@@ -41,7 +43,7 @@ class Normalize:
     def __call__(self, images: Tensor, out: Tensor | None = None) -> Tensor:
         """Normalise into `out` (float32, of the images' shape), or into a new tensor of this memory format."""
         if images.device != self._scale.device:
-            self._scale, self._shift = self._scale.to(images.device), self._shift.to(images.device)
+            self._scale, self._shift = (to_device(each, images.device) for each in (self._scale, self._shift))
         if out is None:
             out = torch.empty(images.shape, device=images.device, memory_format=self.memory_format)
         if self.memory_format == torch.channels_last:

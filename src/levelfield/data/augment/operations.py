@@ -16,6 +16,7 @@ from torch import Tensor
 
 from levelfield.data.augment import blend, geometry, lookup
 from levelfield.data.augment.crop import shift
+from levelfield.data.transfer import to_device
 
 Kind = Literal["none", "lookup", "shift", "x", "y", "xy", "blend", "box"]
 
@@ -107,7 +108,7 @@ class Space:
         for layer in layers:
             images, order = self._apply(images, Layer(*(drawn.index_select(0, sample) for drawn in layer)))
             sample = sample.index_select(0, order)
-        return images.index_select(0, torch.argsort(sample).to(images.device))
+        return images.index_select(0, to_device(torch.argsort(sample), images.device))
 
     def _apply(self, images: Tensor, layer: Layer) -> tuple[Tensor, Tensor]:
         """The images after one layer, sorted by operation, and from which row each of them comes."""
@@ -116,7 +117,7 @@ class Space:
         starts = [0, *accumulate(counts)]
         layer = Layer(*(drawn.index_select(0, order) for drawn in layer))
         arguments, maps = self._given(layer, images.shape[2], images.shape[3])
-        images = images.index_select(0, order.to(images.device))  # so that every group is a slice
+        images = images.index_select(0, to_device(order, images.device))  # so that every group is a slice
         for kind, first, last in self.groups:
             here = slice(starts[first], starts[last])
             if here.start < here.stop:

@@ -19,6 +19,7 @@ from levelfield.data.augment.memory import ResultMemory
 from levelfield.data.augment.normalize import CIFAR100_MEAN, CIFAR100_STD, Normalize
 from levelfield.data.augment.policy import PolicyAugment
 from levelfield.data.augment.resized_crop import draw_parts, take_parts
+from levelfield.data.transfer import to_device
 from levelfield.spec import Augment
 from levelfield.spec.recipe import PadCrop, RandomResizedCrop
 
@@ -76,7 +77,7 @@ class BatchAugment:
             parts = draw_parts(crop, stored, sample_index, epoch, seed)
             return take_parts(images, parts, draw_flips(flip, sample_index, epoch, seed), size, crop.interpolation)
         windows = draw_windows(crop, flip, stored, size, sample_index, epoch, seed)
-        windows = Windows(*(part.to(images.device) for part in windows))
+        windows = Windows(*(to_device(part, images.device) for part in windows))
         padding, fill = (crop.padding_px, crop.fill) if isinstance(crop, PadCrop) else (0, "zero")
         return take_windows(images, windows, size, padding, fill)
 

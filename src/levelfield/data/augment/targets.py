@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from levelfield.data.transfer import to_device
+
 
 def soft_targets(
     labels: Tensor,
@@ -28,6 +30,6 @@ def soft_targets(
     targets = torch.full((len(labels), num_classes), smoothing / num_classes, device=labels.device)
     if partner_labels is None or lam is None:
         return targets.scatter_add_(1, labels[:, None], targets.new_full((len(labels), 1), keep))
-    own = lam.to(labels.device, torch.float32)[:, None]
+    own = to_device(lam.to(torch.float32), labels.device)[:, None]
     targets.scatter_add_(1, labels[:, None], own * keep)
-    return targets.scatter_add_(1, partner_labels.to(labels.device)[:, None], (1.0 - own) * keep)
+    return targets.scatter_add_(1, to_device(partner_labels, labels.device)[:, None], (1.0 - own) * keep)

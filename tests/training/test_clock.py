@@ -1,0 +1,132 @@
+"""Times of training: compilation and warm-up apart, the work that a device still holds included."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from small_run import run_spec
+from torch import Tensor, nn
+
+from levelfield.runs import RunFolder
+from levelfield.training import clock as clock_module
+from levelfield.training import loop, prepare, train_prepared
+from levelfield.training.clock import WARM_UP_STEPS, TrainingClock
+from levelfield.training.run import Interrupted
+from levelfield.training.state import TrainState
+
+QUEUED_S, COMPILING_S, HOST_S = 2.0, 100.0, 0.125
+
+
+class Device:
+    """A clock on the wall and a device that does its work after the host has asked for it."""
+
+    def __init__(self) -> None:
+        self.now = self.busy_until = 0.0
+        self.waits = 0
+
+    def queue(self, seconds: float) -> None:
+        self.now += HOST_S
+        self.busy_until = max(self.busy_until, self.now) + seconds
+
+    def synchronize(self, device: torch.device) -> None:
+        self.now, self.waits = max(self.now, self.busy_until), self.waits + 1
+
+
+@pytest.fixture
+def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
+    """Every training step of a run queues work on this device; its first step since the start compiles too."""
+    made = Device()
+    real, seen = loop.train_step, set()
+
+    def step(state: TrainState, batch: Any, micro_batch: int | None) -> None:
+        real(state, batch, micro_batch)
+        made.queue(QUEUED_S + (0.0 if id(state) in seen else COMPILING_S))
+        seen.add(id(state))
+
+    class Time:
+        perf_counter = staticmethod(lambda: made.now)
+
+    monkeypatch.setattr(loop, "train_step", step)
+    monkeypatch.setattr(clock_module, "synchronize", made.synchronize)
+    monkeypatch.setattr(clock_module, "time", Time)
+    yield made
+
+
+def test_queued_work_is_counted_and_compilation_stands_apart(device: Device, tmp_path: Path) -> None:
+    spec = run_spec("budget.epochs=3", "execution.log_every_steps=4")  # 7 steps an epoch, 200 images
+    result = train_prepared(prepare(spec), tmp_path / "run").result
+    steady = 21 - WARM_UP_STEPS
+    assert result["compile_seconds"] == pytest.approx(COMPILING_S + WARM_UP_STEPS * QUEUED_S + HOST_S)
+    assert result["train_seconds"] == pytest.approx(steady * QUEUED_S, rel=0.05)
+    images = 3 * 200 - WARM_UP_STEPS * 32
+    assert result["train_images_per_s"] == pytest.approx(images / result["train_seconds"])
+    assert device.waits < 21  # at logs and epochs, not at steps
+    lines = [line for line in RunFolder(tmp_path / "run").metrics() if line["kind"] == "train"]
+    assert lines[0]["images_per_s"] == pytest.approx(32 / QUEUED_S, rel=0.1)
+
+
+def test_a_run_that_goes_on_adds_its_own_warm_up(
+    device: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = run_spec("budget.epochs=3", "execution.checkpoint_every_steps=10")
+    from levelfield.training import stopping
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stopping.StopRequest, "requested", lambda self: device.busy_until > COMPILING_S + 10 * QUEUED_S)
+        with pytest.raises(Interrupted):
+            train_prepared(prepare(spec), tmp_path / "run")
+    stopped = json.loads((tmp_path / "run" / "starts.json").read_text())
+    result = train_prepared(prepare(spec), tmp_path / "run").result
+    assert stopped == [0] and result["resumed_from"][0] > WARM_UP_STEPS
+    steady = 21 - 2 * WARM_UP_STEPS
+    assert result["compile_seconds"] == pytest.approx(2 * (COMPILING_S + WARM_UP_STEPS * QUEUED_S), rel=0.01)
+    assert result["train_seconds"] == pytest.approx(steady * QUEUED_S, rel=0.1)
+
+
+def test_the_time_to_compile_a_network_is_no_training(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A network that takes a second to compile on its first batch, as torch.compile's do."""
+
+    class Slow(nn.Module):
+        def __init__(self, net: nn.Module) -> None:
+            super().__init__()
+            self.net, self.compiled = net, False
+
+        def forward(self, x: Tensor) -> Tensor:
+            if not self.compiled:
+                time.sleep(1.0)
+                self.compiled = True
+            y: Tensor = self.net(x)
+            return y
+
+    monkeypatch.setattr(torch, "compile", lambda net, mode=None: Slow(net))
+    result = train_prepared(prepare(run_spec("execution.compile=true", "budget={steps: 8}")),
+                            tmp_path / "run").result  # fmt: skip
+    assert result["compile_seconds"] > 1.0 > result["train_seconds"] > 0
+
+
+def test_a_network_that_thaws_warms_up_again(device: Device, tmp_path: Path) -> None:
+    spec = run_spec("recipe.freeze={patterns: ['stem*'], epochs: 1}", "budget.epochs=2")
+    result = train_prepared(prepare(spec), tmp_path / "run").result
+    assert result["train_seconds"] == pytest.approx((14 - 2 * WARM_UP_STEPS) * QUEUED_S, rel=0.1)
+
+
+def test_a_run_of_nothing_but_warm_up_has_no_speed(tmp_path: Path) -> None:
+    spec = run_spec(f"budget={{steps: {WARM_UP_STEPS}}}")
+    result = train_prepared(prepare(spec), tmp_path / "run").result
+    assert result["train_seconds"] == 0 and result["train_images_per_s"] is None and result["compile_seconds"] > 0
+
+
+def test_pausing_twice_counts_once() -> None:
+    clock = TrainingClock(torch.device("cpu"))
+    clock.start()
+    clock.step(8)
+    clock.pause()
+    before = clock.state_dict()
+    clock.pause()
+    assert clock.state_dict() == before and clock.compile_seconds > 0

@@ -1,9 +1,10 @@
 """OutGridViT as levelfield computes it against the straightforward unfold form: equality, then ratios from one run.
 
-    python benchmarks/outgrid.py [--threads 2] [--batch 64] [--device cpu] [--seconds 30] [--json FILE]
+    python benchmarks/outgrid.py [--threads 2] [--batch 64] [--device cpu] [--engine eager] [--seconds 30] [--json FILE]
 
 Both forms have the same weights, the same optimiser (AdamW), the same images and the same allocator; their steps take
 turns, and a ratio is the median over the turns. `cpu` ratios are of process time: they hold on a busy machine too.
+float32 is computed in full everywhere, on a GPU too, where TensorFloat-32 would make forms differ that are equal.
 """
 
 from __future__ import annotations
@@ -24,11 +25,15 @@ from torch import Tensor, nn
 from levelfield.allocator import keep_freed_memory
 from levelfield.cost import count_macs, count_parameters
 from levelfield.cost.timing import synchronize, training_step
+from levelfield.float32 import float32_precision, set_tf32
 from levelfield.models import create_model, native
 from levelfield.training.device import describe_environment
 from unfold_outgrid import UnfoldOutGrid
 
 TOLERANCE = 1e-5
+ENGINES = ("eager", "compile", "graphs")
+WARM_UP = 4
+"""Turns that are not counted of compiled forms: the first compiles, the next record CUDA graphs."""
 
 
 def pair(drop_path: float) -> tuple[nn.Module, nn.Module]:
@@ -41,6 +46,12 @@ def pair(drop_path: float) -> tuple[nn.Module, nn.Module]:
     return fast, plain
 
 
+def carry_out(model: nn.Module, engine: str) -> None:
+    """Let `model` compute kernel by kernel, compiled, or compiled and replayed as CUDA graphs."""
+    if engine != "eager":
+        model.compile(mode="reduce-overhead" if engine == "graphs" else None, dynamic=False)
+
+
 def relative(a: Tensor, b: Tensor) -> float:
     """Distance in the 2-norm, relative to b."""
     return float((a.detach().double() - b.detach().double()).norm() / b.detach().double().norm())
@@ -48,6 +59,7 @@ def relative(a: Tensor, b: Tensor) -> float:
 
 def check_equality(device: torch.device) -> dict[str, float]:
     """Relative differences of logits (evaluation, training), gradients and BatchNorm statistics, below TOLERANCE."""
+    set_tf32(False)
     torch.manual_seed(0)
     forms = [model.to(device) for model in pair(drop_path=0.0)]
     images, labels = torch.randn(16, 3, 32, 32, device=device), torch.arange(16, device=device)
@@ -72,21 +84,23 @@ def check_equality(device: torch.device) -> dict[str, float]:
     return found
 
 
-def turns(calls: dict[str, Callable[[], object]], device: torch.device, seconds: float) -> dict[str, Any]:
-    """Run the calls in turn for `seconds` (three at least, one to warm up); the first over each other one."""
+def turns(
+    calls: dict[str, Callable[[], object]], device: torch.device, seconds: float, warm_up: int = 1
+) -> dict[str, Any]:
+    """Run the calls in turn for `seconds` (three turns at least, after `warm_up`); the first over each other one."""
     wall: dict[str, list[float]] = {name: [] for name in calls}
     cpu: dict[str, list[float]] = {name: [] for name in calls}
-    end = None
-    while end is None or time.perf_counter() < end or len(next(iter(wall.values()))) < 3:
+    for call in list(calls.values()) * warm_up:
+        call()
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(next(iter(wall.values()))) < 3:
         for name, call in calls.items():
             synchronize(device)
             start, start_cpu = time.perf_counter(), time.process_time()
             call()
             synchronize(device)
-            if end is not None:
-                wall[name].append(time.perf_counter() - start)
-                cpu[name].append(time.process_time() - start_cpu)
-        end = end or time.perf_counter() + seconds
+            wall[name].append(time.perf_counter() - start)
+            cpu[name].append(time.process_time() - start_cpu)
     first = next(iter(calls))
     result: dict[str, Any] = {"turns": len(wall[first])}
     for name in calls:
@@ -104,6 +118,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seconds", type=float, default=30.0, help="of each comparison")
     parser.add_argument("--dtype", choices=("fp32", "bf16", "fp16"), default="fp32")
+    parser.add_argument("--engine", choices=ENGINES, default="eager", help="eager, compile, or graphs (CUDA graphs)")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -118,12 +133,15 @@ def main() -> None:
     fast, plain = (model.to(device) for model in pair(drop_path=0.07))
     last = UnfoldOutGrid().to(device, memory_format=torch.channels_last)
     forms = {"levelfield": fast, "unfold": plain, "unfold channels-last": last}
+    for form in forms.values():
+        carry_out(form, arguments.engine)
     layouts = {"levelfield": True, "unfold": False, "unfold channels-last": True}
     steps = {
         name: training_step(model, arguments.batch, 32, device, dtype, channels_last=layouts[name])
         for name, model in forms.items()
     }
-    training = turns(steps, device, arguments.seconds)
+    warm_up = 1 if arguments.engine == "eager" else WARM_UP
+    training = turns(steps, device, arguments.seconds, warm_up)
     images = torch.randn(arguments.batch, 3, 32, 32, device=device)
     by_layout = {False: images, True: images.contiguous(memory_format=torch.channels_last)}
 
@@ -136,9 +154,10 @@ def main() -> None:
 
         return call
 
-    inference = turns({name: infer(name) for name in forms}, device, arguments.seconds)
+    inference = turns({name: infer(name) for name in forms}, device, arguments.seconds, warm_up)
     report = {
         "benchmark": "outgrid", "model": "outgrid_7m", "batch": arguments.batch, "dtype": arguments.dtype,
+        "engine": arguments.engine, "fp32_precision": float32_precision(),
         "load_before": load, "keeps_freed_memory": kept, "differences": differences, "training": training,
         "inference": inference, "environment": describe_environment(device),
     }  # fmt: skip
@@ -146,7 +165,8 @@ def main() -> None:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(
-        f"outgrid_7m, batch {arguments.batch}, {arguments.dtype}, {device}, {arguments.threads} threads, "
+        f"outgrid_7m, batch {arguments.batch}, {arguments.dtype}, {arguments.engine}, {device}, "
+        f"{arguments.threads} threads, "
         f"load {load:.1f}"
     )
     print("equal within " + ", ".join(f"{what} {value:.1e}" for what, value in differences.items()))

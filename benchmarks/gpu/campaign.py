@@ -1,17 +1,20 @@
 """What the jobs of the measured campaign share: a time limit, the runs that fit into it, an archive of what is done.
 
 A job trains what `results/` lacks of a study with the package's own engine (`studies.run.run_study`). It begins a run
-only if the run's expected time fits what is left: expected from finished runs of the same row on the same kind of
-machine, else from a few timed steps with everything that the run will use. A finished run goes at once into
-`OUT/STUDY.tar.gz`, without weights and checkpoints (`levelfield study merge` takes it from there), so a job may be
-stopped at any time; what a run had reached when the time was up is lost.
+if the run's expected time fits what is left (expected from finished runs of the same row on the same kind of machine,
+else from a few timed steps with everything that the run will use), or if enough is left to bring it further. A finished
+run goes at once into `OUT/STUDY.tar.gz`, without weights and checkpoints (`levelfield study merge` takes it from
+there). A run that is under way when the time is up leaves a checkpoint in the work folder (`--work`, else `OUT/work`),
+which is kept: the next call goes on from there, so that a run may be longer than any call.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
+import json
 import os
+import shutil
 import signal
 import sys
 import tarfile
@@ -53,6 +56,10 @@ WARM_UP: Final = 5
 MARGIN: Final = 1.15
 """An expected time is the measured one times this: validation, checkpoints and other work beside the steps."""
 OVERHEAD_S: Final = 10.0
+LEAST_S: Final = 90.0
+"""A run that does not end in this call is begun or gone on with only if so much is left."""
+NOTES: Final = "campaign.json"
+"""In the work folder: by run, how many runs were carried out at once while it was trained."""
 
 
 class Clock:
@@ -98,7 +105,10 @@ def parser(description: str) -> argparse.ArgumentParser:
 
 @dataclass
 class Campaign:
-    """One job's work on one study. `done` holds earlier results, `work` this job's runs, `out` what it brings back."""
+    """One job's work on one study.
+
+    `done` holds earlier results, `work` this job's runs (kept from call to call), `out` what it brings back.
+    """
 
     study: Study
     scale: str
@@ -134,16 +144,19 @@ class Campaign:
         ) as error:  # a network that cannot be built or compiled here must not cost the others their time
             self.left_out[run.name] = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
             return False
+        expected *= 1.0 - self._share_done(run)
         left = self.clock.left()
-        fits = expected <= left
-        what = "begins" if fits else "waits"
+        fits, begins = expected <= left, left >= LEAST_S
+        what = "begins" if fits else "begins, to be gone on with" if begins else "waits"
         say(f"{run.name}: about {duration(expected)}, {duration(max(0.0, left))} left: {what}")
         if not fits:
             self.left_out[run.name] = f"needs about {duration(expected)}"
-        return fits
+        if fits or begins:
+            self._note(run)
+        return fits or begins
 
     def expect(self, run: PlannedRun) -> float:
-        """Seconds that a run is expected to take. Raises UserError where it cannot be run here."""
+        """Seconds that a run is expected to take from its start. Raises UserError where it cannot be run here."""
         took = self._measured(run)
         if took:
             self.expected_s[run.row.home] = MARGIN * max(took) + OVERHEAD_S
@@ -151,32 +164,61 @@ class Campaign:
             self.expected_s[run.row.home] = probe(run.spec, self.parallel)
         return self.expected_s[run.row.home]
 
+    def _share_done(self, run: PlannedRun) -> float:
+        """How much of a begun run its newest line of metrics shows to be done."""
+        folder, epochs = find(self.work, run).folder, run.spec.budget.epochs
+        lines = folder.metrics() if folder is not None and epochs else []
+        return min(1.0, float(lines[-1].get("epoch", 0.0)) / float(epochs or 1)) if lines else 0.0
+
+    def _note(self, run: PlannedRun) -> None:
+        """Remember how many runs share the machine with this one (the fewest, if it was begun in an earlier call)."""
+        notes = self._notes()
+        notes[run.name] = min(self.parallel, notes.get(run.name, self.parallel))
+        write_json(self.work / NOTES, notes)
+
+    def _notes(self) -> dict[str, int]:
+        path = self.work / NOTES
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+
     def _measured(self, run: PlannedRun) -> list[float]:
-        """Seconds of training and testing of the row's finished runs on such a machine, carried out alike."""
-        here = _machine(self.environment)
+        """Seconds of training and testing of the row's finished runs on such a machine, carried out alike.
+
+        A run that had the machine to itself, or shared it with fewer, may take as many times longer now: so it is
+        counted, as `probe` counts. Runs in `results/` do not say how many they were; they count as alone.
+        """
+        here, notes = _machine(self.environment), self._notes()
         seconds = []
         for folder in (self.work, self.done):
             for path in sorted((folder / run.row.home).glob("seed*-*")):
                 other = RunFolder(path)
                 if other.finished and _machine(other.environment()) == here and _alike(other.spec(), run.spec):
                     result = other.result() or {}
-                    seconds.append(float(result["train_seconds"] + result["eval_seconds"]))
+                    took = sum(result.get(key) or 0.0 for key in ("compile_seconds", "train_seconds", "eval_seconds"))
+                    name = f"{run.row.home} seed {other.spec().seed}"
+                    then = notes.get(name, 1) if folder == self.work else 1
+                    seconds.append(took * max(1.0, self.parallel / then))
         return seconds
 
     def pack(self) -> None:
-        """Put every finished run of this job into the archive, which is whole at any time."""
-        if any(run.finished for run in find_runs(self.work)):
-            stage = self.work.with_name(self.work.name + ".compact") / self.name
+        """Put every finished run of this job into the archive, which is whole at any time; drop its checkpoints."""
+        finished = [run for run in find_runs(self.work) if run.finished]
+        if not finished:
+            return
+        with tempfile.TemporaryDirectory(prefix="levelfield-job-") as folder:
+            stage = Path(folder) / self.name
             merge_folders([self.work], stage, compact=True)
             archive = self.out / f"{self.name}.tar.gz"
             beside = archive.with_suffix(".part")
             with tarfile.open(beside, "w:gz") as tar:
                 tar.add(stage, self.name, filter=lambda entry: None if entry.name.endswith("/lock") else entry)
             beside.replace(archive)
+        for run in finished:
+            shutil.rmtree(run.checkpoints, ignore_errors=True)
 
     def carry_out(self, rows: Sequence[str], seeds: Sequence[int] | None, data_dir: str | None) -> dict[str, Any]:
         """Train what fits; the summary that job.json holds."""
         self.out.mkdir(parents=True, exist_ok=True)
+        self.work.mkdir(parents=True, exist_ok=True)
         tuned = read_tuned(self.done)
         stopped = False
         try:
@@ -261,6 +303,7 @@ def main(
     options.add_argument("--row", action="append", help="only rows that match, instead of the job's; may be repeated")
     options.add_argument("--seeds", help="instead of the study's: 3, or 0,4,7, or 5-8")
     options.add_argument("--scale", default="full", help="another scale of the study, to try the job out")
+    options.add_argument("--work", type=Path, help="where runs are kept from call to call; default: OUT/work")
     options.add_argument("--data-dir", help="folder with the data sets (else LEVELFIELD_DATA)")
     options.add_argument("--engine", choices=ENGINES, help="default: graphs on a GPU, eager without one")
     options.add_argument("--parallel", type=int, default=1, help="runs at once, each in a process of its own")
@@ -269,17 +312,17 @@ def main(
     loaded = Study.load(study)
     import torch
 
-    with tempfile.TemporaryDirectory(prefix="levelfield-job-") as folder:
-        done = chosen.results / (loaded.name if chosen.scale == "full" else f"{chosen.scale}/{loaded.name}")
-        campaign = Campaign(
-            loaded, chosen.scale, done, Path(folder) / "work", chosen.out, clock,
-            chosen.engine or ("graphs" if torch.cuda.is_available() else "eager"), chosen.parallel,
-        )  # fmt: skip
-        try:
-            seeds = None if chosen.seeds is None else parse_seeds(chosen.seeds)
-            summary = campaign.carry_out(chosen.row or list(rows), seeds, chosen.data_dir)
-        except UserError as error:
-            sys.exit(f"error: {error}")
+    done = chosen.results / (loaded.name if chosen.scale == "full" else f"{chosen.scale}/{loaded.name}")
+    work = (chosen.work or chosen.out / "work") / done.relative_to(chosen.results)
+    campaign = Campaign(
+        loaded, chosen.scale, done, work, chosen.out, clock,
+        chosen.engine or ("graphs" if torch.cuda.is_available() else "eager"), chosen.parallel,
+    )  # fmt: skip
+    try:
+        seeds = None if chosen.seeds is None else parse_seeds(chosen.seeds)
+        summary = campaign.carry_out(chosen.row or list(rows), seeds, chosen.data_dir)
+    except UserError as error:
+        sys.exit(f"error: {error}")
     for run in summary["finished"]:
         say(f"{run['row']} seed {run['seed']}: {run['top1']:.2f} % top-1, {duration(run['train_seconds'])} of training")
     for name, why in {**summary["left_out"], **summary["failures"]}.items():

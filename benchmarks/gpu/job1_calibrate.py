@@ -5,7 +5,8 @@
 Needs no data. `calibration.json` holds each part as soon as it is measured: copy and matrix-product rates, what a
 launch costs; for both networks and recipes a training step carried out kernel by kernel, compiled, and as CUDA graphs,
 with the minutes that 100 epochs would take and the loss after the same steps (engines that disagree there must not be
-used); levelfield's OutGridViT against the unfold form; levelfield's loop against a hand-written one. Parts that
+used); levelfield's OutGridViT against the unfold form, by every engine; levelfield's loop against a hand-written one.
+Whether float32 is TensorFloat-32 is set for every part, never left to torch. Parts that
 `results/gpu/calibration.json` holds of the same GPU are carried over, not measured again.
 """
 
@@ -29,6 +30,7 @@ from campaign import ENGINES, ROOT, WARM_UP, Clock, parser, say
 
 from levelfield.cost.timing import synchronize
 from levelfield.data import from_arrays
+from levelfield.float32 import float32_precision, set_tf32
 from levelfield.runs import write_json
 from levelfield.spec import RunSpec, load_recipe
 from levelfield.spec.overrides import apply
@@ -63,8 +65,10 @@ def machine(device: torch.device) -> dict[str, Any]:
         "matrix_tflop_per_s": {},
     }
     del source, target  # 8 GB on a GPU
-    for name, dtype in {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}.items():
-        if name != "fp16" or gpu:
+    dtypes = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    for name, dtype in dtypes.items():
+        set_tf32(name == "tf32")
+        if name in ("fp32", "bf16") or gpu:
             a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
             found["matrix_tflop_per_s"][name] = 2 * side**3 / timed(partial(torch.mm, a, b), device, 10) / 1e12
     x = torch.zeros(1, device=device)
@@ -127,6 +131,7 @@ def steps(model: str, recipe: str, engine: str, device: str, count: int) -> dict
         "mean_loss": loss,
         "steps": count,
         "precision": recipe_used.precision,
+        "fp32_precision": float32_precision(),
         "peak_mib": torch.cuda.max_memory_allocated() / 2**20 if prepared.device.type == "cuda" else None,
     }
 
@@ -165,10 +170,13 @@ def parts(
             for engine in ENGINES:
                 key = f"step {model} {recipe} {engine}"
                 made[key] = partial(in_own_process, steps, model, recipe, engine, device, count)
-    for batch in ("64", "512"):
-        for dtype in ("fp16", "bf16", "fp32"):
-            arguments = ("--device", device, "--batch", batch, "--dtype", dtype, "--seconds", "10")
-            made[f"outgrid.py batch {batch} {dtype}"] = partial(script, "outgrid.py", out, clock, *arguments)
+    for engine in ENGINES:
+        for batch in ("64", "512"):
+            for dtype in ("fp16", "bf16", "fp32"):
+                arguments = ("--device", device, "--batch", batch, "--dtype", dtype, "--seconds", "10")
+                arguments += ("--engine", engine)
+                key = f"outgrid.py {engine} batch {batch} {dtype}"
+                made[key] = partial(script, "outgrid.py", out, clock, *arguments)
     made["overhead.py"] = partial(script, "overhead.py", out, clock, "--device", device)
     return made
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from levelfield.report.results import markdown
@@ -20,6 +21,7 @@ from levelfield.runs import RunFolder, find_runs
 from levelfield.studies import Study
 from levelfield.studies.costs import Subject
 from levelfield.studies.merge import merge_folders
+from levelfield.training.stopping import StopRequest
 
 GPU = Path(__file__).parents[2] / "benchmarks" / "gpu"
 JOBS = ("job3_outgrid", "job4_ablation", "job5_modern", "job6_rexnet", "job7_simple_convnext")
@@ -67,11 +69,12 @@ def test_a_job_begins_what_fits_and_the_next_one_goes_on(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(campaign, "probe", lambda spec, parallel: 1.0 if spec.model.name == "vit_mini" else 1e4)
+        patch.setattr(campaign, "LEAST_S", 1e4)
         first = job()
     assert [(run["row"], run["seed"]) for run in first["finished"]] == [("vit_mini", 0)]
     assert list(first["left_out"]) == first["missing"] == ["resnet_nano seed 0"]
     assert not first["failures"] and not first["stopped"]
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"tiny.tar.gz", "tiny.job.json"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"tiny.tar.gz", "tiny.job.json", "work"}
     bring_in(tmp_path)
     (kept,) = find_runs(tmp_path / "results")
     assert not kept.weights.exists() and kept.result() is not None
@@ -99,7 +102,7 @@ def test_further_seeds_are_expected_to_take_what_the_first_took(
     monkeypatch.setattr(campaign, "probe", no_probe)
     summary = job("--row", "vit_mini", "--seeds", "2")
     assert [run["seed"] for run in summary["finished"]] == [0, 1]
-    took = summary["finished"][0]["train_seconds"]
+    took = summary["finished"][0]["train_seconds"]  # three steps, which are all warm-up, count beside it
     assert summary["expected_s"]["vit_mini"] >= campaign.MARGIN * took + campaign.OVERHEAD_S
 
 
@@ -127,7 +130,118 @@ def test_the_clock_stops_a_run_that_takes_longer_than_expected(
     assert summary["stopped"] and not summary["finished"] and summary["missing"] == ["resnet_nano seed 0"]
     assert time.monotonic() - begin < 60
     assert not (tmp_path / "out" / "tiny.tar.gz").exists()
+    (begun,) = find_runs(tmp_path / "out" / "work" / "tiny")
+    assert list(begun.checkpoints.glob("*.ckpt"))  # and the next call goes on from there
     assert json.loads((tmp_path / "out" / "tiny.job.json").read_text())["stopped"] is True
+
+
+def test_a_run_that_is_longer_than_a_call_ends_after_several(
+    job: Callable[..., dict[str, Any]], campaign: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call stops after four steps of ten, as its clock would; the row needs far more than a call has."""
+    monkeypatch.setattr(campaign, "probe", lambda spec, parallel: 1e6)
+
+    def four_steps(self: StopRequest) -> bool:
+        self.seen = getattr(self, "seen", 0) + 1
+        self.reason = "SIGTERM" if self.seen >= 4 else None
+        return self.reason is not None
+
+    monkeypatch.setattr(StopRequest, "requested", four_steps)
+    calls = [job("--row", "vit_mini", budget={"steps": 10}) for _ in range(3)]
+    assert [call["stopped"] for call in calls] == [True, True, False]
+    assert [len(call["missing"]) for call in calls] == [1, 1, 0]
+    bring_in(tmp_path)
+    (kept,) = find_runs(tmp_path / "results")
+    result = kept.result()
+    assert result is not None and result["resumed_from"] == [4, 8] and result["steps"] == 10
+    (worked,) = find_runs(tmp_path / "out" / "work" / "tiny")
+    assert not worked.checkpoints.exists() and worked.weights.exists()  # a checkpoint is for what is not finished
+
+
+def test_a_run_that_cannot_come_far_in_what_is_left_waits(
+    job: Callable[..., dict[str, Any]], campaign: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(campaign, "probe", lambda spec, parallel: 1e6)
+    summary = job(minutes=(campaign.CLOSING_S + campaign.LEAST_S - 10) / 60)
+    assert not summary["finished"] and len(summary["left_out"]) == 2
+
+
+@pytest.mark.parametrize(("then", "now", "factor"), [(1, 1, 1), (1, 4, 4), (4, 4, 1), (4, 1, 1), (2, 4, 2)])
+def test_runs_side_by_side_are_expected_to_take_longer_than_alone(
+    then: int, now: int, factor: int, job: Callable[..., dict[str, Any]], campaign: Any, tmp_path: Path
+) -> None:
+    """What a finished run took counts with how many runs shared the machine then, and share it now."""
+    from levelfield.runs import write_json
+
+    study, work = Study.load(str(tmp_path / "tiny.yaml")), tmp_path / "work"
+    first, second = study.plan(seeds=[0, 1], only=["vit_mini"])
+    spec = first.spec.model_copy(update={"seed": 0})
+    write_run(
+        work / "vit_mini" / "seed0-x", spec, {"compile_seconds": 20.0, "train_seconds": 70.0, "eval_seconds": 10.0}
+    )
+    clock = campaign.Clock(5)
+    made = [
+        campaign.Campaign(study, "full", tmp_path / "done", work, tmp_path / "out", clock, "eager", parallel)
+        for parallel in (then, now)
+    ]
+    write_json(work / "vit_mini" / "seed0-x" / "environment.json", made[0].environment)
+    made[0]._note(first)
+    assert made[1].expect(second) == pytest.approx(campaign.MARGIN * factor * 100.0 + campaign.OVERHEAD_S)
+    work.rename(tmp_path / "done")  # what results/ holds does not say how many shared the machine: alone, to be safe
+    assert made[1].expect(second) == pytest.approx(campaign.MARGIN * now * 100.0 + campaign.OVERHEAD_S)
+
+
+def write_run(folder: Path, spec: Any, result: dict[str, Any]) -> None:
+    """A finished run, as far as an expected time reads it."""
+    from levelfield.runs import write_json
+
+    folder.mkdir(parents=True)
+    write_json(folder / "run.json", {"identity": "x", "reproducible": "by name", "run": spec.model_dump(mode="json")})
+    write_json(folder / "result.json", {"status": "finished", **result})
+
+
+def test_the_forms_of_outgrid_are_compared_in_full_float32(campaign: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A convolution that rounds its factors as TensorFloat-32 does wherever torch would let cuDNN do so."""
+    monkeypatch.syspath_prepend(str(GPU.parent))
+    outgrid = importlib.import_module("outgrid")
+    conv2d, precision = torch.nn.functional.conv2d, torch.backends.cudnn.conv  # type: ignore[attr-defined]
+
+    def rounded(values: torch.Tensor) -> torch.Tensor:
+        return values + (((values.detach().view(torch.int32) + 0x1000) & -0x2000).view(torch.float32) - values.detach())
+
+    def like_cudnn(x: torch.Tensor, weight: torch.Tensor, *rest: Any) -> torch.Tensor:
+        return (
+            conv2d(x, weight, *rest)
+            if precision.fp32_precision == "ieee"
+            else conv2d(rounded(x), rounded(weight), *rest)
+        )
+
+    monkeypatch.setattr(torch.nn.functional, "conv2d", like_cudnn)
+    torch.backends.cudnn.allow_tf32 = True  # torch's default
+    found = outgrid.check_equality(torch.device("cpu"))
+    assert max(found.values()) < outgrid.TOLERANCE
+    torch.backends.cudnn.allow_tf32 = True
+    monkeypatch.setattr(outgrid, "set_tf32", lambda on: None)  # as it was
+    with pytest.raises(SystemExit, match="the forms differ"):
+        outgrid.check_equality(torch.device("cpu"))
+
+
+def test_outgrid_and_its_calibration_know_every_engine(
+    campaign: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(GPU.parent))
+    outgrid, calibrate = importlib.import_module("outgrid"), importlib.import_module("job1_calibrate")
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **settings: asked.append(settings))
+    for engine in campaign.ENGINES:
+        outgrid.carry_out(torch.nn.Identity(), engine)
+    assert [each["mode"] for each in asked] == [None, "reduce-overhead"] and not any(each["dynamic"] for each in asked)
+    ran: list[tuple[str, ...]] = []
+    monkeypatch.setattr(calibrate, "script", lambda name, out, clock, *arguments: ran.append(arguments))
+    for name, part in calibrate.parts("cuda", [], [], 1, tmp_path, campaign.Clock(1)).items():
+        if name.startswith("outgrid.py"):
+            part()
+    assert len(ran) == 18 and {arguments[-1] for arguments in ran} == set(outgrid.ENGINES) == set(campaign.ENGINES)
 
 
 def test_the_jobs_name_rows_of_their_studies(campaign: Any) -> None:
@@ -164,11 +278,14 @@ def test_profiles_are_added_to_those_that_are_there(
 ) -> None:
     job2 = importlib.import_module("job2_profile")
     asked: list[tuple[str, str, int]] = []
+    engines: list[tuple[bool, bool]] = []
 
-    def fake(subject: Subject, *, batch: int, dtype: str, **_: Any) -> dict[str, Any]:
+    def fake(subject: Subject, *, batch: int, dtype: str, compile: bool, cuda_graphs: bool, **_: Any) -> dict[str, Any]:
         asked.append((subject.label, dtype, batch))
+        engines.append((compile, cuda_graphs))
         speed = {"images_per_s": 1.0, "training": {"images_per_s": 1.0}, "noisy": False}
-        return {"name": subject.label, "batch": batch, "dtype": dtype, **speed}
+        engine = {"compiled": compile, "cuda_graphs": cuda_graphs}
+        return {"name": subject.label, "batch": batch, "dtype": dtype, **engine, **speed}
 
     monkeypatch.setattr(job2, "profile_subject", fake)
     options = ["--results", str(tmp_path), "--device", "cpu", "--study", "modern-cifar100", "--dtype", "bf16"]
@@ -178,6 +295,10 @@ def test_profiles_are_added_to_those_that_are_there(
     assert len(rows) == 4 and asked[2:] == [("outgrid_7m", "bf16", 8), ("resnet18_s1", "bf16", 8)]
     monkeypatch.setattr(job2, "GUESS_S", 1e9)
     assert len(job2.main([*options, "--out", str(tmp_path / "late"), "--minutes", "0.1"])) == 2
+    monkeypatch.setattr(job2, "GUESS_S", 1.0)
+    every = [part for engine in campaign.ENGINES for part in ("--engine", engine)]
+    assert len(job2.main([*options, "--out", str(tmp_path / "every"), "--batch", "4", *every])) == 6
+    assert set(engines[:4]) == {(False, False)} and engines[4:] == [(True, False)] * 2 + [(True, True)] * 2
 
 
 def test_training_needs_neither_the_command_line_nor_pages() -> None:

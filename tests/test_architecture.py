@@ -21,7 +21,7 @@ FLOORS = [
     {"training"},
     {"models", "data", "evaluation", "cost", "compare"},
     {"spec", "runs", "recipes"},
-    {"randomness", "progress", "errors", "allocator"},
+    {"randomness", "progress", "errors", "allocator", "float32"},
 ]
 """From the roof down; rooms of one floor do not know one another, but for those below."""
 ALLOWED_SIDEWAYS = {("runs", "spec"), ("spec", "recipes"), ("progress", "errors"), ("analysis", "report")}

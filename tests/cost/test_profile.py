@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from levelfield.cli.app import app
 from levelfield.cost.energy import energy_meter
 from levelfield.cost.profile import Setting, _noise_percent
+from levelfield.cost.resting import BUSY_PERCENT
 from levelfield.cost.timing import Timing, training_step
 from levelfield.errors import UserError
 from levelfield.models import create_model
@@ -38,7 +39,8 @@ def test_the_command_measures_in_fresh_processes() -> None:
     assert 0 < memory["inference"]["added_mib"] < memory["inference"]["peak_mib"]
     assert memory["training"]["peak_mib"] > row["param_mib"] * 4  # weights, gradients, two moments
     assert row["threads"] == 1 and row["environment"]["packages"]["torch"] == torch.__version__.partition("+")[0]
-    assert row["joules_per_image"] is None and row["compile_seconds"] is None
+    assert row["joules_per_image"] is None and row["compile_seconds"] is None and row["compiled"] is False
+    assert row["resting"] is (row["busy_percent"] is not None and row["busy_percent"] <= BUSY_PERCENT)
 
 
 def fake_profile(setting: Setting) -> dict[str, Any]:
@@ -47,6 +49,7 @@ def fake_profile(setting: Setting) -> dict[str, Any]:
     return {
         "params": sum(p.numel() for p in model.parameters()), "macs": 10**6, "flops": 2 * 10**6, "images_per_s": 1.0,
         "latency": timing, "throughput": timing, "noisy": True, "noise_percent": 9.5, "threads": 1,
+        "busy_percent": 42.0, "resting": False, "compiled": setting.compile, "fp32_precision": None,
         "memory": {"inference": {"peak_mib": 1.0}, "training": None},
     }  # fmt: skip
 
@@ -62,6 +65,19 @@ def test_a_study_shows_what_its_authors_printed_and_under_which_convention(monke
     assert "FLOPs" in rows["outgrid_7m"]["published"]["convention"]
     assert "published" not in rows["swin_tiny_p2"]
     assert "machine is noisy: repeated timings of outgrid_7m differ by 9.5 %" in " ".join(result.stderr.split())
+    assert "machine does not rest: others use 42 % of it" in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize(("graphs", "mode"), [(False, None), (True, "reduce-overhead")])
+def test_compiling_covers_all_that_is_timed(graphs: bool, mode: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both batch sizes and the training step are compiled, and graphs recorded, before anything is timed."""
+    model, seen, asked = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 64, 5)), [], []
+    model.register_forward_pre_hook(lambda module, inputs: seen.append((len(inputs[0]), torch.is_grad_enabled())))
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **settings: asked.append(settings))
+    setting = Setting(lambda: model, image_size=8, batch=4, train=True, compile=True, cuda_graphs=graphs)
+    assert profiling._compile(model, setting, torch.device("cpu")) > 0
+    assert asked == [{"mode": mode, "dynamic": False}] and not model.training
+    assert all(seen.count(each) >= profiling.RECORDING for each in ((1, False), (4, False), (4, True)))
 
 
 @pytest.mark.parametrize(
@@ -73,6 +89,8 @@ def test_a_study_shows_what_its_authors_printed_and_under_which_convention(monke
         (["resnet_mini", "--dtype", "fp23"], "unknown dtype 'fp23'"),
         (["resnet_mini", "--dtype", "fp16", "--device", "cpu"], "fp16 needs a GPU"),
         (["--study", "nosuch"], "unknown study"),
+        (["resnet_mini", "--into", "."], "give --study NAME and the folder"),
+        (["--study", "quickstart", "--into", "nosuch"], "give --study NAME and the folder"),
     ],
 )
 def test_bad_input_is_named(arguments: list[str], message: str) -> None:

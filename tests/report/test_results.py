@@ -73,20 +73,25 @@ def test_the_cost_half_stands_beside_the_printed_pair(tmp_path: Path) -> None:
         "name": "outgrid_7m", "params": 7518102, "macs": 441.9e6, "dtype": "bf16", "batch": 64,
         "latency": speed,
         "images_per_s": 12345.6, "training": speed, "memory": {"training": memory}, "noise_percent": 3.21,
-        "noisy": True,
+        "noisy": False, "resting": True, "busy_percent": 0.4, "compiled": True, "cuda_graphs": True,
         "environment": {"gpu": "Example GPU", "packages": {"torch": "2.11.0"}},
         "published": {"printed_flops": 448.02e6, "printed_macs": 224.01e6, "convention": "MACs as FLOPs"},
     }  # fmt: skip
-    plain = {**row, "name": "own", "training": None, "memory": {"training": None}, "noisy": False}
+    plain = {**row, "name": "own", "training": None, "memory": {"training": None}, "cuda_graphs": False}
     del plain["published"]
     (tmp_path / "gpu").mkdir()
-    write_json(tmp_path / "gpu" / "profile-some.json", [row, plain])
+    noisy = {**row, "name": "shaken", "noisy": True, "compiled": False, "cuda_graphs": False}
+    busy = {**row, "name": "busy", "resting": False, "busy_percent": 30.0}
+    write_json(tmp_path / "gpu" / "profile-some.json", [row, plain, noisy, busy])
     text = markdown(tmp_path, "gpu/*")
     assert "### gpu/profile-some" in text and "Example GPU, torch 2.11.0" in text and "Printed: MACs as FLOPs." in text
     (cell,) = cells(text, "outgrid_7m")
     assert cell[1:4] == ["7,518,102", "442 M", "448 M / 224 M"]
-    assert cell[4:] == ["bf16", "64", "1.50", "12,346", "2,000", "1,234 MiB", "3.2 % (noisy)"]
-    assert cells(text, "own")[0][3] == "–" and cells(text, "own")[0][8:] == ["–", "–", "3.2 %"]
+    assert cell[4:] == ["bf16", "CUDA graphs", "64", "1.50", "12,346", "2,000", "1,234 MiB", "3.2 %"]
+    own = cells(text, "own")[0]
+    assert own[3] == "–" and own[5] == "compiled" and own[9:] == ["–", "–", "3.2 %"]
+    assert cells(text, "shaken")[0][5:] == ["kernel by kernel", "64", *"––––", "3.2 % (noisy)"]
+    assert cells(text, "busy")[0][7:] == [*"––––", "3.2 % (busy)"]
 
 
 def test_only_marked_parts_are_written(results: Path) -> None:

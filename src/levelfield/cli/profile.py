@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -26,6 +27,12 @@ def profile(
     compile: Annotated[bool, typer.Option("--compile", help="Compile first; the time it takes stands apart.")] = False,
     seconds: Annotated[float, typer.Option(min=0.0, help="Length of each timing.")] = 2.0,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads (default: all).")] = None,
+    cuda_graphs: Annotated[bool, typer.Option("--cuda-graphs", help="Compile, and replay as CUDA graphs.")] = False,
+    tf32: Annotated[bool, typer.Option("--tf32", help="Let float32 on a GPU be TensorFloat-32, everywhere.")] = False,
+    scale: Annotated[str, typer.Option(help="The study's scale, for its data and image size.")] = "full",
+    into: Annotated[
+        Path | None, typer.Option(help="The study's folder: its table, charts and `study pick` take their costs there.")
+    ] = None,
     plugin: Plugins = None,
     json: Json = False,
 ) -> None:
@@ -35,6 +42,8 @@ def profile(
     """
     from levelfield.cost import DTYPES
     from levelfield.models import load_plugin
+    from levelfield.report.costs import COSTS
+    from levelfield.runs import write_json
     from levelfield.studies.costs import Subject, profile_subject, resolved, study_subjects
     from levelfield.training.device import choose_device, describe_environment
 
@@ -48,7 +57,9 @@ def profile(
         raise UserError("dtype fp16 needs a GPU: give --dtype bf16 or fp32 on a CPU")
     if bool(study) == bool(models):
         raise UserError("give either model names or --study NAME, for example: levelfield profile resnet_mini")
-    subjects = study_subjects(study, plugins) if study else [Subject(name, name) for name in models or ()]
+    if into is not None and not (study and into.is_dir()):
+        raise UserError(f"--into {into}: give --study NAME and the folder that `levelfield study run` wrote")
+    subjects = study_subjects(study, plugins, scale) if study else [Subject(name, name) for name in models or ()]
     environment = describe_environment(where)
     rows = []
     for position, subject in enumerate(subjects, 1):
@@ -57,14 +68,23 @@ def profile(
         messages.print(progress, highlight=False)
         measured = profile_subject(
             subject, batch=batch, device=str(where), dtype=dtype, plugins=plugins, train=train, compile=compile,
-            seconds=seconds, threads=threads,
+            seconds=seconds, threads=threads, tf32=tf32, cuda_graphs=cuda_graphs,
         )  # fmt: skip
         if measured["noisy"]:
             messages.print(
                 f"machine is noisy: repeated timings of {subject.label} differ by {measured['noise_percent']:.1f} %",
                 style="yellow", highlight=False,
             )  # fmt: skip
+        if not measured["resting"]:
+            busy = measured["busy_percent"]
+            messages.print(
+                "whether the machine rests cannot be told here" if busy is None
+                else f"machine does not rest: others use {busy:.0f} % of it",
+                style="yellow", highlight=False,
+            )  # fmt: skip
         rows.append({**measured, "environment": environment})
+    if into is not None:
+        write_json(into / COSTS, rows)
     if json:
         print_json(rows)
     else:

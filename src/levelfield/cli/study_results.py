@@ -49,8 +49,8 @@ def pick_(
     row: Rows = None,
     max_macs: Annotated[str | None, typer.Option(help="Multiply-accumulates of an image: 100M, 1.5G.")] = None,
     max_params: Annotated[str | None, typer.Option(help="Parameters: 500k, 5M.")] = None,
-    max_latency_ms: Annotated[float | None, typer.Option(help="Milliseconds of a batch, as the runs timed it.")] = None,
-    max_memory_mib: Annotated[float | None, typer.Option(help="Peak memory in MiB.")] = None,
+    max_latency_ms: Annotated[float | None, typer.Option(help="Milliseconds of a batch, as profiled.")] = None,
+    max_memory_mib: Annotated[float | None, typer.Option(help="Peak memory of inference in MiB, as profiled.")] = None,
     json: Json = False,
 ) -> None:
     """Name the best row of a study for a budget, and the rows that cannot be told apart from it.

@@ -4,14 +4,16 @@ A process for each keeps what one model left behind (a fragmented heap, cached k
 the bookkeeping of memory out of the times. Times are taken twice because two processes of one program differ by more
 than the calls within one of them (where memory lies, what else the machine does): a figure is the mean of both, and
 where they are further apart than NOISY_PERCENT, the profile says that the machine is noisy. So two profiles that say
-nothing of the kind agree. What is built is described by a function that can be pickled.
+nothing of the kind agree. Before and after every process the machine is looked at while nothing is asked of it: what it
+does then it does for others. On a GPU float32 is multiplied in one way by all layers, which the profile names. What is
+built is described by a function that can be pickled.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
@@ -25,11 +27,15 @@ from levelfield.cost.energy import energy_meter
 from levelfield.cost.macs import count_macs, evaluating
 from levelfield.cost.memory import measure_memory
 from levelfield.cost.parameters import count_parameters
+from levelfield.cost.resting import BUSY_PERCENT, busy_percent
 from levelfield.cost.timing import Timing, autocast, measure, measure_inference, synchronize, training_step
 from levelfield.errors import UserError
+from levelfield.float32 import float32_precision, set_tf32
 
 NOISY_PERCENT: Final = 2.0
 """A machine is noisy where repeated medians are further apart than this, or quartiles further than three times it."""
+RECORDING: Final = 3
+"""Calls until a compiled network replays CUDA graphs: one compiles, one records, one replays for the first time."""
 TIMED: Final = ("latency", "throughput", "training")
 DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -49,6 +55,8 @@ class Setting:
     channels: int = 3
     seconds: float = 2.0
     threads: int | None = None
+    tf32: bool = False
+    cuda_graphs: bool = False
 
 
 def profile(setting: Setting) -> dict[str, Any]:
@@ -57,11 +65,25 @@ def profile(setting: Setting) -> dict[str, Any]:
     `params`, `trainable_params`, `frozen_params`, `buffers`, `param_mib`, `macs`, `flops`, `macs_by_kind` (one image);
     `latency` (batch 1), `throughput` and, if asked, `training` (a step): median, quartiles and p99 in ms and images/s;
     `images_per_s`, `ms_per_batch`; `memory` of inference and training in MiB; `compile_seconds`, `joules_per_image`
-    (null where not measured); `noise_percent`, the largest of `noise_by_timing`, and `noisy`; `threads`, `clocks_mhz`.
+    (null where not measured); `noise_percent`, the largest of `noise_by_timing`, and `noisy`; `busy_percent`, the most
+    that others used of the machine between the processes (null where it does not tell), and `resting`, whether that is
+    at most BUSY_PERCENT; `threads`, `clocks_mhz`, `compiled`, `cuda_graphs`, `fp32_precision`.
     """
-    times = joined(*(_in_own_process(_measure_times, setting) for _ in range(2)))
-    memory = _in_own_process(_measure_memory, setting)
-    return {**times, "memory": memory}
+    device = torch.device(setting.device)
+    looks = [busy_percent(device)]
+    measured = []
+    for work in (_measure_times, _measure_times, _measure_memory):
+        measured.append(_in_own_process(work, setting))
+        looks.append(busy_percent(device))
+    one, two, memory = measured
+    return {**joined(one, two), "memory": memory, **_rest(looks)}
+
+
+def _rest(looks: Sequence[float | None]) -> dict[str, Any]:
+    """What the looks at the machine say together; a look that told nothing leaves it open whether it rested."""
+    told = [look for look in looks if look is not None]
+    busy = max(told) if len(told) == len(looks) else None
+    return {"busy_percent": busy, "resting": busy is not None and busy <= BUSY_PERCENT}
 
 
 def joined(one: Mapping[str, Any], two: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,6 +140,7 @@ def _in_own_process(work: Callable[[Setting], dict[str, Any]], setting: Setting)
 def _prepare(setting: Setting) -> tuple[nn.Module, torch.device]:
     if setting.threads is not None:
         torch.set_num_threads(setting.threads)
+    set_tf32(setting.tf32)
     device = torch.device(setting.device)
     model = setting.build().to(device)
     if setting.channels_last:
@@ -131,7 +154,7 @@ def _measure_times(setting: Setting) -> dict[str, Any]:
     dtype = DTYPES[setting.dtype]
     parameters, macs = count_parameters(model), count_macs(model, setting.image_size, setting.channels)
     clocks = [_clock_mhz(device)]
-    compile_seconds = _compile(model, setting, device) if setting.compile else None
+    compile_seconds = _compile(model, setting, device) if setting.compile or setting.cuda_graphs else None
 
     def inference(batch: int, seconds: float) -> Timing:
         return measure_inference(
@@ -165,6 +188,9 @@ def _measure_times(setting: Setting) -> dict[str, Any]:
         "compile_seconds": compile_seconds,
         "joules_per_image": joules_per_image,
         "threads": torch.get_num_threads(),
+        "compiled": setting.compile or setting.cuda_graphs,
+        "cuda_graphs": setting.cuda_graphs,
+        "fp32_precision": float32_precision() if device.type == "cuda" else None,
         "clocks_mhz": clocks if all(clock is not None for clock in clocks) else None,
     }
 
@@ -184,14 +210,22 @@ def _noise_percent(first: Timing, second: Timing) -> float:
 
 
 def _compile(model: nn.Module, setting: Setting, device: torch.device) -> float:
-    """Compile `model` in place for both batch sizes; the seconds that took, first calls included."""
+    """Compile `model` in place for both batch sizes, and for training if that is measured; the seconds that it took,
+    first calls included. With CUDA graphs the first calls record them too."""
     start = time.perf_counter()
-    model.compile()
+    # a network for any batch size would be slower than what trains and serves: one for each
+    model.compile(mode="reduce-overhead" if setting.cuda_graphs else None, dynamic=False)
     for batch in {setting.batch, 1}:
         x = torch.randn(batch, setting.channels, setting.image_size, setting.image_size, device=device)
         x = x.contiguous(memory_format=torch.channels_last) if setting.channels_last else x
         with evaluating(model), torch.inference_mode(), autocast(device, DTYPES[setting.dtype]):
-            model(x)
+            for _ in range(RECORDING):
+                model(x)
+    if setting.train:
+        step = _training_step(model, setting, device)
+        for _ in range(RECORDING):
+            step()
+        model.eval()
     synchronize(device)
     return time.perf_counter() - start
 

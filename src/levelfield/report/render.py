@@ -16,6 +16,7 @@ from rich.text import Text
 
 from levelfield.report.audit import CHECKS
 from levelfield.report.audit.values import listed
+from levelfield.report.costs import MEASURED
 from levelfield.report.numbers import NONE, difference_interval, interval, percent, short, signed, whole
 from levelfield.report.table import StudyTable, TableRow
 
@@ -127,6 +128,7 @@ def basis(table: StudyTable) -> list[str]:
             "interval adjusted by Holm so that a table of equal rows claims any difference at most once in 20; it "
             "assumes about normal differences. Rank: the places a row may take; ties are ranges."
         )
+    lines += [table.costs] if table.measured and table.costs else []
     lines += [f"{row.title}: {reason}" for row in table.rows for reason in row.runs.unfinished]
     lines += _noted(table, _failures, "")
     lines += _noted(table, lambda row: row.runs.row.notes, "")
@@ -236,7 +238,7 @@ def _record(row: TableRow) -> dict[str, Any]:
         "rank_best": row.rank.best if row.rank else None,
         "rank_worst": row.rank.worst if row.rank else None,
         **{key: row.means.get(key) for key in ("top3", "top5", "loss", "f1_macro", "f1_weighted", "ece", "brier")},
-        **{key: row.means.get(key) for key in ("params", "macs", "images_per_s", "mem_peak_mib", "train_seconds")},
+        **{key: row.means.get(key) for key in ("params", "macs", *MEASURED, "train_seconds")},
         "published_top1": printed.values.get("top1") if printed else None,
         "published_difference": published.difference if published else None,
         "published_inside": published.inside if published else None,

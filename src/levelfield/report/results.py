@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from levelfield.progress import duration
+from levelfield.report.costs import trusted
 from levelfield.report.folder import read_study
 from levelfield.report.numbers import NONE, interval, percent, short, whole
 from levelfield.report.render import against_baseline, against_published, basis
@@ -33,8 +34,8 @@ HEADER: Final = (
     "to baseline", "a run took",
 )  # fmt: skip
 COST_HEADER: Final = (
-    "network", "parameters", "MACs", "printed FLOPs / MACs", "type", "batch", "ms at batch 1", "images/s",
-    "images/s in training", "peak in training", "noise",
+    "network", "parameters", "MACs", "printed FLOPs / MACs", "type", "carried out", "batch", "ms at batch 1",
+    "images/s", "images/s in training", "peak in training", "noise",
 )  # fmt: skip
 SHORT_COMMIT: Final = 12
 
@@ -101,6 +102,7 @@ def cost_section(profiles: Sequence[Mapping[str, Any]], name: str) -> str:
         f"Measured on {machines}, torch {_listed(_version(r['environment']) for r in profiles)}.",
     ]
     lines.append("MACs: convolutions, linear layers and attention products of one image.")
+    lines.append("Time and memory are left out where the machine did not rest or repeated timings disagree.")
     if conventions:
         lines.append(f"Printed: {conventions}.")
     lines += ["", "| " + " | ".join(COST_HEADER) + " |", "|---|" + "---:|" * (len(COST_HEADER) - 1)]
@@ -109,12 +111,17 @@ def cost_section(profiles: Sequence[Mapping[str, Any]], name: str) -> str:
 
 def _cost_cells(row: Mapping[str, Any]) -> list[str]:
     pair, training, memory = row.get("published"), row["training"], row["memory"]["training"]
+    engine = "CUDA graphs" if row.get("cuda_graphs") else "compiled" if row.get("compiled") else "kernel by kernel"
+    measured = [
+        f"{row['latency']['ms_median']:.2f}", whole(row["images_per_s"]),
+        whole(training["images_per_s"]) if training else NONE, f"{memory['peak_mib']:,.0f} MiB" if memory else NONE,
+    ]  # fmt: skip
     return [
         row["name"], f"{row['params']:,}", short(row["macs"]),
         f"{short(pair['printed_flops'])} / {short(pair['printed_macs'])}" if pair else NONE,
-        row["dtype"], str(row["batch"]), f"{row['latency']['ms_median']:.2f}", whole(row["images_per_s"]),
-        whole(training["images_per_s"]) if training else NONE, f"{memory['peak_mib']:,.0f} MiB" if memory else NONE,
-        f"{row['noise_percent']:.1f} %" + (" (noisy)" if row["noisy"] else ""),
+        row["dtype"], engine, str(row["batch"]), *(measured if trusted(row) else [NONE] * len(measured)),
+        f"{row['noise_percent']:.1f} %" + (" (noisy)" if row["noisy"] else "")
+        + ("" if row.get("resting") else " (not known to rest)" if row.get("busy_percent") is None else " (busy)"),
     ]  # fmt: skip
 
 

@@ -27,13 +27,13 @@ from levelfield.compare import (
 )
 from levelfield.errors import unknown
 from levelfield.report.audit import AuditReport, AuditRow, audit
+from levelfield.report.costs import costs_in_words, costs_of, read_costs
 from levelfield.report.measured import RowRuns, read_row
 from levelfield.report.rows import Row, StudyRows
 
 AVERAGED: Final = (
     "top3", "top5", "loss", "f1_macro", "f1_weighted", "ece", "brier", "params", "trainable_params", "param_mib",
-    "macs", "flops", "images_per_s", "ms_per_batch", "train_seconds", "eval_seconds", "mem_peak_mib", "epochs_done",
-    "samples_seen",
+    "macs", "flops", "train_seconds", "eval_seconds", "epochs_done", "samples_seen",
 )  # fmt: skip
 """Keys of result.json that a row shows as the mean over its seeds."""
 
@@ -45,7 +45,8 @@ class TableRow:
     """One line. `top1`: mean over seeds in percent with its interval; None for a row without a finished run.
 
     `panel`: the test set that it shares with the rows it is compared with. `sample`: the interval over the test sample
-    at that mean. `to_baseline`: None for the baseline itself. `means`: by key of `AVERAGED`, where measured.
+    at that mean. `to_baseline`: None for the baseline itself. `means`: by key of `AVERAGED`, where measured, and
+    the costs of its network (`costs.MEASURED`), where they were profiled.
     """
 
     runs: RowRuns
@@ -83,12 +84,16 @@ class TableRow:
 
 @dataclass(frozen=True)
 class StudyTable:
-    """All rows in the order of the study, the comparison of each panel, and the fairness audit."""
+    """All rows in the order of the study, the comparison of each panel, and the fairness audit.
+
+    `costs`: in words, what the time and memory of the rows' networks rest on.
+    """
 
     study: StudyRows
     rows: tuple[TableRow, ...]
     panels: Mapping[str, Comparison]
     audit: AuditReport
+    costs: str = ""
 
     @property
     def measured(self) -> list[TableRow]:
@@ -125,9 +130,10 @@ def build_table(
         }
         panels[panel] = compare_rows(scores, baseline if baseline in scores else next(iter(scores), None))
     title_of = {row.name: row.title for row in study.rows}
+    profiles = read_costs(study.path)
     return StudyTable(
         study=study,
-        rows=tuple(_line(r, panel_of[r.row.name], panels[panel_of[r.row.name]], study.scale) for r in runs),
+        rows=tuple(_line(r, panel_of[r.row.name], panels[panel_of[r.row.name]], study.scale, profiles) for r in runs),
         panels=panels,
         audit=audit(
             [
@@ -144,6 +150,7 @@ def build_table(
             ],
             data_notes or {},
         ),
+        costs=costs_in_words(profiles, study.name if study.command else ""),
     )
 
 
@@ -162,7 +169,9 @@ def _start_row(row: Row) -> str:
     return start.source.removeprefix(STARTS_FROM_ROW) if start and start.source.startswith(STARTS_FROM_ROW) else ""
 
 
-def _line(runs: RowRuns, panel: str, comparison: Comparison, scale: str) -> TableRow:
+def _line(
+    runs: RowRuns, panel: str, comparison: Comparison, scale: str, profiles: Sequence[Mapping[str, Any]]
+) -> TableRow:
     name = runs.row.name
     if not runs.finished:
         return TableRow(runs, panel, None, None, None, False, None, None, {}, None)
@@ -182,7 +191,8 @@ def _line(runs: RowRuns, panel: str, comparison: Comparison, scale: str) -> Tabl
             key: fmean(values)
             for key in AVERAGED
             if (values := [run.result[key] for run in runs.finished if run.result.get(key) is not None])
-        },
+        }
+        | costs_of(profiles, runs.spec),
         published=_published(runs, top1, scale),
     )
 

@@ -31,8 +31,8 @@ class Subject:
     printed_macs: float | None = None
 
 
-def study_subjects(name: str, plugins: Sequence[str] = ()) -> list[Subject]:
-    """The distinct networks of a study at full scale, in its order, each with what its author printed.
+def study_subjects(name: str, plugins: Sequence[str] = (), scale: str = "full") -> list[Subject]:
+    """The distinct networks of a study at one of its scales, in its order, each with what its author printed.
 
     Classes and size that the study leaves to the data are those of the catalogue (of the network, for other data).
     """
@@ -42,7 +42,7 @@ def study_subjects(name: str, plugins: Sequence[str] = ()) -> list[Subject]:
 
     study = Study.load(name)
     subjects: dict[str, Subject] = {}
-    for row in study.planned_rows(plugins=plugins):
+    for row in study.planned_rows(scale, plugins=plugins):
         spec = row.spec
         known = catalog.entry(spec.data.name)
         classes = spec.model.num_classes or (known.classes if known else None)
@@ -83,7 +83,7 @@ def profile_subject(
         Setting(builder, image_size=subject.image_size, batch=batch, device=device, dtype=dtype, **setting)
     )
     named = {"name": subject.label, "model": subject.model, "classes": subject.classes}
-    named |= {"image_size": subject.image_size, "batch": batch}
+    named |= {"image_size": subject.image_size, "options": dict(subject.options), "batch": batch}
     return {**named, **measured, "device": device, "dtype": dtype, **_published(subject, measured["macs"])}
 
 

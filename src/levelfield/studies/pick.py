@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 UNITS: Final = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 LIMITS: Final = {"macs": "MACs", "params": "parameters", "ms_per_batch": "ms per batch", "mem_peak_mib": "MiB"}
-"""What a budget may limit, by key of result.json."""
+"""What a budget may limit, by key of a row's means."""
+PROFILED: Final = ("ms_per_batch", "mem_peak_mib")
+"""Limits on what `levelfield profile` measures, not a run."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,9 @@ def pick(table: StudyTable, limits: Mapping[str, float], only: Sequence[str] = (
             fitting.append(row)
     if not fitting:
         nearest = "; ".join(f"{name}: {why}" for name, why in list(left_out.items())[:2])
-        raise UserError(f"no row keeps the budget ({nearest})\nraise a limit")
+        unmeasured = [key for key in limits if key in PROFILED and all(key not in row.means for row in table.measured)]
+        remedy = f"measure them first: levelfield profile --study {table.study.name} --into FOLDER"
+        raise UserError(f"no row keeps the budget ({nearest})\n{remedy if unmeasured else 'raise a limit'}")
     panels = list(dict.fromkeys(row.panel for row in fitting))
     if len(panels) > 1:
         raise UserError(f"the rows are tested on {' and '.join(panels)}, which cannot be compared\nchoose with --row")

@@ -14,6 +14,7 @@ import torch
 
 from levelfield.allocator import keep_freed_memory
 from levelfield.errors import UserError
+from levelfield.float32 import set_tf32
 from levelfield.spec import Execution
 
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -106,8 +107,7 @@ def configure_torch(execution: Execution, device: torch.device, tf32: bool) -> N
         torch.set_num_threads(execution.threads)
     if device.type == "cpu":
         keep_freed_memory()
-    torch.backends.cuda.matmul.allow_tf32 = tf32
-    torch.backends.cudnn.allow_tf32 = tf32
+    set_tf32(tf32)
     deterministic = execution.deterministic if execution.deterministic is not None else device.type == "cpu"
     torch.use_deterministic_algorithms(deterministic, warn_only=execution.deterministic is None)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import safetensors.torch
 import torch
 
-from levelfield.cost import count_macs, count_parameters, measure_inference
-from levelfield.cost.memory import resident_peak_mib
+from levelfield.cost import count_macs, count_parameters
 from levelfield.runs import FAILURES, RunFolder, write_bytes, write_json, write_predictions
 from levelfield.spec import RunSpec
 from levelfield.training.processes import World
@@ -18,8 +17,9 @@ if TYPE_CHECKING:
 
 _MEASURED = (
     *("top1", "top3", "top5", "loss", "f1_macro", "f1_weighted", "ece", "brier"),
-    *("params", "trainable_params", "param_mib", "macs", "flops", "images_per_s", "ms_per_batch"),
-    *("train_seconds", "eval_seconds", "mem_peak_mib", "epochs_done", "samples_seen"),
+    *("params", "trainable_params", "param_mib", "macs", "flops"),
+    *("train_seconds", "compile_seconds", "train_images_per_s", "eval_seconds"),
+    *("epochs_done", "samples_seen"),
 )
 """Keys of result.json that hold a measurement, null in a failed run."""
 
@@ -42,10 +42,6 @@ def write_result(run: Attempt, resumed_from: list[int]) -> dict[str, Any]:
     frozen = state.frozen if spec.recipe.freeze.epochs is None else frozenset()
     trainable = sum(p.numel() for name, p in state.model.named_parameters() if name not in frozen)
     macs = count_macs(model, run.image_size).total
-    timing = measure_inference(
-        model, min(64, len(data.test)), run.image_size, run.device, state.dtype, seconds=0.3, min_repeats=5
-    )
-    cuda = run.device.type == "cuda"
     steps = state.step
     spe = run.plan.steps_per_epoch
     seen = steps // spe * len(data.train) + min(steps % spe * spec.recipe.batch_size, len(data.train))
@@ -61,12 +57,10 @@ def write_result(run: Attempt, resumed_from: list[int]) -> dict[str, Any]:
         "param_mib": parameters.mib,
         "macs": macs,
         "flops": 2 * macs,
-        "images_per_s": evaluation.images_per_s,
-        "ms_per_batch": timing.ms_median,
-        "train_seconds": state.train_seconds,
-        "train_images_per_s": seen / max(state.train_seconds, 1e-9),
+        "train_seconds": state.clock.train_seconds,
+        "compile_seconds": state.clock.compile_seconds,
+        "train_images_per_s": state.clock.images_per_s,
         "eval_seconds": evaluation.seconds,
-        "mem_peak_mib": torch.cuda.max_memory_allocated(run.device) / 2**20 if cuda else resident_peak_mib(),
         "epochs_done": steps / spe,
         "samples_seen": seen,
         "steps": steps,

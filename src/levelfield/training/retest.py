@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from levelfield.cost import count_macs, count_parameters, measure_inference
-from levelfield.cost.memory import resident_peak_mib
+from levelfield.cost.memory import measure_memory
 from levelfield.data import make_loader, open_data
 from levelfield.errors import UserError, unknown
 from levelfield.training.device import choose_device, choose_precision, configure_torch, current_device
@@ -24,9 +24,10 @@ def retest(
 ) -> dict[str, Any]:
     """Test the weights of the run in `path` on its own data.
 
-    Returns loss, top-1/3/5 (percent), F1, images/s with the loader, ms per batch of the model alone, seconds, memory in
-    MiB (allocated, reserved and peak on CUDA; on the CPU the resident peak of the process), parameters, MACs, FLOPs and
-    `report`, the lines of the classification report. Raises UserError for a folder without a finished run.
+    Returns loss, top-1/3/5 (percent), F1, the seconds of the test with its loading, images/s and ms per batch of the
+    model alone (the median of warmed-up calls), the memory of one such batch in MiB (allocated, reserved and peak on
+    CUDA; on the CPU what the whole process holds while it computes, libraries and data included), parameters, MACs,
+    FLOPs and `report`, the lines of the classification report. Raises UserError for a folder without a finished run.
     """
     if split not in ("test", "validation"):
         raise unknown("split", split, ("test", "validation"))
@@ -58,8 +59,10 @@ def _retest(path: Path, split: str, batch_size: int, target: torch.device, data_
     loader = make_loader(images, batch_size=batch_size, seed=0, shuffle=False, device=target)
     evaluation = evaluate_model(model, loader, transform, data, dtype, target)
     scores, parameters, macs = evaluation.scores, count_parameters(model), count_macs(model, size).total
-    timing = measure_inference(model, batch=min(batch_size, len(images)), image_size=size, device=target, dtype=dtype)
-    cuda = target.type == "cuda"
+    batch = min(batch_size, len(images))
+    timing = measure_inference(model, batch, size, target, dtype)
+    once: dict[str, Any] = {"seconds": 0.0, "min_repeats": 1}
+    memory = measure_memory(lambda: measure_inference(model, batch, size, target, dtype, **once), target)
     return {
         "model": spec.model.name,
         "data": spec.data.name,
@@ -67,13 +70,13 @@ def _retest(path: Path, split: str, batch_size: int, target: torch.device, data_
         "seed": spec.seed,
         "n": scores.n,
         **scores.as_result(),
-        "images_per_s": evaluation.images_per_s,
-        "batch": batch_size,
+        "images_per_s": timing.images_per_s,
+        "batch": batch,
         "ms_per_batch": timing.ms_median,
         "eval_seconds": evaluation.seconds,
-        "mem_alloc_mib": torch.cuda.memory_allocated(target) / 2**20 if cuda else None,
-        "mem_reserved_mib": torch.cuda.memory_reserved(target) / 2**20 if cuda else None,
-        "mem_peak_mib": torch.cuda.max_memory_allocated(target) / 2**20 if cuda else resident_peak_mib(),
+        "mem_alloc_mib": memory.allocated_mib if memory.kind == "cuda" else None,
+        "mem_reserved_mib": memory.reserved_mib,
+        "mem_peak_mib": memory.peak_mib,
         "params": parameters.total,
         "param_mib": parameters.mib,
         "macs": macs,

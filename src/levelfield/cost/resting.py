@@ -1,0 +1,47 @@
+"""Whether a machine rests while something is timed on it: what its processors and its GPU do when we do nothing."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Final
+
+import torch
+
+BUSY_PERCENT: Final = 5.0
+"""A machine that works more than this while nothing is asked of it does not rest."""
+LOOK_S: Final = 0.5
+_STAT: Final = Path("/proc/stat")
+
+
+def busy_percent(device: torch.device, seconds: float = LOOK_S) -> float | None:
+    """How much of the processors' time (and of the GPU's, the larger counts) others use while this process sleeps.
+
+    In percent of all cores; None where the system does not tell. Not the load average: that still holds the work of the
+    last minute, our own included.
+    """
+    before = _ticks()
+    time.sleep(seconds)
+    after = _ticks()
+    if before is None or after is None or after[1] <= before[1]:
+        return None
+    busy = 100.0 * (after[0] - before[0]) / (after[1] - before[1])
+    gpu = _gpu_percent(device)
+    return busy if gpu is None else max(busy, gpu)
+
+
+def _ticks() -> tuple[int, int] | None:
+    """(busy, all) clock ticks of all cores since the system started. Time that a hypervisor took away is busy."""
+    if not _STAT.exists():
+        return None
+    values = [int(value) for value in _STAT.read_text(encoding="ascii").splitlines()[0].split()[1:9]]
+    return sum(values) - values[3] - values[4], sum(values)  # idle, and idle while waiting for a disk
+
+
+def _gpu_percent(device: torch.device) -> float | None:
+    if device.type != "cuda":
+        return None
+    try:
+        return float(torch.cuda.utilization(device))
+    except (ModuleNotFoundError, RuntimeError):  # no NVML: only the processors are looked at
+        return None

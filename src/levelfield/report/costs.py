@@ -1,0 +1,87 @@
+"""What the networks of a table cost in time and memory: only what `levelfield profile` measured, and only if it can be
+trusted.
+
+A training run cannot say it: what a process holds at its highest is not what a network needs, and one pass over a test
+set is not a throughput. So `levelfield profile --study NAME --into FOLDER` measures every network in processes of its
+own, and leaves `costs.json` beside study.json. A network that was profiled while the machine worked for others, or
+whose repeated timings disagree, has no costs; its cells stay empty.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from levelfield.errors import UserError
+from levelfield.spec import RunSpec
+
+COSTS: Final = "costs.json"
+"""In a study's folder: the list that `levelfield profile --study NAME --json` prints."""
+MEASURED: Final = ("images_per_s", "ms_per_batch", "ms_per_batch_q1", "ms_per_batch_q3", "mem_peak_mib")
+"""What a row's means hold of its network's profile: inference of a batch; the peak memory of doing it."""
+_SETTING: Final = ("device", "dtype", "batch", "threads", "compiled", "cuda_graphs", "fp32_precision")
+
+
+def read_costs(folder: Path | None) -> list[dict[str, Any]]:
+    """The profiles in a study's folder, those of one setting (the first one's); none where there is no file."""
+    path = None if folder is None else folder / COSTS
+    if path is None or not path.is_file():
+        return []
+    try:
+        profiles: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+        return [each for each in profiles if _setting(each) == _setting(profiles[0])]
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path} cannot be read: {error!r}\nmeasure again: levelfield profile --study NAME --into {folder}"
+        ) from None
+
+
+def costs_of(profiles: Sequence[Mapping[str, Any]], spec: RunSpec | None) -> dict[str, float]:
+    """The costs of the network that `spec` trains, by the keys of MEASURED; empty where none can be trusted."""
+    if spec is None:
+        return {}
+    for profile in profiles:
+        if _network(profile) == (spec.model.name, spec.model.num_classes, spec.model.image_size, spec.model.options):
+            return _figures(profile) if trusted(profile) else {}
+    return {}
+
+
+def trusted(profile: Mapping[str, Any]) -> bool:
+    """Whether the machine rested, as far as it tells, and repeated timings agree."""
+    return profile.get("resting") is True and profile.get("noisy") is False
+
+
+def costs_in_words(profiles: Sequence[Mapping[str, Any]], study: str = "") -> str:
+    """What the cost figures of a table rest on, in a sentence or two. `study`: the name of the one that it is of."""
+    if not profiles:
+        how = f" (levelfield profile --study {study} --into FOLDER, on a machine at rest)" if study else ""
+        return f"Time and memory of the networks: not measured{how}."
+    first = profiles[0]
+    left = [str(each["name"]) for each in profiles if not trusted(each)]
+    machine = first.get("environment", {}).get("gpu") or first.get("environment", {}).get("processor") or "a CPU"
+    said = (
+        f"Time and memory of the networks: levelfield profile on {machine} ({first['device']}, {first['dtype']}, batch "
+        f"{first['batch']}, {first['threads']} threads), inference, warmed up, medians over processes of their own."
+    )
+    return said + (f" Left empty, as the machine did not rest: {', '.join(left)}." if left else "")
+
+
+def _network(profile: Mapping[str, Any]) -> tuple[Any, ...]:
+    return profile["model"], profile["classes"], profile["image_size"], profile.get("options") or {}
+
+
+def _setting(profile: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(json.dumps(profile.get(key), sort_keys=True) for key in _SETTING)
+
+
+def _figures(profile: Mapping[str, Any]) -> dict[str, float]:
+    throughput = profile["throughput"]
+    return {
+        "images_per_s": float(throughput["images_per_s"]),
+        "ms_per_batch": float(throughput["ms_median"]),
+        "ms_per_batch_q1": float(throughput["ms_q1"]),
+        "ms_per_batch_q3": float(throughput["ms_q3"]),
+        "mem_peak_mib": float(profile["memory"]["inference"]["peak_mib"]),
+    }

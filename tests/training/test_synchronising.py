@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from small_run import run_spec
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from levelfield import randomness
@@ -72,10 +72,19 @@ def counted(monkeypatch: pytest.MonkeyPatch, host: str = "") -> Iterator[list[st
             seen.append(f"to {moved.device}")
         return moved
 
+    real_tensor = torch.tensor
+
+    def tensor(*args: Any, **kwargs: Any) -> Tensor:  # made on the host, and copied while it waits
+        made = real_tensor(*args, **kwargs)
+        if made.device.type not in ("cpu", host):
+            seen.append(f"tensor on {made.device}")
+        return made
+
     with monkeypatch.context() as patch:
         for name in ASKING:
             patch.setattr(Tensor, name, noting(name))
         patch.setattr(Tensor, "to", to)
+        patch.setattr(torch, "tensor", tensor)
         yield seen
 
 
@@ -122,10 +131,15 @@ def test_mixing_of_each_row_by_itself_makes_its_map_on_the_device(monkeypatch: p
     assert sorted(made) == [(16,), (16,), (16, 4)]  # the partners, the shares and the corners; no map
 
 
+def tiny(num_classes: int) -> nn.Module:
+    """A network without convolutions, which a CPU computes slowly in fp16, with a norm and its integer buffer."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(768, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, num_classes))
+
+
 def fp16_state(*changes: str) -> tuple[TrainState, RunSpec]:
     """A run in fp16 with a loss scaler on the CPU, which the command refuses for its slowness."""
     spec = run_spec("recipe.optimizer.options={fused: true}", "recipe.regularisation.clip_norm=1.0", *changes)
-    prepared = prepare_custom(spec, images(16), None, "")
+    prepared = prepare_custom(spec, images(16), tiny, "tiny")
     recipe = prepared.spec.recipe.model_copy(update={"precision": "fp16"})
     plan = make_plan(recipe, spec.budget, 64)
     return TrainState(prepared.build_model(), recipe, plan, spec.execution, torch.device("cpu"), World()), spec
@@ -142,7 +156,7 @@ def test_no_step_asks_for_a_value(precision: str, monkeypatch: pytest.MonkeyPatc
     state, _ = fp16_state("recipe.averaging={name: ema, decay: 0.9}")
     if precision == "fp32":
         spec = run_spec("recipe.averaging={name: ema, decay: 0.9}", "recipe.optimizer.options={fused: true}")
-        prepared = prepare_custom(spec, images(16), None, "")
+        prepared = prepare_custom(spec, images(16), tiny, "tiny")
         plan = make_plan(spec.recipe, spec.budget, 64)
         state = TrainState(prepared.build_model(), spec.recipe, plan, spec.execution, torch.device("cpu"), World())
     state.train_mode()

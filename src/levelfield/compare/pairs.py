@@ -29,8 +29,9 @@ ASSUMPTION: Final = "differences between runs of equal seed are about normal and
 class Difference:
     """`estimate` = mean of a - b over `n` common seeds, with the adjusted interval and decision.
 
-    `low`, `high`, `p`, `p_adjusted` are None where two common seeds are missing or the differences do not vary, and the
-    decision is then "not distinguishable" with `reason`. `sign_flip_p` cannot fall below `sign_flip_min`.
+    `low`, `high`, `p`, `p_adjusted` and `level` (at which the interval is drawn) are None where two common seeds are
+    missing or the differences do not vary; the decision is then "not distinguishable", with `reason`. `sign_flip_p`
+    cannot fall below `sign_flip_min`.
     `beats`: probability that a run of a scores above a run of b (ties half).
     """
 
@@ -44,6 +45,7 @@ class Difference:
     p: float | None
     p_adjusted: float | None
     different: bool
+    level: float | None
     sign_flip_p: float | None
     sign_flip_min: float | None
     beats: float | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from levelfield.compare.intervals import further_run, seeds_interval
+from levelfield.compare.intervals import further_run
 
 
 @dataclass(frozen=True)
@@ -19,15 +19,14 @@ class Conditions:
 
 @dataclass(frozen=True)
 class AgainstPublished:
-    """`difference`: measured mean - published. `inside`: published within the interval over seeds; `within_a_run`:
-    within the wider interval for one further run, which is what a published single run is. All None where not
+    """`difference`: measured mean - published. `inside`: whether the published value lies where one further run would
+    fall (`further_run`), as it is one run, or the best of some; None where there is no interval. All None where not
     comparable, with `reasons`.
     """
 
     published: float
     difference: float | None
     inside: bool | None
-    within_a_run: bool | None
     reasons: tuple[str, ...] = ()
 
 
@@ -46,8 +45,6 @@ def against_published(
 ) -> AgainstPublished:
     """Compare `scores` (one per seed, at least one) with a `published` value of the same unit."""
     if reasons := not_comparable(measured_on, published_on):
-        return AgainstPublished(published, None, None, None, reasons)
-    over_seeds, one_more = seeds_interval(scores), further_run(scores)
-    return AgainstPublished(
-        published, over_seeds.value - published, over_seeds.holds(published), one_more.holds(published)
-    )
+        return AgainstPublished(published, None, None, reasons)
+    one_more = further_run(scores)
+    return AgainstPublished(published, one_more.value - published, one_more.holds(published))

@@ -105,6 +105,7 @@ def compare_rows(
                 p=float(p[i]),
                 p_adjusted=float(decided.p_adjusted[i]),
                 different=bool(decided.rejected[i]),
+                level=float(decided.level[i]),
                 sign_flip_p=flips.p if flips else None,
                 sign_flip_min=flips.smallest if flips else None,
                 beats=beats,
@@ -133,7 +134,7 @@ def _undecided(a: str, b: str, d: NDArray[np.float64], beats: float | None) -> D
         reason = f"the {len(d)} differences are equal, so that their spread cannot be told"
     return Difference(
         a=a, b=b, estimate=float(d.mean()) if len(d) else None, low=None, high=None, n=len(d),
-        sd=0.0 if len(d) > 1 else None, p=None, p_adjusted=None, different=False, sign_flip_p=None,
+        sd=0.0 if len(d) > 1 else None, p=None, p_adjusted=None, different=False, level=None, sign_flip_p=None,
         sign_flip_min=None, beats=beats, reason=reason,
     )  # fmt: skip
 

@@ -242,7 +242,6 @@ def _record(row: TableRow) -> dict[str, Any]:
         "published_top1": printed.values.get("top1") if printed else None,
         "published_difference": published.difference if published else None,
         "published_inside": published.inside if published else None,
-        "published_within_a_run": published.within_a_run if published else None,
         "not_comparable": "; ".join(published.reasons) if published and published.reasons else None,
     }
 

@@ -148,7 +148,7 @@ def _state(table: StudyTable) -> str:
     comparable = [row.published.inside for row in table.rows if row.published is not None]
     text = f"{len(table.measured)} of {len(table.rows)} rows measured, {runs} runs"
     told = [inside for inside in comparable if inside is not None]
-    return text + (f", {sum(told)} of {len(told)} published values inside the interval over seeds" if told else "")
+    return text + (f", {sum(told)} of {len(told)} published values where one further run would fall" if told else "")
 
 
 def _measured_on(table: StudyTable) -> str:

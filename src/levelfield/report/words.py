@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from statistics import median
 
 from levelfield.compare import Comparison, Difference, McNemar, seeds_needed
 from levelfield.report.audit.values import listed
@@ -64,21 +63,23 @@ def _is(names: list[str]) -> str:
 
 
 def _power(comparison: Comparison) -> list[str]:
-    spreads = [pair.sd for pair in comparison.pairs if pair.sd]
-    if not spreads:
+    """How many seeds would tell half a point and a point, for the comparison with the baseline that is middling."""
+    to_baseline = [pair for name in comparison.ranks if (pair := comparison.to_baseline(name)) is not None]
+    pairs = sorted((pair for pair in to_baseline if pair.sd and pair.level), key=lambda pair: pair.sd or 0.0)
+    if not pairs:
         return []
-    sd = median(spreads)
-    alpha = 0.05 / max(1, len(comparison.ranks) - 1)
-    needed = {points: seeds_needed(sd, points, alpha).seeds for points in (0.5, 1.0)}
-    said = [
-        f"{points:g} {'point' if points == 1 else 'points'} apart you need {n or 'more than 1,000'} seeds"
-        for points, n in needed.items()
-    ]
-    have = max(pair.n for pair in comparison.pairs)
+    pair = pairs[len(pairs) // 2]
+    assert pair.sd is not None and pair.level is not None
+    said = []
+    for points in (0.5, 1.0):
+        seeds = seeds_needed(pair.sd, pair.n - 1, points, pair.level).seeds
+        said.append(
+            f"{points:g} {'point' if points == 1 else 'points'} apart you need {seeds or 'more than 1,000'} seeds"
+        )
     return [
-        f"Differences between runs of equal seed vary by {sd:.2f} points (median standard deviation). To tell "
-        f"{said[0]}, to tell {said[1]} (80 % power, adjusted for {len(comparison.ranks) - 1} comparisons); there are "
-        f"{have}."
+        f"Differences between runs of equal seed vary by {pair.sd:.2f} points (the middle one of {len(pairs)} "
+        f"comparisons with the baseline, n = {pair.n}). To tell {said[0]}, to tell {said[1]} (80 % power at the level "
+        f"of that decision, {100 * pair.level:.2g} %, averaged over what {pair.n} seeds leave open of the spread)."
     ]
 
 

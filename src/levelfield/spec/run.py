@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from levelfield.errors import UserError
+from levelfield.spec.identity import differing, used
 from levelfield.spec.recipe import Recipe
 from levelfield.spec.revisions import revisions
 from levelfield.spec.values import Value
@@ -58,6 +59,11 @@ class DataSpec(Value):
     on_bad_image: Literal["fail", "skip"] = "fail"
     checksum: str | None = None
 
+    @property
+    def own_place(self) -> bool:
+        """Whether the name is a place on this machine."""
+        return self.name.startswith(("folder:", "parquet:"))
+
 
 class Budget(Value):
     """The length of a run: exactly one of `epochs`, `steps`, `samples`."""
@@ -81,7 +87,12 @@ class Plugin(Value):
 
 
 class Execution(Value):
-    """How a run is carried out: may change speed, not results. Only `micro_batch` is part of the identity."""
+    """How a run is carried out: may change speed, not results beyond rounding.
+
+    Two keys may change results and count where they do: `micro_batch` (BatchNorm sees the parts of a split batch), and
+    `processes` where `recipe.batchnorm` is local (it sees each process's part). `processes` is filled in when the run
+    is resolved.
+    """
 
     device: str = "auto"
     threads: PositiveInt | None = None
@@ -93,6 +104,7 @@ class Execution(Value):
     channels_last: bool = True
     deterministic: bool | None = None
     micro_batch: PositiveInt | None = None
+    processes: PositiveInt | None = None
     gradient_checkpointing: bool = False
     checkpoint_every_steps: PositiveInt | None = None
     checkpoint_every_seconds: PositiveFloat = 60.0
@@ -116,27 +128,52 @@ class RunSpec(Value):
     execution: Execution = Execution()
 
     def science(self) -> dict[str, Any]:
-        """What defines the result, as plain JSON values: everything but the execution and the recipe's prose.
+        """What defines the result, as plain JSON values with every key: for reading and comparing.
 
-        A batch split into parts counts too, as BatchNorm sees the parts.
+        Left out are execution, prose, and the places of what a checksum or digest tells (plugins, weights, data of
+        one's own); what has no effect where it stands is shown at its default. `identity` hashes less.
         """
-        values = self.model_dump(mode="json", exclude={"execution": True, "recipe": {"name", "description"}})
-        if self.execution.micro_batch is not None:
-            values["micro_batch"] = self.execution.micro_batch
-        for plugin in values["plugins"]:
-            plugin.pop("path")
-        if (start := values["model"]["start_from"]) is not None and start["digest"]:
-            start.pop("source")
-        if changed := revisions(self):
-            values["revisions"] = changed
-        return values
+        spec = used(self)
+        values = spec.model_dump(mode="json", exclude={"execution": True, "recipe": {"name", "description"}})
+        values["recipe"].pop("validation")  # it is data.validation now
+        if self.data.checksum is not None and self.data.own_place:
+            values["data"].pop("name")
+        return self._without_places(values) | self._counting(spec)
 
     def identity(self) -> str:
-        """SHA-256 (hex) over the canonical science and SCIENCE_VERSION. Raises UserError while anything is open."""
+        """SHA-256 (hex) over SCIENCE_VERSION and the science that differs from its defaults.
+
+        Raises UserError while anything is open.
+        """
         if missing := self.unresolved():
             raise UserError("a run has no identity before it is resolved; open: " + ", ".join(missing))
-        canonical = json.dumps([SCIENCE_VERSION, self.science()], sort_keys=True, separators=(",", ":"))
+        spec = used(self.parse(self.model_dump(warnings=False), "run"))  # equal values in one form: 2 epochs, 2.0 too
+        values = differing(spec.model_copy(update={"execution": Execution()}))
+        for key in ("name", "on_bad_image"):
+            values["data"].pop(key, None)  # the checksum says what was read
+        if spec.data.resize_px == spec.data.image_size:
+            values["data"].pop("resize_px", None)
+        science = self._without_places(values) | self._counting(spec)
+        canonical = json.dumps([SCIENCE_VERSION, science], sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def _without_places(self, values: dict[str, Any]) -> dict[str, Any]:
+        for plugin in values.get("plugins", ()):
+            plugin.pop("path")
+        if (start := values["model"].get("start_from")) is not None and start.get("digest"):
+            start.pop("source")
+        return values
+
+    def _counting(self, spec: RunSpec) -> dict[str, Any]:
+        """What of `spec`'s execution is science, and the mends that bear on the run."""
+        counting: dict[str, Any] = {}
+        if spec.execution.micro_batch is not None:
+            counting["micro_batch"] = spec.execution.micro_batch
+        if spec.recipe.batchnorm == "local" and (spec.execution.processes or 1) > 1:
+            counting["processes"] = spec.execution.processes
+        if changed := revisions(self):
+            counting["revisions"] = changed
+        return counting
 
     def unresolved(self) -> list[str]:
         """The fields that must be filled in (from data, files and device) before the run is defined."""

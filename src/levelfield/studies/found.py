@@ -108,6 +108,8 @@ def agrees(declared: RunSpec, resolved: RunSpec) -> bool:
     start, began = declared.model.start_from, resolved.model.start_from
     if start and began and not start.digest and not start.source.startswith(ROW) and start.source != began.source:
         return False
+    if declared.data.checksum is None and declared.data.name != resolved.data.name:
+        return False  # a place of one's own is not in the science of a run whose checksum is known
     return _agree(declared.science(), resolved.science(), "")
 
 
@@ -121,7 +123,7 @@ OPEN = {
 def _agree(declared: Any, resolved: Any, path: str) -> bool:
     if path == "recipe.precision" and declared in ("auto", "bf16_if_native"):
         return resolved in {declared, "fp32", "bf16", *(["fp16"] if declared == "auto" else [])}
-    if path in OPEN and declared is None:
+    if (path in OPEN and declared is None) or path == "data.name":
         return True
     if isinstance(declared, Mapping) and isinstance(resolved, Mapping):
         keys = (set(declared) | set(resolved)) - ({"source"} if path == "model.start_from" else set())

@@ -54,7 +54,7 @@ def test_every_default_is_recorded() -> None:
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: "-".join(path.parts[-3:-1]))
 def test_committed_results_have_the_identity_of_their_own_configuration(path: Path) -> None:
     description = json.loads(path.read_text())
-    identity = RunSpec.parse(description["run"], str(path)).identity()
+    identity = RunSpec.parse(description["run"], str(path)).identity(description.get("revisions", []))
     assert identity == description["identity"]
     assert identity == json.loads(path.with_name("result.json").read_text())["identity"]
     assert path.parent.name == f"seed{description['run']['seed']}-{identity[:8]}"

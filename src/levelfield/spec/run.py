@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
@@ -140,10 +141,11 @@ class RunSpec(Value):
             values["data"].pop("name")
         return self._without_places(values) | self._counting(spec)
 
-    def identity(self) -> str:
+    def identity(self, mends: Sequence[str] | None = None) -> str:
         """SHA-256 (hex) over SCIENCE_VERSION and the science that differs from its defaults.
 
-        Raises UserError while anything is open.
+        `mends`: the revisions under which the run was made, as its run.json says (None: today's), so that the identity
+        of an old run can be told. Raises UserError while anything is open.
         """
         if missing := self.unresolved():
             raise UserError("a run has no identity before it is resolved; open: " + ", ".join(missing))
@@ -153,7 +155,7 @@ class RunSpec(Value):
             values["data"].pop(key, None)  # the checksum says what was read
         if spec.data.resize_px == spec.data.image_size:
             values["data"].pop("resize_px", None)
-        science = self._without_places(values) | self._counting(spec)
+        science = self._without_places(values) | self._counting(spec, mends)
         canonical = json.dumps([SCIENCE_VERSION, science], sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
@@ -164,14 +166,14 @@ class RunSpec(Value):
             start.pop("source")
         return values
 
-    def _counting(self, spec: RunSpec) -> dict[str, Any]:
+    def _counting(self, spec: RunSpec, mends: Sequence[str] | None = None) -> dict[str, Any]:
         """What of `spec`'s execution is science, and the mends that bear on the run."""
         counting: dict[str, Any] = {}
         if spec.execution.micro_batch is not None:
             counting["micro_batch"] = spec.execution.micro_batch
         if spec.recipe.batchnorm == "local" and (spec.execution.processes or 1) > 1:
             counting["processes"] = spec.execution.processes
-        if changed := revisions(self):
+        if changed := revisions(self) if mends is None else sorted(mends):
             counting["revisions"] = changed
         return counting
 

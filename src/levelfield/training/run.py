@@ -15,6 +15,7 @@ from levelfield.data import Loader, Split, make_loader
 from levelfield.errors import UserError
 from levelfield.progress import Progress
 from levelfield.runs import FolderLock, RunFolder, write_json
+from levelfield.spec.revisions import revisions
 from levelfield.training.checkpoint import load_newest, save_checkpoint
 from levelfield.training.device import configure_torch, describe_environment, with_earlier
 from levelfield.training.evaluating import Evaluation, evaluate_model
@@ -104,6 +105,7 @@ def _open_folder(folder: RunFolder, prepared: Prepared, world: World) -> dict[st
     if world.main:
         description = {
             "identity": identity,
+            "revisions": revisions(prepared.spec),
             "reproducible": "by name" if prepared.reproducible else "not reproducible by name",
             "data": {"official": prepared.data.official, "notes": list(prepared.data.notes)},
             "classes": list(prepared.data.classes),

@@ -23,6 +23,17 @@ with FolderLock(Path(sys.argv[1])):
     time.sleep(60)
 """
 
+WRITE_FOR_EVER = """
+import os, sys, time
+from pathlib import Path
+from levelfield.runs import write_bytes
+def stay(_):
+    print("writing", flush=True)
+    time.sleep(60)
+os.fsync = stay
+write_bytes(Path(sys.argv[1]), b"part")
+"""
+
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "file"
@@ -36,6 +47,42 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path: Path, monkey
         write_bytes(path, b"new")
     assert path.read_bytes() == b"old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_write_that_is_interrupted_leaves_no_litter_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_bytes(tmp_path / "file", b"new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_next_holder_clears_away_what_a_killed_writer_left_and_nothing_else(tmp_path: Path) -> None:
+    """A writer killed in mid-write, another that is still writing, and files of other makers."""
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITE_FOR_EVER, str(tmp_path / name)], stdout=subprocess.PIPE, text=True
+        )
+        for name in ("killed", "writing")
+    ]
+    try:
+        for writer in writers:
+            assert writer.stdout is not None and writer.stdout.readline() == "writing\n"
+        writers[0].kill()
+        writers[0].wait()
+        for name in (".mine.tmp", "step-1.ckpt.tmp"):
+            (tmp_path / name).write_text("")
+        assert len(list(tmp_path.glob(".killed.*.tmp"))) == 1
+        with FolderLock(tmp_path):
+            left = sorted(path.name for path in tmp_path.iterdir())
+        assert [name for name in left if "writing" not in name] == [".mine.tmp", "lock", "step-1.ckpt.tmp"]
+        assert len(left) == 4
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.wait()
 
 
 def test_second_process_is_told_who_holds_the_folder_and_death_frees_it(tmp_path: Path) -> None:
@@ -76,6 +123,12 @@ def test_damaged_predictions_are_named(tmp_path: Path) -> None:
 def test_metrics_end_before_a_line_cut_off_by_a_kill(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n{"step": 2}\n{"st')
     assert RunFolder(tmp_path).metrics() == [{"step": 1}, {"step": 2}]
+
+
+def test_metrics_damaged_before_their_end_are_said(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_bytes(b'{"step": 1}\n\0\0\0{"step": 2}\n{"step": 3}\n')
+    with pytest.raises(UserError, match="line 2 is no JSON"):
+        RunFolder(tmp_path).metrics()
 
 
 def test_runs_are_found_below_and_others_are_refused(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The folder that holds one run."""
 
-from levelfield.runs.atomic import write_bytes, write_json, write_text
+from levelfield.runs.atomic import remove_leftovers, write_bytes, write_json, write_text
 from levelfield.runs.folder import FAILURES, Predictions, RunFolder, find_runs, read_predictions, write_predictions
 from levelfield.runs.lock import FolderLock
 
@@ -11,6 +11,7 @@ __all__ = [
     "RunFolder",
     "find_runs",
     "read_predictions",
+    "remove_leftovers",
     "write_bytes",
     "write_json",
     "write_predictions",

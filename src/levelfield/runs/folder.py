@@ -102,12 +102,16 @@ class RunFolder:
         path = self.path / "metrics.jsonl"
         if not path.is_file():
             return []
+        text = path.read_text(encoding="utf-8", errors="replace")
+        whole, _, _ = text.rpartition("\n")
         lines = []
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for number, line in enumerate(whole.splitlines(), start=1):
             try:
                 lines.append(json.loads(line))
             except json.JSONDecodeError:
-                break
+                raise UserError(
+                    f"{path} cannot be read: line {number} is no JSON\nremove the run folder and train it again"
+                ) from None
         return lines
 
     def predictions(self) -> Predictions | None:

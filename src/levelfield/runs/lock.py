@@ -10,12 +10,13 @@ from types import TracebackType
 from typing import Self
 
 from levelfield.errors import UserError
+from levelfield.runs.atomic import remove_leftovers
 
 
 class FolderLock:
     """An advisory lock on `folder`, as a context manager. The kernel frees it when its holder dies, however it dies.
 
-    Creates the folder. Raises UserError if it cannot be written or another process holds the lock.
+    Creates the folder, and clears away what writers that were killed had begun. Raises UserError if it cannot be written or another process holds the lock.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -41,6 +42,7 @@ class FolderLock:
                 f"output folder {self.folder} is being written by {holder}\n"
                 "wait for it, stop it, or choose another folder with --out"
             ) from None
+        remove_leftovers(self.folder)
         os.ftruncate(self._file, 0)
         os.pwrite(self._file, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
         return self

@@ -104,6 +104,11 @@ class Progress:
     def __init__(self, *, shown: bool = True, every_s: float = 10.0) -> None:
         self._bind(_Display(shown, every_s), None, 0.0)
 
+    @property
+    def nested(self) -> bool:
+        """Whether this level is inside another, such as a run in a study."""
+        return self._parent is not None
+
     def _bind(self, display: _Display, parent: Progress | None, share: float) -> None:
         self._display, self._parent, self._share = display, parent, share
         self.total = self.done = 0.0

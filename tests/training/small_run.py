@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from levelfield.spec import RunSpec
 from levelfield.spec.overrides import apply
+from levelfield.training import Interrupted, prepare, train_prepared
+from levelfield.training import run as run_module
 
 BASE: dict[str, Any] = {
     "model": {"name": "resnet_nano"},
@@ -26,3 +31,27 @@ BASE: dict[str, Any] = {
 def run_spec(*assignments: str) -> RunSpec:
     """The small run with `--set` style changes."""
     return RunSpec.parse(apply(BASE, assignments), "run")
+
+
+def stopped_at(step: int, spec: RunSpec, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train `spec` in one process until `step`, and stop there with a checkpoint."""
+
+    class Stops:
+        reason, signalled = "test", False
+
+        def __init__(self, _: object) -> None:
+            self.calls = 0
+
+        def __enter__(self) -> Stops:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def requested(self) -> bool:
+            self.calls += 1
+            return self.calls >= step
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "StopRequest", Stops)
+        with pytest.raises(Interrupted):
+            train_prepared(prepare(spec), out)

@@ -38,8 +38,9 @@ def train_twice(spec: RunSpec, tmp_path: Path, start: Start) -> tuple[Any, RunFo
     """(the run of one process, the run folder of two)."""
     one = train_prepared(prepare(spec), tmp_path / "one")
     process = start(spec, tmp_path / "two", launcher=TORCHRUN)
-    _, errors = process.communicate(timeout=240)
+    output, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors[-3000:]
+    assert json.loads(output)["status"] == "finished"  # one document: rank 0 speaks for all
     return one, RunFolder(tmp_path / "two")
 
 

@@ -57,10 +57,13 @@ def train(
         assignments.append(f"execution.stop_after_seconds={_seconds(stop_after)}")
     spec = assemble(config, model, data, recipe, seed, assignments, plugin or [])
 
-    from levelfield.training.processes import announced_size
+    from levelfield.training.processes import SaidElsewhereError, announced_main, announced_size
     from levelfield.training.resolve import prepare
 
+    main = announced_main()  # of several processes one speaks, draws and writes
     prepared = prepare(spec)
+    if (show_config or show_schedule) and not main:
+        return
     if show_config:
         _print_config(prepared.spec)
         return
@@ -75,12 +78,17 @@ def train(
 
     folder = out or default_folder(spec)
     precision = prepared.spec.recipe.precision
-    if spec.recipe.precision == "bf16_if_native" and precision == "fp32":
+    if main and spec.recipe.precision == "bf16_if_native" and precision == "fp32":
         messages.print("this CPU has no bf16 instructions: training in fp32 (recorded in run.json)", highlight=False)
     if not RunFolder(folder).finished and announced_size() == 1:
         confirm_long_work(estimate_seconds(prepared), "training", yes)
-    with Progress() as progress:
-        outcome = train_prepared(prepared, folder, progress=progress)
+    try:
+        with Progress(shown=main) as progress:
+            outcome = train_prepared(prepared, folder, progress=progress)
+    except SaidElsewhereError:
+        raise typer.Exit(2) from None
+    if not main:
+        return
 
     from levelfield.report.curves import write_learning_curve
 

@@ -16,7 +16,8 @@ from levelfield.runs.atomic import remove_leftovers
 class FolderLock:
     """An advisory lock on `folder`, as a context manager. The kernel frees it when its holder dies, however it dies.
 
-    Creates the folder, and clears away what writers that were killed had begun. Raises UserError if it cannot be written or another process holds the lock.
+    Creates the folder, and clears away what writers that were killed had begun. Raises UserError if the folder cannot
+    be written or another process holds the lock.
     """
 
     def __init__(self, folder: Path) -> None:

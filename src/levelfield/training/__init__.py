@@ -1,9 +1,10 @@
 """One run: resolve, train, evaluate, read back."""
 
 from levelfield.training.api import evaluate, train
+from levelfield.training.failures import NonFiniteLossError
 from levelfield.training.loaded import LoadedRun, load_run
 from levelfield.training.resolve import Prepared, prepare, resolve
-from levelfield.training.run import Interrupted, NonFiniteLossError, RunResult, train_prepared
+from levelfield.training.run import Interrupted, RunResult, train_prepared
 
 __all__ = [
     "Interrupted",

@@ -1,57 +1,119 @@
 """Checkpoints: whole or not there, newest by number, checked by SHA-256, loaded without executing code.
 
 A file is the hex SHA-256 of what follows, a newline, and a torch archive of tensors and primitives (`weights_only`).
+A state in which something is not a number is neither written (`first_not_finite`) nor gone on from.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import pickle
+import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
+from torch import Tensor
 
 from levelfield.errors import UserError
 from levelfield.runs import write_bytes
 
-_SUFFIX = ".ckpt"
+_NAME: Final = re.compile(r"step-(\d+)\.ckpt")
 
 
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int) -> Path:
-    """Write `state` as the checkpoint of `step`, then remove all but the newest `keep`."""
+    """Write `state` as the checkpoint of `step`, then remove all but the newest `keep`.
+
+    Those of later steps go too: they were passed over when the run went on from an earlier one.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     buffer = io.BytesIO()
     torch.save(state, buffer)
     body = buffer.getvalue()
-    path = folder / f"step-{step:09d}{_SUFFIX}"
+    path = folder / f"step-{step:09d}.ckpt"
     write_bytes(path, hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
-    for old in _by_number(folder)[keep:]:
+    numbered = _by_number(folder)
+    passed_over = [old for number, old in numbered if number > step]
+    for old in passed_over + [old for number, old in numbered if number <= step][keep:]:
         old.unlink(missing_ok=True)
     return path
 
 
-def load_newest(folder: Path, identity: str) -> tuple[dict[str, Any] | None, list[str]]:
-    """The newest checkpoint that is whole and belongs to `identity` (None: there is none), and what was passed over."""
+def load_newest(
+    folder: Path, identity: str, infinite: frozenset[str] = frozenset()
+) -> tuple[dict[str, Any] | None, list[str]]:
+    """The newest checkpoint that is whole, finite and of `identity` (None: there is none), and what was passed over.
+
+    `infinite` as in `first_not_finite`.
+    """
     notes: list[str] = []
-    for path in _by_number(folder):
+    for _, path in _by_number(folder):
         try:
             state = _read(path)
-        except (OSError, ValueError) as error:
+            identity_there = str(state["identity"])
+        except (OSError, ValueError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
             notes.append(f"checkpoint {path.name} is damaged ({error}); going back to the one before")
             continue
-        if state["identity"] != identity:
+        if identity_there != identity:
             raise UserError(
-                f"{path} belongs to another run (identity {state['identity'][:12]}, this one is {identity[:12]})\n"
+                f"{path} belongs to another run (identity {identity_there[:12]}, this one is {identity[:12]})\n"
                 "choose another --out, or remove that folder"
             )
+        if (name := first_not_finite(state, infinite)) is not None:
+            notes.append(f"checkpoint {path.name} is not finite ({name}); going back to the one before")
+            continue
         return state, notes
     return None, notes
 
 
-def _by_number(folder: Path) -> list[Path]:
-    """Checkpoints, newest step first."""
-    return sorted(folder.glob(f"step-*{_SUFFIX}"), key=lambda path: int(path.stem.split("-")[1]), reverse=True)
+def first_not_finite(state: dict[str, Any], infinite: frozenset[str] = frozenset()) -> str | None:
+    """The name of a tensor of `state` that is not finite, None where all are. Waits for the device once.
+
+    Weights and buffers (the average's and the best ones too) have to be finite, but for those that `infinite` names: a
+    mask of -inf is. The optimiser's own values may be infinite, but never NaN.
+    """
+    names, good = [], []
+    for key in ("model", "average", "best", "optimizer"):
+        for name, value in _floats(state.get(key), key):
+            if name.rpartition("/")[2] in infinite or key == "optimizer":
+                good.append(value.isnan().any().logical_not())
+            else:
+                good.append(value.isfinite().all())
+            names.append(name)
+    if not names:
+        return None
+    verdicts = torch.stack([verdict.to(good[0].device) for verdict in good]).tolist()
+    return next((name for name, fine in zip(names, verdicts, strict=True) if not fine), None)
+
+
+def fingerprint(tensors: dict[str, Tensor]) -> str:
+    """SHA-256 (16 hex digits) over names and bytes of `tensors`."""
+    digest = hashlib.sha256()
+    for name, value in sorted(tensors.items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _floats(value: Any, name: str) -> Iterator[tuple[str, Tensor]]:
+    """The floating tensors in nested dicts and lists, by their path."""
+    if isinstance(value, Tensor):
+        if value.is_floating_point() and value.numel():
+            yield name, value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _floats(inner, f"{name}/{key}")
+    elif isinstance(value, list | tuple):
+        for number, inner in enumerate(value):
+            yield from _floats(inner, f"{name}/{number}")
+
+
+def _by_number(folder: Path) -> list[tuple[int, Path]]:
+    """(step, checkpoint), newest step first."""
+    found = [(match, path) for path in folder.glob("step-*.ckpt") if (match := _NAME.fullmatch(path.name))]
+    return sorted(((int(match[1]), path) for match, path in found), reverse=True)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -19,24 +20,44 @@ class Logger(Protocol):
 
 
 class MetricsFile:
-    """metrics.jsonl: one JSON object a line. `length` goes into a checkpoint, so that a resumed run cuts off what a
-    killed one had written after it."""
+    """metrics.jsonl: one JSON object a line, in the order of the steps.
 
-    def __init__(self, path: Path, length: int) -> None:
-        self._file = path.open("ab")
-        self._file.truncate(length)
+    A run that goes on from `step` cuts off what it had written after that step before it was killed or fell back to an
+    older checkpoint. `lines` tells how many there are, so that a checkpoint can say how many there should be.
+    """
 
-    @property
-    def length(self) -> int:
-        return self._file.seek(0, 2)
+    def __init__(self, path: Path, step: int) -> None:
+        self._file = path.open("a+b")
+        self.lines = 0
+        self._file.seek(0)
+        end = 0
+        for line in self._file:
+            if not line.endswith(b"\n") or not _written_by(line, step):
+                break
+            self.lines += 1
+            end += len(line)
+        self._file.truncate(end)
+
+    def sync(self) -> None:
+        """Wait until all lines are on the disk: a checkpoint must not outlive the history before it."""
+        os.fsync(self._file.fileno())
 
     def log(self, step: int, values: Mapping[str, Any]) -> None:
         plain = {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in values.items()}
         self._file.write(json.dumps({"step": step, **plain}).encode() + b"\n")
         self._file.flush()
+        self.lines += 1
 
     def close(self) -> None:
         self._file.close()
+
+
+def _written_by(line: bytes, step: int) -> bool:
+    """Whether a line of metrics is whole and of `step` or before."""
+    try:
+        return int(json.loads(line)["step"]) <= step
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 class TensorBoard:
@@ -45,7 +66,7 @@ class TensorBoard:
     def __init__(self, folder: Path, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(str(folder), purge_step=step)
+        self._writer = SummaryWriter(str(folder), purge_step=step + 1)  # what `step` itself logged came before its save
 
     def log(self, step: int, values: Mapping[str, Any]) -> None:
         for key, value in values.items():

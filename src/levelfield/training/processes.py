@@ -89,6 +89,11 @@ class World:
         """The error that all ranks raise together; rank 0 says it."""
         return UserError(reason) if self.main else SaidElsewhereError(reason)
 
+    def lost_others(self, error: Exception) -> bool:
+        """Whether `error` came of an exchange with the others that failed, as it does when one of them has ended."""
+        said_by_gloo = isinstance(error, RuntimeError) and "gloo" in str(error).lower()
+        return self.size > 1 and (isinstance(error, dist.DistError) or said_by_gloo)
+
     def tell_failure(self, reason: str) -> None:
         """Leave `reason` for the other processes, whom the end of this one is about to stop."""
         if self.store is not None:

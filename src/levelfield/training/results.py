@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import safetensors.torch
 import torch
 
 from levelfield.cost import count_macs, count_parameters
-from levelfield.runs import FAILURES, RunFolder, write_bytes, write_json, write_predictions
-from levelfield.spec import RunSpec
-from levelfield.training.processes import World
+from levelfield.runs import write_bytes, write_json, write_predictions
 
 if TYPE_CHECKING:
     from levelfield.training.run import Attempt
-
-_MEASURED = (
-    *("top1", "top3", "top5", "loss", "f1_macro", "f1_weighted", "ece", "brier"),
-    *("params", "trainable_params", "param_mib", "macs", "flops"),
-    *("train_seconds", "compile_seconds", "train_images_per_s", "eval_seconds"),
-    *("epochs_done", "samples_seen"),
-)
-"""Keys of result.json that hold a measurement, null in a failed run."""
 
 
 def write_result(run: Attempt, resumed_from: list[int]) -> dict[str, Any]:
@@ -31,6 +22,8 @@ def write_result(run: Attempt, resumed_from: list[int]) -> dict[str, Any]:
     if state.best is not None:
         model.load_state_dict(state.best["weights"])
     evaluation = run.evaluate(model, data.test, keep_predictions=True)
+    if not math.isfinite(evaluation.scores.loss):
+        raise run.not_finite("the loss on the test images")
     both: dict[str, Any] = {}
     if state.average is not None and state.best is None:
         other = state.model if model is state.average.module else state.average.module
@@ -72,31 +65,21 @@ def write_result(run: Attempt, resumed_from: list[int]) -> dict[str, Any]:
         "val_top1": None if state.best is None else state.best["top1"],
         "data_official": data.official,
         "resumed_from": resumed_from,
+        "loader": run.inputs.loader.why,
         "failed_before": run.folder.failures(),
         "status": "finished",
         "identity": run.prepared.identity,
     }
-    if run.world.main:
+
+    def write() -> dict[str, Any]:
         weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
         write_bytes(run.folder.weights, safetensors.torch.save(_unshared(weights)))
         assert evaluation.predictions is not None
         write_predictions(run.folder.path / "predictions.parquet", evaluation.predictions)
         write_json(run.folder.path / "result.json", result)
-    run.world.barrier()
-    return result
+        return result
 
-
-def failure(folder: RunFolder, spec: RunSpec, reason: str, world: World) -> None:
-    """Record in result.json why the run failed; the same command tries again from its last checkpoint.
-
-    The reason is kept in failures.json too: a run that fails, goes on and finishes is not one that never failed.
-    """
-    if world.main:
-        write_json(folder.path / FAILURES, [*folder.failures(), reason.splitlines()[0]])
-        described: dict[str, Any] = {"model": spec.model.name, "data": spec.data.name, "recipe": spec.recipe.name}
-        described |= {"seed": spec.seed, **dict.fromkeys(_MEASURED), "resumed_from": [], "classes": []}
-        described |= {"status": "failed: " + reason.splitlines()[0], "identity": spec.identity()}
-        write_json(folder.path / "result.json", described)
+    return run.world.from_main(write)
 
 
 def _unshared(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -104,6 +87,7 @@ def _unshared(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     seen: set[int] = set()
     result = {}
     for key, value in weights.items():
-        result[key] = value.clone() if value.data_ptr() in seen else value
-        seen.add(value.data_ptr())
+        memory = value.untyped_storage().data_ptr()
+        result[key] = value.clone() if memory in seen else value
+        seen.add(memory)
     return result

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext, redirect_stderr
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,13 @@ import torch
 from levelfield.data import Loader, Split, make_loader
 from levelfield.errors import UserError
 from levelfield.progress import Progress
-from levelfield.runs import FolderLock, RunFolder, write_json
+from levelfield.runs import FolderLock, RunFolder, remove_leftovers, write_json
 from levelfield.spec.revisions import revisions
-from levelfield.training.checkpoint import load_newest, save_checkpoint
+from levelfield.training.agreement import agree_on_checkpoint, check_same_run, check_same_weights
+from levelfield.training.checkpoint import first_not_finite, save_checkpoint
 from levelfield.training.device import configure_torch, describe_environment, with_earlier
 from levelfield.training.evaluating import Evaluation, evaluate_model
+from levelfield.training.failures import NonFiniteLossError, ended_by
 from levelfield.training.inputs import TrainingInputs, evaluation_transform
 from levelfield.training.journal import Journal, Logger, MetricsFile, TensorBoard
 from levelfield.training.loop import train_steps
@@ -26,7 +30,7 @@ from levelfield.training.parts import check_parts
 from levelfield.training.plan import RunPlan, make_plan
 from levelfield.training.processes import World, join_world
 from levelfield.training.resolve import Prepared
-from levelfield.training.results import failure, write_result
+from levelfield.training.results import write_result
 from levelfield.training.state import TrainState
 from levelfield.training.stopping import StopRequest
 
@@ -47,52 +51,38 @@ class Interrupted(KeyboardInterrupt):
 def train_prepared(prepared: Prepared, out: Path, *, progress: Progress | None = None) -> RunResult:
     """Train a prepared run into `out`. A finished run is returned as it is, a half-finished one goes on.
 
-    Raises UserError where the folder holds another run or is being written, for a non-finite loss and for exhausted
-    memory (both are recorded in result.json); Interrupted after a stop on request, the checkpoint written.
+    Of several processes only rank 0 reads and writes `out`; the others may hold checkpoints in theirs.
+
+    Raises UserError where the folder holds another run or is being written, where the processes would not train the
+    same run, for a loss or weights that are no numbers and for exhausted memory on any process (recorded in
+    result.json); Interrupted after a stop on request, the checkpoint or the result written.
     """
     folder = RunFolder(out)
     execution = prepared.spec.execution
     configure_torch(execution, prepared.device, prepared.spec.recipe.tf32)
     with ExitStack() as stack:
         world = stack.enter_context(join_world(prepared.device))
-        if world.main:
-            stack.enter_context(FolderLock(out))
-        world.barrier()
-        finished = _open_folder(folder, prepared, world)
+        check_same_run(prepared.spec, world)
+        finished = world.from_main(lambda: _open_folder(stack.enter_context(FolderLock(out)), prepared, world))
         if finished is not None:
-            return RunResult(finished, folder.metrics(), folder)
+            return RunResult(finished, world.from_main(folder.metrics), folder)
         stop = stack.enter_context(StopRequest(execution.stop_after_seconds))
         shown = progress if progress is not None and world.main else Progress(shown=False)
         try:
             result = Attempt(prepared, folder, world, stop, shown).complete()
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
+        except Exception as error:
+            ending = ended_by(error, prepared, folder, world)
+            if ending is error:
                 raise
-            reason = (
-                f"out of memory on {prepared.device}\n"
-                f"lower execution.micro_batch (now {execution.micro_batch or prepared.spec.recipe.batch_size}), "
-                "data.image_size or execution.eval_batch_size, or set execution.gradient_checkpointing=true"
-            )
-            failure(folder, prepared.spec, reason, world)
-            raise UserError(reason) from error
-        except NonFiniteLossError as error:
-            failure(folder, prepared.spec, str(error), world)
-            raise
-        return RunResult(result, folder.metrics(), folder)
+            raise ending from error
+        if stop.signalled:  # too late to stop the run, but whoever asked wants what comes next to stop
+            raise Interrupted(f"{stop.reason}: the run had just finished, its result is written")
+        return RunResult(result, world.from_main(folder.metrics), folder)
 
 
-class NonFiniteLossError(UserError):
-    """The loss is no longer a number: training cannot go on."""
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    text = str(error).lower()
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in text
-
-
-def _open_folder(folder: RunFolder, prepared: Prepared, world: World) -> dict[str, Any] | None:
-    """Check that the folder is this run's, describe it there; the result if it has finished already."""
-    identity = prepared.identity
+def _open_folder(lock: FolderLock, prepared: Prepared, world: World) -> dict[str, Any] | None:
+    """Check that the locked folder is this run's, describe it there; the result if it has finished already."""
+    folder, identity = RunFolder(lock.folder), prepared.identity
     if folder.exists():
         if folder.identity != identity:
             raise UserError(
@@ -101,23 +91,22 @@ def _open_folder(folder: RunFolder, prepared: Prepared, world: World) -> dict[st
             )
         if folder.finished:
             return folder.result()
-    world.barrier()
-    if world.main:
-        description = {
-            "identity": identity,
-            "revisions": revisions(prepared.spec),
-            "reproducible": "by name" if prepared.reproducible else "not reproducible by name",
-            "data": {"official": prepared.data.official, "notes": list(prepared.data.notes)},
-            "classes": list(prepared.data.classes),
-            "mean": list(prepared.data.mean),
-            "std": list(prepared.data.std),
-            "run": prepared.spec.model_dump(mode="json"),
-        }
-        write_json(folder.path / "run.json", description)
-        environment = {**describe_environment(prepared.device), "processes": world.size}
-        environment |= {"data_checksum": prepared.data.checksum}
-        write_json(folder.path / "environment.json", with_earlier(environment, folder.environment()))
-    world.barrier()
+    remove_leftovers(folder.checkpoints)
+    (folder.path / "result.json").unlink(missing_ok=True)  # an earlier failure; failures.json keeps it
+    description = {
+        "identity": identity,
+        "revisions": revisions(prepared.spec),
+        "reproducible": "by name" if prepared.reproducible else "not reproducible by name",
+        "data": {"official": prepared.data.official, "notes": list(prepared.data.notes)},
+        "classes": list(prepared.data.classes),
+        "mean": list(prepared.data.mean),
+        "std": list(prepared.data.std),
+        "run": prepared.spec.model_dump(mode="json"),
+    }
+    write_json(folder.path / "run.json", description)
+    environment = {**describe_environment(prepared.device), "processes": world.size}
+    environment |= {"data_checksum": prepared.data.checksum}
+    write_json(folder.path / "environment.json", with_earlier(environment, folder.environment()))
     return None
 
 
@@ -139,7 +128,14 @@ class Attempt:
         self.inputs = TrainingInputs(
             loader, self.recipe, self.data, self.image_size, self.spec.seed, self.execution.channels_last
         )
-        self.state = TrainState(prepared.build_model(), self.recipe, self.plan, self.execution, self.device, world)
+        if not progress.nested or loader.kind == "streamed":
+            progress.note(f"training images {loader.why}")
+        with nullcontext() if world.main else redirect_stderr(StringIO()):  # rank 0 tells of the weights it starts from
+            model = prepared.build_model()
+        self.infinite = _infinite_buffers(model)
+        self.state = TrainState(model, self.recipe, self.plan, self.execution, self.device, world)
+        if self.state.average is not None:
+            world.broadcast_state(self.state.average.module)
         self.resumed_from = self._restore()
         self.saved_step, self.saved_at = self.state.step, time.monotonic()
         self.timing = (self.state.clock.train_images, self.state.clock.train_seconds)
@@ -229,41 +225,51 @@ class Attempt:
         )
 
     def save(self) -> None:
-        """Write a checkpoint, unless the newest is of this very step. A loss that is no number is never saved."""
+        """Write a checkpoint, unless the newest is of this very step. What is no number is never saved."""
         state = self.state
         state.clock.pause()
         self._check_finite(state.interval.read(self.world)[0])
         if state.step == self.saved_step:
             return
         content = state.state_dict()
+        name = first_not_finite(content, self.infinite)
+        if self.world.any(name is not None, self.device):
+            raise self.not_finite(f"a weight ({name or 'on another process'})")
         if self.world.main:
-            content |= {"identity": self.prepared.identity, "metrics_length": self.metrics.length}
+            self.metrics.sync()
+            content |= {"identity": self.prepared.identity, "metrics_lines": self.metrics.lines}
             save_checkpoint(self.folder.checkpoints, state.step, content, self.execution.keep_checkpoints)
         self.saved_step, self.saved_at = state.step, time.monotonic()
 
     def _restore(self) -> list[int]:
-        """Go on from the newest whole checkpoint; the steps at which this and earlier later starts went on."""
-        content, notes = load_newest(self.folder.checkpoints, self.prepared.identity)
+        """Go on from the newest good checkpoint; the steps at which this and earlier later starts went on."""
+        folder, identity = self.folder.checkpoints, self.prepared.identity
+        content, notes = agree_on_checkpoint(folder, identity, self.infinite, self.world)
         for note in notes:
             self.progress.note(note)
-        self.metrics_length = 0
+        self.metrics_lines = 0
         if content is not None:
             self.state.load_state_dict(content)
-            self.metrics_length = int(content["metrics_length"])
-        starts_path = self.folder.path / "starts.json"
-        starts: list[int] = json.loads(starts_path.read_text(encoding="utf-8")) if starts_path.is_file() else []
-        starts.append(self.state.step)
-        self.world.barrier()
-        if self.world.main:
-            write_json(starts_path, starts)
+            self.metrics_lines = int(content.get("metrics_lines", 0))
+        check_same_weights(self.state, self.world)
+        starts = self.world.from_main(self._note_start)
         if len(starts) > 1:
             self.progress.note(f"going on from step {self.state.step} of {self.plan.steps}")
         return starts[1:]
 
+    def _note_start(self) -> list[int]:
+        path = self.folder.path / "starts.json"
+        starts: list[int] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+        starts.append(self.state.step)
+        write_json(path, starts)
+        return starts
+
     def open_journal(self) -> Journal:
         if not self.world.main:
             return Journal([])
-        self.metrics = MetricsFile(self.folder.path / "metrics.jsonl", self.metrics_length)
+        self.metrics = MetricsFile(self.folder.path / "metrics.jsonl", self.state.step)
+        if (lost := self.metrics_lines - self.metrics.lines) > 0:
+            self.progress.note(f"metrics.jsonl lacks {lost} of its lines before step {self.state.step}")
         loggers: list[Logger] = [self.metrics]
         if "tensorboard" in self.execution.loggers:
             try:
@@ -293,12 +299,24 @@ class Attempt:
         state.epoch_meter.take(state.interval)
 
     def _check_finite(self, loss: float) -> None:
-        if loss == loss and abs(loss) != float("inf"):
-            return
+        if not math.isfinite(loss):
+            raise self.not_finite("the loss")
+
+    def not_finite(self, what: str) -> NonFiniteLossError:
+        """The error for `what` that is no number."""
         state = self.state
         scale = f", loss scale {state.scaler.get_scale():g}" if self.recipe.precision == "fp16" else ""
-        raise NonFiniteLossError(
-            f"the loss is not finite at step {state.step} (learning rate {state.lr:.3g}{scale})\n"
+        return NonFiniteLossError(
+            f"{what} is not finite at step {state.step} (learning rate {state.lr:.3g}{scale})\n"
             "the last good checkpoint is kept; lower recipe.optimizer.lr, lengthen the warm-up, set "
             "recipe.regularisation.clip_norm=1.0 or recipe.precision=fp32"
         )
+
+
+def _infinite_buffers(model: torch.nn.Module) -> frozenset[str]:
+    """Names of buffers that are infinite in a fresh network: a mask may be. Raises UserError for such parameters."""
+    parameters = dict(model.named_parameters())
+    names = [name for name, value in model.state_dict().items() if not bool(value.isfinite().all())]
+    if odd := [name for name in names if name in parameters]:
+        raise UserError(f"the network is not finite before it is trained ({odd[0]})\nstart from other weights")
+    return frozenset(names)

@@ -10,13 +10,14 @@ from typing import Self
 
 
 class StopRequest:
-    """While it is entered, SIGINT and SIGTERM set `reason` instead of ending the process.
+    """While it is entered, SIGINT and SIGTERM set `reason` (and `signalled`) instead of ending the process.
 
     Outside the main thread signals cannot be caught; then only the time limit counts.
     """
 
     def __init__(self, after_seconds: float | None = None) -> None:
         self.reason: str | None = None
+        self.signalled = False
         self._deadline = None if after_seconds is None else time.monotonic() + after_seconds
         self._old: dict[int, object] = {}
 
@@ -30,6 +31,8 @@ class StopRequest:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._old.items():
+            if handler is None:  # set by other than Python, which cannot set it again
+                continue
             signal.signal(number, handler)  # type: ignore[arg-type]
         self._old.clear()
 
@@ -40,6 +43,6 @@ class StopRequest:
         return self.reason is not None
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.reason is not None:
+        if self.signalled:
             raise KeyboardInterrupt
-        self.reason = signal.Signals(number).name
+        self.reason, self.signalled = signal.Signals(number).name, True

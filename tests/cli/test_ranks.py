@@ -34,7 +34,7 @@ def test_rank_0_prints_the_result_and_draws_and_the_others_do_neither(
     json: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     result = {"model": "m", "data": "d", "seed": 0, "top1": 1.0, "loss": 1.0, "params": 1, "macs": 1}
-    result |= {"train_seconds": 1.0, "train_images_per_s": 1.0}
+    result |= {"train_seconds": 1.0, "compile_seconds": 0.0, "train_images_per_s": 1.0}
     drawn: list[Path] = []
     monkeypatch.setattr(
         run_module, "train_prepared", lambda _, out, progress: run_module.RunResult(result, [], RunFolder(out))

@@ -57,12 +57,12 @@ def relative(a: Tensor, b: Tensor) -> float:
     return float((a.detach().double() - b.detach().double()).norm() / b.detach().double().norm())
 
 
-def check_equality(device: torch.device) -> dict[str, float]:
+def check_equality(device: torch.device, count: int = 16) -> dict[str, float]:
     """Relative differences of logits (evaluation, training), gradients and BatchNorm statistics, below TOLERANCE."""
     set_tf32(False)
     torch.manual_seed(0)
     forms = [model.to(device) for model in pair(drop_path=0.0)]
-    images, labels = torch.randn(16, 3, 32, 32, device=device), torch.arange(16, device=device)
+    images, labels = torch.randn(count, 3, 32, 32, device=device), torch.arange(count, device=device)
     seen: list[dict[str, Tensor]] = []
     for model in forms:
         evaluated = model.eval()(images)

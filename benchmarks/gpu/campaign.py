@@ -239,9 +239,11 @@ class Campaign:
         return summary
 
     def summary(self) -> dict[str, Any]:
-        """What was finished, what was left and why, and what a run of each row was expected to take."""
+        """What was finished and is not in `results/` yet, what was left and why, what each row was expected to take."""
         finished = []
         for run in find_runs(self.work):
+            if RunFolder(self.done / run.path.relative_to(self.work)).finished:
+                continue
             result = run.result()
             if result is not None and result["status"] == "finished":
                 named = {"row": run.path.parent.name, "seed": result["seed"], "top1": result["top1"]}

@@ -218,12 +218,12 @@ def test_the_forms_of_outgrid_are_compared_in_full_float32(campaign: Any, monkey
 
     monkeypatch.setattr(torch.nn.functional, "conv2d", like_cudnn)
     torch.backends.cudnn.allow_tf32 = True  # torch's default
-    found = outgrid.check_equality(torch.device("cpu"))
+    found = outgrid.check_equality(torch.device("cpu"), 3)
     assert max(found.values()) < outgrid.TOLERANCE
     torch.backends.cudnn.allow_tf32 = True
     monkeypatch.setattr(outgrid, "set_tf32", lambda on: None)  # as it was
     with pytest.raises(SystemExit, match="the forms differ"):
-        outgrid.check_equality(torch.device("cpu"))
+        outgrid.check_equality(torch.device("cpu"), 3)
 
 
 def test_outgrid_and_its_calibration_know_every_engine(

@@ -219,12 +219,14 @@ def test_a_skipped_step_advances_neither_schedule_nor_average(fused: str, every:
     assert rates + [state.lr] == pytest.approx(planned, rel=1e-6)
 
 
-def test_counting_on_the_device_trains_what_counting_on_the_host_trains() -> None:
+@pytest.mark.parametrize("overflowing", [{1, 4}, {0, 1}])
+def test_counting_on_the_device_trains_what_counting_on_the_host_trains(overflowing: set[int]) -> None:
+    """From the first step on, in which a fused SGD would allocate its momentum."""
     changes = ("recipe.averaging={name: ema, decay: 0.9, every_steps: 2}", "budget.epochs=10")
     changes += ("recipe.optimizer={name: sgd, lr: 1e-2, momentum: 0.9, options: {fused: true}}",)
     device, _ = fp16_state(*changes)
     host, _ = fp16_state(*changes, "recipe.optimizer.options={fused: false}")
-    rates = [run_steps(state, {1, 4}, 9) for state in (device, host)]
+    rates = [run_steps(state, overflowing, 9) for state in (device, host)]
     assert rates[0] == pytest.approx(rates[1], rel=1e-6)
     assert device.updates.count == host.updates.count == 7
     assert device.average is not None and host.average is not None

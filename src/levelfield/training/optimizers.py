@@ -42,7 +42,8 @@ def make_optimizer(spec: Optimizer, model: nn.Module, leave_out: frozenset[str] 
     """
     factory, defaults = _find(spec.name)
     settings = _settings(spec, factory, defaults)
-    if "fused" in inspect.signature(factory).parameters and all(p.is_cuda for p in model.parameters()):
+    fusible = "fused" in inspect.signature(factory).parameters and not settings.get("dampening")
+    if fusible and all(p.is_cuda for p in model.parameters()):
         settings = {"fused": True, **settings}  # one kernel a group, and no wait for fp16's overflow check
     groups = parameter_groups(spec, model, leave_out)
     if not groups:
@@ -51,7 +52,21 @@ def make_optimizer(spec: Optimizer, model: nn.Module, leave_out: frozenset[str] 
         optimizer: torch.optim.Optimizer = factory(groups, lr=spec.lr, weight_decay=spec.weight_decay, **settings)
     except (TypeError, ValueError) as error:
         raise UserError(f"optimizer {spec.name!r} refuses its settings: {error}\nmend recipe.optimizer") from None
+    if isinstance(optimizer, torch.optim.SGD) and optimizer.defaults["fused"]:
+        _fill_momentum(optimizer)
     return optimizer
+
+
+def _fill_momentum(optimizer: torch.optim.SGD) -> None:
+    """Give a fused SGD momentum buffers of zeros, from which its first step comes out the same.
+
+    Left to itself it allocates them in its first step, and where fp16 overflows in that very step and the kernel skips
+    it, they stay unwritten: the next step adds what the memory held before.
+    """
+    for group in optimizer.param_groups:
+        if group["momentum"] and not group["dampening"]:
+            for parameter in group["params"]:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 def parameter_groups(

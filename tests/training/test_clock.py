@@ -101,7 +101,7 @@ def test_the_time_to_compile_a_network_is_no_training(monkeypatch: pytest.Monkey
         return graph.forward
 
     monkeypatch.setattr(torch, "compile", lambda net, mode=None: compile(net, backend=slowly))
-    pixels, labels = torch.zeros(64, 3, 16, 16, dtype=torch.uint8), torch.arange(64) % 10
+    pixels, labels = torch.randint(0, 256, (64, 3, 16, 16), dtype=torch.uint8), torch.arange(64) % 10
     data = from_arrays((pixels, labels), (pixels, labels))
     spec = run_spec("execution.compile=true", "budget={steps: 8}")
     prepared = prepare_custom(spec, data, lambda num_classes: nn.Sequential(nn.Flatten(), nn.Linear(768, 10)), "linear")

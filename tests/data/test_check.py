@@ -21,6 +21,7 @@ def test_duplicates_are_found_whatever_their_encoding(tmp_path: Path) -> None:
     report = check_data("own", tmp_path)
     assert report.duplicates.surplus == {"train": 3, "test": 1}
     assert report.duplicates.across == 2
+    assert report.duplicates.test_in_train == 3
     assert report.duplicates.conflicting == 1
     assert report.splits["train"].per_class == [6, 3]
     assert report.splits["test"].modes == {"RGB": 7}
@@ -37,7 +38,7 @@ def test_digits_are_the_official_ones_and_fresh_says_the_same() -> None:
 def test_known_duplicates_of_cifar100(real_data: Path) -> None:
     report = check_data("cifar100", real_data)
     assert report.duplicates.surplus == {"train": 14, "test": 2}
-    assert report.duplicates.across == 10
+    assert report.duplicates.across == report.duplicates.test_in_train == 10
     assert report.splits["train"].per_class == [500] * 100
     assert report.official is True
 

@@ -43,7 +43,7 @@ def report(
     from levelfield.report.page import write_page
     from levelfield.report.thumbnails import images_of
 
-    table = build_table(read_study(folder), baseline)
+    table = build_table(read_study(folder), baseline, None if data_dir is None else str(data_dir))
     form = Format.JSON if json else format
     if form is Format.JSON and out is None:
         print_json(render.to_json(table))

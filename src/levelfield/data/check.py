@@ -15,7 +15,8 @@ from levelfield.data.building import build
 from levelfield.data.cache import only_one
 from levelfield.data.locate import find
 from levelfield.data.opening import notes, official
-from levelfield.data.store import Progress, SplitIndex, Store, folder_of, open_store
+from levelfield.data.store import OnBadImage, Progress, SplitIndex, Store, folder_of, open_store
+from levelfield.errors import UserError
 
 SHOWN: Final = 5
 """Examples named of each kind of finding."""
@@ -25,12 +26,14 @@ SHOWN: Final = 5
 class Duplicates:
     """Exact copies, pixel by pixel at their own size, whatever their encoding.
 
-    `surplus`: copies inside each split beyond the first. `across`: distinct images that are in both train and test.
-    `conflicting`: distinct images that occur under more than one label.
+    `surplus`: copies inside each split beyond the first. `across`: distinct images that are in both train and test;
+    `test_in_train`: test images, copies counted, that are in train. `conflicting`: distinct images that occur under more
+    than one label.
     """
 
     surplus: dict[str, int]
     across: int
+    test_in_train: int
     conflicting: int
 
 
@@ -87,6 +90,20 @@ def check_data(
     )
 
 
+def at_hand(
+    name: str, checksum: str, data_dir: Path | str | None = None, on_bad_image: OnBadImage = "fail"
+) -> Store | None:
+    """The store of the data set `name` where it is decoded already and its content is that of `checksum`, else None.
+
+    Nothing is decoded for it: a report must not take minutes because somebody has a data set.
+    """
+    try:
+        store = open_store(folder_of(find(name, data_dir), on_bad_image))
+    except UserError:
+        return None
+    return store if store is not None and store.index.checksum == checksum else None
+
+
 def find_duplicates(store: Store) -> Duplicates:
     """Count exact duplicates by the digests of the decoded pixels."""
     labels_of: dict[bytes, set[int]] = {}
@@ -99,6 +116,7 @@ def find_duplicates(store: Store) -> Duplicates:
     return Duplicates(
         surplus={split: sum(counts.values()) - len(counts) for split, counts in seen.items()},
         across=len(seen["train"].keys() & seen["test"].keys()),
+        test_in_train=sum(count for digest, count in seen["test"].items() if digest in seen["train"]),
         conflicting=sum(len(labels) > 1 for labels in labels_of.values()),
     )
 

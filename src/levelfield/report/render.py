@@ -14,7 +14,6 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from levelfield.report.audit import CHECKS
 from levelfield.report.audit.values import listed
 from levelfield.report.costs import MEASURED
 from levelfield.report.numbers import NONE, difference_interval, interval, percent, short, signed, whole
@@ -262,7 +261,7 @@ def to_json(table: StudyTable) -> dict[str, Any]:
         "study": table.study.name,
         "question": table.study.question,
         "scale": table.study.scale,
-        "audit": {"verdict": table.audit.verdict, "checks": len(CHECKS), "findings": findings},
+        "audit": {"verdict": table.audit.verdict, "findings": findings},
         "rows": records(table),
         "pairs": [
             asdict(pair) | {"verdict": pair.verdict}

@@ -55,10 +55,14 @@ def audit(table: StudyTable) -> str:
     parts = [paragraph(report.verdict)]
     if report.unfair:
         parts.append(bullets(finding.text for finding in report.unfair))
-    if report.notes:
-        parts.append(folded(f"{len(report.notes)} to note", bullets(finding.text for finding in report.notes)))
-    if report.passed:
-        parts.append(folded(f"{len(report.passed)} checks passed", bullets(report.passed)))
+    parts += [paragraph(finding.text) for finding in report.of("declared")]
+    for kind, title in (
+        ("differs", "to mention"),
+        ("unchecked", "not checked"),
+        ("passed", "looked at and found fair"),
+    ):
+        if found := report.of(kind):
+            parts.append(folded(f"{len(found)} {title}", bullets(finding.text for finding in found)))
     return section("audit", "Fairness audit", parts, class_="audit unfair" if report.unfair else "audit")
 
 

@@ -106,9 +106,9 @@ class StudyTable:
 
 
 def build_table(
-    rows: Sequence[Row] | StudyRows, baseline: str | None = None, data_notes: Mapping[str, Sequence[str]] | None = None
+    rows: Sequence[Row] | StudyRows, baseline: str | None = None, data_dir: str | None = None
 ) -> StudyTable:
-    """Read the runs of all rows, compare and audit them. `data_notes`: known leaks by data set, for the audit.
+    """Read the runs of all rows, compare and audit them. `data_dir`: where the audit may find their data.
 
     `baseline`: a row's name; None: the study's, else the first row with a result. A panel that does not hold it is
     compared with its own first measured row. Raises UserError for a baseline that is no row.
@@ -129,27 +129,12 @@ def build_table(
             if panel_of[r.row.name] == panel and r.finished
         }
         panels[panel] = compare_rows(scores, baseline if baseline in scores else next(iter(scores), None))
-    title_of = {row.name: row.title for row in study.rows}
     profiles = read_costs(study.path)
     return StudyTable(
         study=study,
         rows=tuple(_line(r, panel_of[r.row.name], panels[panel_of[r.row.name]], study.scale, profiles) for r in runs),
         panels=panels,
-        audit=audit(
-            [
-                AuditRow(
-                    name=r.row.title,
-                    panel=panel_of[r.row.name],
-                    specs=r.specs,
-                    results=tuple(run.result for run in r.finished),
-                    unfinished=r.unfinished,
-                    start_row=title_of.get(_start_row(r.row)),
-                    facts=r.row.facts,
-                )
-                for r in runs
-            ],
-            data_notes or {},
-        ),
+        audit=audit([AuditRow(r, panel_of[r.row.name]) for r in runs], study.varies, study.path, data_dir),
         costs=costs_in_words(profiles, study.name if study.command else ""),
     )
 
@@ -161,12 +146,6 @@ def _panel(runs: RowRuns) -> str:
         return ""
     limit = spec.data.test_limit
     return spec.data.name + (f" ({limit:,} test images)" if limit else "")
-
-
-def _start_row(row: Row) -> str:
-    """The row whose weights this one starts from, as declared ("row:NAME"); "" where there is none."""
-    start = row.declared[0].model.start_from if row.declared else None
-    return start.source.removeprefix(STARTS_FROM_ROW) if start and start.source.startswith(STARTS_FROM_ROW) else ""
 
 
 def _line(

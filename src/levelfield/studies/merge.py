@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from levelfield.errors import UserError
+from levelfield.report.audit.leaks import RECORD
 from levelfield.runs import FolderLock, RunFolder, find_runs, read_predictions, write_json
 from levelfield.spec import RunSpec
 from levelfield.studies.compact import without_places, write_compact
@@ -48,6 +49,8 @@ def merge_folders(sources: Sequence[Path], into: Path, *, compact: bool = False)
                     counts[_take(run, into / place, compact)] += 1
             if tuned := {**read_tuned(folder), **read_tuned(into)}:
                 write_json(into / TUNED, tuned)
+            if known := {**read_plain(folder / RECORD), **read_plain(into / RECORD)}:
+                write_json(into / RECORD, known)
             for file in sorted((folder / FOREIGN).glob("*/*.parquet")):
                 _copy(file, into / file.relative_to(folder))
         assert joined is not None
@@ -88,6 +91,11 @@ def read_study_json(folder: Path) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise UserError(f"{path} cannot be read: {error}\nlevelfield study report writes a new one") from None
     return study
+
+
+def read_plain(path: Path) -> dict[str, Any]:
+    """A JSON object; empty where there is no such file."""
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
 def _joined(one: dict[str, Any], two: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -182,13 +182,11 @@ def write_results(found: Sequence[Mapping[str, Any]], out: Path) -> None:
     write_text(out / "results.csv", text.getvalue())
 
 
-def table_of(study: Study, rows: StudyRows) -> StudyTable:
-    """The table of `rows`, with what is known of leaks in their data and the answer to the study's question."""
-    from levelfield.data import catalog
+def table_of(study: Study, rows: StudyRows, data_dir: str | None = None) -> StudyTable:
+    """The table of `rows`, with the answer to the study's question. `data_dir`: where the audit may find their data."""
     from levelfield.report.table import build_table
 
-    names = {spec.data.name for row in rows.rows for spec in row.declared}
-    return with_answer(build_table(rows, data_notes={name: catalog.notes(name) for name in names}), study.steps)
+    return with_answer(build_table(rows, data_dir=data_dir), study.steps)
 
 
 def write_outputs(
@@ -198,7 +196,10 @@ def write_outputs(
 
     The page shows example images where the data is at hand (`data_dir`, else where the environment says).
     """
-    table = table_of(study, rows)
+    from levelfield.report.audit.leaks import keep_record
+
+    keep_record(out, (run.spec() for row in rows.rows for run in row.runs if run.finished), data_dir)
+    table = table_of(study, rows, data_dir)
     write_results(results(rows), out)
     if table.study.answer:
         write_study(table.study, read_failures(out), out)

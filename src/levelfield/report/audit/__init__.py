@@ -1,6 +1,6 @@
-"""The fairness audit: what differs between the rows of a table that should not, and what a reader must know."""
+"""The fairness audit: everything in which the rows of a table differ, minus what their study declares to vary."""
 
 from levelfield.report.audit.report import CHECKS, AuditReport, audit
-from levelfield.report.audit.values import AuditRow, Check, Finding
+from levelfield.report.audit.values import AuditRow, Check, Finding, Panel
 
-__all__ = ["CHECKS", "AuditReport", "AuditRow", "Check", "Finding", "audit"]
+__all__ = ["CHECKS", "AuditReport", "AuditRow", "Check", "Finding", "Panel", "audit"]

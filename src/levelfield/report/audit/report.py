@@ -1,80 +1,129 @@
-"""All checks, applied to the rows that are compared with each other."""
+"""All checks, applied to the rows that are compared with each other.
+
+The audit compares everything that the runs' folders hold, minus what the study declares that it varies; whatever is
+left over is a finding. It reads files, never what somebody says of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
-from levelfield.report.audit import data, length, training
-from levelfield.report.audit.values import AuditRow, Check, Finding
+from levelfield.report.audit import leaks, origin, outcomes, predictions, search, settings, surroundings
+from levelfield.report.audit.values import SEVERITIES, AuditRow, Check, Finding, Panel, counted, listed, odd_ones
+from levelfield.spec import VARIES, covers
 
 CHECKS: Final = (
-    Check("budget", "declared length of training", length.budget),
-    Check("steps", "optimiser steps and batch size", length.steps),
-    Check("samples", "training images seen", length.samples),
-    Check("pretraining", "the weights that rows start from", length.pretraining),
-    Check("data", "same data, number and size of images", data.same_data),
-    Check("validation_split", "validation split", data.validation_split),
-    Check("selection", "stopping and selection rule", training.selection),
-    Check("stopping", "limits in time", length.stopping),
-    Check("warmup", "warm-up", training.warmup),
-    Check("precision", "mixed precision", training.precision),
-    Check("untrained", "parameters that were never trained", training.untrained),
-    Check("cut_short", "runs cut short", length.cut_short),
-    Check("selected_on_test", "test set used for selection", data.selected_on_test),
-    Check("validation_transform", "training augmentation on validation", data.validation_transform),
-    Check("smoothing", "smoothing declared but not applied", training.smoothing),
-    Check("leaks", "data leaks", data.leaks),
-    Check("seeds", "equal seeds, more than one", length.seeds),
-    Check("mixed_science", "one setting per row", length.mixed_science),
-    Check("recipe", "everything else in the recipe", training.recipe),
-    Check("environment", "one machine", training.environment),
+    Check("failures", outcomes.failures),
+    Check("settings", settings.settings),
+    Check("one_setting", settings.one_setting),
+    Check("starts", origin.starts),
+    Check("pretraining", origin.pretraining),
+    Check("overlap", origin.overlap),
+    Check("test_images", predictions.test_images),
+    Check("leaks", leaks.leaks),
+    Check("scores", predictions.scores),
+    Check("independent", predictions.independent),
+    Check("length", outcomes.length),
+    Check("untrained", outcomes.untrained),
+    Check("selection", outcomes.selection),
+    Check("resumed", outcomes.resumed),
+    Check("search", search.search),
+    Check("seeds", outcomes.seeds),
+    Check("environment", surroundings.environment),
+    Check("machines", surroundings.machines),
+    Check("smoothing", outcomes.smoothing),
+    Check("data", leaks.known_of_data),
 )
 
 
 @dataclass(frozen=True)
 class AuditReport:
-    """`findings`: unfair ones first. `passed`: the questions of the checks that found nothing."""
+    """`findings` in the order of their severity: unfair, differs, declared, unchecked, passed."""
 
     findings: tuple[Finding, ...]
-    passed: tuple[str, ...]
+
+    def of(self, severity: str) -> list[Finding]:
+        return [finding for finding in self.findings if finding.severity == severity]
 
     @property
     def unfair(self) -> list[Finding]:
-        return [finding for finding in self.findings if finding.severity == "unfair"]
-
-    @property
-    def notes(self) -> list[Finding]:
-        return [finding for finding in self.findings if finding.severity == "note"]
+        return self.of("unfair")
 
     @property
     def verdict(self) -> str:
         """One sentence to stand above the table."""
-        if self.unfair:
-            things = "thing makes" if len(self.unfair) == 1 else "things make"
-            return f"{len(self.unfair)} {things} this comparison unfair; see below before trusting a difference."
-        notes = f"; {len(self.notes)} {'note' if len(self.notes) == 1 else 'notes'}" if self.notes else ""
-        return f"No unfairness found by {len(CHECKS)} checks{notes}."
+        unfair, differs, unchecked = (len(self.of(kind)) for kind in ("unfair", "differs", "unchecked"))
+        rest = [f"{counted(differs, 'difference')} to mention"] if differs else []
+        rest += [f"{counted(unchecked, 'thing')} not checked"] if unchecked else []
+        more = f"; {' and '.join(rest)}" if rest else ""
+        if unfair:
+            makes = "thing makes" if unfair == 1 else "things make"
+            return f"{unfair} {makes} this comparison unfair{more}; see below before trusting a difference."
+        if not self.of("passed"):
+            return "Nothing has been measured, so nothing was checked."
+        return f"No unfairness found in what was checked{more}."
 
 
-def audit(rows: Sequence[AuditRow], data_notes: Mapping[str, Sequence[str]] | None = None) -> AuditReport:
-    """Audit the rows, those of each panel among themselves. `data_notes`: what is known of a data set, by its name."""
-    lengths = {row.name: length.budget_in_words(row.spec.budget) for row in rows if row.spec is not None}
-    panels: dict[str, list[AuditRow]] = {}
+def audit(
+    rows: Sequence[AuditRow],
+    varies: Sequence[str] = VARIES,
+    folder: Path | None = None,
+    data_dir: str | None = None,
+) -> AuditReport:
+    """Audit the rows, those of each panel among themselves.
+
+    `varies`: what the study's question is about (`levelfield.spec.varies`). `folder`: where the study is kept,
+    `data_dir`: where its data may be; both may be absent, and what needs them is then not checked.
+    """
+    panels: dict[str, list[AuditRow]] = defaultdict(list)
     for row in rows:
-        facts = dict(row.facts)
-        if row.start_row in lengths:
-            facts.setdefault("pretraining_budget", lengths[row.start_row])
-        known = AuditRow(row.name, row.panel, row.specs, row.results, row.unfinished, row.start_row, facts)
-        panels.setdefault(row.panel, []).append(known)
+        panels[row.panel].append(row)
+    found: dict[tuple[str, str], list[tuple[str, Finding]]] = defaultdict(list)
+    compared = {name: members for name, members in panels.items() if any(row.runs.finished for row in members)}
+    for name, members in panels.items():
+        panel = Panel(tuple(members), tuple(varies), folder, data_dir)
+        for check in CHECKS:
+            for finding in check.find(panel):
+                found[finding.severity, finding.text].append((name, finding))
+    findings = [_of_panels(each, len(compared)) for each in found.values()]
+    findings += tested_on(Panel(tuple(rows), tuple(varies)))
+    order = {check.key: number for number, check in enumerate(CHECKS)}
+    findings.sort(key=lambda finding: (SEVERITIES.index(finding.severity), order.get(finding.check, len(order))))
+    return AuditReport(tuple(findings))
 
-    findings: list[Finding] = []
-    for panel, members in panels.items():
-        found = [finding for check in CHECKS for finding in check.find(members)]
-        found += data.noted(members, data_notes or {})
-        where = f"{panel}: " if len(panels) > 1 and panel else ""
-        findings += [Finding(f.check, f.severity, where + f.text, f.rows) for f in found]
-    findings.sort(key=lambda finding: finding.severity != "unfair")
-    hit = {finding.check for finding in findings}
-    return AuditReport(tuple(findings), tuple(check.question for check in CHECKS if check.key not in hit))
+
+def _of_panels(found: Sequence[tuple[str, Finding]], panels: int) -> Finding:
+    """What was found alike in some panels, once; named after them unless it holds in all."""
+    finding = found[0][1]
+    names = list(dict.fromkeys(name for name, _ in found if name))
+    rows = tuple(dict.fromkeys(row for _, each in found for row in each.rows))
+    named = finding.check in ("leaks", "data")
+    where = f"{listed(names)}: " if names and len(names) < panels and not named else ""
+    return replace(finding, text=where + finding.text, rows=rows)
+
+
+def tested_on(every: Panel) -> Iterable[Finding]:
+    """Rows on other test sets, which the table does not compare with each other."""
+    sets: Mapping[str, str] = {
+        row.name: row.spec.data.name
+        + (f", {row.spec.data.test_limit:,} test images" if row.spec.data.test_limit else "")
+        for row in every.measured
+        if row.spec is not None
+    }
+    names = {said.partition(",")[0] for said in sets.values()}
+    odd = odd_ones(sets)
+    if odd is None:
+        return
+    if len(set(sets.values())) > len(names):
+        text = "Rows are tested on different images of the same data, so they are not compared with each other."
+        yield Finding("test_images", "unfair", f"{text} {odd[0]}.", odd[1])
+    elif covers(every.varies, "data.name"):
+        text = f"Varied on purpose: the data. Rows are compared only within one set. {odd[0]}."
+        yield Finding("test_images", "declared", text, odd[1])
+    else:
+        text = f"Rows are tested on different data; they are compared only within one set. {odd[0]}."
+        yield Finding("test_images", "differs", text, odd[1])

@@ -4,56 +4,90 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, Literal
 
-from levelfield.spec import RunSpec
+from levelfield.report.audit.tested import Tested, read_tested
+from levelfield.report.measured import Measured, RowRuns
+from levelfield.spec import VARIES, RunSpec
+
+Severity = Literal["unfair", "differs", "declared", "unchecked", "passed"]
+"""unfair: the comparison favours some row, or a score is not what it seems. differs: no reason to doubt the ranking,
+but to be mentioned. declared: differs, as the study's question wants it. unchecked: could not be looked at. passed:
+looked at, nothing found."""
+SEVERITIES: Final[tuple[Severity, ...]] = ("unfair", "differs", "declared", "unchecked", "passed")
+GROUPS: Final = 5
+"""Groups of rows named in one finding; the rest are counted."""
 
 
 @dataclass(frozen=True)
 class AuditRow:
-    """A row as the audit sees it. `specs`: its runs' (or declared) settings, `results`: their result.json.
+    """A row as the audit sees it: its runs as they lie in their folders, and the test set that it is compared on."""
 
-    `panel`: rows of one panel are compared with each other. `start_row`: the row whose weights it starts from.
-    `facts`, for what no RunSpec says: `selected_on` ("test" or "validation"), `validation_transform` ("training" or
-    "evaluation"), `train_test_duplicates` (images), `smoothing_applied` (the label smoothing that reached the loss),
-    `setting_unknown` (true where the author does not state it). Results may hold the same keys.
-    """
-
-    name: str
+    runs: RowRuns
     panel: str = ""
-    specs: tuple[RunSpec, ...] = ()
-    results: tuple[Mapping[str, Any], ...] = ()
-    unfinished: tuple[str, ...] = ()
-    start_row: str | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.runs.row.title
+
+    @property
+    def own(self) -> tuple[Measured, ...]:
+        """The finished runs that levelfield trained: all but somebody else's predictions."""
+        return tuple(run for run in self.runs.finished if run.folder is not None)
 
     @property
     def spec(self) -> RunSpec | None:
-        return self.specs[0] if self.specs else None
+        """The resolved setting of the first finished run; None where none finished."""
+        return next((run.spec for run in self.own if run.spec is not None), None)
 
-    def fact(self, key: str) -> Any:
-        """The first of facts and results that knows `key`, else None."""
-        return next((source[key] for source in (self.facts, *self.results) if source.get(key) is not None), None)
+    @cached_property
+    def tested(self) -> tuple[tuple[Measured, Tested | None], ...]:
+        """Every finished run with what its predictions say; None where it has none."""
+        return tuple((run, read_tested(run)) for run in self.runs.finished)
+
+    def results(self, key: str) -> list[Any]:
+        """What the finished runs' result.json says under `key`, where it says it."""
+        return [run.result[key] for run in self.runs.finished if run.result.get(key) is not None]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Rows that are compared with each other. `varies`: what their study declares to vary; `folder`: where it is kept,
+    `data_dir`: where its data may be."""
+
+    rows: tuple[AuditRow, ...]
+    varies: tuple[str, ...] = VARIES
+    folder: Path | None = None
+    data_dir: str | None = None
+
+    @property
+    def measured(self) -> tuple[AuditRow, ...]:
+        """The rows with a result: only they are compared."""
+        return tuple(row for row in self.rows if row.runs.finished)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """`severity`: "unfair" where the comparison favours some row or a score is not what it seems; "note" otherwise."""
+    """What one check has to say, of which rows."""
 
     check: str
-    severity: Literal["unfair", "note"]
+    severity: Severity
     text: str
     rows: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Check:
-    """One kind of unfairness: its key, what is asked, and the function that finds it among the rows of one panel."""
+    """One kind of unfairness: its key, and the function that finds it among the rows of one panel.
+
+    The function says of everything that it looked at "passed", and of what it could not look at "unchecked".
+    """
 
     key: str
-    question: str
-    find: Callable[[Sequence[AuditRow]], Iterable[Finding]]
+    find: Callable[[Panel], Iterable[Finding]]
 
 
 def listed(names: Sequence[str], most: int = 4) -> str:
@@ -63,31 +97,32 @@ def listed(names: Sequence[str], most: int = 4) -> str:
     return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
 
 
-def odd_ones(values: Mapping[str, Any], say: Callable[[Any], str] = str) -> tuple[str, tuple[str, ...]] | None:
+def counted(count: int, one: str, many: str = "") -> str:
+    """`3 runs`, `1 run`."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def odd_ones(values: Mapping[str, str]) -> tuple[str, tuple[str, ...]] | None:
     """Where the values of rows differ: who has what, the minority first, and the rows that differ from the majority.
 
-    None where all are equal. Rows without a value (None) are left out.
+    None where all are equal.
     """
     groups: dict[str, list[str]] = defaultdict(list)
     for row, value in values.items():
-        if value is not None:
-            groups[say(value)].append(row)
+        groups[value].append(row)
     if len(groups) < 2:
         return None
-    counted = Counter({value: len(rows) for value, rows in groups.items()})
-    (most, share), *_ = counted.most_common()
-    clear = list(counted.values()).count(share) == 1 and share > 1
+    sizes = Counter({value: len(rows) for value, rows in groups.items()})
+    (most, share), *_ = sizes.most_common()
+    clear = list(sizes.values()).count(share) == 1 and share > 1
     minority = [value for value in sorted(groups, key=lambda v: len(groups[v])) if not clear or value != most]
-    said = "; ".join(f"{listed(groups[value])}: {value}" for value in minority)
+    said = "; ".join(f"{listed(groups[value])}: {value}" for value in minority[:GROUPS])
+    said += f"; and {counted(len(minority) - GROUPS, 'other value')}" if len(minority) > GROUPS else ""
     odd = tuple(row for value in minority for row in groups[value])
     return (said + f"; the other {share}: {most}" if clear else said), odd
 
 
-def differing(
-    check: str, rows: Sequence[AuditRow], read: Callable[[RunSpec], Any], what: str,
-    severity: Literal["unfair", "note"] = "unfair", say: Callable[[Any], str] = str,
-) -> Iterable[Finding]:  # fmt: skip
-    """A finding where `read` of the rows' settings differs, worded "`what` differs: ..."."""
-    values = {row.name: read(row.spec) for row in rows if row.spec is not None}
-    if (odd := odd_ones(values, say)) is not None:
-        yield Finding(check, severity, f"{what} differs. {odd[0]}", odd[1])
+def differing(check: str, severity: Severity, what: str, values: Mapping[str, str]) -> Iterable[Finding]:
+    """A finding where the rows' values differ, worded "`what` differs. ..."."""
+    if (odd := odd_ones(values)) is not None:
+        yield Finding(check, severity, f"{what} differs. {odd[0]}.", odd[1])

@@ -1,0 +1,108 @@
+"""Where the rows ran: every key of environment.json, machines told apart, and what that means for cost figures."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from levelfield.report.audit.contrast import ABSENT, words
+from levelfield.report.audit.values import AuditRow, Finding, Panel, counted, listed, odd_ones
+
+COSTS: Final = ("images_per_s", "ms_per_batch", "train_seconds", "mem_peak_mib")
+"""Keys of result.json that only compare within one machine."""
+MACHINE: Final = ("machine", "processor", "gpu", "cores", "device", "threads", "processes")
+"""What tells machines, and shares of one, apart."""
+SHOWN: Final = 4
+
+
+def environment(panel: Panel) -> Iterable[Finding]:
+    """Each key of the environment in which rows differ, those that differ alike together."""
+    rows = [row for row in panel.measured if row.own]
+    found = {row.name: _values(row) for row in rows}
+    silent = [name for name, values in found.items() if not values]
+    if silent:
+        text = f"Where and with what versions {listed(silent)} ran: they left no environment.json."
+        yield Finding("environment", "unchecked", text, tuple(silent))
+    found = {name: values for name, values in found.items() if values}
+    keys = list(dict.fromkeys(key for values in found.values() for key in values))
+    grouped: dict[tuple[int, ...], list[str]] = defaultdict(list)
+    differ = 0
+    for key in keys:
+        said = [values.get(key, (ABSENT,)) for values in found.values()]
+        numbers = {value: number for number, value in enumerate(dict.fromkeys(said))}
+        if len(numbers) > 1:
+            grouped[tuple(numbers[value] for value in said)].append(key)
+        elif len(said[0]) > 1:
+            differ += 1
+            text = f"The runs of every row ran with several values of {key}: {' / '.join(said[0])}."
+            yield Finding("environment", "differs", text, tuple(found))
+    for together in grouped.values():
+        differ += 1
+        words_of = {
+            name: ", ".join(_said(key, values.get(key, (ABSENT,)), len(together) > 1) for key in together[:SHOWN])
+            for name, values in found.items()
+        }
+        odd = odd_ones(words_of)
+        assert odd is not None
+        more = f" They differ in {listed(together[SHOWN:], 8)} too." if len(together) > SHOWN else ""
+        text = f"The environment differs ({listed(together[:SHOWN], SHOWN)}). {odd[0]}.{more}"
+        yield Finding("environment", "differs", text, odd[1])
+    if found and not differ and len(found) > 1:
+        text = f"the environment is the same in every row ({counted(len(keys), 'key')}: versions, machine, commit)"
+        yield Finding("environment", "passed", text, tuple(found))
+
+
+def machines(panel: Panel) -> Iterable[Finding]:
+    """Cost figures of rows that ran on different machines, or on different shares of one."""
+    costly = [row for row in panel.measured if any(row.results(key) for key in COSTS)]
+    known = {row.name: values for row in costly if (values := _values(row))}
+    if len(known) < 2:
+        return
+    where = {name: tuple(values.get(key, (ABSENT,)) for key in MACHINE) for name, values in known.items()}
+    if len(set(where.values())) > 1:
+        differing = [i for i in range(len(MACHINE)) if len({place[i] for place in where.values()}) > 1]
+        said = {name: ", ".join(_said(MACHINE[i], place[i], True) for i in differing) for name, place in where.items()}
+        odd = odd_ones(said)
+        assert odd is not None
+        text = f"Cost figures (images/s, seconds, memory) do not compare: rows ran on different machines. {odd[0]}."
+        yield Finding("machines", "differs", text, odd[1])
+        return
+    place = dict(zip(MACHINE, next(iter(where.values())), strict=True))
+    if place["machine"] == (ABSENT,):
+        kind = ", ".join(
+            _said(key, place[key], True) for key in ("processor", "gpu", "cores") if place[key] != (ABSENT,)
+        )
+        text = (
+            f"Whether the cost figures come from one machine: the runs name only its kind ({kind or 'not even that'})."
+        )
+        yield Finding("machines", "unchecked", text, tuple(known))
+    elif len(place["machine"]) > 1:
+        text = f"Cost figures are means over {len(place['machine'])} machines, the same ones in every row."
+        yield Finding("machines", "differs", text, tuple(known))
+    else:
+        yield Finding("machines", "passed", "all cost figures come from one machine", tuple(known))
+
+
+def _values(row: AuditRow) -> dict[str, tuple[str, ...]]:
+    """Key -> the different values that the row's runs had, in every start of each."""
+    every: list[dict[str, Any]] = []
+    for run in row.own:
+        found = run.folder.environment() if run.folder is not None else {}
+        if found:
+            every += [found, *found.get("earlier", ())]
+    flat = [_flat({key: value for key, value in each.items() if key != "earlier"}) for each in every]
+    keys = dict.fromkeys(key for each in flat for key in each)
+    return {key: tuple(sorted({words(each.get(key, ABSENT)) for each in flat})) for key in keys}
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, part in value.items():
+        found |= _flat(part, f"{prefix}{key}.") if isinstance(part, Mapping) else {f"{prefix}{key}": part}
+    return found
+
+
+def _said(key: str, values: tuple[str, ...], named: bool) -> str:
+    said = " / ".join(values)
+    return f"{key.removeprefix('packages.')} {said}" if named else said

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import spec_of
+from conftest import profile_of, spec_of
 from PIL import Image
 from planted import IMAGES, audited, edit, redraw, restate, rows_of, write
 
@@ -142,7 +142,7 @@ PLANTED: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
     "another commit": ({}, {"change": environment(git_commit="c0" * 20)}, "differs", "odd: c0c0c0c0c0…; the other 3:"),
     "another machine of the same kind": (
         {}, {"change": environment(machine="0badcafe")}, "differs",
-        "do not compare: rows ran on different machines. odd: machine 0badcafe",
+        "Times of training do not compare: they were measured on different machines. odd: machine 0badcafe",
     ),
     "begun on another machine": (
         {}, {"change": environment(earlier=[{"machine": "0badcafe"}])}, "differs",
@@ -310,6 +310,25 @@ def test_rows_of_equal_predictions_are_mentioned_unless_they_are_the_same_run(tm
         restate(mine.path)
     found = [f for f in audited(rows).of("differs") if f.check == "independent"]
     assert len(found) == 1 and "a and odd have equal predictions, seed by seed" in found[0].text
+
+
+def test_cost_figures_of_different_machines(tmp_path: Path) -> None:
+    rows = []
+    for name in ("vit_mini", "resnet_mini", "outgrid_nano"):
+        rows.append(Row(name, runs=(write(tmp_path / name, spec_of(name)),)))
+
+    def found(*machines: str) -> list[tuple[str, str]]:
+        profiles = [profile_of(row.name, 1000, 100) for row in rows]
+        for profile, machine in zip(profiles, machines, strict=True):
+            profile["environment"] = {**profile["environment"], "machine": machine}
+        write_json(tmp_path / "costs.json", profiles)
+        report = audited(rows, path=tmp_path)
+        return [(f.severity, f.text) for f in report.findings if f.check == "machines" and "ost figures" in f.text]
+
+    assert found("a", "a", "a") == [("passed", "cost figures (images/s, milliseconds, memory) come from one machine")]
+    ((severity, text),) = found("a", "a", "b")
+    assert severity == "differs" and "do not compare" in text
+    assert "outgrid_nano: machine b; the other 2: machine a" in text
 
 
 def test_an_image_that_is_counted_twice(tmp_path: Path) -> None:

@@ -27,8 +27,8 @@ class Duplicates:
     """Exact copies, pixel by pixel at their own size, whatever their encoding.
 
     `surplus`: copies inside each split beyond the first. `across`: distinct images that are in both train and test;
-    `test_in_train`: test images, copies counted, that are in train. `conflicting`: distinct images that occur under more
-    than one label.
+    `test_in_train`: test images, copies counted, that are in train. `conflicting`: distinct images that occur under
+    more than one label.
     """
 
     surplus: dict[str, int]

@@ -40,12 +40,16 @@ def read_costs(folder: Path | None) -> list[dict[str, Any]]:
 
 def costs_of(profiles: Sequence[Mapping[str, Any]], spec: RunSpec | None) -> dict[str, float]:
     """The costs of the network that `spec` trains, by the keys of MEASURED; empty where none can be trusted."""
+    profile = profile_of(profiles, spec)
+    return _figures(profile) if profile is not None and trusted(profile) else {}
+
+
+def profile_of(profiles: Sequence[Mapping[str, Any]], spec: RunSpec | None) -> Mapping[str, Any] | None:
+    """The profile of the network that `spec` trains; None where there is none."""
     if spec is None:
-        return {}
-    for profile in profiles:
-        if _network(profile) == (spec.model.name, spec.model.num_classes, spec.model.image_size, spec.model.options):
-            return _figures(profile) if trusted(profile) else {}
-    return {}
+        return None
+    network = (spec.model.name, spec.model.num_classes, spec.model.image_size, spec.model.options)
+    return next((profile for profile in profiles if _network(profile) == network), None)
 
 
 def trusted(profile: Mapping[str, Any]) -> bool:

@@ -8,11 +8,12 @@ from typing import Any, Final
 
 from levelfield.report.audit.contrast import ABSENT, words
 from levelfield.report.audit.values import AuditRow, Finding, Panel, counted, listed, odd_ones
+from levelfield.report.costs import profile_of, read_costs, trusted
 
-COSTS: Final = ("images_per_s", "ms_per_batch", "train_seconds", "mem_peak_mib")
-"""Keys of result.json that only compare within one machine."""
 MACHINE: Final = ("machine", "processor", "gpu", "cores", "device", "threads", "processes")
 """What tells machines, and shares of one, apart."""
+VERSIONS: Final = ("packages.torch", "cuda")
+"""What decides a network's speed and memory besides."""
 SHOWN: Final = 4
 
 
@@ -54,34 +55,44 @@ def environment(panel: Panel) -> Iterable[Finding]:
 
 
 def machines(panel: Panel) -> Iterable[Finding]:
-    """Cost figures of rows that ran on different machines, or on different shares of one."""
-    costly = [row for row in panel.measured if any(row.results(key) for key in COSTS)]
-    known = {row.name: values for row in costly if (values := _values(row))}
+    """Times and cost figures of rows that were measured on different machines, or on different shares of one."""
+    timed = [row for row in panel.measured if row.results("train_seconds")]
+    trained = {row.name: values for row in timed if (values := _values(row))}
+    yield from _on_one(trained, "Times of training", MACHINE)
+    profiles = read_costs(panel.folder)
+    of_rows = {row.name: profile_of(profiles, row.spec) for row in panel.measured}
+    profiled = {
+        name: {key: (words(value),) for key, value in _flat(profile.get("environment", {})).items()}
+        for name, profile in of_rows.items()
+        if profile is not None and trusted(profile)
+    }
+    yield from _on_one(profiled, "Cost figures (images/s, milliseconds, memory)", (*MACHINE, *VERSIONS))
+
+
+def _on_one(known: Mapping[str, Mapping[str, tuple[str, ...]]], what: str, keys: tuple[str, ...]) -> Iterable[Finding]:
+    """Whether the rows' figures come from one machine: row -> key of its environment -> values."""
     if len(known) < 2:
         return
-    where = {name: tuple(values.get(key, (ABSENT,)) for key in MACHINE) for name, values in known.items()}
+    where = {name: tuple(values.get(key, (ABSENT,)) for key in keys) for name, values in known.items()}
     if len(set(where.values())) > 1:
-        differing = [i for i in range(len(MACHINE)) if len({place[i] for place in where.values()}) > 1]
-        said = {name: ", ".join(_said(MACHINE[i], place[i], True) for i in differing) for name, place in where.items()}
+        differing = [i for i in range(len(keys)) if len({place[i] for place in where.values()}) > 1]
+        said = {name: ", ".join(_said(keys[i], place[i], True) for i in differing) for name, place in where.items()}
         odd = odd_ones(said)
         assert odd is not None
-        text = f"Cost figures (images/s, seconds, memory) do not compare: rows ran on different machines. {odd[0]}."
+        text = f"{what} do not compare: they were measured on different machines. {odd[0]}."
         yield Finding("machines", "differs", text, odd[1])
         return
-    place = dict(zip(MACHINE, next(iter(where.values())), strict=True))
+    place = dict(zip(keys, next(iter(where.values())), strict=True))
     if place["machine"] == (ABSENT,):
-        kind = ", ".join(
-            _said(key, place[key], True) for key in ("processor", "gpu", "cores") if place[key] != (ABSENT,)
-        )
-        text = (
-            f"Whether the cost figures come from one machine: the runs name only its kind ({kind or 'not even that'})."
-        )
+        named = [key for key in ("processor", "gpu", "cores") if place[key] != (ABSENT,)]
+        kind = ", ".join(_said(key, place[key], True) for key in named) or "not even that"
+        text = f"{what}: whether they come from one machine; only its kind is recorded ({kind})."
         yield Finding("machines", "unchecked", text, tuple(known))
     elif len(place["machine"]) > 1:
-        text = f"Cost figures are means over {len(place['machine'])} machines, the same ones in every row."
+        text = f"{what} are means over {len(place['machine'])} machines, the same ones in every row."
         yield Finding("machines", "differs", text, tuple(known))
     else:
-        yield Finding("machines", "passed", "all cost figures come from one machine", tuple(known))
+        yield Finding("machines", "passed", f"{what[0].lower()}{what[1:]} come from one machine", tuple(known))
 
 
 def _values(row: AuditRow) -> dict[str, tuple[str, ...]]:

@@ -9,10 +9,24 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 _M_TRIM_THRESHOLD: Final = -1
 _M_MMAP_MAX: Final = -4
+_left_alone = False
+
+
+@contextmanager
+def left_alone() -> Iterator[None]:
+    """While it is entered, `keep_freed_memory` does nothing: the process is another program's."""
+    global _left_alone
+    before, _left_alone = _left_alone, True
+    try:
+        yield
+    finally:
+        _left_alone = before
 
 
 def keep_freed_memory() -> bool:
@@ -21,7 +35,7 @@ def keep_freed_memory() -> bool:
     For long-running work (training, timing): resident memory then stays at its peak. Only glibc (Linux) can do it; call
     it before the first large tensor is made. Results do not change.
     """
-    if not sys.platform.startswith("linux"):
+    if _left_alone or not sys.platform.startswith("linux"):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     return mallopt is not None and mallopt(_M_MMAP_MAX, 0) == 1 and mallopt(_M_TRIM_THRESHOLD, -1) == 1

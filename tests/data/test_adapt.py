@@ -44,12 +44,12 @@ class Own(Dataset[tuple[object, int]]):
 
 
 @pytest.mark.parametrize("form", ["PIL", "uint8", "float"])
-def test_a_dataset_keeps_its_pixels_labels_and_order(form: str) -> None:
+def test_a_dataset_keeps_its_pixels_and_labels_and_says_which_is_which(form: str) -> None:
     data = from_dataset(Own(form, range(8)), Own(form, range(8, 12)))
     assert data.classes == ("a", "b", "c") and data.official is False
-    assert torch.equal(data.train.read(torch.arange(8)), PLANES[:8])
-    assert data.train.index.tolist() == list(range(8))
-    assert data.test.labels.tolist() == LABELS[8:]
+    assert sorted(data.train.rows.tolist()) == data.train.index.tolist() == list(range(8))
+    assert torch.equal(data.train.read(torch.arange(8)), PLANES[:8][data.train.rows])
+    assert data.test.labels.tolist() == [LABELS[8:][row] for row in data.test.rows]
     pixels = PIXELS[:8] / 255
     assert np.allclose(data.mean, pixels.mean((0, 1, 2)), atol=1e-6)
     assert np.allclose(data.std, pixels.std((0, 1, 2)), atol=1e-6)
@@ -57,7 +57,7 @@ def test_a_dataset_keeps_its_pixels_labels_and_order(form: str) -> None:
 
 def test_a_grey_dataset_becomes_rgb_and_sizes_can_be_fitted() -> None:
     grey = from_dataset(Own("grey", range(8)), Own("grey", range(8, 12)))
-    assert torch.equal(grey.train.read(torch.arange(8)), PLANES[:8, :1].expand(-1, 3, -1, -1))
+    assert torch.equal(grey.train.read(torch.arange(8)), PLANES[:8, :1].expand(-1, 3, -1, -1)[grey.train.rows])
     fitted = from_dataset(Own("odd sizes", range(8)), Own("odd sizes", range(8, 12)), image_size=16)
     assert fitted.train.read(torch.arange(2)).shape == (2, 3, 16, 16)
 
@@ -67,7 +67,10 @@ def test_the_same_content_has_the_same_checksum_as_from_files(tmp_path: Path) ->
         images = [encode(PIXELS[row]) for row in rows]
         write_parquet(tmp_path / "own" / f"{split}.parquet", images, [LABELS[row] for row in rows], list("abc"))
     given = from_arrays((PLANES[:8], LABELS[:8]), (PLANES[8:], LABELS[8:]))
-    assert given.checksum == open_data(DataSpec(name="own"), tmp_path).checksum
+    named = open_data(DataSpec(name="own"), tmp_path)
+    assert given.checksum == named.checksum
+    assert torch.equal(given.train.read(torch.arange(8)), named.train.read(torch.arange(8)))  # in the same order, too
+    assert torch.equal(given.train.labels, named.train.labels)
 
 
 @pytest.mark.parametrize(
@@ -104,4 +107,5 @@ def test_pil_images_of_a_dataset_go_through_the_one_decoder() -> None:
     clear = Image.fromarray(np.zeros((8, 8, 4), np.uint8))  # transparent black lies over white
     grey16 = Image.fromarray(np.full((8, 8), 36_000, np.uint16))
     data = from_dataset([(clear, 0), (grey16, 1)], [(clear, 0), (grey16, 1)])
-    assert data.train.read(torch.arange(2)).flatten(1).unique(dim=1).tolist() == [[255], [36_000 >> 8]]
+    order = torch.argsort(data.train.rows)
+    assert data.train.read(order).flatten(1).unique(dim=1).tolist() == [[255], [36_000 >> 8]]

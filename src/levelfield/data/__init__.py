@@ -4,7 +4,7 @@ from levelfield.data.adapt import from_arrays, from_dataset
 from levelfield.data.augment import build_augment, build_eval_transform, build_mix, soft_targets
 from levelfield.data.loader import Batch, Loader, make_loader
 from levelfield.data.opening import open_data
-from levelfield.data.splits import ImageData, Split
+from levelfield.data.splits import ImageData, Split, hold_out
 
 __all__ = [
     "Batch",
@@ -16,6 +16,7 @@ __all__ = [
     "build_mix",
     "from_arrays",
     "from_dataset",
+    "hold_out",
     "make_loader",
     "open_data",
     "soft_targets",

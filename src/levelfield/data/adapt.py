@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from levelfield.data.content import DIGEST_BYTES, Digests, checksum, image_digest
+from levelfield.data.content import DIGEST_BYTES, Digests, canonical_order, checksum, image_digest
 from levelfield.data.decode import BadImageError, decode
 from levelfield.data.fit import Fit
 from levelfield.data.records import Pixels
@@ -27,10 +27,13 @@ def from_arrays(
 ) -> ImageData:
     """A data set from (images, labels) pairs: uint8 (N, 3, H, W) tensors or arrays, H = W, and whole numbers (N,).
 
+    As in named data, the samples of a split are ordered by content, so that the same images given in another order
+    train the same run; `rows` of a split says which given image each is.
     Raises UserError for other shapes or types, and for labels outside the classes.
     """
     splits = {"train": train, "test": test} | ({} if validation is None else {"validation": validation})
     made: dict[str, Split] = {}
+    digests: dict[str, Digests] = {}
     for split, (images, labels) in splits.items():
         pixels, numbers = torch.as_tensor(images), torch.as_tensor(labels).to(torch.int64)
         if pixels.dtype != torch.uint8 or pixels.ndim != 4 or pixels.shape[1] != 3 or len(pixels) != len(numbers):
@@ -42,16 +45,21 @@ def from_arrays(
             raise UserError(f"{name}: {split} images are {pixels.shape[2]}x{pixels.shape[3]}; give squares")
         rows = torch.arange(len(pixels))
         made[split] = Split(split, MemoryPixels(pixels.contiguous()), rows, numbers, rows)
+        digests[split] = _digests(made[split])
     count = 1 + max(int(split.labels.max()) for split in made.values())
     names = tuple(str(number) for number in range(count)) if classes is None else tuple(classes)
     lowest = min(int(split.labels.min()) for split in made.values())
     if count > len(names) or lowest < 0:
         raise UserError(f"{name}: labels are {lowest}..{count - 1}, but there are {len(names)} classes")
     mean, std = _statistics(made["train"])
+    content = checksum({split: (made[split].labels.numpy(), digests[split]) for split in made})
+    for split, given in made.items():
+        order = torch.from_numpy(canonical_order(given.labels.numpy(), digests[split]))
+        made[split] = Split(split, given.pixels, order, given.labels[order], torch.arange(len(order)))
     return ImageData(
         name=name,
         classes=names,
-        checksum=checksum({split: (made[split].labels.numpy(), _digests(made[split])) for split in made}),
+        checksum=content,
         official=False,
         mean=mean,
         std=std,

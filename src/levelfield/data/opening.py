@@ -15,7 +15,7 @@ from levelfield.data.building import add_variant, ensure
 from levelfield.data.fit import Fit
 from levelfield.data.locate import find
 from levelfield.data.records import Found, SubsetRecords
-from levelfield.data.splits import EncodedPixels, ImageData, MappedPixels, PixelSource, Split, stratified
+from levelfield.data.splits import EncodedPixels, ImageData, MappedPixels, PixelSource, Split, hold_out, stratified
 from levelfield.data.store import (
     NATIVE,
     STORE_LIMIT_GIB,
@@ -58,7 +58,7 @@ def open_data(
         order = torch.from_numpy(store.order(name))
         labels = torch.from_numpy(store.labels(name))[order]
         whole[name] = Split(name, sources[name], order, labels, torch.arange(len(order)))
-    train, validation = _cut_validation(spec, whole["train"], crop_px)
+    train, validation = hold_out(whole["train"], spec.validation or 0.0, spec.split_seed, crop_px)
     train = _limited(spec, train, spec.train_limit, "train")
     test = _limited(spec, whole["test"], spec.test_limit, "test")
     statistics = store.index.splits["train"]
@@ -171,20 +171,6 @@ def _prepare(
             }
         add_variant(store, fit, found, progress)
     return store, {name: MappedPixels(store.images(name, variant)) for name in store.index.splits}
-
-
-def _cut_validation(spec: DataSpec, train: Split, crop_px: int | None) -> tuple[Split, Split | None]:
-    """Train without, and the stratified slice that is, the validation share of `spec`."""
-    share = spec.validation or 0.0
-    if share == 0:
-        return train, None
-    count = round(share * len(train))
-    if count == 0:
-        raise UserError(f"validation {share} of {len(train)} train images is no image; raise it or set it to 0")
-    held = stratified(train.labels, train.index, count, seed=spec.split_seed, stream="validation")
-    rest = torch.ones(len(train), dtype=torch.bool)
-    rest[held] = False
-    return train.subset(torch.nonzero(rest)[:, 0]), train.subset(held, "validation", crop_px)
 
 
 def _limited(spec: DataSpec, split: Split, limit: int | None, name: str) -> Split:

@@ -215,3 +215,19 @@ class ImageData:
     train: Split
     validation: Split | None
     test: Split
+
+
+def hold_out(train: Split, share: float, seed: int, crop_px: int | None = None) -> tuple[Split, Split | None]:
+    """Train without, and the stratified slice that is, the validation `share` of it; None for a share of 0.
+
+    Raises UserError for a share that is no image.
+    """
+    if share == 0:
+        return train, None
+    count = round(share * len(train))
+    if count == 0:
+        raise UserError(f"validation {share} of {len(train)} train images is no image; raise it or set it to 0")
+    held = stratified(train.labels, train.index, count, seed=seed, stream="validation")
+    rest = torch.ones(len(train), dtype=torch.bool)
+    rest[held] = False
+    return train.subset(torch.nonzero(rest)[:, 0]), train.subset(held, "validation", crop_px)

@@ -56,8 +56,10 @@ class InProcess:
         return resolve(spec)
 
     def submit(self, spec: RunSpec, folder: Path, progress: Progress) -> Future[float]:
+        from levelfield.allocator import keep_freed_memory
         from levelfield.training import train
 
+        keep_freed_memory()  # this process trains; as a library, `train` leaves malloc alone
         future: Future[float] = Future()
         began = time.monotonic()
         try:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from levelfield.allocator import keep_freed_memory
 from levelfield.errors import UserError
 from levelfield.progress import Progress
 from levelfield.runs import FolderLock, RunFolder, write_json
@@ -118,6 +119,7 @@ def run_sweep(
     """Train every point that is not there yet, write the best of each row to `out`/tuned.json, return all."""
     from levelfield.training import train
 
+    keep_freed_memory()  # this process trains; as a library, `train` leaves malloc alone
     folder = out / SWEEP
     sweeps = []
     shown = progress or Progress(shown=False)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
+import copy
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,16 @@ from levelfield.data import ImageData, from_dataset, make_loader, open_data
 from levelfield.errors import UserError
 from levelfield.evaluation import Scores
 from levelfield.progress import Progress
-from levelfield.spec import Budget, DataSpec, Execution, ModelSpec, Recipe, RunSpec, load_recipe
-from levelfield.training.device import choose_device
+from levelfield.runs import RunFolder
+from levelfield.spec import Budget, DataSpec, Execution, Recipe, RunSpec, load_recipe
+from levelfield.training.device import choose_device, current_device
 from levelfield.training.evaluating import evaluate_model
+from levelfield.training.host import host_unchanged
 from levelfield.training.inputs import evaluation_transform
 from levelfield.training.loaded import LoadedRun, load_run
+from levelfield.training.own_model import OwnModel
 from levelfield.training.resolve import Prepared, prepare, prepare_custom
+from levelfield.training.retest import run_test
 from levelfield.training.run import RunResult, train_prepared
 
 Pair = tuple[Any, Any]
@@ -28,30 +33,41 @@ Pair = tuple[Any, Any]
 
 def train(
     run: RunSpec | None = None,
-    out: str | Path = "runs/run",
+    out: str | Path | None = None,
     *,
     model: str | nn.Module | Callable[..., nn.Module] | None = None,
     data: str | ImageData | Pair | None = None,
-    recipe: str | Recipe = "cpu-fast",
+    recipe: str | Recipe | None = None,
     epochs: float | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     image_size: int | None = None,
     progress: Progress | None = None,
     **execution: Any,
 ) -> RunResult:
     """Train one run into the folder `out` and return its result, history and folder.
 
-    Either `run` says it all, or its parts are given: `model` is a registered name, a module, or a factory of one
+    Either `run` says it all, and `epochs`, `seed` and keys of `Execution` given beside it replace its own; or its parts
+    are given: `model` is a registered name, a module (copied: the one given is left as it is), or a factory of one
     (called with num_classes, under the run's seed); `data` is a data set's name, an `ImageData`, or a pair (train,
-    test) of map-style Datasets or DataLoaders yielding (image, label). A module or data of one's own makes a run that
-    is "not reproducible by name". `progress` None shows bars on stderr. `execution` takes the keys of `Execution`
-    (device="cpu", workers=2, ...).
+    test) of map-style Datasets or DataLoaders yielding (image, label); `recipe` None is "cpu-fast", `seed` None is 0. A
+    module or data of one's own makes a run that is "not reproducible by name"; its identity covers the module's source
+    and weights, and the data's content. `execution` takes the keys of `Execution` (device="cpu", workers=2, ...).
 
-    Raises UserError for bad input, a non-finite loss and exhausted memory.
+    `out` None: runs/MODEL-DATA-seedN-IDENTITY, so that no two runs share a folder. A finished run is not trained again:
+    a line says so. `progress` None shows bars on stderr. Torch's switches and all generators are afterwards as they
+    were before. Raises UserError for bad input, a non-finite loss and exhausted memory.
     """
-    prepared = _prepare(run, model, data, recipe, epochs, seed, image_size, execution)
-    with progress or Progress() as shown:
-        return train_prepared(prepared, Path(out), progress=shown)
+    with host_unchanged():
+        if run is not None:
+            given = {"model": model, "data": data, "recipe": recipe, "image_size": image_size}
+            prepared = prepare(_changed(run, given, epochs, seed, execution))
+        else:
+            prepared = _prepare(model, data, recipe, epochs, seed or 0, image_size, execution)
+        folder = Path(out) if out is not None else _default_folder(prepared)
+        with progress or Progress() as shown:
+            if RunFolder(folder).finished:
+                shown.note(f"{folder} holds this run, finished: its result is taken from there")
+            return train_prepared(prepared, folder, progress=shown)
 
 
 def evaluate(
@@ -63,70 +79,104 @@ def evaluate(
     device: str = "auto",
     data_dir: str | None = None,
 ) -> Scores:
-    """Scores of a run (a folder or a LoadedRun) on its own test images, or of any module on those of `data`.
+    """Scores of a run (a folder or a LoadedRun) on its own test images or those of `data`, or of a module on `data`.
 
-    A module is called on images normalised with the data's own statistics.
+    A run is tested as it was at its end: in its precision, with its preprocessing, and on its own data only if they are
+    still what it was trained on. A module is called in float32 on images normalised with the data's own statistics.
+    What is given is left as it is. Raises UserError for data that do not fit.
     """
-    if isinstance(model, (str, Path)):
-        model = load_run(model)
-    if isinstance(model, LoadedRun):
-        spec = model.spec
-        recipe, network, wanted = spec.recipe, model.model, spec.data
-        size = spec.model.image_size
-    else:
-        recipe, network, wanted, size = Recipe(), model, None, image_size
-    if isinstance(data, ImageData):
+    with host_unchanged():
+        target = choose_device(device)
+        if isinstance(model, (str, Path)):
+            model = load_run(model)
+        if isinstance(data, ImageData) and data_dir is not None:
+            raise UserError("data_dir says where named data are, but data are given: leave one of them out")
+        if isinstance(model, LoadedRun):
+            if image_size not in (None, model.spec.model.image_size):
+                raise UserError(
+                    f"image_size is {image_size}, but the run's network takes {model.spec.model.image_size} px\n"
+                    "leave image_size out: it is taken from the run"
+                )
+            with current_device(target):
+                tested = run_test(model, data=data, batch_size=batch_size, target=target, data_dir=data_dir)
+                return tested.evaluation.scores
+        if data is None:
+            raise UserError("evaluate needs data for a module of your own: data='cifar10', or an ImageData")
         opened = data
-    elif data is not None:
-        opened = open_data(DataSpec(name=data, image_size=size), data_dir)
-    elif wanted is not None:
-        opened = open_data(wanted, data_dir)
-    else:
-        raise UserError("evaluate needs data for a module of your own: data='cifar10', or an ImageData")
-    target = choose_device(device)
-    transform = evaluation_transform(recipe, opened, size or opened.test.side_px, channels_last=False)
-    loader = make_loader(opened.test, batch_size=batch_size, seed=0, shuffle=False, device=target)
-    return evaluate_model(network.to(target), loader, transform, opened, torch.float32, target).scores
+        if isinstance(opened, str):
+            opened = open_data(DataSpec(name=opened, image_size=image_size), data_dir)
+        if image_size not in (None, opened.test.side_px):
+            raise UserError(
+                f"image_size is {image_size}, but the images of the data given are {opened.test.side_px} px\n"
+                "leave image_size out, or give data of that size"
+            )
+        transform = evaluation_transform(Recipe(), opened, opened.test.side_px, channels_last=False)
+        loader = make_loader(opened.test, batch_size=batch_size, seed=0, shuffle=False, device=target)
+        with current_device(target):
+            network = copy.deepcopy(model).to(target)
+            return evaluate_model(network, loader, transform, opened, torch.float32, target).scores
+
+
+def _changed(
+    run: RunSpec, given: dict[str, Any], epochs: float | None, seed: int | None, execution: dict[str, Any]
+) -> RunSpec:
+    """`run` with what may be given beside it; the rest is refused."""
+    if refused := [name for name, value in given.items() if value is not None]:
+        raise UserError(
+            f"{', '.join(refused)} given beside run, which says its own\n"
+            "change the run itself, or give model, data and recipe instead of it"
+        )
+    values = run.model_dump(mode="json")
+    if epochs is not None:
+        values["budget"] = {"epochs": epochs}
+    if seed is not None:
+        values["seed"] = seed
+    values["execution"] |= execution
+    return RunSpec.parse(values, "run")
+
+
+def _default_folder(prepared: Prepared) -> Path:
+    spec = prepared.spec
+    name = f"{spec.model.name}-{spec.data.name}-seed{spec.seed}-{prepared.identity[:8]}"
+    return Path("runs") / re.sub(r"[^\w.+-]+", "-", name)
 
 
 def _prepare(
-    run: RunSpec | None,
     model: str | nn.Module | Callable[..., nn.Module] | None,
     data: str | ImageData | Pair | None,
-    recipe: str | Recipe,
+    recipe: str | Recipe | None,
     epochs: float | None,
     seed: int,
     image_size: int | None,
     execution: dict[str, Any],
 ) -> Prepared:
-    if run is not None:
-        if model is not None or data is not None:
-            raise UserError("give either run, or model and data: run says its own")
-        return prepare(run)
     if model is None or data is None:
         raise UserError("train needs a model and data: train(model='resnet_mini', data='digits')")
-    if isinstance(recipe, str):
-        stated = load_recipe(recipe)
-        chosen, budget = stated.recipe, stated.budget
-    else:
+    if isinstance(recipe, Recipe):
         chosen, budget = recipe, None
+    else:
+        stated = load_recipe(recipe or "cpu-fast")
+        chosen, budget = stated.recipe, stated.budget
     if epochs is not None:
-        budget = Budget(epochs=epochs)
+        budget = Budget.parse({"epochs": epochs}, "train")
     if budget is None:
         raise UserError("the recipe states no length: give epochs=...")
+    if not isinstance(model, str) and not callable(model):
+        raise UserError(f"model must be a name, a module or a function that builds one, not {type(model).__name__}")
     opened = _own_data(data, image_size)
-    factory, digest, name = _own_model(model, opened)
-    spec = RunSpec(
-        model=ModelSpec(name=name),
-        data=DataSpec(name=data if isinstance(data, str) else opened.name if opened else "own", image_size=image_size),
-        recipe=chosen,
-        budget=budget,
-        seed=seed,
-        execution=Execution.parse(execution, "execution"),
-    )
-    if factory is None and opened is None:
-        return prepare(spec)
-    return prepare_custom(spec, opened, factory, digest)
+    own = None if isinstance(model, str) else OwnModel.of(model)
+    values = {
+        "model": {"name": own.name if own is not None else model},
+        "data": {
+            "name": data if isinstance(data, str) else opened.name if opened else "own", "image_size": image_size
+        },
+        "recipe": chosen,
+        "budget": budget,
+        "seed": seed,
+        "execution": Execution.parse(execution, "execution"),
+    }  # fmt: skip
+    spec = RunSpec.parse(values, "train")
+    return prepare(spec) if own is None and opened is None else prepare_custom(spec, opened, own)
 
 
 def _own_data(data: str | ImageData | Pair, image_size: int | None) -> ImageData | None:
@@ -142,21 +192,3 @@ def _own_data(data: str | ImageData | Pair, image_size: int | None) -> ImageData
         if not isinstance(part, Dataset) and not (hasattr(part, "__len__") and hasattr(part, "__getitem__")):
             raise UserError(f"data must be map-style Datasets or DataLoaders over them, not {type(part).__name__}")
     return from_dataset(train, test, image_size=image_size)
-
-
-def _own_model(
-    model: str | nn.Module | Callable[..., nn.Module], data: ImageData | None
-) -> tuple[Callable[..., nn.Module] | None, str, str]:
-    """(factory, digest of the architecture, name) of the caller's model; no factory for a name."""
-    if isinstance(model, str):
-        return None, "", model
-    if isinstance(model, nn.Module):
-        module = model
-        return lambda **_: module, _architecture_digest(module), f"own:{type(module).__name__}"
-    return model, _architecture_digest(model(num_classes=10)), f"own:{getattr(model, '__name__', type(model).__name__)}"
-
-
-def _architecture_digest(module: nn.Module) -> str:
-    """SHA-256 (16 hex digits) over the network's printed structure and the shapes of its parameters."""
-    shapes = [(name, tuple(p.shape)) for name, p in module.named_parameters()]
-    return hashlib.sha256(f"{module}\n{shapes}".encode()).hexdigest()[:16]

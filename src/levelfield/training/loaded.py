@@ -18,6 +18,7 @@ from levelfield.data.fit import Fit
 from levelfield.errors import UserError
 from levelfield.runs import RunFolder
 from levelfield.spec import RunSpec
+from levelfield.training.host import host_unchanged
 from levelfield.training.resolve import build_model, load_plugins
 
 
@@ -37,6 +38,11 @@ class LoadedRun:
     result: dict[str, Any]
     folder: RunFolder
 
+    @property
+    def own_data(self) -> bool:
+        """Whether it was trained on images that no name stands for."""
+        return bool(self.folder.description()["data"].get("own", False))
+
 
 def load_run(path: str | Path, factory: Callable[..., nn.Module] | None = None) -> LoadedRun:
     """Read a finished run. `factory` builds the network where the run trained the caller's own module.
@@ -53,7 +59,8 @@ def load_run(path: str | Path, factory: Callable[..., nn.Module] | None = None) 
     if description["reproducible"] != "by name" and "digest" in spec.model.options and factory is None:
         raise UserError(f"{path} trained a module of your own ({spec.model.name})\npass factory=... that builds it")
     unstarted = spec.model_copy(update={"model": spec.model.model_copy(update={"start_from": None})})
-    model = build_model(unstarted, factory)
+    with host_unchanged():
+        model = build_model(unstarted, factory)
     try:
         model.load_state_dict(safetensors.torch.load_file(folder.weights))
     except RuntimeError as error:

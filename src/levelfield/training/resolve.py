@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
+import random
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from levelfield import randomness
-from levelfield.data import ImageData, open_data
+from levelfield.data import ImageData, hold_out, open_data
 from levelfield.errors import UserError
 from levelfield.models import accepts, create_model, load_plugin
 from levelfield.runs import RunFolder
 from levelfield.spec import Plugin, RunSpec
 from levelfield.training.device import check_execution, choose_device, choose_precision
+from levelfield.training.own_model import OwnModel, check_frozen
+from levelfield.training.processes import announced_size
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,7 @@ class Prepared:
     device: torch.device
     build_model: Callable[[], nn.Module]
     reproducible: bool = True
+    own_data: bool = False
 
     @property
     def identity(self) -> str:
@@ -59,20 +66,48 @@ def prepare(spec: RunSpec, device: torch.device | None = None) -> Prepared:
     return _complete(spec, data, device, None)
 
 
-def prepare_custom(
-    spec: RunSpec, data: ImageData | None, factory: Callable[..., nn.Module] | None, model_digest: str
-) -> Prepared:
-    """As `prepare`, with the caller's own data or model in place of a name. Not reproducible by name."""
+def prepare_custom(spec: RunSpec, data: ImageData | None, own: OwnModel | None) -> Prepared:
+    """As `prepare`, with the caller's own data or model in place of a name. Not reproducible by name.
+
+    The recipe's validation slice is cut from own data as from named ones, unless they bring one. Raises UserError too
+    for parameters that the caller froze and the recipe would train.
+    """
     check_execution(spec.execution)
     device = choose_device(spec.execution.device)
     own_data = data is not None
     if data is None:
-        data = prepare(spec.model_copy(update={"model": spec.model.model_copy(update={"start_from": None})})).data
-    if factory is not None:
-        options = {**spec.model.options, "digest": model_digest}
+        prepared = prepare(spec.model_copy(update={"model": spec.model.model_copy(update={"name": "resnet_nano"})}))
+        spec, data = prepared.spec.model_copy(update={"model": spec.model}), prepared.data
+    else:
+        spec, data = _with_own_data(spec, data)
+    if own is not None:
+        network = _build_own(spec.seed, own.build, len(data.classes))
+        check_frozen(network, spec.recipe.freeze.patterns)
+        options = {**spec.model.options, "digest": own.digest(network)}
         spec = spec.model_copy(update={"model": spec.model.model_copy(update={"options": options})})
-    prepared = _complete(spec, data, device, factory)
-    return Prepared(prepared.spec, data, device, prepared.build_model, reproducible=not own_data and factory is None)
+    prepared = _complete(spec, data, device, None if own is None else own.build)
+    return replace(prepared, reproducible=False, own_data=own_data)
+
+
+def _with_own_data(spec: RunSpec, data: ImageData) -> tuple[RunSpec, ImageData]:
+    """The caller's data with the validation slice that the recipe asks for, and the run that says what they are."""
+    if spec.data.image_size not in (None, data.test.side_px):
+        raise UserError(
+            f"image_size is {spec.data.image_size}, but the images of the data given are {data.test.side_px} px\n"
+            "leave image_size out, or give data of that size"
+        )
+    wanted = spec.recipe.validation if spec.data.validation is None else spec.data.validation
+    share = 0.0 if data.validation is not None else wanted
+    told = hashlib.sha256(f"{data.checksum} {data.mean} {data.std}".encode())
+    for split in (data.train, data.validation, data.test):
+        if split is not None:  # what was opened with a limit or a slice has the checksum of the whole
+            told.update(f"{split.name} {split.side_px} {len(split)}".encode())
+            told.update(split.index.numpy().tobytes() + split.labels.numpy().tobytes())
+    if share:
+        train, validation = hold_out(data.train, share, spec.data.split_seed, data.test.crop_px)
+        data = replace(data, train=train, validation=validation)
+    described = spec.data.model_copy(update={"validation": share, "checksum": None})
+    return spec.model_copy(update={"data": described}), replace(data, checksum=told.hexdigest())
 
 
 def _complete(
@@ -89,6 +124,13 @@ def _complete(
         raise UserError(
             f"model.image_size is {size} and data.image_size is {spec.data.image_size}: give one, or the same twice"
         )
+    processes = announced_size()
+    if spec.recipe.batchnorm == "local" and spec.execution.processes not in (None, processes):
+        raise UserError(
+            f"the run was made with {spec.execution.processes} processes, each with its own BatchNorm "
+            f"(recipe.batchnorm local), and these are {processes}: other numbers\n"
+            f"start {spec.execution.processes} processes, or leave execution.processes out for another run"
+        )
     micro = spec.execution.micro_batch
     if micro is not None and spec.recipe.batch_size % micro:
         raise UserError(
@@ -100,7 +142,7 @@ def _complete(
             f"recipe.mix needs at least two classes to mix, {data.name} has {classes}: set mix.probability=0"
         )
     validation = spec.recipe.validation if spec.data.validation is None else spec.data.validation
-    if spec.recipe.selection == "best_validation" and validation == 0:
+    if spec.recipe.selection == "best_validation" and data.validation is None:
         raise UserError("recipe.selection best_validation needs data.validation > 0; set data.validation=0.1")
     model = spec.model.model_copy(update={"num_classes": classes, "image_size": size})
     if model.start_from is not None and factory is None:
@@ -119,6 +161,7 @@ def _complete(
                 update={"image_size": size, "validation": validation, "checksum": data.checksum}
             ),
             "recipe": spec.recipe.model_copy(update={"precision": choose_precision(spec.recipe.precision, device)}),
+            "execution": spec.execution.model_copy(update={"processes": processes}),
         }
     )
     return Prepared(spec, data, device, lambda: build_model(spec, factory))
@@ -126,9 +169,10 @@ def _complete(
 
 def build_model(spec: RunSpec, factory: Callable[..., nn.Module] | None = None) -> nn.Module:
     """The model of a resolved run with its initial weights: a function of the seed (and of what it starts from)."""
-    torch.manual_seed(randomness.key(spec.seed, "init") & 0x7FFFFFFFFFFFFFFF)
     if factory is not None:
-        return factory(num_classes=spec.model.num_classes)
+        assert spec.model.num_classes is not None
+        return _build_own(spec.seed, factory, spec.model.num_classes)
+    torch.manual_seed(_init_seed(spec.seed))
     regularisation = spec.recipe.regularisation
     wanted = {"drop_path": regularisation.drop_path, "dropout": regularisation.dropout}
     if regularisation.drop_path_mode != "sample":
@@ -144,6 +188,25 @@ def build_model(spec: RunSpec, factory: Callable[..., nn.Module] | None = None) 
     if line := _normalised_otherwise(spec):
         print(line, file=sys.stderr)
     return model
+
+
+def _init_seed(seed: int) -> int:
+    return randomness.key(seed, "init") & 0x7FFFFFFFFFFFFFFF
+
+
+def _build_own(seed: int, factory: Callable[..., nn.Module], num_classes: int) -> nn.Module:
+    """The caller's network under the run's seed, whichever generator it draws from; a copy, so that it stays as it is.
+
+    Raises UserError where the factory returns something else.
+    """
+    number = _init_seed(seed)
+    torch.manual_seed(number)
+    random.seed(number)
+    np.random.seed(number & 0xFFFFFFFF)
+    network = factory(num_classes=num_classes)
+    if not isinstance(network, nn.Module):
+        raise UserError(f"model must return a module when called with num_classes, not {type(network).__name__}")
+    return copy.deepcopy(network)
 
 
 def _normalised_otherwise(spec: RunSpec) -> str | None:

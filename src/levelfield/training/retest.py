@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from levelfield.cost import count_macs, count_parameters, measure_inference
 from levelfield.cost.memory import measure_memory
-from levelfield.data import make_loader, open_data
+from levelfield.data import ImageData, build_eval_transform, make_loader, open_data
 from levelfield.errors import UserError, unknown
+from levelfield.spec import DataSpec
 from levelfield.training.device import choose_device, choose_precision, configure_torch, current_device
-from levelfield.training.evaluating import evaluate_model
-from levelfield.training.inputs import evaluation_transform
-from levelfield.training.loaded import load_run
+from levelfield.training.evaluating import Evaluation, evaluate_model
+from levelfield.training.loaded import LoadedRun, load_run
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -36,30 +39,91 @@ def retest(
         return _retest(path, split, batch_size, target, data_dir)
 
 
-def _retest(path: Path, split: str, batch_size: int, target: torch.device, data_dir: str | None) -> dict[str, Any]:
-    run = load_run(path)
+@dataclass(frozen=True)
+class Tested:
+    """A run's test: the evaluation, the network (a copy, on the device) and the precision it computed in."""
+
+    evaluation: Evaluation
+    network: nn.Module
+    dtype: torch.dtype
+
+
+def run_test(
+    run: LoadedRun,
+    *,
+    data: str | ImageData | None = None,
+    split: str = "test",
+    batch_size: int,
+    target: torch.device,
+    data_dir: str | None = None,
+) -> Tested:
+    """Test a run as it was at its end, on its own data or on others of the same classes.
+
+    Precision, preprocessing and normalisation are the run's (fp16, which a CPU does not compute in, becomes fp32
+    there). Raises UserError where the run's own data are not what it was trained on, or others do not fit its classes.
+    """
     spec = run.spec
+    opened = data if isinstance(data, ImageData) else _open(run, data, data_dir)
+    _check_classes(run.classes, opened)
+    images = opened.test if split == "test" else opened.validation
+    if images is None:
+        raise UserError(f"{run.folder.path} was trained without a validation slice: use --split test")
     wanted = spec.recipe.precision
     dtype = _DTYPES[choose_precision("fp32" if wanted == "fp16" and target.type == "cpu" else wanted, target)]
     configure_torch(spec.execution, target, spec.recipe.tf32)
-    data = open_data(spec.data, data_dir or spec.execution.data_dir)
+    size, layout = spec.model.image_size, spec.execution.channels_last
+    assert size is not None
+    if images.side_px < size:
+        raise UserError(f"the images are {images.side_px} px and the run's network takes {size}: give larger ones")
+    form = torch.channels_last if layout else torch.contiguous_format
+    network: nn.Module = copy.deepcopy(run.model).to(device=target, memory_format=form)  # type: ignore[call-overload]
+    described = run.folder.description()
+    transform = build_eval_transform(spec.recipe.augment, size, described["mean"], described["std"], memory_format=form)
+    loader = make_loader(images, batch_size=batch_size, seed=0, shuffle=False, device=target)
+    return Tested(evaluate_model(network, loader, transform, opened, dtype, target), network, dtype)
+
+
+def _open(run: LoadedRun, name: str | None, data_dir: str | None) -> ImageData:
+    """The run's own data, checked, or (`name`) other data fitted as its own were."""
+    spec, folder = run.spec, data_dir or run.spec.execution.data_dir
+    if name not in (None, spec.data.name):
+        assert name is not None
+        other = {"name": name, "image_size": spec.model.image_size, "fit": spec.data.fit}
+        return open_data(DataSpec.parse({**other, "resize_px": spec.data.resize_px}, "data"), folder)
+    if run.own_data:
+        raise UserError(
+            f"{run.folder.path} was trained on data of your own ({spec.data.name})\ngive them: data=... (an ImageData)"
+        )
+    data = open_data(spec.data, folder)
     if data.checksum != spec.data.checksum:
         raise UserError(
             f"data {spec.data.name!r} is not what the run was trained on (checksum {data.checksum[:16]}, "
             f"wanted {str(spec.data.checksum)[:16]})\npoint --data-dir at the same data"
         )
-    images = data.test if split == "test" else data.validation
-    if images is None:
-        raise UserError(f"{path} was trained without a validation slice: use --split test")
-    size = spec.model.image_size
+    return data
+
+
+def _check_classes(trained: tuple[str, ...], data: ImageData) -> None:
+    """Raise UserError where labels mean other classes than the network's outputs do."""
+    if len(trained) != len(data.classes):
+        raise UserError(f"the run knows {len(trained)} classes, {data.name} has {len(data.classes)}: give other data")
+    place = {name: number for number, name in enumerate(trained)}
+    moved = [name for number, name in enumerate(data.classes) if place.get(name, number) != number]
+    if moved:
+        raise UserError(
+            f"class {moved[0]!r} is output {place[moved[0]]} of the run and label {data.classes.index(moved[0])} of "
+            f"{data.name}\nput the data's classes in the run's order: {', '.join(trained[:5])}, ..."
+        )
+
+
+def _retest(path: Path, split: str, batch_size: int, target: torch.device, data_dir: str | None) -> dict[str, Any]:
+    run = load_run(path)
+    spec = run.spec
+    tested = run_test(run, split=split, batch_size=batch_size, target=target, data_dir=data_dir)
+    model, dtype, evaluation, size = tested.network, tested.dtype, tested.evaluation, spec.model.image_size
     assert size is not None
-    layout = torch.channels_last if spec.execution.channels_last else torch.contiguous_format
-    model = run.model.to(device=target, memory_format=layout)  # type: ignore[call-overload]
-    transform = evaluation_transform(spec.recipe, data, size, spec.execution.channels_last)
-    loader = make_loader(images, batch_size=batch_size, seed=0, shuffle=False, device=target)
-    evaluation = evaluate_model(model, loader, transform, data, dtype, target)
     scores, parameters, macs = evaluation.scores, count_parameters(model), count_macs(model, size).total
-    batch = min(batch_size, len(images))
+    batch = min(batch_size, evaluation.scores.n)
     timing = measure_inference(model, batch, size, target, dtype)
     once: dict[str, Any] = {"seconds": 0.0, "min_repeats": 1}
     memory = measure_memory(lambda: measure_inference(model, batch, size, target, dtype, **once), target)

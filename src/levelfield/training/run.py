@@ -97,7 +97,7 @@ def _open_folder(lock: FolderLock, prepared: Prepared, world: World) -> dict[str
         "identity": identity,
         "revisions": revisions(prepared.spec),
         "reproducible": "by name" if prepared.reproducible else "not reproducible by name",
-        "data": {"official": prepared.data.official, "notes": list(prepared.data.notes)},
+        "data": {"official": prepared.data.official, "notes": list(prepared.data.notes), "own": prepared.own_data},
         "classes": list(prepared.data.classes),
         "mean": list(prepared.data.mean),
         "std": list(prepared.data.std),

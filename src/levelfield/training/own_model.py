@@ -1,0 +1,191 @@
+"""A network of the caller's own, told apart from others by all that it computes with.
+
+Its digest covers the source of its classes and of the functions that they call (but for installed packages, whose
+versions are in environment.json), its printed structure, the plain values that its modules hold, and its weights.
+"""
+
+from __future__ import annotations
+
+import copy
+import fnmatch
+import hashlib
+import inspect
+import sys
+import sysconfig
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import CodeType, FunctionType, MethodType, ModuleType
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from levelfield.errors import UserError
+
+_INSTALLED: Final = tuple(
+    Path(sysconfig.get_path(key)).resolve() for key in ("stdlib", "platstdlib", "purelib", "platlib")
+)
+_INTERNAL: Final = frozenset(vars(nn.Module())) - {"_forward_hooks", "_forward_pre_hooks"}
+
+
+@dataclass(frozen=True)
+class OwnModel:
+    """How to build the caller's network, called with num_classes; `given` is what the caller gave."""
+
+    name: str
+    build: Callable[..., nn.Module]
+    given: object
+
+    @classmethod
+    def of(cls, model: nn.Module | Callable[..., nn.Module]) -> OwnModel:
+        """A module is copied now, and again whenever the network is built: what was given is left as it is.
+
+        Raises UserError for a module that cannot be copied.
+        """
+        if not isinstance(model, nn.Module):
+            return cls(f"own:{getattr(model, '__name__', type(model).__name__)}", model, model)
+        try:
+            snapshot = copy.deepcopy(model)
+        except (RuntimeError, TypeError) as error:
+            raise UserError(
+                f"{type(model).__name__} cannot be copied, so training would change it: {error}\n"
+                "give a function that builds it instead: model=lambda num_classes: ..."
+            ) from None
+        return cls(f"own:{type(model).__name__}", lambda **_: copy.deepcopy(snapshot), snapshot)
+
+    def digest(self, module: nn.Module) -> str:
+        """SHA-256 (16 hex digits) of the network, given as it is built for the run (under its seed)."""
+        told = hashlib.sha256()
+        for text in _told([self.given, module]):
+            told.update(text.encode() + b"\0")
+        return told.hexdigest()[:16]
+
+
+def check_frozen(module: nn.Module, patterns: Iterable[str]) -> None:
+    """Raise UserError where the caller has frozen parameters that the recipe would train."""
+    frozen = [name for name, parameter in module.named_parameters() if not parameter.requires_grad]
+    left = [name for name in frozen if not any(fnmatch.fnmatch(name, pattern) for pattern in patterns)]
+    if left:
+        raise UserError(
+            f"{len(left)} parameters of the module do not require gradients (first {left[0]!r}), but the recipe trains "
+            "them\nname them in the recipe's freeze.patterns, or let them require gradients"
+        )
+
+
+def _told(roots: Iterable[object]) -> Iterator[str]:
+    """Texts that say what `roots` are and what they lead to, each once, in an order that only they decide."""
+    seen: set[int] = set()
+    kept: list[object] = []  # so that no address is used twice
+    ahead: list[object] = list(roots)
+    while ahead:
+        here = ahead.pop(0)
+        if id(here) in seen and not isinstance(here, (int, float, str, bytes, bool, type(None))):
+            continue
+        seen.add(id(here))
+        kept.append(here)
+        yield f"{type(here).__module__}.{type(here).__qualname__}"
+        if isinstance(here, (int, float, complex, str, bytes, bool, type(None), torch.dtype, torch.device)):
+            yield repr(here)
+        elif isinstance(here, Tensor):
+            yield _content(here)
+        elif isinstance(here, nn.Module):
+            yield str(here)
+            for name, value in [*here.named_parameters(), *here.named_buffers()]:
+                yield f"{name} {_content(value)}"
+            for module in here.modules():
+                ahead.append(type(module))
+                for key, value in vars(module).items():
+                    if key not in _INTERNAL:
+                        yield key
+                        ahead.append(value)
+        elif isinstance(here, Mapping):
+            ahead += [part for item in here.items() for part in item]
+        elif isinstance(here, (list, tuple)):
+            ahead += here
+        elif isinstance(here, (set, frozenset)):
+            ahead += sorted(here, key=repr)
+        elif isinstance(here, partial):
+            ahead += [here.func, here.args, here.keywords]
+        elif isinstance(here, MethodType):
+            ahead += [here.__func__, here.__self__]
+        elif isinstance(here, (type, FunctionType)):
+            yield f"{here.__module__}.{here.__qualname__}"
+            if not _installed(here.__module__):
+                yield _source(here)
+                ahead += _leads_to(here)
+        elif not isinstance(here, ModuleType) and not _installed(type(here).__module__):
+            ahead += [type(here), getattr(here, "__dict__", {})]
+
+
+def _installed(module: str) -> bool:
+    """Whether a module is levelfield's, Python's or a package's, and not the caller's."""
+    if module.partition(".")[0] in ("levelfield", "builtins", "torch"):
+        return True
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if module == "__main__" or module not in sys.modules:
+        return False
+    return file is None or any(Path(file).resolve().is_relative_to(folder) for folder in _INSTALLED)
+
+
+def _source(thing: type | FunctionType) -> str:
+    """The source, or where there is none (typed at a prompt) the compiled code."""
+    try:
+        return inspect.getsource(thing)
+    except (OSError, TypeError):
+        functions = [thing] if isinstance(thing, FunctionType) else _functions(thing)
+        return "\n".join(text for function in functions for text in _compiled(function.__code__))
+
+
+def _compiled(code: CodeType) -> Iterator[str]:
+    yield f"{code.co_name} {code.co_names} {code.co_varnames} {code.co_code.hex()}"
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _compiled(constant)
+        else:
+            yield repr(constant)
+
+
+def _functions(kind: type) -> list[FunctionType]:
+    """The functions in a class's own body, those of properties, static and class methods too."""
+    found: list[object] = []
+    for value in vars(kind).values():
+        found += [value.fget, value.fset] if isinstance(value, property) else [getattr(value, "__func__", value)]
+    return [value for value in found if isinstance(value, FunctionType)]
+
+
+def _leads_to(thing: type | FunctionType) -> list[object]:
+    """What a class inherits from and holds, and what a function refers to by name, encloses or has as defaults."""
+    if isinstance(thing, type):
+        return [*thing.__bases__, *_functions(thing)]
+    names = set(_names(thing.__code__))
+    found: list[object] = [thing.__defaults__, thing.__kwdefaults__]
+    for cell in thing.__closure__ or ():
+        try:
+            found.append(cell.cell_contents)
+        except ValueError:  # not filled yet
+            continue
+    for name in sorted(names & set(thing.__globals__)):
+        value = thing.__globals__[name]
+        if isinstance(value, ModuleType):
+            if not _installed(value.__name__):
+                found += [getattr(value, inner) for inner in sorted(names) if hasattr(value, inner)]
+        else:
+            found.append(value)
+    return found
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
+
+
+def _content(value: Tensor) -> str:
+    """A digest of a tensor's type, shape and values."""
+    plain = value.detach().cpu().contiguous()
+    told = hashlib.sha256(f"{plain.dtype} {tuple(plain.shape)}".encode())
+    told.update(plain.reshape(-1).view(torch.uint8).numpy().tobytes() if plain.numel() else b"")
+    return told.hexdigest()

@@ -1,0 +1,283 @@
+"""The library's own door: what `lf.train` and `lf.evaluate` honour or refuse, and what they leave as it was."""
+
+from __future__ import annotations
+
+import os
+import random
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from small_run import run_spec
+from torch import Tensor, nn
+
+import levelfield as lf
+from levelfield.data import ImageData, from_arrays
+from levelfield.errors import UserError
+from levelfield.runs import RunFolder
+from levelfield.spec import Recipe
+from levelfield.spec.recipe import Freeze
+
+QUIET: dict[str, Any] = {"device": "cpu", "threads": 1, "loggers": ()}
+RECIPE = Recipe.parse({"batch_size": 16, "precision": "fp32", "validation": 0.0}, "recipe")
+
+
+def own_data(seed: int = 0, order: bool = False) -> ImageData:
+    draw = torch.Generator().manual_seed(seed)
+    images = torch.randint(0, 256, (60, 3, 8, 8), dtype=torch.uint8, generator=draw)
+    labels = torch.arange(60) % 3
+    images[:, 0] = (images[:, 0] // 4 + 60 * labels[:, None, None]).to(torch.uint8)
+    rows = torch.randperm(40, generator=draw) if order else torch.arange(40)
+    return from_arrays((images[rows], labels[rows]), (images[40:], labels[40:]))
+
+
+class Net(nn.Module):
+    def __init__(self, scale: float = 1.0) -> None:
+        super().__init__()
+        self.scale = scale
+        self.norm = nn.BatchNorm2d(3)
+        self.head = nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.head(pooled(self.norm(x)) * self.scale)
+        return y
+
+
+def pooled(x: Tensor) -> Tensor:
+    return x.mean((2, 3))
+
+
+class Other(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.head(-pooled(self.norm(x)) * self.scale)
+        return y
+
+
+Other.__name__ = Other.__qualname__ = "Net"  # another forward under the same printed form
+
+
+def net(kind: Callable[..., Net] = Net, **options: Any) -> Net:
+    torch.manual_seed(5)
+    return kind(**options)
+
+
+def train(model: Any, out: Path, **changes: Any) -> Any:
+    settings: dict[str, Any] = {"data": own_data(), "recipe": RECIPE, "epochs": 2, **QUIET} | changes
+    return lf.train(model=model, out=out, **settings)
+
+
+def test_what_is_given_beside_a_run_is_honoured_or_refused(tmp_path: Path) -> None:
+    spec = run_spec("budget={steps: 2}")
+    results = {seed: lf.train(spec, tmp_path / str(seed), seed=seed) for seed in (0, 1)}
+    assert [results[seed].folder.spec().seed for seed in (0, 1)] == [0, 1]
+    assert results[0].result["loss"] != results[1].result["loss"]
+    longer = lf.train(spec, tmp_path / "longer", epochs=1, workers=0)
+    assert longer.result["steps"] == 7 and longer.folder.spec().execution.workers == 0
+    for refused in ({"recipe": "cpu-fast"}, {"model": "vit_mini"}, {"data": "digits"}, {"image_size": 8}):
+        with pytest.raises(UserError, match="given beside run"):
+            lf.train(spec, tmp_path / "refused", **refused)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="not on this machine"):
+        lf.train(spec, tmp_path / "refused", device="cuda:9")
+    with pytest.raises(UserError, match="did you mean 'workers'"):
+        lf.train(spec, tmp_path / "refused", wrokers=1)
+
+
+def test_a_module_is_left_as_it_was_and_seeds_do_not_warm_start(tmp_path: Path) -> None:
+    module = net()
+    module.norm.eval()
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    weights = []
+    for number in range(2):  # the same seed twice: equal only if the second began where the first did
+        run = train(module, tmp_path / str(number))
+        weights.append(run.folder.weights.read_bytes())
+    assert weights[0] == weights[1]
+    lf.evaluate(module, own_data(), device="cpu")
+    assert all(torch.equal(value, before[key]) for key, value in module.state_dict().items())
+    assert not module.norm.training and module.training
+    assert all(parameter.grad is None for parameter in module.parameters())
+
+
+def test_other_networks_of_ones_own_are_other_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = train(net(), tmp_path / "run")
+    again = train(net(), tmp_path / "run")
+    assert again.result == first.result
+    assert "is taken from there" in capsys.readouterr().err
+    renewed = net()
+    with torch.no_grad():
+        renewed.head.bias += 1.0
+    for other in (net(Other), renewed, net(scale=2.0), lambda num_classes: net()):
+        with pytest.raises(UserError, match="holds another run"):
+            train(other, tmp_path / "run")
+
+
+def test_a_function_that_the_network_calls_is_part_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(net(), tmp_path / "run")
+    monkeypatch.setitem(globals(), "pooled", lambda x: x.amax((2, 3)))
+    with pytest.raises(UserError, match="holds another run"):
+        train(net(), tmp_path / "run")
+
+
+def test_a_factory_is_seeded_whatever_it_draws_from(tmp_path: Path) -> None:
+    def factory(num_classes: int) -> nn.Module:
+        made = Net(scale=1.0 + random.random() + np.random.rand())
+        made.head = nn.Linear(3, num_classes)
+        return made
+
+    first = train(factory, tmp_path / "run")
+    assert train(factory, tmp_path / "run").result == first.result
+    assert train(factory, tmp_path / "again").folder.identity == first.folder.identity
+    assert train(factory, tmp_path / "seed", seed=1).folder.identity != first.folder.identity
+
+
+def test_parameters_that_the_caller_froze_are_not_thawed_silently(tmp_path: Path) -> None:
+    module = net()
+    module.norm.requires_grad_(False)
+    with pytest.raises(UserError, match=r"freeze\.patterns"):
+        train(module, tmp_path / "run")
+    recipe = RECIPE.model_copy(update={"freeze": Freeze(patterns=("norm.*",))})
+    run = train(module, tmp_path / "run", recipe=recipe)
+    assert run.result["trainable_params"] == 12
+
+
+def test_the_default_folder_is_each_runs_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    runs = [lf.train(model=net(), data=own_data(), recipe=RECIPE, epochs=1, seed=seed, **QUIET) for seed in (0, 1)]
+    assert len({run.folder.path for run in runs}) == 2
+    assert all(run.folder.path.name.endswith(run.folder.identity[:8]) for run in runs)
+
+
+def test_own_data_are_told_apart_by_content_and_not_by_order(tmp_path: Path) -> None:
+    first = train(net(), tmp_path / "first")
+    shuffled = train(net(), tmp_path / "shuffled", data=own_data(order=True))
+    assert shuffled.folder.identity == first.folder.identity
+    assert shuffled.folder.weights.read_bytes() == first.folder.weights.read_bytes()
+    with pytest.raises(UserError, match="holds another run"):
+        train(net(), tmp_path / "first", data=own_data(seed=1))
+    whole = own_data()
+    part = ImageData(**(vars(whole) | {"train": whole.train.subset(torch.arange(30))}))
+    with pytest.raises(UserError, match="holds another run"):
+        train(net(), tmp_path / "first", data=part)
+
+
+def test_the_best_epoch_of_own_data_is_chosen_on_a_slice_of_train(tmp_path: Path) -> None:
+    chosen = RECIPE.model_copy(update={"selection": "best_validation", "validation": 0.3})
+    run = train(net(), tmp_path / "run", recipe=chosen, epochs=4)
+    assert run.result["best_epoch"] in (1, 2, 3, 4)
+    epochs = [line for line in run.history if line["kind"] == "epoch"]
+    assert run.result["val_top1"] == max(line["val_top1"] for line in epochs)
+    assert epochs[0]["samples"] == 28
+    assert run.folder.spec().data.validation == 0.3
+    whole = own_data()
+    given = ImageData(**(vars(whole) | {"validation": whole.test}))  # a slice of one's own: nothing is cut
+    run = train(net(), tmp_path / "given", recipe=chosen, data=given)
+    assert run.result["best_epoch"] is not None and run.folder.spec().data.validation == 0.0
+    assert next(line for line in run.history if line["kind"] == "epoch")["samples"] == 40
+    with pytest.raises(UserError, match="best_validation needs"):
+        train(net(), tmp_path / "none", recipe=RECIPE.model_copy(update={"selection": "best_validation"}))
+
+
+def test_image_size_is_honoured_or_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="image_size is 16"):
+        train(net(), tmp_path / "run", image_size=16)
+    with pytest.raises(UserError, match="image_size is 16"):
+        lf.evaluate(net(), own_data(), image_size=16)
+
+
+def host_state() -> dict[str, Any]:
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    parts: list[Any] = [matmul, cudnn.conv, cudnn.rnn]  # type: ignore[attr-defined]
+    return {
+        "threads": torch.get_num_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "warn only": torch.is_deterministic_algorithms_warn_only_enabled(),
+        "fill": torch.utils.deterministic.fill_uninitialized_memory,  # type: ignore[attr-defined]
+        "cudnn": (cudnn.benchmark, cudnn.deterministic, cudnn.enabled, cudnn.allow_tf32, matmul.allow_tf32),
+        "float32": ([part.fp32_precision for part in parts], torch.get_float32_matmul_precision()),
+        "grad": (torch.is_grad_enabled(), torch.get_default_dtype()),
+        "generators": (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()),  # type: ignore[index]
+        "environment": dict(os.environ),
+        "warnings": list(warnings.filters),
+        "folder": Path.cwd(),
+    }
+
+
+@pytest.mark.parametrize("set_by_host", [False, True])
+def test_the_host_program_is_left_as_it_was(set_by_host: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything that a run sets for the process is put back, whatever it was before, also after an error."""
+    import levelfield.allocator as allocator
+    from levelfield.training.host import host_unchanged
+
+    def touched(*_: object) -> None:
+        raise AssertionError("malloc was set")
+
+    monkeypatch.setattr(allocator.ctypes, "CDLL", touched)
+    with host_unchanged():  # this test is a guest too
+        torch.use_deterministic_algorithms(set_by_host, warn_only=False)
+        torch.utils.deterministic.fill_uninitialized_memory = True  # type: ignore[attr-defined]
+        torch.set_num_threads(2)
+        torch.backends.cudnn.benchmark = set_by_host
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = set_by_host
+        before = host_state()
+        lf.train(run_spec("budget={steps: 2}", "recipe.tf32=true"), tmp_path / "run")
+        assert host_state() == before
+        lf.evaluate(tmp_path / "run")
+        assert host_state() == before
+        lf.load_run(tmp_path / "run")
+        assert host_state() == before
+        with pytest.raises(UserError):
+            lf.train(run_spec("recipe.optimizer={name: sgd, lr: 1.0e18}", "budget.epochs=4"), tmp_path / "failed")
+        assert host_state() == before
+
+
+def folders(root: Path, swapped: bool = False) -> Path:
+    from PIL import Image
+
+    draw = np.random.default_rng(0)
+    for split, count in (("train", 12), ("test", 6)):
+        for label in ("a", "b"):
+            shown = {"a": "b", "b": "a"}[label] if swapped and split == "test" else label
+            (root / split / shown).mkdir(parents=True)
+            for number in range(count):
+                pixels = draw.integers(0, 100, (16, 16, 3), dtype=np.uint8) + np.uint8(100 * (label == "b"))
+                Image.fromarray(pixels).save(root / split / shown / f"{number}.png")
+    return root
+
+
+def test_a_run_is_evaluated_on_what_it_was_trained_on_or_not_at_all(tmp_path: Path) -> None:
+    folders(tmp_path / "data" / "mine")
+    spec = run_spec(
+        "data.name=mine", "data.train_limit=null", "data.test_limit=null", "recipe.batch_size=8", "budget.epochs=8",
+        f"execution.data_dir={tmp_path / 'data'}",
+    )  # fmt: skip
+    run = lf.train(spec, tmp_path / "run")
+    assert lf.evaluate(tmp_path / "run").top1 == run.result["top1"]  # the data folder is the run's own
+    import shutil
+
+    shutil.rmtree(tmp_path / "data" / "mine")
+    folders(tmp_path / "data" / "mine", swapped=True)
+    with pytest.raises(UserError, match="not what the run was trained on"):
+        lf.evaluate(tmp_path / "run")
+
+
+def test_a_run_is_evaluated_in_its_own_precision(tmp_path: Path) -> None:
+    run = lf.train(run_spec("recipe.precision=bf16", "budget.epochs=1"), tmp_path / "run")
+    assert lf.evaluate(tmp_path / "run").loss == run.result["loss"]
+    weights = lf.load_run(tmp_path / "run").model
+    digits = lf.open_data(RunFolder(tmp_path / "run").spec().data)
+    assert lf.evaluate(weights, digits).loss != run.result["loss"]  # float32
+
+
+def test_classes_in_another_order_are_refused(tmp_path: Path) -> None:
+    lf.train(run_spec("budget={steps: 1}"), tmp_path / "run")
+    loaded = lf.load_run(tmp_path / "run")
+    digits = lf.open_data(loaded.spec.data)
+    turned = ImageData(**(vars(digits) | {"classes": digits.classes[::-1]}))
+    with pytest.raises(UserError, match="in the run's order"):
+        lf.evaluate(loaded, turned)
+    with pytest.raises(UserError, match="10 classes"):
+        lf.evaluate(loaded, own_data())
+    assert next(loaded.model.parameters()).device.type == "cpu"

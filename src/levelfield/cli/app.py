@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
+import threading
 import traceback
 from pathlib import Path
+from types import FrameType
 
 import typer
 
@@ -47,6 +50,7 @@ def main() -> None:
     # long. On an idle machine a short spin costs a very small network about 7 %. Read when torch is loaded, later.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+    interruption = _Interruption()
     try:
         app()
     except UserError as error:
@@ -54,12 +58,15 @@ def main() -> None:
         sys.exit(2)
     except SystemExit as stop:
         if stop.code == 130:  # typer's exit code of a KeyboardInterrupt
-            messages.print("interrupted; the same command goes on where it stopped", style="yellow", soft_wrap=True)
+            _say_interrupted()
         raise
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
+        if interruption.came:
+            _say_interrupted()
+            sys.exit(130)
         log = Path(tempfile.mkdtemp(prefix="levelfield-")) / "error.log"
         log.write_text(f"{' '.join(sys.argv)}\n\n{traceback.format_exc()}", encoding="utf-8")
         messages.print(
@@ -67,3 +74,21 @@ def main() -> None:
             style="red", markup=False, highlight=False, soft_wrap=True,
         )  # fmt: skip
         sys.exit(1)
+
+
+class _Interruption:
+    """Ctrl-C, remembered: libraries that are interrupted while they are imported may swallow it and fail otherwise."""
+
+    def __init__(self) -> None:
+        self.came = False
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        if in_main_thread and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.came = True
+        raise KeyboardInterrupt
+
+
+def _say_interrupted() -> None:
+    messages.print("interrupted; the same command goes on where it stopped", style="yellow", soft_wrap=True)

@@ -24,6 +24,8 @@ class StopRequest:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) is signal.SIG_IGN:  # a job in the background, to which it is not meant
+                    continue
                 self._old[number] = signal.signal(number, self._on_signal)
         return self
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from small_run import run_spec, stopped_at
 from levelfield.errors import UserError
 from levelfield.runs import RunFolder
 from levelfield.spec import RunSpec
-from levelfield.training import prepare, train_prepared
+from levelfield.training import Interrupted, loop, prepare, train_prepared
 from levelfield.training import run as run_module
 from levelfield.training.checkpoint import load_newest
 from levelfield.training.processes import SaidElsewhereError
@@ -88,6 +89,24 @@ def test_what_ends_one_process_ends_all_at_once_and_is_recorded(
     assert result is not None and result["status"].startswith("failed: process 1 on")
     state, _ = load_newest(tmp_path / "run" / "checkpoints", prepare(spec).identity)
     assert state is not None and state["step"] == 5
+
+
+def test_a_stop_asked_of_one_process_reaches_all_soon_however_slow_the_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact = loop.train_step
+
+    def slow(state: Any, *arguments: Any) -> None:
+        time.sleep(0.3)
+        if state.step == 2 and state.world.rank == 1:
+            signal.raise_signal(signal.SIGTERM)
+        exact(state, *arguments)
+
+    monkeypatch.setattr(loop, "train_step", slow)
+    outcomes = in_ranks([lambda: train(run_spec("budget.steps=50"), tmp_path / "run")] * 2)
+    assert [type(outcome) for outcome in outcomes] == [Interrupted] * 2
+    state, _ = load_newest(tmp_path / "run" / "checkpoints", prepare(run_spec("budget.steps=50")).identity)
+    assert state is not None and 3 <= state["step"] <= 5
 
 
 def test_another_start_of_the_weights_is_not_mixed(tmp_path: Path) -> None:

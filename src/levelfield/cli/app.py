@@ -91,4 +91,6 @@ class _Interruption:
 
 
 def _say_interrupted() -> None:
+    if os.environ.get("RANK", "0") != "0":  # of several processes under torchrun one says it
+        return
     messages.print("interrupted; the same command goes on where it stopped", style="yellow", soft_wrap=True)

@@ -138,6 +138,7 @@ class Attempt:
             world.broadcast_state(self.state.average.module)
         self.resumed_from = self._restore()
         self.saved_step, self.saved_at = self.state.step, time.monotonic()
+        self.asked, self.ask_at = (self.state.step, self.saved_at), self.state.step + 1
         self.timing = (self.state.clock.train_images, self.state.clock.train_seconds)
 
     def loader(self, split: Split, batch_size: int, *, shuffle: bool = False) -> Loader:
@@ -180,14 +181,28 @@ class Attempt:
             self._log_interval()
         every = execution.checkpoint_every_steps
         due = at_end or (every is not None and state.step % every == 0)
-        stopping = False
-        if self.world.size == 1 or state.step % 10 == 0:
-            late = time.monotonic() - self.saved_at > execution.checkpoint_every_seconds
-            stopping = self.world.any(self.stop.requested(), self.device) and not at_end
-            due = due or stopping or self.world.any(late, self.device)
-        if due:
+        stopping, late = self._agreed(state.step)
+        stopping = stopping and not at_end
+        if due or stopping or late:
             self.save()
         return stopping
+
+    def _agreed(self, step: int) -> tuple[bool, bool]:
+        """Whether to stop, and whether a checkpoint is due by the clock: the same on every rank.
+
+        Several processes ask one another about twice a second, as it makes them wait for one another: a run that is
+        asked to stop has half a minute under torchrun, however long its steps are.
+        """
+        now = time.monotonic()
+        stop, late = self.stop.requested(), now - self.saved_at > self.execution.checkpoint_every_seconds
+        if self.world.size == 1:
+            return stop, late
+        if step < self.ask_at:
+            return False, False
+        own = [float(stop), float(late), (now - self.asked[1]) / max(1, step - self.asked[0])]
+        stops, lates, seconds = self.world.sum(torch.tensor(own, device=self.device)).tolist()
+        self.asked, self.ask_at = (step, now), step + steps_until_asked(seconds / self.world.size)
+        return stops > 0, lates > 0
 
     def after_epoch(self, state: TrainState, epoch: int) -> None:
         """The epoch's line of metrics, with validation where there is a slice; keeps the best weights if they count."""
@@ -311,6 +326,11 @@ class Attempt:
             "the last good checkpoint is kept; lower recipe.optimizer.lr, lengthen the warm-up, set "
             "recipe.regularisation.clip_norm=1.0 or recipe.precision=fp32"
         )
+
+
+def steps_until_asked(seconds_per_step: float) -> int:
+    """After how many steps several processes ask one another again whether to stop."""
+    return min(50, max(1, int(0.5 / max(seconds_per_step, 1e-6))))
 
 
 def _infinite_buffers(model: torch.nn.Module) -> frozenset[str]:

@@ -24,6 +24,8 @@ COUNTS = [
     ("efficientnetv2_s_s1", 100, 20_305_588),
     ("maxvit_tiny_s1", 100, 30_426_476),
     ("maxvit_nano_s1", 100, 17_379_140),
+    ("maxvit_tiny_s1w2", 100, 30_427_820),
+    ("maxvit_nano_s1w2", 100, 17_380_164),
     ("resnet18_s1", 100, 11_220_132),
     ("resnet50_s1", 100, 23_705_252),
     ("swin_tiny_p2w4", 100, 27_571_054),
@@ -100,6 +102,15 @@ def test_published_facts_are_those_of_the_model(name: str) -> None:
     if "macs_m" in info.published:
         macs_m = count_macs(model, info.image_size).total / 1e6
         assert macs_m == pytest.approx(info.published["macs_m"], rel=0.005)
+
+
+@pytest.mark.parametrize("name", ["maxvit_tiny_s1", "maxvit_nano_s1"])
+def test_a_sister_with_larger_partitions_has_the_same_linear_macs(name: str) -> None:
+    published, sister = (count_macs(on_meta(each), 32).by_kind for each in (name, f"{name}w2"))
+    assert {key: macs for key, macs in sister.items() if key != "attention"} == {
+        key: macs for key, macs in published.items() if key != "attention"
+    }
+    assert sister["attention"] == pytest.approx(4 * published["attention"], rel=0.02)
 
 
 def test_misleading_names_are_metadata_and_not_models() -> None:

@@ -103,6 +103,7 @@ def _build_for_counting(name: str, classes: int | None, image_size: int | None) 
 
 def _print_explanation(name: str, classes: int | None, image_size: int | None, json: bool) -> None:
     from levelfield.models import explain
+    from levelfield.models.degenerate import in_words
 
     explanation = explain(name, classes, image_size)
     if json:
@@ -117,3 +118,7 @@ def _print_explanation(name: str, classes: int | None, image_size: int | None, j
     for stage, shape in explanation.maps:
         table.add_row(stage, shape)
     console.print(table)
+    if explanation.note:
+        console.print(f"note: {explanation.note}", markup=False, highlight=False, soft_wrap=True)
+    for line in in_words(explanation.degenerate):
+        console.print(f"at {explanation.image_size} px {line}", markup=False, highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""How a model is built at a size: what was changed and why, and the maps from stage to stage."""
+"""How a model is built at a size: what was changed and why, the maps from stage to stage, what works on nothing."""
 
 from __future__ import annotations
 
@@ -11,17 +11,23 @@ from torch import Tensor, nn
 from levelfield.models.adapt import Change, fit_timm
 from levelfield.models.adapt.trace import watching
 from levelfield.models.contract import stages
+from levelfield.models.degenerate import Degenerate, degenerate_operators
 from levelfield.models.registry import TIMM, create_model, model_info
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """`changes` to timm's model (none for a built-in one) and `maps`: stage name and its output's shape, in order."""
+    """`changes` to timm's model (none for a built-in one) and `maps`: stage name and its output's shape, in order.
+
+    `note`: what is known to be wrong with it; `degenerate`: the operators that have nothing to work on at this size.
+    """
 
     name: str
     image_size: int
     changes: tuple[Change, ...]
     maps: tuple[tuple[str, str], ...]
+    note: str
+    degenerate: tuple[Degenerate, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -30,6 +36,8 @@ class Explanation:
             "image_size": self.image_size,
             "changes": [{"what": change.what, "why": change.why} for change in self.changes],
             "maps": [{"stage": stage, "output": shape} for stage, shape in self.maps],
+            "note": self.note,
+            "degenerate": [{"place": each.place, "what": each.what} for each in self.degenerate],
         }
 
 
@@ -43,7 +51,8 @@ def explain(name: str, num_classes: int | None = None, image_size: int | None = 
         model, changes = fit_timm(name.removeprefix(TIMM), num_classes or info.num_classes, side_px, adapt, options)
     else:
         model = create_model(name, num_classes, image_size, **options)
-    return Explanation(name, side_px, tuple(changes), tuple(stage_maps(model, side_px)))
+    found = tuple(degenerate_operators(model, side_px))
+    return Explanation(name, side_px, tuple(changes), tuple(stage_maps(model, side_px)), info.note, found)
 
 
 def stage_maps(model: nn.Module, image_size: int) -> list[tuple[str, str]]:

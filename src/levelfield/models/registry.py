@@ -29,7 +29,8 @@ class ModelInfo:
     """What is known of a model before it is built.
 
     `num_classes` and `image_size` (px) are its published setting. `published` holds facts for reports: `params`,
-    `macs_m` (millions), `alias` (the name in the published table where that misleads), `note`. `options` are the
+    `macs_m` (millions), `alias` (the name in the published table where that misleads), `note` (what a reader of its
+    numbers must know: what is wrong with it as published). `options` are the
     keywords that `create_model` takes for it (None: not known beforehand). `plugin` is the user's file it came from.
     """
 
@@ -40,6 +41,11 @@ class ModelInfo:
     published: Mapping[str, Any] = field(default_factory=dict)
     options: frozenset[str] | None = frozenset()
     plugin: Path | None = None
+
+    @property
+    def note(self) -> str:
+        """What tables and audits print of it; empty where there is nothing to say."""
+        return str(self.published.get("note", ""))
 
 
 _models: dict[str, tuple[ModelInfo, Builder]] = {}

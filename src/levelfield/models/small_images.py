@@ -1,7 +1,9 @@
 """Well-known models in their published small-image forms: timm's networks with the one change that the table states.
 
 Each is built by timm and then changed where it reads the image, so that timm's own weights fit all but that place.
-Exact parameter counts stand beside each variant (100 classes at 32 px; 10 classes for the two EfficientNet-B0).
+Exact parameter counts stand beside each variant (100 classes at 32 px; 10 classes for the two EfficientNet-B0). What is
+known to be wrong with a published form is its `note`, which tables print; it stays as it was published, and a sister is
+built right.
 """
 
 from __future__ import annotations
@@ -86,18 +88,54 @@ def efficientnetv2_s_s1(num_classes: int, **options: Any) -> nn.Module:
     return model
 
 
-@_small_image_form("maxvit_tiny_s1", 30_426_476, 440.4, alias="MaxVit_Tiny", printed_flops_m=443.91)
+_ONE_KEY = (
+    "as published its attention does nothing at 32 px: partitions have a side of image / 32, so every query of all 22 "
+    "attention layers has one key; {sister} has partitions of 2x2"
+)
+
+
+@_small_image_form(
+    "maxvit_tiny_s1", 30_426_476, 440.4, alias="MaxVit_Tiny", printed_flops_m=443.91,
+    note=_ONE_KEY.format(sister="maxvit_tiny_s1w2"),
+)  # fmt: skip
 def maxvit_tiny_s1(num_classes: int, image_size: int, **options: Any) -> nn.Module:
-    """MaxViT-tiny (arXiv 2204.01697), both stem convolutions 3x3 stride 1 without bias."""
+    """MaxViT-tiny (arXiv 2204.01697), both stem convolutions 3x3 stride 1 without bias.
+
+    Partitions of image_size / 32, as at 224 px: 1x1 at 32 px, where the maps are 16, 8, 4 and 2 px. `maxvit_tiny_s1w2`
+    is the same network with partitions that hold something.
+    """
+    return _maxvit_tiny(num_classes, image_size, **options)
+
+
+@_small_image_form("maxvit_tiny_s1w2", 30_427_820, 441.3, note="maxvit_tiny_s1 with partitions of 2x2 at 32 px")
+def maxvit_tiny_s1w2(num_classes: int, image_size: int, **options: Any) -> nn.Module:
+    """maxvit_tiny_s1 with partitions of image_size / 16, the side of its last map: the same linear maps and MACs."""
+    return _maxvit_tiny(num_classes, image_size, transformer_partition_ratio=16, **options)
+
+
+def _maxvit_tiny(num_classes: int, image_size: int, **options: Any) -> nn.Module:
     model = _timm("maxvit_tiny_tf_224", num_classes, img_size=image_size, **options)
     model.stem.conv1 = _convolution(3, 64, 3, 1, bias=False)
     model.stem.conv2 = _convolution(64, 64, 3, 1, bias=False)
     return model
 
 
-@_small_image_form("maxvit_nano_s1", 17_379_140, 302.5, alias="MaxVit_Nano", printed_flops_m=305.58)
+@_small_image_form(
+    "maxvit_nano_s1", 17_379_140, 302.5, alias="MaxVit_Nano", printed_flops_m=305.58,
+    note=_ONE_KEY.format(sister="maxvit_nano_s1w2"),
+)  # fmt: skip
 def maxvit_nano_s1(num_classes: int, image_size: int, **options: Any) -> nn.Module:
-    """MaxViT-tiny at widths 64, 96, 192, 384; its stem's BatchNorm (eps 1e-3) has no activation."""
+    """MaxViT-tiny at widths 64, 96, 192, 384; its stem's BatchNorm (eps 1e-3) has no activation. 1x1 partitions."""
+    return _maxvit_nano(num_classes, image_size, **options)
+
+
+@_small_image_form("maxvit_nano_s1w2", 17_380_164, 303.3, note="maxvit_nano_s1 with partitions of 2x2 at 32 px")
+def maxvit_nano_s1w2(num_classes: int, image_size: int, **options: Any) -> nn.Module:
+    """maxvit_nano_s1 with partitions of image_size / 16, the side of its last map: the same linear maps and MACs."""
+    return _maxvit_nano(num_classes, image_size, transformer_partition_ratio=16, **options)
+
+
+def _maxvit_nano(num_classes: int, image_size: int, **options: Any) -> nn.Module:
     model = _timm("maxvit_tiny_tf_224", num_classes, img_size=image_size, embed_dim=(64, 96, 192, 384), **options)
     model.stem.conv1 = _convolution(3, 64, 3, 1, bias=False)
     model.stem.norm1 = nn.BatchNorm2d(64, eps=1e-3)
@@ -129,7 +167,8 @@ def resnet50_s1(num_classes: int, **options: Any) -> nn.Module:
 
 @_small_image_form(
     "swin_tiny_p2w4", 27_571_054, 356.9, alias="SwinVit", printed_flops_m=358.45,
-    note="mis-masked as published: the shift masks are those of an 8x8 map, repeated over the 16x16 one",
+    note="mis-masked as published: its patch projection was swapped after building, so the shift masks are those of an "
+    "8x8 map, repeated over the 16x16 one, and both blocks of the last stage attend to one key; swin_tiny_p2 is right",
 )  # fmt: skip
 def swin_tiny_p2w4(num_classes: int, image_size: int, **options: Any) -> nn.Module:
     """Swin-tiny (arXiv 2103.14030) whose patch projection was swapped after building: kept because it was published.

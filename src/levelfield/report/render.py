@@ -14,6 +14,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from levelfield.models import list_models, model_info
 from levelfield.report.audit.values import listed
 from levelfield.report.costs import MEASURED
 from levelfield.report.numbers import NONE, difference_interval, interval, percent, short, signed, whole
@@ -131,6 +132,7 @@ def basis(table: StudyTable) -> list[str]:
     lines += [f"{row.title}: {reason}" for row in table.rows for reason in row.runs.unfinished]
     lines += _noted(table, _failures, "")
     lines += _noted(table, lambda row: row.runs.row.notes, "")
+    lines += _noted(table, _model_notes, "")
     lines += _noted(table, _published_notes, "published ")
     return lines + list(table.study.notes)
 
@@ -150,6 +152,15 @@ def _failures(row: TableRow) -> list[str]:
     for seed, why in sorted(row.runs.row.failures.items()):
         seeds.setdefault(why.replace("\n", "; "), []).append(str(seed))
     return [f"no result of {listed([f'seed {s}' for s in of], 5)}: {why}" for why, of in seeds.items()]
+
+
+def _model_notes(row: TableRow) -> list[str]:
+    """What the registry says of the row's network, where it is used at the size that the note is of."""
+    spec = row.runs.spec
+    if spec is None or spec.model.name not in list_models():
+        return []
+    info = model_info(spec.model.name)
+    return [info.note] if info.note and spec.model.image_size in (None, info.image_size) else []
 
 
 def _published_notes(row: TableRow) -> list[str]:

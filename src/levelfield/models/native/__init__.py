@@ -91,7 +91,7 @@ def library() -> ctypes.CDLL | None:
 
 
 def usable(x: Tensor) -> bool:
-    """Whether the compiled form may compute on x: built, a plain float32 CPU tensor, and nothing tracing or casting.
+    """Whether the compiled form may compute on x: built, a plain float32 CPU tensor, and nobody traces or watches.
 
     What is being compiled is asked first: the compiler cannot follow the search for the library, and would break its
     graph there.
@@ -106,6 +106,7 @@ def usable(x: Tensor) -> bool:
         and not torch.jit.is_tracing()  # type: ignore[attr-defined]
         and not torch._C._are_functorch_transforms_active()
         and torch._C._len_torch_dispatch_stack() == 0
+        and torch._C._len_torch_function_stack() == 0
     )
 
 

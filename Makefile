@@ -40,14 +40,19 @@ quickstart: setup ## compare four small classifiers on real scans, in a few minu
 test: setup $(if $(REQUIRE_RAY),$(RAY_STAMP)) lint ## lint, types, tests
 	@REQUIRE_BROWSER=$(REQUIRE_BROWSER) REQUIRE_RAY=$(REQUIRE_RAY) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup
 
-# What training needs and no more, so that it shows too that training does without the command line's packages.
-oldest: setup ## smoke-test the oldest supported torch in a .venv of its own (downloads up to 3 GB)
+# The lower bounds of pyproject.toml, exactly: first what training needs and no more, which shows too that training does
+# without the command line's packages; then all. What these packages need themselves comes as new as it is.
+oldest: setup ## train every recipe with the oldest stated versions, in a .venv of its own (downloads up to 3 GB)
 	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(OLDEST)
-	@grep -v -E '^torch(vision)?==' requirements.txt > $(OLDEST)/constraints.txt
+	@$(BIN)/python benchmarks/oldest.py pins --training > $(OLDEST)/training.txt
+	@$(BIN)/python benchmarks/oldest.py pins > $(OLDEST)/all.txt
 	@$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) \
-	  --constraints $(OLDEST)/constraints.txt torch==2.11.0 torchvision==0.26.0 \
-	  timm numpy scipy scikit-learn pillow pyyaml safetensors pyarrow pydantic
+	  -r $(OLDEST)/training.txt
 	@PYTHONPATH=src OMP_NUM_THREADS=1 $(OLDEST)/bin/python benchmarks/gpu/smoke.py --device cpu
+	@PYTHONPATH=src OMP_NUM_THREADS=1 $(OLDEST)/bin/python benchmarks/oldest.py recipes
+	@$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) \
+	  -r $(OLDEST)/all.txt
+	@PYTHONPATH=$(CURDIR)/src OMP_NUM_THREADS=1 $(OLDEST)/bin/python benchmarks/oldest.py journey
 
 lint: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -13,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from levelfield.cost import count_macs
-from levelfield.models import create_model, fused, native
-from levelfield.models.outgrid import GridAttention, MBConv, SqueezeExcite, capture_attention
+from levelfield.models import create_model, fused, list_models, native, on_meta
+from levelfield.models.outgrid import GridAttention, MBConv, OutlookAttention, SqueezeExcite, capture_attention
 from levelfield.models.outlook import outlook_sum, outlook_weights
 
 
@@ -53,7 +54,7 @@ def check(fast: Callable[..., Tensor], plain: Callable[..., Tensor], *inputs: Te
         assert relative(mine, theirs) < tolerance
 
 
-@pytest.mark.parametrize("width", [20, 24, 32, 48, 64])
+@pytest.mark.parametrize("width", [20, 24, 32, 40, 48, 56, 64])
 @pytest.mark.parametrize("height", [1, 5])
 def test_outlook(width: int, height: int) -> None:
     torch.manual_seed(width)
@@ -62,7 +63,8 @@ def test_outlook(width: int, height: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("width", "height", "columns", "grid"), [(24, 8, 8, 2), (32, 4, 8, 4), (64, 6, 3, 3), (20, 8, 8, 1)]
+    ("width", "height", "columns", "grid"),
+    [(24, 8, 8, 2), (32, 4, 8, 4), (40, 4, 8, 4), (56, 4, 4, 1), (64, 6, 3, 3), (20, 8, 8, 1)],
 )
 def test_grid_attention(width: int, height: int, columns: int, grid: int) -> None:
     torch.manual_seed(width)
@@ -106,6 +108,20 @@ def test_norm_silu(training: bool, channels: int) -> None:
     assert relative(norm.weight.grad, other.weight.grad) < 1e-5 and relative(norm.bias.grad, other.bias.grad) < 1e-5
     for name, buffer in other.named_buffers():
         torch.testing.assert_close(getattr(norm, name).double(), buffer.double(), rtol=1e-5, atol=1e-5)
+
+
+def test_every_head_width_of_the_registered_networks_is_known_to_the_compiler() -> None:
+    """A width that is not takes loops of a length found at run time, which are not vectorised."""
+    known = {int(width) for width in re.findall(r"case (\d+): return function<", native.SOURCE.read_text())}
+    widths = {
+        module.values.in_channels // module.heads
+        if isinstance(module, OutlookAttention)
+        else module.projection.in_features // module.heads
+        for name in list_models("outgrid_*")
+        for module in on_meta(name).modules()
+        if isinstance(module, (OutlookAttention, GridAttention))
+    }
+    assert widths <= known and len(widths) > 3
 
 
 def test_gate() -> None:

@@ -304,7 +304,9 @@ struct SiLUGradient {
   switch (width) {                                \
     case 24: return function<24>(__VA_ARGS__);    \
     case 32: return function<32>(__VA_ARGS__);    \
+    case 40: return function<40>(__VA_ARGS__);    \
     case 48: return function<48>(__VA_ARGS__);    \
+    case 56: return function<56>(__VA_ARGS__);    \
     case 64: return function<64>(__VA_ARGS__);    \
     default: return function<0>(__VA_ARGS__);     \
   }

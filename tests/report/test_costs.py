@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from levelfield.errors import UserError
-from levelfield.report import StudyRows, charts, render
+from levelfield.report import StudyRows, appendix, charts, render
 from levelfield.report.costs import COSTS, MEASURED
 from levelfield.report.page import page
 from levelfield.report.table import StudyTable, build_table
 from levelfield.runs import write_json
+from levelfield.studies.merge import merge_folders
 from levelfield.studies.pick import pick
 
 Profiles = Callable[..., dict[str, Any]]
@@ -110,3 +111,19 @@ def test_costs_come_along_when_a_folder_is_moved(two_rows: StudyRows, profiles: 
     moved = tmp_path / "moved"
     shutil.copytree(two_rows.path, moved, ignore=shutil.ignore_patterns("moved"))
     assert build_table(replace(two_rows, path=moved)).rows[0].means["mem_peak_mib"] == 210
+
+
+def test_merging_takes_costs_along_and_joins_no_two(profiles: Profiles, tmp_path: Path) -> None:
+    for name, speed in (("mine", 2100), ("theirs", 9900)):
+        (tmp_path / name).mkdir()
+        write_json(tmp_path / name / "study.json", {"name": "two", "scale": "", "rows": [], "failures": {}})
+        write_json(tmp_path / name / COSTS, [profiles("outgrid_nano", speed, 210)])
+    merge_folders([tmp_path / "mine", tmp_path / "theirs"], tmp_path / "joined", compact=True)
+    (kept,) = json.loads((tmp_path / "joined" / COSTS).read_text())
+    assert kept["throughput"]["images_per_s"] == 2100
+
+
+def test_the_page_shows_quartiles(two_rows: StudyRows, profiles: Profiles) -> None:
+    table = profiled(two_rows, profiles, noisy=True)
+    shown = appendix.details(table, {})
+    assert "30.5 [29.5, 31.5]" in shown and "18.8" not in shown

@@ -48,7 +48,8 @@ def details(table: StudyTable, predicted: Mapping[str, Predicted]) -> str:
     head = tag("thead", tag("tr", (tag("th", text(name), scope="col") for name in SCORES)))
     body = tag("tbody", (_scores(row, predicted.get(row.name)) for row in table.measured))
     note = (
-        "Means over seeds. Over test images: 95 % interval of that accuracy on other images of the same kind (Wilson). "
+        "Means over seeds; ms/batch: median and quartiles of the profile. Over test images: 95 % interval of that "
+        "accuracy on other images of the same kind (Wilson). "
         "Calibration (ECE in 15 bins, negative log-likelihood, Brier score) over the predictions of all seeds."
     )
     return section(
@@ -66,10 +67,18 @@ def _scores(row: TableRow, found: Predicted | None) -> str:
         percent(means.get("f1_macro"), 4), percent(weighted, 4),
         percent(calibration.ece if calibration else None), percent(calibration.nll if calibration else None, 3),
         percent(calibration.brier if calibration else None, 3), whole(means.get("train_seconds")),
-        whole(means.get("mem_peak_mib")), percent(means.get("ms_per_batch"), 1),
+        whole(means.get("mem_peak_mib")), _milliseconds(means),
     ]  # fmt: skip
     cells = [tag("th", text(row.title), scope="row"), *(tag("td", value) for value in values)]
     return tag("tr", cells, data_of=row.name)
+
+
+def _milliseconds(means: Mapping[str, float]) -> str:
+    """Of a batch: the median and the quartiles of its profile."""
+    median = means.get("ms_per_batch")
+    if median is None:
+        return NONE
+    return f"{median:.1f} [{means['ms_per_batch_q1']:.1f}, {means['ms_per_batch_q3']:.1f}]"
 
 
 def configuration(table: StudyTable) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from levelfield.errors import UserError
 from levelfield.report.audit.leaks import RECORD
+from levelfield.report.costs import COSTS
 from levelfield.runs import FolderLock, RunFolder, find_runs, read_predictions, write_json
 from levelfield.spec import RunSpec
 from levelfield.studies.compact import without_places, write_compact
@@ -32,9 +33,9 @@ def merge_folders(sources: Sequence[Path], into: Path, *, compact: bool = False)
     """Copy the runs of study folders into the study folder `into`, and join their study.json.
 
     A run is told by its identity: what is there already is kept, unless only the other copy is finished. What a sweep
-    found comes along. `compact` copies the finished runs of rows only, each in the form that a repository keeps
-    (`studies.compact`). Raises UserError where a source holds no study, where two studies differ in name or scale, or a
-    row differs in its setting.
+    found comes along, and what the networks cost, unless `into` says that already. `compact` copies the finished runs
+    of rows only, each in the form that a repository keeps (`studies.compact`). Raises UserError where a source holds no
+    study, where two studies differ in name or scale, or a row differs in its setting.
     """
     studies = [(folder, read_study_json(folder)) for folder in sources]
     with FolderLock(into):
@@ -51,6 +52,8 @@ def merge_folders(sources: Sequence[Path], into: Path, *, compact: bool = False)
                 write_json(into / TUNED, tuned)
             if known := {**read_plain(folder / RECORD), **read_plain(into / RECORD)}:
                 write_json(into / RECORD, known)
+            if (folder / COSTS).is_file() and not (into / COSTS).exists():  # of one machine: two are not joined
+                _copy(folder / COSTS, into / COSTS)
             for file in sorted((folder / FOREIGN).glob("*/*.parquet")):
                 _copy(file, into / file.relative_to(folder))
         assert joined is not None

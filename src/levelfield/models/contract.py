@@ -1,8 +1,8 @@
 """What every network here honours, in timm's own names, and the two questions that training and analysis ask of any.
 
 A model maps (B, 3, H, W) float to (B, classes). The built-in ones also have `forward_features -> (B, C, h, w)` or
-`(B, N, C)`, `forward_head`, `reset_classifier(n)`, `no_weight_decay()` and `stages()`. A user's own model may have none
-of these: the functions below then fall back to what the parameters themselves say.
+`(B, N, C)`, `forward_head`, `reset_classifier(n)`, `no_weight_decay()`, `set_grad_checkpointing()` and `stages()`. A
+user's own model may have none of these: the functions below then fall back to what the parameters themselves say.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ import re
 from collections.abc import Iterable
 
 from torch import Tensor, nn
+
+from levelfield.errors import UserError
+from levelfield.models.recompute import recompute
 
 _NORMS = (
     nn.modules.batchnorm._NormBase,
@@ -55,6 +58,10 @@ class Network(nn.Module):
         """Names of parameters that are neither biases nor norms and yet must not decay."""
         return set()
 
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Keep the inputs of blocks only, in training, and compute them again in the backward pass."""
+        checkpoint_gradients(self, enable)
+
     def stages(self) -> dict[str, nn.Module]:
         """Dotted name to module, in the order of the forward pass: the stem first, the classifier left out."""
         raise NotImplementedError(f"{type(self).__name__} must define stages")
@@ -82,6 +89,67 @@ def stages(model: nn.Module) -> dict[str, nn.Module]:
             if name != head and next(child.parameters(), None) is not None
         ]
     return {name: modules[name] for name in names}
+
+
+def blocks(model: nn.Module) -> dict[str, nn.Module]:
+    """The parts of `model` that repeat, by dotted name: what gradient checkpointing computes again, each by itself.
+
+    timm's are the finest groups of parameters that the network itself names (`group_matcher`); another network's are
+    the members of its stages, or of its children where it names no stages. None lies inside another.
+    """
+    matcher = getattr(model, "group_matcher", None)
+    groups = matcher(coarse=False) if callable(matcher) else None
+    found = (_matched(model, groups.get("blocks")) if isinstance(groups, dict) else {}) or stages(model)
+    found = {key: part for name, module in found.items() for key, part in _members(name, module).items()}
+    inside = {name for name in found if any(name.startswith(other + ".") for other in found)}
+    return {name: block for name, block in found.items() if name not in inside and _has_layers(block)}
+
+
+def _matched(model: nn.Module, patterns: str | list[tuple[str, object]] | None) -> dict[str, nn.Module]:
+    """The modules whose dotted names are what timm's patterns of a block's parameters match."""
+    patterns = [(patterns, None)] if isinstance(patterns, str) else patterns or []
+    modules = dict(model.named_modules())
+    found: dict[str, nn.Module] = {}
+    for name, _ in model.named_parameters():
+        match = next((match for pattern, _ in patterns if (match := re.match(pattern, name))), None)
+        block = "" if match is None else match.group(0).rstrip(".")
+        if block in modules and modules[block] is not model:
+            found[block] = modules[block]
+    return found
+
+
+def _members(name: str, module: nn.Module) -> dict[str, nn.Module]:
+    """What a stage is a list of, be it the list itself or hold nothing else; a block is its own only member.
+
+    A list of single layers for the most part is a block.
+    """
+    children = [(key, child) for key, child in module.named_children() if next(child.parameters(), None) is not None]
+    if not isinstance(module, (nn.Sequential, nn.ModuleList)):
+        listed = len(children) == 1 and isinstance(children[0][1], (nn.Sequential, nn.ModuleList))
+        inner = _members(f"{name}.{children[0][0]}", children[0][1]) if listed else {}
+        return inner if len(inner) > 1 else {name: module}
+    parts = {f"{name}.{key}": child for key, child in children if _has_layers(child)}
+    return parts if 2 * len(parts) > len(children) else {name: module}
+
+
+def _has_layers(module: nn.Module) -> bool:
+    """Whether it is called as one and holds more than one layer with parameters."""
+    layers = sum(next(part.parameters(recurse=False), None) is not None for part in module.modules())
+    return layers > 1 and not isinstance(module, (nn.ModuleList, nn.ModuleDict))
+
+
+def checkpoint_gradients(model: nn.Module, enable: bool = True) -> None:
+    """Trade time for memory in training: `blocks(model)` keep their inputs only and are computed again backwards.
+
+    Exact for every network: see `levelfield.models.recompute`. Raises UserError for a network without blocks.
+    """
+    parts = blocks(model)
+    if enable and not parts:
+        raise UserError(
+            f"{type(model).__name__} has no blocks whose inputs could be kept in place of all that they compute\n"
+            "leave execution.gradient_checkpointing off for it, or build it of modules that hold several layers"
+        )
+    recompute(parts.values(), enable)
 
 
 def stage_of_parameters(model: nn.Module) -> dict[str, int]:

@@ -58,6 +58,9 @@ REVISIONS: Final[dict[str, Callable[[RunSpec], bool]]] = {
     "augmentation-equal-on-all-processors": _augments_levels_or_places,
     # Shares of Beta(a, a), a not 1, are multiples of 2**-16: they move by less than 1e-5.
     "mixing-equal-on-all-processors": _draws_shares_from_a_curved_beta,
+    # Only norms whose own parameters are frozen leave training (once a frozen position table switched off all dropout),
+    # and thawed modules train from the first step of their epoch on, in a resumed run too.
+    "freeze-modes": lambda spec: bool(spec.recipe.freeze.patterns),
 }
 """Name of the mend -> whether it moves the numbers of a run. Never renamed, never removed before the next version."""
 

@@ -6,12 +6,11 @@ buffers. Its decay is min(decay, (1 + u) / (10 + u)) at update u, so that it fit
 
 from __future__ import annotations
 
-import copy
-
 import torch
 from torch import Tensor, nn
 
 from levelfield.spec import Averaging
+from levelfield.training.mode import averaged_twin
 
 
 class WeightAverage:
@@ -20,7 +19,7 @@ class WeightAverage:
     def __init__(self, model: nn.Module, spec: Averaging) -> None:
         self.spec = spec
         self.updates: int | Tensor = 0
-        self.module = copy.deepcopy(model).eval().requires_grad_(False)
+        self.module = averaged_twin(model)
 
     @torch.no_grad()
     def update(self, model: nn.Module, due: bool | Tensor = True) -> None:

@@ -1,13 +1,23 @@
-"""BatchNorm over the global batch, on the CPU too (torch's SyncBatchNorm takes CUDA tensors only)."""
+"""BatchNorm over the global batch: every rank's norms take the statistics of all ranks' values.
+
+A norm is converted by giving it another class, and nothing else: its weights, buffers, name, hooks and (timm's
+`BatchNormAct2d`) its dropout and activation stay, a copy of it is converted too, and its state dict reads back into the
+network as it was. On CUDA the class is torch's `SyncBatchNorm` or timm's form of it with the activation; torch's takes
+CUDA tensors only, so CPUs have classes of their own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Final
 
 import torch
 import torch.distributed as dist
+from timm.layers import BatchNormAct2d, FrozenBatchNormAct2d, SyncBatchNormAct
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
+from torchvision.ops import FrozenBatchNorm2d
+
+from levelfield.errors import UserError
 
 
 class _SumOverRanks(torch.autograd.Function):
@@ -26,62 +36,113 @@ class _SumOverRanks(torch.autograd.Function):
         return result
 
 
-class GlobalBatchNorm2d(nn.BatchNorm2d):
-    """BatchNorm2d whose statistics are those of the global batch, weighted by each rank's own count."""
+def normalise_over_ranks(norm: _BatchNorm, x: Tensor) -> Tensor:
+    """`norm` in training on this rank's x (b, C, ...), with mean and variance over the values of all ranks.
+
+    Equal to `norm` on the ranks' concatenated batches; each rank weighs by its own count. The running statistics move
+    as torch's do. Computes in float32 at least. Raises ValueError, as torch does, for one value a channel in all.
+    """
+    over = [axis for axis in range(x.ndim) if axis != 1]
+    shape = [1, -1] + [1] * (x.ndim - 2)
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    own = torch.cat([wide.sum(over), wide.new_tensor([x.numel() / x.shape[1]])])
+    total: Tensor = _SumOverRanks.apply(own)  # type: ignore[no-untyped-call]
+    count = total[-1].detach()
+    if count <= 1:
+        raise ValueError(f"Expected more than 1 value per channel when training, got input size {tuple(x.shape)}")
+    mean = total[:-1] / count
+    centred = wide - mean.view(shape)
+    spread: Tensor = _SumOverRanks.apply(centred.square().sum(over))  # type: ignore[no-untyped-call]
+    variance = spread / count
+    if norm.track_running_stats and norm.running_mean is not None and norm.running_var is not None:
+        with torch.no_grad():
+            assert norm.num_batches_tracked is not None
+            norm.num_batches_tracked += 1
+            share = norm.momentum if norm.momentum is not None else 1.0 / float(norm.num_batches_tracked)
+            norm.running_mean.lerp_(mean.to(norm.running_mean.dtype), share)
+            norm.running_var.lerp_((variance * count / (count - 1)).to(norm.running_var.dtype), share)
+    y = centred * torch.rsqrt(variance + norm.eps).view(shape)
+    if norm.weight is not None:
+        y = y * norm.weight.view(shape)
+    if norm.bias is not None:
+        y = y + norm.bias.view(shape)
+    return y.to(x.dtype)
+
+
+class GlobalBatchNorm1d(nn.BatchNorm1d):
+    """BatchNorm1d whose statistics are those of the global batch."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(b, C, H, W) of this rank -> the same shape; equal to BatchNorm2d over the ranks' concatenated batches."""
-        if not self.training or not dist.is_initialized():
-            return super().forward(x)
-        wide = x.float()
-        own = torch.cat([wide.sum((0, 2, 3)), wide.new_tensor([x.numel() / self.num_features])])
-        total: Tensor = _SumOverRanks.apply(own)  # type: ignore[no-untyped-call]
-        count = total[-1].detach()
-        mean = total[:-1] / count
-        centred = wide - mean[:, None, None]
-        spread: Tensor = _SumOverRanks.apply(centred.square().sum((0, 2, 3)))  # type: ignore[no-untyped-call]
-        variance = spread / count
-        if self.track_running_stats and self.running_mean is not None and self.running_var is not None:
-            with torch.no_grad():
-                assert self.num_batches_tracked is not None
-                self.num_batches_tracked += 1
-                share = self.momentum if self.momentum is not None else 1.0 / float(self.num_batches_tracked)
-                self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
-                self.running_var.lerp_((variance * count / (count - 1)).to(self.running_var.dtype), share)
-        x_hat = centred * torch.rsqrt(variance + self.eps)[:, None, None]
-        if self.weight is not None:
-            x_hat = x_hat * self.weight[:, None, None] + self.bias[:, None, None]
-        return x_hat.to(x.dtype)
+        return normalise_over_ranks(self, x) if _over_ranks(self) else super().forward(x)
+
+
+class GlobalBatchNorm2d(nn.BatchNorm2d):
+    """BatchNorm2d whose statistics are those of the global batch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return normalise_over_ranks(self, x) if _over_ranks(self) else super().forward(x)
+
+
+class GlobalBatchNorm3d(nn.BatchNorm3d):
+    """BatchNorm3d whose statistics are those of the global batch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return normalise_over_ranks(self, x) if _over_ranks(self) else super().forward(x)
+
+
+class GlobalBatchNormAct2d(BatchNormAct2d):  # type: ignore[misc]
+    """timm's BatchNorm with dropout and activation in one module, its statistics those of the global batch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not _over_ranks(self):
+            return super().forward(x)  # type: ignore[no-any-return]
+        return self.act(self.drop(normalise_over_ranks(self, x)))  # type: ignore[no-any-return]
+
+
+def _over_ranks(norm: _BatchNorm) -> bool:
+    return norm.training and dist.is_initialized()
+
+
+_ON_CPUS: Final[dict[type[nn.Module], type[nn.Module]]] = {
+    nn.BatchNorm1d: GlobalBatchNorm1d,
+    nn.BatchNorm2d: GlobalBatchNorm2d,
+    nn.BatchNorm3d: GlobalBatchNorm3d,
+    BatchNormAct2d: GlobalBatchNormAct2d,
+}
+_ON_CUDA: Final[dict[type[nn.Module], type[nn.Module]]] = {
+    nn.BatchNorm1d: nn.SyncBatchNorm,
+    nn.BatchNorm2d: nn.SyncBatchNorm,
+    nn.BatchNorm3d: nn.SyncBatchNorm,
+    BatchNormAct2d: SyncBatchNormAct,
+}
+_CONSTANT: Final = (FrozenBatchNorm2d, FrozenBatchNormAct2d)
 
 
 def synchronise_batchnorm(model: nn.Module, device: torch.device) -> nn.Module:
-    """Replace every BatchNorm2d by one over the global batch; weights, buffers and names stay."""
-    if device.type == "cuda":
-        converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
-        return converted
-    for module in model.modules():
-        if type(module) is nn.BatchNorm2d:
-            module.__class__ = GlobalBatchNorm2d
-        elif isinstance(module, nn.BatchNorm2d) and _is_fused_activation(module):
-            module.forward = _with_global_statistics(module)  # type: ignore[method-assign, assignment]
+    """Let every norm of `model` take its statistics over all ranks, in place; weights, buffers and names stay.
+
+    Raises UserError for a layer that keeps statistics of the batch and is none of torch's BatchNorms nor timm's: what
+    its own code does with them cannot be known.
+    """
+    classes = _ON_CUDA if device.type == "cuda" else _ON_CPUS
+    done = (*_ON_CPUS.values(), *_ON_CUDA.values())
+    for name, module in model.named_modules():
+        kind = type(module)
+        if kind in classes:
+            module.__class__ = classes[kind]
+            if device.type == "cuda":
+                module.process_group = None  # the whole world: what SyncBatchNorm's constructor sets
+        elif keeps_statistics(module) and kind not in done:
+            raise UserError(
+                f"{name} is a {kind.__name__}, whose statistics of the batch cannot be taken over several processes\n"
+                "set recipe.batchnorm=local (each process then takes its own), or train in one process"
+            )
     return model
 
 
-def _is_fused_activation(module: nn.BatchNorm2d) -> bool:
-    """timm's BatchNormAct2d: BatchNorm, then `drop` and `act` in one module."""
-    return hasattr(module, "act") and hasattr(module, "drop")
-
-
-def _with_global_statistics(module: nn.BatchNorm2d) -> Callable[[Tensor], Tensor]:
-    norm = GlobalBatchNorm2d.forward
-
-    def forward(x: Tensor) -> Tensor:
-        if not module.training:
-            x = F.batch_norm(
-                x, module.running_mean, module.running_var, module.weight, module.bias, False, 0.0, module.eps
-            )
-        else:
-            x = norm(module, x)  # type: ignore[arg-type]
-        return module.act(module.drop(x))  # type: ignore[no-any-return, operator]
-
-    return forward
+def keeps_statistics(module: nn.Module) -> bool:
+    """Whether `module` itself takes statistics of the batch in training: BatchNorm in all its forms, EvoNorm-B, ..."""
+    if isinstance(module, _CONSTANT):
+        return False
+    own = (name for name, _ in module.named_buffers(recurse=False))
+    return isinstance(module, _BatchNorm) or any(name.startswith("running_") for name in own)

@@ -14,6 +14,7 @@ from levelfield.data import ImageData, Loader
 from levelfield.data.augment import EvalTransform
 from levelfield.evaluation import Counts, Scores
 from levelfield.runs import Predictions
+from levelfield.training.mode import evaluation_mode
 from levelfield.training.processes import World
 
 
@@ -41,25 +42,27 @@ def evaluate_model(
     """Evaluate `model` on all of `loader` in evaluation mode, under autocast where `dtype` is not float32.
 
     Every rank gets the same scores: integer counts are summed over unpadded shards. `keep_predictions` gathers index,
-    label and softmax of every image, in the order of the index. The model's mode is restored.
+    label and softmax of every image, in the order of the index. Afterwards every module has the mode that it had.
     """
     world = world or World()
-    was_training = model.training
-    model.eval()
     counts = Counts(len(data.classes), device)
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
     synchronize(device)
     begin = time.perf_counter()
-    for images, labels, index in loader.epoch(0):
-        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-            logits = model(transform(images)).float()
-        counts.update(logits, labels)
-        if keep_predictions:
-            parts.append((index.cpu(), labels.cpu(), logits.softmax(1).cpu()))
+    with evaluation_mode(model):
+        for images, labels, index in loader.epoch(0):
+            if not len(
+                index
+            ):  # a rank without a share of the last images: networks that reshape refuse a batch of none
+                continue
+            with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+                logits = model(transform(images)).float()
+            counts.update(logits, labels)
+            if keep_predictions:
+                parts.append((index.cpu(), labels.cpu(), logits.softmax(1).cpu()))
     packed = world.sum(counts.pack())
     scores = Counts.unpack(packed, len(data.classes)).scores(data.classes)  # waits for the device
     seconds = time.perf_counter() - begin
-    model.train(was_training)
     return Evaluation(scores, _gather(parts, len(data.classes), world) if keep_predictions else None, seconds)
 
 

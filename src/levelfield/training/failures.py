@@ -33,10 +33,11 @@ def ended_by(error: Exception, prepared: Prepared, folder: RunFolder, world: Wor
         return error if world.main else SaidElsewhereError(str(error))
     if _out_of_memory(error):
         spec = prepared.spec
+        or_else = "" if spec.execution.gradient_checkpointing else ", or set execution.gradient_checkpointing=true"
         reason = (
             f"out of memory on {prepared.device}\n"
             f"lower execution.micro_batch (now {spec.execution.micro_batch or spec.recipe.batch_size}), "
-            "data.image_size or execution.eval_batch_size, or set execution.gradient_checkpointing=true"
+            f"data.image_size or execution.eval_batch_size{or_else}"
         )
         world.tell_failure(reason)
         record_failure(folder, spec, reason, world)

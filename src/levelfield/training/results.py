@@ -32,8 +32,8 @@ def write_result(run: Attempt, resumed_from: list[int]) -> dict[str, Any]:
         both["top1_raw"] = evaluation.scores.top1 if raw_first else other_top1
         both["top1_averaged"] = other_top1 if raw_first else evaluation.scores.top1
     parameters = count_parameters(state.model)
-    frozen = state.frozen if spec.recipe.freeze.epochs is None else frozenset()
-    trainable = sum(p.numel() for name, p in state.model.named_parameters() if name not in frozen)
+    never = state.mode.never_trained
+    trainable = sum(p.numel() for name, p in state.model.named_parameters() if name not in never)
     macs = count_macs(model, run.image_size).total
     steps = state.step
     spe = run.plan.steps_per_epoch

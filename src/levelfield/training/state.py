@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import fnmatch
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from levelfield.errors import UserError, nearest
-from levelfield.spec import Execution, Freeze, Recipe
+from levelfield.models import checkpoint_gradients
+from levelfield.spec import Execution, Recipe
 from levelfield.training.averaging import WeightAverage
 from levelfield.training.batchnorm import synchronise_batchnorm
 from levelfield.training.clock import TrainingClock
+from levelfield.training.mode import TrainingMode
 from levelfield.training.optimizers import make_optimizer
 from levelfield.training.plan import RunPlan
 from levelfield.training.processes import World
@@ -67,9 +67,9 @@ class TrainState:
         if world.size > 1 and recipe.batchnorm == "global":
             model = synchronise_batchnorm(model, device)
         if execution.gradient_checkpointing:
-            _checkpoint_gradients(model)
+            checkpoint_gradients(model)
         self.model = model.to(device=device, memory_format=layout)  # type: ignore[call-overload]
-        self.frozen = frozen_names(self.model, recipe.freeze)
+        self.mode = TrainingMode(self.model, recipe.freeze, plan.steps_per_epoch)
         self.average = WeightAverage(self.model, recipe.averaging) if recipe.averaging.name == "ema" else None
         self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16")
         self.dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.precision, torch.float32)
@@ -77,8 +77,7 @@ class TrainState:
         self.clock = TrainingClock(device)
         self.interval, self.epoch_meter = Meter(device), Meter(device)
         self.best: dict[str, Any] | None = None
-        self._thaw_at = None if recipe.freeze.epochs is None else recipe.freeze.epochs * plan.steps_per_epoch
-        self._set_frozen()
+        self.mode.enter(self.step)
         self._compile = (execution.compile, execution.cuda_graphs)
         self._compiled_for = max(1, (execution.micro_batch or recipe.batch_size) // world.size)
         self.optimizer = self._optimizer()
@@ -102,21 +101,15 @@ class TrainState:
             self.phase = phase
             self.optimizer = self._optimizer()
             self.updates = self._updates(0)
-        if self.frozen and self._thaw_at is not None and self.step >= self._thaw_at:
-            self.frozen = frozenset()
-            self._set_frozen()
-            self.plain, self.net = self._wrap()
-            self.clock.warm_up()
+        if self.mode.due(self.step):
+            self.train_mode()
         self.updates.set_rates()
 
     def train_mode(self) -> None:
-        """Training mode, except for norms that are frozen: their statistics stay too."""
-        self.net.train()
-        if self.frozen:
-            for name, module in self.model.named_modules():
-                own = [f"{name}.{key}" if name else key for key, _ in module.named_parameters(recurse=False)]
-                if own and all(key in self.frozen for key in own):
-                    module.eval()
+        """The mode of the step at hand: training, but for what is frozen."""
+        if self.mode.enter(self.step):  # the reducer of several processes knows the trained parameters only
+            self.plain, self.net = self._wrap()
+            self.clock.warm_up()
 
     def weights_to_evaluate(self) -> nn.Module:
         """The model whose result counts, as the recipe fixed it beforehand."""
@@ -155,18 +148,15 @@ class TrainState:
             self.epoch_meter.sums.copy_(state["epoch_meter"])
         self.best = state["best"]
         self.clock.load_state_dict(state["clock"])
+        self.train_mode()
 
     def _optimizer(self) -> torch.optim.Optimizer:
-        forever = self.frozen if self._thaw_at is None else frozenset()
-        return make_optimizer(self.plan.phases[self.phase].optimizer, self.model, leave_out=forever)
+        leave_out = self.mode.never_trained
+        return make_optimizer(self.plan.phases[self.phase].optimizer, self.model, leave_out=leave_out)
 
     def _updates(self, count: int) -> Updates:
         phase, scaled = self.plan.phases[self.phase], self.recipe.precision == "fp16"
         return Updates(self.optimizer, phase, self.plan.steps_per_epoch, self.device, scaled, count)
-
-    def _set_frozen(self) -> None:
-        for name, parameter in self.model.named_parameters():
-            parameter.requires_grad_(name not in self.frozen)
 
     def _wrap(self) -> tuple[nn.Module, nn.Module]:
         """`plain` and `net`."""
@@ -178,29 +168,3 @@ class TrainState:
         if not (compiled or graphs):
             return plain, plain
         return plain, torch.compile(plain, mode="reduce-overhead" if graphs else None)  # type: ignore[return-value]
-
-
-def frozen_names(model: nn.Module, freeze: Freeze) -> frozenset[str]:
-    """Names of the parameters that `freeze` holds fixed at first. Raises UserError for a pattern without match."""
-    names = [name for name, _ in model.named_parameters()]
-    chosen: set[str] = set()
-    for pattern in freeze.patterns:
-        matches = fnmatch.filter(names, pattern)
-        if not matches:
-            close = nearest(pattern.strip("*."), names, 1)
-            raise UserError(
-                f"recipe.freeze.patterns: {pattern!r} matches no parameter"
-                + (f"; the nearest name is {close[0]!r}" if close else "")
-            )
-        chosen.update(matches)
-    return frozenset(chosen)
-
-
-def _checkpoint_gradients(model: nn.Module) -> None:
-    switch = getattr(model, "set_grad_checkpointing", None)
-    if not callable(switch):
-        raise UserError(
-            f"{type(model).__name__} cannot checkpoint gradients (it has no set_grad_checkpointing)\n"
-            "leave execution.gradient_checkpointing off for it"
-        )
-    switch(True)

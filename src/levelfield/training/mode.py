@@ -1,0 +1,98 @@
+"""Who trains and who does not: the one owner of a network's mode (training, evaluation, frozen, averaged).
+
+What is frozen, and with it every module's mode, is a function of the step alone. The loop, the state, evaluation and a
+resumed run ask here, so that none of them can hold another view. `nn.Module.train` and `eval` recurse into children;
+what is frozen is set on the norm alone, so that nothing else loses its dropout or stochastic depth.
+"""
+
+from __future__ import annotations
+
+import copy
+import fnmatch
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torch import nn
+
+from levelfield.errors import UserError, nearest
+from levelfield.spec import Freeze
+from levelfield.training.batchnorm import keeps_statistics
+
+
+class TrainingMode:
+    """Which parameters of `model` are trained at which step, and the modes of its modules that follow from it.
+
+    Parameters that `freeze` names stay fixed for its first `epochs` (None: throughout). A norm all of whose own
+    parameters are frozen stays in evaluation mode, so that its statistics stay too; every other module trains. What the
+    network itself holds fixed (`requires_grad` False as it was built) is never trained.
+    """
+
+    def __init__(self, model: nn.Module, freeze: Freeze, steps_per_epoch: int) -> None:
+        self.model = model
+        self._named = frozen_names(model, freeze)
+        self._fixed = frozenset(name for name, parameter in model.named_parameters() if not parameter.requires_grad)
+        self._thaw_at = None if freeze.epochs is None else freeze.epochs * steps_per_epoch
+        self._entered: frozenset[str] = self._fixed
+
+    @property
+    def never_trained(self) -> frozenset[str]:
+        """Names of the parameters that no step trains."""
+        return self._fixed | self._named if self._thaw_at is None else self._fixed
+
+    def frozen_at(self, step: int) -> frozenset[str]:
+        """Names of the parameters that the step after `step` steps leaves as they are."""
+        return self._fixed | self._named if self._thaw_at is None or step < self._thaw_at else self._fixed
+
+    def due(self, step: int) -> bool:
+        """Whether `step` freezes other parameters than the step that was entered last."""
+        return self.frozen_at(step) != self._entered
+
+    def enter(self, step: int) -> bool:
+        """Put `model` into the mode of `step`; True where that changes which parameters are trained."""
+        changed, frozen = self.due(step), self.frozen_at(step)
+        self._entered = frozen
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(name not in frozen)
+        self.model.train()
+        for prefix, module in self.model.named_modules():
+            if keeps_statistics(module) and _held(module, prefix, frozen):
+                module.training = False
+        return changed
+
+
+def _held(module: nn.Module, prefix: str, frozen: frozenset[str]) -> bool:
+    """Whether `module` has parameters of its own and all of them are frozen."""
+    own = [f"{prefix}.{key}" if prefix else key for key, _ in module.named_parameters(recurse=False)]
+    return bool(own) and all(key in frozen for key in own)
+
+
+def frozen_names(model: nn.Module, freeze: Freeze) -> frozenset[str]:
+    """Names of the parameters that `freeze` holds fixed at first. Raises UserError for a pattern without match."""
+    names = [name for name, _ in model.named_parameters()]
+    chosen: set[str] = set()
+    for pattern in freeze.patterns:
+        matches = fnmatch.filter(names, pattern)
+        if not matches:
+            close = nearest(pattern.strip("*."), names, 1)
+            raise UserError(
+                f"recipe.freeze.patterns: {pattern!r} matches no parameter"
+                + (f"; the nearest name is {close[0]!r}" if close else "")
+            )
+        chosen.update(matches)
+    return frozenset(chosen)
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[nn.Module]:
+    """`model` in evaluation mode inside; afterwards each module in the mode it had, whatever happened inside."""
+    before = [(module, module.training) for module in model.modules()]
+    try:
+        yield model.eval()
+    finally:
+        for module, training in before:
+            module.training = training
+
+
+def averaged_twin(model: nn.Module) -> nn.Module:
+    """A copy of `model` that is only ever evaluated: no gradients, evaluation mode for good."""
+    return copy.deepcopy(model).eval().requires_grad_(False)

@@ -31,6 +31,7 @@ from levelfield.training.plan import RunPlan, make_plan
 from levelfield.training.processes import World, join_world
 from levelfield.training.resolve import Prepared
 from levelfield.training.results import write_result
+from levelfield.training.smallest import check_smallest_batch
 from levelfield.training.state import TrainState
 from levelfield.training.stopping import StopRequest
 
@@ -134,6 +135,7 @@ class Attempt:
             model = prepared.build_model()
         self.infinite = _infinite_buffers(model)
         self.state = TrainState(model, self.recipe, self.plan, self.execution, self.device, world)
+        check_smallest_batch(self.state, len(self.data.train), self.execution.micro_batch, self.image_size)
         if self.state.average is not None:
             world.broadcast_state(self.state.average.module)
         self.resumed_from = self._restore()

@@ -20,6 +20,7 @@ from levelfield.report import Row, StudyRows, build_table
 from levelfield.report.audit import AuditReport
 from levelfield.runs import Predictions, RunFolder, write_json, write_predictions
 from levelfield.spec import RunSpec
+from levelfield.spec.revisions import revisions
 from levelfield.training.device import describe_environment
 
 IMAGES = 40
@@ -39,6 +40,7 @@ def write(folder: Path, spec: RunSpec, **result: Any) -> RunFolder:
     """One finished run: predictions of its own, the result that follows from them, and its environment."""
     result = {"data_official": True, "failed_before": [], "steps": 2112, **result}
     run = write_run(folder, spec, images=IMAGES, **result)
+    edit(folder / "run.json", {"revisions": revisions(spec)})
     write_json(folder / "environment.json", ENVIRONMENT)
     redraw(folder)
     return run

@@ -19,6 +19,7 @@ from levelfield.report import Published, Row, StudyRows, build_table, read_study
 from levelfield.report.audit import CHECKS, leaks
 from levelfield.report.audit.leaks import keep_record
 from levelfield.runs import Predictions, RunFolder, write_json, write_predictions
+from levelfield.spec.revisions import REVISIONS
 from levelfield.studies.merge import merge_folders
 from levelfield.studies.output import as_json
 
@@ -103,7 +104,7 @@ PLANTED: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
     ),
     "freezing": ({}, {"odd": {"recipe__freeze": {"patterns": ["stem.*"]}}}, "unfair", "stem.*; the other 3: none"),
     "precision": ({}, {"odd": {"recipe__precision": "bf16"}}, "unfair", "odd: bf16; the other 3: fp32"),
-    "other data": ({}, {"odd": {"data__checksum": "cd" * 32}}, "unfair", "(data.checksum). odd: cdcdcdcdcd…"),
+    "other data": ({}, {"odd": {"data__checksum": "cd" * 32}}, "unfair", "(data.checksum). odd: cdcdcdcdcd"),
     "fewer training images": ({}, {"odd": {"data__train_limit": 5000}}, "unfair", "odd: 5,000; the other 3: none"),
     "another size": ({}, {"odd": {"data__image_size": 64, "model__image_size": 64}}, "unfair", "image_size 64"),
     "another split": ({}, {"odd": {"data__split_seed": 7}}, "unfair", "odd: 7; the other 3: 0"),
@@ -139,7 +140,7 @@ PLANTED: dict[str, tuple[dict[str, Any], dict[str, Any], str, str]] = {
     "another processor": (
         {}, {"change": environment(processor="Xeon")}, "differs", "(processor). odd: Xeon; the other",
     ),
-    "another commit": ({}, {"change": environment(git_commit="c0" * 20)}, "differs", "odd: c0c0c0c0c0…; the other 3:"),
+    "another commit": ({}, {"change": environment(git_commit="c0" * 20)}, "differs", "odd: c0c0c0c0c0; the other 3:"),
     "another machine of the same kind": (
         {}, {"change": environment(machine="0badcafe")}, "differs",
         "Times of training do not compare: they were measured on different machines. odd: machine 0badcafe",
@@ -210,7 +211,7 @@ def test_fair_rows_are_left_in_peace_and_what_was_looked_at_is_said(tmp_path: Pa
     passed = {finding.check for finding in report.of("passed")}
     assert passed == {
         "failures", "settings", "one_setting", "starts", "test_images", "scores", "independent", "length", "untrained",
-        "resumed", "seeds", "environment", "machines", "data",
+        "resumed", "seeds", "environment", "machines", "data", "mends",
     }  # fmt: skip
     assert report.verdict == "No unfairness found in what was checked; 1 thing not checked."
 
@@ -329,6 +330,33 @@ def test_cost_figures_of_different_machines(tmp_path: Path) -> None:
     ((severity, text),) = found("a", "a", "b")
     assert severity == "differs" and "do not compare" in text
     assert "outgrid_nano: machine b; the other 2: machine a" in text
+
+
+def test_runs_made_before_a_mend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = rows_of(tmp_path)
+    monkeypatch.setitem(REVISIONS, "a-mend-of-all", lambda spec: True)
+    said = [f.text for f in audited(rows).of("differs") if f.check == "mends"]
+    assert said == ["Made before 1 mend that would move the numbers of a, b, c and odd: a-mend-of-all."]
+    for run in rows[-1].runs:
+        edit(run.path / "run.json", {"revisions": ["a-mend-of-all"], "identity": run.spec().identity()})
+    (found,) = audited(rows).unfair
+    assert "mends of the program the runs were made under differs. odd: under all that bear on them" in found.text
+    for run in rows[-1].runs:
+        edit(run.path / "run.json", {"identity": "0" * 64})
+    assert "odd ran another version of training" in audited(rows).unfair[0].text
+
+
+def test_what_is_wrong_with_a_network_as_published_is_said(tmp_path: Path) -> None:
+    run = write(tmp_path / "swin", spec_of("swin_tiny_p2w4"))
+    (found,) = [f for f in audited([Row("swin", runs=(run,))]).of("differs") if f.check == "networks"]
+    assert found.text.startswith("swin: mis-masked as published") and found.rows == ("swin",)
+
+
+def test_processes_count_where_batchnorm_is_local(tmp_path: Path) -> None:
+    odd = {"execution": {"processes": 2}}
+    assert audited(rows_of(tmp_path / "global", odd=odd)).unfair == []
+    local = rows_of(tmp_path / "local", odd=odd, base={"recipe__batchnorm": "local"})
+    assert "(execution.processes). odd: 2" in audited(local).unfair[0].text
 
 
 def test_an_image_that_is_counted_twice(tmp_path: Path) -> None:
@@ -466,7 +494,7 @@ def test_every_check_is_tried(tmp_path: Path) -> None:
     for name in ("ImageNet-22k weights", "selection that did not happen", "smoothing dropped"):
         base, odd, _, _ = PLANTED[name]
         heard |= {finding.check for finding in audited(rows_of(tmp_path / name, base=base, **odd)).findings}
-    assert {check.key for check in CHECKS} - heard == {"search", "overlap"}  # their own tests are above
+    assert {check.key for check in CHECKS} - heard == {"search", "overlap", "networks"}  # their own tests are above
 
 
 @pytest.fixture

@@ -70,6 +70,7 @@ def to_rich(table: StudyTable) -> RenderableType:
         parts.append(Text(f"Scale {table.study.scale}: reduced, not the study as published.", style="yellow"))
     parts.append(Text(f"Fairness: {table.audit.verdict}", style="yellow" if table.audit.unfair else "green"))
     parts += [Text(f"  ! {finding.text}", style="yellow") for finding in table.audit.unfair]
+    parts += [Text(f"  {finding.text}", style="dim") for finding in table.audit.of("declared")]
 
     shown = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     shown.add_column("row", overflow="fold", min_width=12)
@@ -175,7 +176,8 @@ def to_markdown(table: StudyTable) -> str:
     header, lines = cells(table)
     rows = [header, ["---"] + ["---:"] * (len(header) - 1), *lines]
     out = [f"**Fairness audit.** {table.audit.verdict}", ""]
-    out += [f"- {finding.text}" for finding in table.audit.unfair] + ([""] if table.audit.unfair else [])
+    said = [f"- {finding.text}" for finding in (*table.audit.unfair, *table.audit.of("declared"))]
+    out += [*said, ""] if said else []
     out += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
     return "\n".join([*out, "", *basis(table)]) + "\n"
 

@@ -87,7 +87,7 @@ def section(table: StudyTable, name: str) -> str:
     if study.answer:
         lines += ["", study.answer]
     lines += ["", f"Fairness: {table.audit.verdict}", ""]
-    lines += [f"- {finding.text}" for finding in table.audit.unfair]
+    lines += [f"- {finding.text}" for finding in (*table.audit.unfair, *table.audit.of("declared"))]
     lines += [f"- {line}" for line in basis(table)]
     return "\n".join(lines) + "\n"
 

@@ -66,7 +66,7 @@ def words(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, str):
-        return f"{value[:SHORT]}…" if HEX.fullmatch(value) else value or "none"
+        return value[:SHORT] if HEX.fullmatch(value) else value or "none"
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {words(part)}" for key, part in value.items()) or "none"
     if isinstance(value, (tuple, list)):

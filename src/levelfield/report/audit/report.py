@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from levelfield.report.audit import leaks, origin, outcomes, predictions, search, settings, surroundings
+from levelfield.report.audit import known, leaks, origin, outcomes, predictions, search, settings, surroundings
 from levelfield.report.audit.values import SEVERITIES, AuditRow, Check, Finding, Panel, counted, listed, odd_ones
 from levelfield.spec import VARIES, covers
 
@@ -20,6 +20,7 @@ CHECKS: Final = (
     Check("failures", outcomes.failures),
     Check("settings", settings.settings),
     Check("one_setting", settings.one_setting),
+    Check("mends", known.mends),
     Check("starts", origin.starts),
     Check("pretraining", origin.pretraining),
     Check("overlap", origin.overlap),
@@ -35,6 +36,7 @@ CHECKS: Final = (
     Check("seeds", outcomes.seeds),
     Check("environment", surroundings.environment),
     Check("machines", surroundings.machines),
+    Check("networks", known.networks),
     Check("smoothing", outcomes.smoothing),
     Check("data", leaks.known_of_data),
 )

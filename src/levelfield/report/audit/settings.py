@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from levelfield.report.audit.contrast import Contrast, contrast
 from levelfield.report.audit.values import Finding, Panel, Severity, counted, listed, odd_ones
-from levelfield.spec import Value, covers
+from levelfield.spec import RunSpec, Value, covers
 
 NOT_COMPARED: Final[Mapping[str, str]] = {
     "seed": "rows are paired by seed",
@@ -61,7 +61,8 @@ def settings(panel: Panel) -> Iterable[Finding]:
         text = f"Varied on purpose, as the study's question declares: {listed(named, 12)}."
         yield Finding("settings", "declared", text, tuple(specs))
     left = {key: values for key, values in found.items() if key not in declared}
-    science = {key: values for key, values in left.items() if is_science(key)}
+    counting = contrast({name: _counting(spec) for name, spec in specs.items()})
+    science = {key: values for key, values in left.items() if is_science(key) or key.rpartition(".")[2] in counting}
     yield from findings("settings", "unfair", science)
     yield from findings("execution", "differs", {k: v for k, v in left.items() if k not in science})
     if not science:
@@ -136,6 +137,11 @@ def _section(key: str) -> tuple[str, str]:
         if covers((part,), key):
             return title, key.removeprefix(part).lstrip(".") or key.rpartition(".")[2]
     return key, key.rpartition(".")[2]
+
+
+def _counting(spec: RunSpec) -> dict[str, Any]:
+    """What of a run's execution counts as science, because of the rest of its setting."""
+    return {key: value for key, value in spec.science().items() if key in type(spec.execution).model_fields}
 
 
 def same(panel: Panel, *keys: str) -> bool:

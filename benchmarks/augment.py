@@ -4,7 +4,9 @@
 
 The pipelines take turns in one process, round by round, on the same photographs (parts of scikit-learn's two), and
 each round has another epoch. A time is the median over the rounds; the ratio is of the thread's CPU time, which other
-work on the machine disturbs less than the clock on the wall (both are shown; on an idle machine they agree).
+work on the machine disturbs less than the clock on the wall (both are shown; on an idle machine they agree). Of the
+random resized crop the operations that torch dispatches for a batch are counted too, beside those of resizing image by
+image, as was done before it was batched.
 """
 
 from __future__ import annotations
@@ -31,11 +33,16 @@ from rich.table import Table
 from sklearn.datasets import load_sample_images
 from timm.data.auto_augment import rand_augment_transform
 from timm.data.random_erasing import RandomErasing
+from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision import transforms as tv
 
 from levelfield.data.augment import build_augment
 from levelfield.data.augment.normalize import CIFAR100_MEAN, CIFAR100_STD
+from levelfield.data.augment.resized_crop import draw_parts, take_parts
+from levelfield.data.ragged import Ragged, ragged
 from levelfield.spec import Augment
+from levelfield.spec.recipe import RandomResizedCrop
 
 PAD_CROP = {"name": "pad_crop", "padding_px": 4}
 RANDAUGMENT = {"name": "randaugment", "ops": 2, "magnitude": 7}
@@ -67,6 +74,63 @@ CASES = {
         "timm": [tv.RandomCrop(224), tv.RandomHorizontalFlip(), TIMM_RANDAUGMENT, *TO_TENSOR],
     },
 }  # fmt: skip
+
+RESIZED_CROPS = {"256 to 112 px": (256, 112), "256 to 224 px": (256, 224), "64 to 64 px": (64, 64)}
+"""Short side of the stored photographs (of 4 : 3, but the squares of 64 px) and side of the crops, bicubic."""
+
+
+class Counting(TorchDispatchMode):
+    """Counts the operations that torch dispatches."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+def one_by_one(images: Ragged, parts: torch.Tensor, flip: torch.Tensor, size: int) -> torch.Tensor:
+    """Random resized crops image by image, by torch's own antialiased resizing."""
+    out = torch.empty(len(images), 3, size, size, dtype=torch.uint8)
+    for row, ((top, left, height, width), mirrored) in enumerate(zip(parts.tolist(), flip.tolist(), strict=True)):
+        start, tall, wide = int(images.start[row]), int(images.height[row]), int(images.width[row])
+        image = images.flat[start : start + 3 * tall * wide].view(1, 3, tall, wide)
+        part = image[..., top : top + height, left : left + width]
+        resized = F.interpolate(part, (size, size), mode="bicubic", align_corners=False, antialias=True)
+        out[row] = (resized.flip(3) if mirrored else resized)[0]
+    return out
+
+
+def measure_resized_crop(short: int, size: int, batch: int, rounds: int) -> dict[str, dict[str, float]]:
+    """Median times and dispatched operations of a batch of random resized crops, batched and one by one."""
+    wide = short if short == size else short * 4 // 3
+    whole = [Image.fromarray(array).resize((3 * wide, 2 * short)) for array in load_sample_images().images]
+    corners = [(37 * k % (2 * wide), 61 * k % short) for k in range(batch)]
+    images = ragged([np.asarray(whole[k % 2].crop((x, y, x + wide, y + short))) for k, (x, y) in enumerate(corners)])
+    index = torch.arange(batch)
+    flip = index % 2 == 0
+
+    def batched(parts: torch.Tensor) -> torch.Tensor:
+        return take_parts(images, parts, flip, size, "bicubic")
+
+    def single(parts: torch.Tensor) -> torch.Tensor:
+        return one_by_one(images, parts, flip, size)
+
+    figures: dict[str, dict[str, float]] = {}
+    calls = {"one by one": single, "levelfield": batched}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
+    for epoch in range(rounds + 1):
+        parts = draw_parts(RandomResizedCrop(), images.height, images.width, index, epoch, 0)
+        for name, call in calls.items():
+            times[name].append(timed(lambda call=call, parts=parts: call(parts)))  # type: ignore[misc]
+            if epoch == 0:
+                with Counting() as counting:
+                    call(parts)
+                figures[name] = {"operations": counting.count}
+    for name, rows in times.items():
+        figures[name] |= {"wall_ms": median(w for w, _ in rows[1:]), "cpu_ms": median(c for _, c in rows[1:])}
+        figures[name]["images_per_s"] = 1e3 * batch / figures[name]["cpu_ms"]
+    return figures
 
 
 def photographs(count: int, size: int) -> list[Image.Image]:
@@ -129,6 +193,16 @@ def main() -> None:
             shown = [f"{times['wall_ms']:.1f}", f"{times['cpu_ms']:.1f}", f"{times['images_per_s']:.0f}"]
             table.add_row(name, *shown, f"{times['times_torchvision']:.1f}", asked)
         report["cases"][case] = {"target": settings["target"], "pipelines": figures}  # type: ignore[index]
+        Console().print(table)
+    for case, (short, size) in RESIZED_CROPS.items():
+        crops = measure_resized_crop(short, size, 2 * chosen.batch, chosen.rounds)
+        table = Table("resizing", "wall ms", "CPU ms", "images/s", "operations",
+                      title=f"random resized crop, {case}, batch {2 * chosen.batch}")  # fmt: skip
+        for name, figure in crops.items():
+            shown = [f"{figure[key]:.{digits}f}" for key, digits in
+                     (("wall_ms", 1), ("cpu_ms", 1), ("images_per_s", 0), ("operations", 0))]  # fmt: skip
+            table.add_row(name, *shown)
+        report["cases"][f"random resized crop, {case}"] = crops  # type: ignore[index]
         Console().print(table)
     if chosen.json:
         chosen.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

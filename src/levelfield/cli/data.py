@@ -229,7 +229,8 @@ def show(
     with _progress() as progress:
         store = prepare(find(name, data_dir), progress=progress)
         side = image_size or store.index.native_px or 128
-        data = open_data(DataSpec(name=name, image_size=side), data_dir, progress=progress)
+        crop = None if chosen is None else chosen.augment.crop
+        data = open_data(DataSpec(name=name, image_size=side), data_dir, crop=crop, progress=progress)
     if chosen is None:
         picture = sheet.plain_samples(data, data.train if split == "train" else data.test, count, seed)
     else:

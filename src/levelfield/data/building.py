@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from levelfield.data.cache import no_room, only_one, replacing, reserve
 from levelfield.data.content import DIGEST_BYTES, canonical_order, checksum, image_digest
 from levelfield.data.decode import BadImageError, decode
-from levelfield.data.fit import Fit
+from levelfield.data.fit import Fit, Whole
 from levelfield.data.records import Found, Pixels, Records, Source
 from levelfield.data.store import (
     FORMAT,
@@ -37,6 +37,7 @@ from levelfield.data.store import (
     gib,
     open_store,
 )
+from levelfield.data.whole import sizes_beside, total_bytes
 from levelfield.errors import UserError
 
 T = TypeVar("T")
@@ -152,12 +153,37 @@ def _write_variant(store: Store, fit: Fit, source: Source | None, progress: Prog
             del out
 
 
+def add_whole(store: Store, whole: Whole, found: Found, progress: Progress | None = None) -> None:
+    """Write the whole training images under `whole` and their sizes. One process does, and all others wait for it."""
+    with only_one(store.folder, _waiting(found, progress)):
+        if store.images("train", str(whole)).is_file():
+            return
+        index, one = store.index.splits["train"], _from_source(store, "train", whole, found.load())
+        total, longest, written = total_bytes(index.sizes, whole), 0, 0
+        sizes = np.zeros((index.count, 2), dtype=np.int64)
+        for name in index.sizes:
+            longest = max(longest, *(int(side) for side in name.split("x")))
+        path = store.images("train", str(whole))
+        with replacing(path) as images, replacing(sizes_beside(path)) as beside:
+            out = _create_array(images, (total + longest,))
+            for start, chunk in _in_threads(index.count, one):
+                for row, pixels in enumerate(chunk, start):
+                    sizes[row] = pixels.shape[:2]
+                    out[written : written + pixels.size] = pixels.transpose(2, 0, 1).reshape(-1)
+                    written += pixels.size
+                if progress:
+                    progress(f"{store.index.name} train: {whole}", start + len(chunk), index.count)
+            out.flush()
+            with beside.open("wb") as file:
+                np.save(file, sizes)
+
+
 def _from_native(store: Store, split: str, fit: Fit) -> Callable[[int], Pixels]:
     native = np.load(store.images(split, NATIVE), mmap_mode="r")
     return lambda row: fit.apply(np.ascontiguousarray(native[row].transpose(1, 2, 0)))
 
 
-def _from_source(store: Store, split: str, fit: Fit, source: Source | None) -> Callable[[int], Pixels]:
+def _from_source(store: Store, split: str, fit: Fit | Whole, source: Source | None) -> Callable[[int], Pixels]:
     assert source is not None, "a store without native pixels is extended from its source"
     records, rows = source.splits[split], store.file_rows(split)
     return lambda row: fit.apply(decode(records.item(int(rows[row])))[0])
@@ -307,13 +333,16 @@ def _probable_side(records: Records) -> int:
 
 def _create(path: Path, count: int, side_px: int) -> np.memmap[Any, np.dtype[np.uint8]]:
     """A new .npy file of uint8 (count, 3, side_px, side_px), its room on the disk taken. Raises UserError without."""
-    needed, free = count * 3 * side_px**2, shutil.disk_usage(path.parent).free
+    return _create_array(path, (count, 3, side_px, side_px))
+
+
+def _create_array(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
+    needed, free = math.prod(shape), shutil.disk_usage(path.parent).free
     if needed > free:
         need = f"the decoded images need {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free"
         raise no_room(path.parent, need)
     with path.open("wb") as file:
-        header = {"descr": "|u1", "fortran_order": False, "shape": (count, 3, side_px, side_px)}
-        np.lib.format.write_array_header_1_0(file, header)
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
         file.flush()
         reserve(file, file.tell() + needed)
     out: np.memmap[Any, np.dtype[np.uint8]] = np.load(path, mmap_mode="r+")

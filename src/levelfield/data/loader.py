@@ -15,12 +15,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from levelfield import randomness
+from levelfield.data.ragged import Ragged
 from levelfield.data.splits import Split, centre_crop
 from levelfield.data.transfer import to_device
 from levelfield.errors import UserError
 
-Batch = tuple[Tensor, Tensor, Tensor]
-"""(images uint8 (b, 3, H, W), labels int64 (b,), sample_index int64 (b,)): the first two on the loader's device.
+Images = Tensor | Ragged
+"""uint8 (b, 3, H, W), or a ragged batch where a random resized crop takes images of their own sizes."""
+
+Batch = tuple[Images, Tensor, Tensor]
+"""(images, labels int64 (b,), sample_index int64 (b,)): the first two on the loader's device.
 
 The sample index stays on the CPU, where augmentation takes its decisions."""
 
@@ -39,6 +43,10 @@ class SplitLike(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, positions: Tensor) -> Tensor: ...
+
+
+def _read(split: SplitLike, positions: Tensor) -> Images:
+    return split.batch(positions) if isinstance(split, Split) else split.read(positions)
 
 
 class Loader:
@@ -101,18 +109,23 @@ class ResidentLoader(Loader):
 
     def __init__(self, split: SplitLike, *arguments: object) -> None:
         super().__init__(split, *arguments)  # type: ignore[arg-type]
-        images, rows, self._crop_px = None, torch.arange(len(split)), None
+        rows, self._crop_px = torch.arange(len(split)), None
         if isinstance(split, Split) and (whole := split.pixels.whole()) is not None:
-            images, rows, self._crop_px = whole, split.rows, split.crop_px
+            images: Images = whole
+            rows, self._crop_px = split.rows, split.crop_px
             if self.device.type != "cpu" and len(split) < len(whole):
                 images, rows = whole.index_select(0, rows), torch.arange(len(split))
-        if images is None:
-            images = split.read(rows)
+        else:
+            images = _read(split, rows)
+            if isinstance(images, Ragged) and self.device.type != "cpu":
+                images = images.compact()  # what the split leaves out of the store need not be on the device
         self._images = images.to(self.device)
         self._rows = rows.to(self.device)
 
     def fetch(self, positions: Tensor) -> Batch:
         here = to_device(positions, self.device)
+        if isinstance(self._images, Ragged):
+            return self._images[positions], self._labels[here], self.split.index[positions]
         images = centre_crop(self._images.index_select(0, self._rows[here]), self._crop_px)
         return images, self._labels[here], self.split.index[positions]
 
@@ -120,7 +133,7 @@ class ResidentLoader(Loader):
         return (self.fetch(positions) for positions in self._own(epoch, from_step))
 
 
-class _BatchReader(Dataset["Tensor | str"]):
+class _BatchReader(Dataset["Images | str"]):
     """A worker's view: item i is the image batch of the i-th list of positions, or the message of what went wrong.
 
     Errors travel as text, because torch would bury their message in the worker's traceback.
@@ -132,9 +145,10 @@ class _BatchReader(Dataset["Tensor | str"]):
     def __len__(self) -> int:
         return len(self._batches)
 
-    def __getitem__(self, number: int) -> Tensor | str:
+    def __getitem__(self, number: int) -> Images | str:
         try:
-            return self._split.read(self._batches[number])
+            images = _read(self._split, self._batches[number])
+            return images.compact() if isinstance(images, Ragged) else images
         except UserError as error:
             return str(error)
 
@@ -149,7 +163,7 @@ class StreamedLoader(Loader):
         self.workers = workers
 
     def fetch(self, positions: Tensor) -> Batch:
-        return self._batch(self.split.read(positions), positions)
+        return self._batch(_read(self.split, positions), positions)
 
     def epoch(self, epoch: int, from_step: int = 0) -> Iterator[Batch]:
         batches = self._own(epoch, from_step)
@@ -166,9 +180,10 @@ class StreamedLoader(Loader):
                 raise UserError(images)
             yield self._batch(images, positions)
 
-    def _batch(self, images: Tensor, positions: Tensor) -> Batch:
+    def _batch(self, images: Images, positions: Tensor) -> Batch:
         here = to_device(positions, self.device)
-        return to_device(images, self.device), self._labels[here], self.split.index[positions]
+        there = images.to(self.device) if isinstance(images, Ragged) else to_device(images, self.device)
+        return there, self._labels[here], self.split.index[positions]
 
 
 def make_loader(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,8 +12,8 @@ import torch
 
 from levelfield import progress as progress_bars
 from levelfield.data import catalog
-from levelfield.data.building import add_variant, ensure
-from levelfield.data.fit import Fit
+from levelfield.data.building import add_variant, add_whole, ensure
+from levelfield.data.fit import Fit, Whole
 from levelfield.data.locate import find
 from levelfield.data.records import Found, SubsetRecords
 from levelfield.data.splits import EncodedPixels, ImageData, MappedPixels, PixelSource, Split, hold_out, stratified
@@ -25,14 +26,17 @@ from levelfield.data.store import (
     folder_of,
     gib,
 )
+from levelfield.data.whole import EncodedWhole, MappedWhole, total_bytes
 from levelfield.errors import UserError
 from levelfield.spec import DataSpec
+from levelfield.spec.recipe import Crop, RandomResizedCrop
 
 
 def open_data(
     spec: DataSpec,
     data_dir: Path | str | None = None,
     *,
+    crop: Crop | None = None,
     pixels: Literal["auto", "store", "encoded"] = "auto",
     cache: Path | None = None,
     progress: Progress | None = None,
@@ -41,16 +45,18 @@ def open_data(
 
     `data_dir`: the folder that holds the data sets (None: `LEVELFIELD_DATA`). `spec.validation` None counts as 0.
     Train images have side `resize_px` (or `image_size`); validation and test images are centre-cropped to `image_size`.
+    `crop`: that of the recipe, if the data is to be trained on. Under a random resized crop train images stay whole, at
+    their aspect ratio (`Split.batch`).
     `pixels`: from the store, or decoded whenever they are read; "auto" keeps up to 64 GiB in the store.
     `progress`: called during long work (None: shown on stderr).
     Raises UserError for an unknown or missing data set, damaged files, and splits that cannot be cut.
     """
     found = find(spec.name, data_dir)
     if progress is not None:
-        store, sources = _prepare(spec, found, pixels, cache, progress)
+        store, sources, whole_train = _prepare(spec, found, crop, pixels, cache, progress)
     else:
         with on_stderr() as shown:
-            store, sources = _prepare(spec, found, pixels, cache, shown)
+            store, sources, whole_train = _prepare(spec, found, crop, pixels, cache, shown)
     side = sources["train"].side_px
     crop_px = spec.image_size if spec.image_size is not None and spec.image_size < side else None
     whole = {}
@@ -60,6 +66,8 @@ def open_data(
         whole[name] = Split(name, sources[name], order, labels, torch.arange(len(order)))
     train, validation = hold_out(whole["train"], spec.validation or 0.0, spec.split_seed, crop_px)
     train = _limited(spec, train, spec.train_limit, "train")
+    if whole_train is not None:
+        train = replace(train, pixels=whole_train)
     test = _limited(spec, whole["test"], spec.test_limit, "test")
     statistics = store.index.splits["train"]
     return ImageData(
@@ -141,6 +149,47 @@ def on_stderr() -> Iterator[Progress]:
 def _prepare(
     spec: DataSpec,
     found: Found,
+    crop: Crop | None,
+    pixels: Literal["auto", "store", "encoded"],
+    cache: Path | None,
+    progress: Progress | None,
+) -> tuple[Store, dict[str, PixelSource], PixelSource | None]:
+    """The store of `found`, where its splits' pixels come from, and that of whole train images if `crop` wants it."""
+    store, sources = _fitted(spec, found, pixels, cache, progress)
+    whole = _whole_train(crop, store, found, pixels, progress) if isinstance(crop, RandomResizedCrop) else None
+    return store, sources, whole
+
+
+def _whole_train(
+    crop: RandomResizedCrop,
+    store: Store,
+    found: Found,
+    pixels: Literal["auto", "store", "encoded"],
+    progress: Progress | None,
+) -> PixelSource:
+    """The train images at their aspect ratio: squares of one size as a tensor, others ragged, or still encoded."""
+    native_px, index = store.index.native_px, store.index.splits["train"]
+    if native_px is not None and store.has(NATIVE):
+        if crop.source_px is None or crop.source_px >= native_px:
+            return MappedPixels(store.images("train", NATIVE))
+        fit = Fit("resize", crop.source_px, crop.interpolation)
+        if not store.has(str(fit)):
+            add_variant(store, fit, found, progress)
+        return MappedPixels(store.images("train", str(fit)))
+    whole = Whole(crop.source_px, crop.interpolation)
+    path, total = store.images("train", str(whole)), total_bytes(index.sizes, whole)
+    if not path.is_file():
+        too_many = total / 2**30 > STORE_LIMIT_GIB
+        if found.streamable and (pixels == "encoded" or (pixels == "auto" and too_many)):
+            records = SubsetRecords(found.load().splits["train"], store.file_rows("train"))
+            return EncodedWhole(records, whole, index.sizes)
+        add_whole(store, whole, found, progress)
+    return MappedWhole(path)
+
+
+def _fitted(
+    spec: DataSpec,
+    found: Found,
     pixels: Literal["auto", "store", "encoded"],
     cache: Path | None,
     progress: Progress | None,
@@ -150,7 +199,7 @@ def _prepare(
     side = spec.resize_px or spec.image_size
     if spec.resize_px is not None and spec.image_size is not None and spec.resize_px < spec.image_size:
         raise UserError(f"resize_px {spec.resize_px} is smaller than image_size {spec.image_size}; let it be larger")
-    fit = None if side is None else Fit(spec.fit, side)
+    fit = None if side is None else Fit(spec.fit, side, spec.interpolation)
     eager = None if pixels == "encoded" else fit
     store = ensure(found, folder, fit=eager, on_bad_image=spec.on_bad_image, progress=progress)
     native_px = store.index.native_px
@@ -158,7 +207,7 @@ def _prepare(
         if native_px is None:
             sizes = ", ".join(list(store.index.splits["train"].sizes)[:3])
             raise UserError(f"{found.name} has images of many sizes ({sizes}, ...); set data.image_size")
-        fit = Fit(spec.fit, native_px)
+        fit = Fit(spec.fit, native_px, spec.interpolation)
     variant = NATIVE if fit.side_px == native_px else str(fit)
     if not store.has(variant):
         images = sum(split.count for split in store.index.splits.values())

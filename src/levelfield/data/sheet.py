@@ -57,7 +57,7 @@ def augmented_samples(data: ImageData, recipe: Recipe, image_size: int, count: i
     split = data.train
     positions = _choose(split, count, seed)
     augment = build_augment(recipe.augment, image_size, data.mean, data.std)
-    x = augment(split.read(positions), split.index[positions], 0, seed)
+    x = augment(split.batch(positions), split.index[positions], 0, seed)
     mix = build_mix(recipe.mix, image_size)
     plan = mix.plan(len(positions), seed, 0, 0)
     mean = torch.tensor(augment.normalize.mean).view(1, 3, 1, 1)

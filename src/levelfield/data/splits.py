@@ -14,7 +14,8 @@ from torch import Tensor
 from levelfield import randomness
 from levelfield.data.decode import BadImageError, decode
 from levelfield.data.fit import Fit
-from levelfield.data.records import Records, Source, SubsetRecords
+from levelfield.data.ragged import Ragged
+from levelfield.data.records import Pixels, Records, Source, SubsetRecords
 from levelfield.errors import UserError
 
 
@@ -62,14 +63,20 @@ class PixelSource(Protocol):
     """Where the images of a split come from: rows of a whole tensor, or decoded on reading."""
 
     @property
-    def side_px(self) -> int: ...
+    def side_px(self) -> int:
+        """Their side; of images of their own sizes the largest."""
+        ...
 
-    def take(self, rows: Tensor) -> Tensor:
-        """uint8 (B, 3, side_px, side_px) for int64 rows (B,)."""
+    def take(self, rows: Tensor) -> Tensor | Ragged:
+        """uint8 (B, 3, side_px, side_px) for int64 rows (B,), or a ragged batch."""
         ...
 
     def whole(self) -> Tensor | None:
         """All rows as one uint8 tensor (N, 3, side_px, side_px), or None where there is no such thing."""
+        ...
+
+    def nbytes(self, count: int) -> int:
+        """About how many bytes `count` images are."""
         ...
 
 
@@ -88,6 +95,9 @@ class MemoryPixels:
 
     def whole(self) -> Tensor:
         return self._images
+
+    def nbytes(self, count: int) -> int:
+        return count * 3 * self.side_px**2
 
 
 class MappedPixels:
@@ -114,6 +124,9 @@ class MappedPixels:
     def whole(self) -> Tensor:
         return self._images
 
+    def nbytes(self, count: int) -> int:
+        return count * 3 * self.side_px**2
+
 
 class EncodedPixels:
     """Images that stay encoded and are decoded and fitted whenever they are read."""
@@ -128,18 +141,25 @@ class EncodedPixels:
     def take(self, rows: Tensor) -> Tensor:
         out = np.empty((len(rows), 3, self.side_px, self.side_px), dtype=np.uint8)
         for place, row in enumerate(rows.tolist()):
-            try:
-                pixels, _ = decode(self.records.item(row))
-            except (BadImageError, OSError) as error:
-                raise UserError(
-                    f"{self.records.name(row)} could be decoded before and cannot now: {error}\n"
-                    "the file has changed since the set was indexed; run `levelfield data check`"
-                ) from None
-            out[place] = self.fit.apply(pixels).transpose(2, 0, 1)
+            out[place] = self.fit.apply(decode_again(self.records, row)).transpose(2, 0, 1)
         return torch.from_numpy(out)
 
     def whole(self) -> None:
         return None
+
+    def nbytes(self, count: int) -> int:
+        return count * 3 * self.side_px**2
+
+
+def decode_again(records: Records, row: int) -> Pixels:
+    """The pixels of an image that was decoded when the set was indexed. Raises UserError where it is bad by now."""
+    try:
+        return decode(records.item(row))[0]
+    except (BadImageError, OSError) as error:
+        raise UserError(
+            f"{records.name(row)} could be decoded before and cannot now: {error}\n"
+            "the file has changed since the set was indexed; run `levelfield data check`"
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -168,12 +188,19 @@ class Split:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all images as `read` returns them."""
-        return len(self) * 3 * self.side_px**2
+        """Bytes of all images as `read` returns them (about, where they have sizes of their own)."""
+        return self.pixels.nbytes(len(self)) if self.crop_px is None else len(self) * 3 * self.crop_px**2
 
     def read(self, positions: Tensor) -> Tensor:
         """uint8 (B, 3, side_px, side_px) of the samples at int64 `positions` (B,) in this split."""
-        return centre_crop(self.pixels.take(self.rows[positions]), self.crop_px)
+        images = self.batch(positions)
+        assert isinstance(images, Tensor), "images of their own sizes are read by `batch`"
+        return images
+
+    def batch(self, positions: Tensor) -> Tensor | Ragged:
+        """As `read`; a ragged batch where the images have sizes of their own (for a random resized crop)."""
+        images = self.pixels.take(self.rows[positions])
+        return images if isinstance(images, Ragged) else centre_crop(images, self.crop_px)
 
     def subset(self, positions: Tensor, name: str | None = None, crop_px: int | None = None) -> Split:
         """The samples at `positions`, in that order."""

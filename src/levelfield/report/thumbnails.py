@@ -34,7 +34,7 @@ def images_of(table: StudyTable, data_dir: Path | str | None = None) -> Callable
     def png(index: int) -> bytes | None:
         if index not in position:
             return None
-        pixels = test.pixels.take(test.rows[position[index]].reshape(1))[0]
+        pixels = test.read(test.index.new_tensor([position[index]]))[0]
         image = Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
         image.thumbnail((SIDE_PX, SIDE_PX))
         out = io.BytesIO()

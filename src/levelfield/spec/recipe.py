@@ -144,12 +144,17 @@ class RandomCrop(Value):
 
 
 class RandomResizedCrop(Value):
-    """Inception crop: area and aspect ratio drawn from ranges, resized to the network's size."""
+    """Inception crop: area and aspect ratio drawn from ranges, resized to the network's size with `interpolation`.
+
+    It is taken from the whole training image, at its aspect ratio, not from what `data.fit` makes of it; `source_px` is
+    the short side to which larger ones are scaled down beforehand (None: not at all).
+    """
 
     name: Literal["random_resized_crop"] = "random_resized_crop"
     scale: Range = (0.08, 1.0)
     ratio: Range = (3 / 4, 4 / 3)
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    source_px: PositiveInt | None = None
 
 
 Crop = Annotated[PadCrop | RandomCrop | RandomResizedCrop, Field(discriminator="name")]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from levelfield.spec.recipe import MultiStep, OneCycle, Schedule, Step
+from levelfield.spec.recipe import MultiStep, OneCycle, RandomResizedCrop, Schedule, Step
 
 if TYPE_CHECKING:
     from levelfield.spec.run import RunSpec
@@ -41,6 +41,10 @@ def _augments_levels_or_places(spec: RunSpec) -> bool:
     return spec.recipe.augment.policy is not None or spec.recipe.augment.color_jitter is not None
 
 
+def _crops_and_resizes(spec: RunSpec) -> bool:
+    return isinstance(spec.recipe.augment.crop, RandomResizedCrop)
+
+
 def _draws_shares_from_a_curved_beta(spec: RunSpec) -> bool:
     mix = spec.recipe.mix
     return mix.active and any(alpha not in (0, 1) for alpha in (mix.mixup_alpha, mix.cutmix_alpha))
@@ -61,6 +65,9 @@ REVISIONS: Final[dict[str, Callable[[RunSpec], bool]]] = {
     # Only norms whose own parameters are frozen leave training (once a frozen position table switched off all dropout),
     # and thawed modules train from the first step of their epoch on, in a resumed run too.
     "freeze-modes": lambda spec: bool(spec.recipe.freeze.patterns),
+    # Random resized crops were taken from thumbnails that data.fit had made square; now from whole images, by Pillow's
+    # weights in whole numbers.
+    "resized-crops-of-whole-images": _crops_and_resizes,
 }
 """Name of the mend -> whether it moves the numbers of a run. Never renamed, never removed before the next version."""
 

@@ -43,7 +43,8 @@ class DataSpec(Value):
     """A data set by name (or `folder:PATH`, `parquet:PATH` for one's own), how it is fitted, and how it is cut.
 
     `image_size`: side of the network's input in px (None: the stored size). `resize_px`: side to which images are
-    resized before cropping (None: image_size). `fit`: how an image of another size becomes that. `validation`: share
+    resized before cropping (None: image_size). `fit`: how an image of another size becomes that, with `interpolation`
+    (training images of a random resized crop stay whole). `validation`: share
     of train held out (None: the recipe's). `train_limit`, `test_limit`: a stratified, seeded subset of so many images.
     `on_bad_image`: an image that does not decode stops the reading, or is left out, counted and reported.
     `checksum`: of the content, filled in when the run is resolved.
@@ -53,6 +54,7 @@ class DataSpec(Value):
     image_size: PositiveInt | None = None
     resize_px: PositiveInt | None = None
     fit: Literal["resize", "pad", "crop"] = "resize"
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     validation: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
     split_seed: int = 0
     train_limit: PositiveInt | None = None

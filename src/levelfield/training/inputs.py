@@ -11,6 +11,7 @@ from torch import Tensor
 
 from levelfield.data import ImageData, Loader
 from levelfield.data.augment import EvalTransform, build_augment, build_eval_transform, build_mix, soft_targets
+from levelfield.data.ragged import joined
 from levelfield.data.transfer import to_device
 from levelfield.spec import Recipe
 
@@ -85,7 +86,7 @@ class TrainingInputs:
                 images, labels, index = group[0]
                 yield self.augment(images, index, epoch, self.seed), labels
                 continue
-            images, index = (torch.cat([batch[part] for batch in group]) for part in (0, 2))
+            images, index = joined([batch[0] for batch in group]), torch.cat([batch[2] for batch in group])
             together = self.augment(images, index, epoch, self.seed)
             parts = torch.split(together, [len(batch[0]) for batch in group])
             yield from ((x, labels) for x, (_, labels, _) in zip(parts, group, strict=True))

@@ -72,7 +72,7 @@ def load_run(path: str | Path, factory: Callable[..., nn.Module] | None = None) 
         spec.recipe.augment, spec.model.image_size, tuple(description["mean"]), tuple(description["std"])
     )
 
-    fit = Fit(spec.data.fit, spec.data.resize_px or spec.model.image_size)
+    fit = Fit(spec.data.fit, spec.data.resize_px or spec.model.image_size, spec.data.interpolation)
 
     def preprocess(image: Image.Image | str | Path | bytes) -> Tensor:
         pixels = fit.apply(read_image(image))

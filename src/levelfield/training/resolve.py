@@ -57,7 +57,7 @@ def prepare(spec: RunSpec, device: torch.device | None = None) -> Prepared:
     device = device or choose_device(spec.execution.device)
     validation = spec.recipe.validation if spec.data.validation is None else spec.data.validation
     wanted = spec.data.model_copy(update={"validation": validation, "checksum": None})
-    data = open_data(wanted, spec.execution.data_dir)
+    data = open_data(wanted, spec.execution.data_dir, crop=spec.recipe.augment.crop)
     if spec.data.checksum is not None and spec.data.checksum != data.checksum:
         raise UserError(
             f"data {spec.data.name!r} is not what the run was made with: checksum {data.checksum[:16]}, "

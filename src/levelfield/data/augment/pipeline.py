@@ -19,6 +19,7 @@ from levelfield.data.augment.memory import ResultMemory
 from levelfield.data.augment.normalize import CIFAR100_MEAN, CIFAR100_STD, Normalize
 from levelfield.data.augment.policy import PolicyAugment
 from levelfield.data.augment.resized_crop import draw_parts, take_parts
+from levelfield.data.ragged import Ragged
 from levelfield.data.transfer import to_device
 from levelfield.spec import Augment
 from levelfield.spec.recipe import PadCrop, RandomResizedCrop
@@ -39,13 +40,17 @@ class BatchAugment:
         self.jitter = Jitter(augment.color_jitter) if augment.color_jitter else None
         self._memory = ResultMemory()
 
-    def __call__(self, images: Tensor, sample_index: Tensor, epoch: int, seed: int) -> Tensor:
+    def __call__(self, images: Tensor | Ragged, sample_index: Tensor, epoch: int, seed: int) -> Tensor:
         """Augment uint8 (B,3,H,W) of samples `sample_index` (B,) int64 to float32 (B,3,image_size,image_size).
 
-        Keep `sample_index` on the CPU: decisions are made there, so that an index on a GPU costs a synchronisation.
+        Under a random resized crop images may be ragged: of their own sizes. Keep `sample_index` on the CPU: decisions
+        are made there, so that an index on a GPU costs a synchronisation.
         """
         size, sample_index, layout = self.image_size, sample_index.cpu(), self.normalize.memory_format
-        shape = (len(images), images.shape[1], size, size)
+        crop, shape = self.augment.crop, (len(images), 3, size, size)
+        if isinstance(crop, RandomResizedCrop):
+            images = self._resized(crop, images, sample_index, epoch, seed)
+        assert isinstance(images, Tensor), "only a random resized crop brings images of their own sizes to one"
         if images.device.type == "cpu":
             out, chunk = self._memory.take(shape, layout), max(1, CHUNK_VALUES // (shape[1] * size * size))
         else:
@@ -55,14 +60,27 @@ class BatchAugment:
             self._into(out[part], images[part], sample_index[part], epoch, seed)
         return out
 
+    def _resized(
+        self, crop: RandomResizedCrop, images: Tensor | Ragged, sample_index: Tensor, epoch: int, seed: int
+    ) -> Tensor:
+        """Random resized crop and flip of the whole batch: uint8 (B,3,image_size,image_size)."""
+        if isinstance(images, Ragged):
+            height, width = images.height, images.width
+        else:
+            height, width = (torch.full_like(sample_index, extent) for extent in images.shape[2:])
+        parts = draw_parts(crop, height, width, sample_index, epoch, seed)
+        flip = draw_flips(self.augment.flip, sample_index, epoch, seed)
+        return take_parts(images, parts, flip, self.image_size, crop.interpolation)
+
     def _into(self, out: Tensor, images: Tensor, sample_index: Tensor, epoch: int, seed: int) -> None:
         self.normalize(self.pixels(images, sample_index, epoch, seed), out)
         if self.augment.erasing is not None:
             erase(out, self.augment.erasing, sample_index, epoch, seed)
 
     def pixels(self, images: Tensor, sample_index: Tensor, epoch: int, seed: int) -> Tensor:
-        """The part before normalisation: uint8 (B,3,H,W) to uint8 (B,3,image_size,image_size); index on the CPU."""
-        pixels = self._crop(images, sample_index, epoch, seed)
+        """Between random resized crop and normalisation: uint8 (B,3,H,W) to uint8 (B,3,image_size,image_size)."""
+        resized = isinstance(self.augment.crop, RandomResizedCrop)
+        pixels = images if resized else self._crop(images, sample_index, epoch, seed)
         if self.policy is not None:
             pixels = self.policy(pixels, sample_index, epoch, seed)
         if self.jitter is not None:
@@ -70,12 +88,9 @@ class BatchAugment:
         return pixels
 
     def _crop(self, images: Tensor, sample_index: Tensor, epoch: int, seed: int) -> Tensor:
-        """Crop and flip, into a new tensor."""
+        """Crop without resizing, and flip, into a new tensor."""
         crop, flip, size = self.augment.crop, self.augment.flip, self.image_size
         stored = (images.shape[2], images.shape[3])
-        if isinstance(crop, RandomResizedCrop):
-            parts = draw_parts(crop, stored, sample_index, epoch, seed)
-            return take_parts(images, parts, draw_flips(flip, sample_index, epoch, seed), size, crop.interpolation)
         windows = draw_windows(crop, flip, stored, size, sample_index, epoch, seed)
         windows = Windows(*(to_device(part, images.device) for part in windows))
         padding, fill = (crop.padding_px, crop.fill) if isinstance(crop, PadCrop) else (0, "zero")
@@ -89,7 +104,8 @@ class EvalTransform:
         self.image_size = image_size
         self.normalize = normalize
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def __call__(self, images: Tensor | Ragged) -> Tensor:
+        assert isinstance(images, Tensor), "validation and test images are fitted to one size when they are stored"
         return self.normalize(centre_crop(images, self.image_size))
 
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from levelfield.data.readers import cifar, folders, listed, parquet
 from levelfield.data.readers.tree import below, open_tree
-from levelfield.data.records import Found
+from levelfield.data.records import Found, Source
+from levelfield.errors import UserError
 
 ARCHIVES = {
     "cifar-10-python.tar.gz": "cifar-10 pickles",
@@ -38,6 +40,27 @@ DATASETS = {
 
 def recognise(path: Path, name: str) -> Found | None:
     """The data set `name` in the folder or archive `path`, whatever known form it has, or None."""
+    found = _recognise(path, name)
+    return None if found is None else replace(found, load=lambda: _loaded(found))
+
+
+def _loaded(found: Found) -> Source:
+    """What `found` loads. Whatever a reader stumbles over in a wrong or damaged file becomes one UserError."""
+    try:
+        return found.load()
+    except UserError:
+        raise
+    except MemoryError:
+        raise
+    except Exception as error:  # a foreign file can make a decoder or an index raise nearly anything
+        why = " ".join([type(error).__name__, *str(error).splitlines()[:1]])
+        raise UserError(
+            f"{found.path}: not readable as {found.form} ({why})\n"
+            "it is damaged or something else: copy or download it again"
+        ) from None
+
+
+def _recognise(path: Path, name: str) -> Found | None:
     if path.is_file():
         return _archive(path, name)
     if not path.is_dir():

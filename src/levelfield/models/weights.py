@@ -79,7 +79,12 @@ def read_weights(source: str) -> dict[str, Tensor]:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+    except pickle.UnpicklingError:  # torch's message advises to switch the safety off
+        raise UserError(
+            f"start_from {source!r} is refused: it holds more than tensors or is damaged, and no code is ever run\n"
+            "save the tensors alone, e.g. safetensors.torch.save_file(model.state_dict(), path)"
+        ) from None
+    except (SafetensorError, RuntimeError, EOFError, OSError) as error:
         raise UserError(
             f"start_from {source!r} cannot be read as weights: {str(error).splitlines()[0]}\n"
             "save the tensors alone, e.g. safetensors.torch.save_file(model.state_dict(), path)"

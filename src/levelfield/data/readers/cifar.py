@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from levelfield.data.readers.tree import Tree, below
+from levelfield.data.readers.tree import Tree, below, required
 from levelfield.data.records import ArrayRecords, Labels, Pixels, Source
 from levelfield.errors import UserError
 
@@ -75,8 +75,7 @@ def _files(form: str) -> dict[str, tuple[str, ...]]:
 
 def read(tree: Tree, form: str) -> Source:
     """Both splits with fine labels. Raises UserError for missing or damaged files."""
-    part = below(tree, MARKERS[form])
-    assert part is not None
+    part = required(tree, MARKERS[form], form)
     read_file = _read_pickle if form.endswith("pickles") else _read_binary
     hundred = form.startswith("cifar-100")
     splits = {}

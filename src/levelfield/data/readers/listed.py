@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from levelfield.data.readers.tree import Tree, TreeRecords, below
+from levelfield.data.readers.tree import Tree, TreeRecords, below, required
 from levelfield.data.records import Source
 from levelfield.errors import UserError
 
@@ -25,8 +25,7 @@ def detect(tree: Tree) -> str | None:
 
 def read(tree: Tree, form: str, images: Tree | None = None) -> Source:
     """Both splits of `form`; `images` is the tree of Stanford Dogs' images where they are an archive of their own."""
-    part = below(tree, MARKERS[form])
-    assert part is not None
+    part = required(tree, MARKERS[form], form)
     if form == "Tiny ImageNet":
         return _tiny_imagenet(part)
     if form == "CUB-200-2011":

@@ -86,7 +86,7 @@ class ZipTree:
                 return self._archive.read(name)
             except KeyError:
                 raise UserError(f"{self.path} has no {name}, but a list of the data set names it") from None
-            except zipfile.BadZipFile as error:
+            except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
                 raise _damaged(self.path, error) from None
 
 
@@ -208,9 +208,18 @@ def below(tree: Tree, marker: str) -> Tree | None:
     return next((SubTree(tree, base) for base in sorted(bases) if tree.has(base + marker)), None)
 
 
+def required(tree: Tree, marker: str, form: str) -> Tree:
+    """`below`, where `tree` was taken for `form` by its name. Raises UserError where it holds something else."""
+    part = below(tree, marker)
+    if part is None:
+        raise UserError(f"{tree.path} is not {form}: it has no {marker}\ncopy or download it again, or rename it")
+    return part
+
+
 def _clean(name: str) -> str:
     return name.removeprefix("./")
 
 
 def _damaged(path: Path, error: Exception) -> UserError:
-    return UserError(f"{path}: damaged archive ({error})\nit is truncated or damaged: copy or download it again")
+    why = (str(error).splitlines() or [type(error).__name__])[0]  # tarfile's reasons run over several lines
+    return UserError(f"{path}: damaged archive ({why})\nit is truncated or damaged: copy or download it again")

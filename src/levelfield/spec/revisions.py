@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from levelfield.spec.recipe import MultiStep, OneCycle, RandomResizedCrop, Schedule, Step
+from levelfield.spec.recipe import MultiStep, OneCycle, Schedule, Step
 
 if TYPE_CHECKING:
     from levelfield.spec.run import RunSpec
@@ -42,7 +42,8 @@ def _augments_levels_or_places(spec: RunSpec) -> bool:
 
 
 def _crops_and_resizes(spec: RunSpec) -> bool:
-    return isinstance(spec.recipe.augment.crop, RandomResizedCrop)
+    crop = spec.recipe.augment.crop
+    return crop is not None and crop.name == "random_resized_crop"
 
 
 def _draws_shares_from_a_curved_beta(spec: RunSpec) -> bool:

@@ -19,6 +19,7 @@ USED: dict[str, tuple[list[str], str]] = {
     "DataSpec.image_size": ([], "data.image_size=8"),
     "DataSpec.resize_px": ([], "data.resize_px=20"),
     "DataSpec.fit": ([], "data.fit=pad"),
+    "DataSpec.interpolation": ([], "data.interpolation=bicubic"),
     "DataSpec.validation": ([], "data.validation=0.2"),
     "DataSpec.split_seed": (["data.validation=0.2"], "data.split_seed=1"),
     "DataSpec.train_limit": ([], "data.train_limit=100"),
@@ -92,6 +93,7 @@ USED: dict[str, tuple[list[str], str]] = {
     "PadCrop.fill": (["recipe.augment.crop={name: pad_crop}"], "recipe.augment.crop.fill=reflect"),
     "RandomResizedCrop.scale": (RESIZED, "recipe.augment.crop.scale=[1, 1]"),
     "RandomResizedCrop.ratio": (RESIZED, "recipe.augment.crop.ratio=[1, 1]"),
+    "RandomResizedCrop.source_px": (RESIZED, "recipe.augment.crop.source_px=100"),
     "RandomResizedCrop.interpolation": (
         RESIZED, "recipe.augment.crop.interpolation=bicubic"
     ),

@@ -20,6 +20,7 @@ from levelfield.report.audit import CHECKS, leaks
 from levelfield.report.audit.leaks import keep_record
 from levelfield.runs import Predictions, RunFolder, write_json, write_predictions
 from levelfield.spec.revisions import REVISIONS
+from levelfield.studies.asked import Asked
 from levelfield.studies.merge import merge_folders
 from levelfield.studies.output import as_json
 
@@ -539,7 +540,7 @@ def test_other_data_of_the_same_name_says_nothing_of_these_runs(leaky: tuple[str
 def test_what_was_looked_up_of_the_data_comes_along_in_a_merge(leaky: tuple[str, str], tmp_path: Path) -> None:
     rows = leaky_rows(tmp_path / "one", *leaky)
     study = StudyRows("one", tuple(rows), path=tmp_path / "one")
-    write_json(tmp_path / "one" / "study.json", as_json(study, {}, tmp_path / "one"))
+    write_json(tmp_path / "one" / "study.json", as_json(study, Asked("one", "one"), tmp_path / "one"))
     keep_record(tmp_path / "one", (run.spec() for row in rows for run in row.runs))
     merge_folders([tmp_path / "one"], tmp_path / "both", compact=True)
     assert leaks.read_record(tmp_path / "both") == leaks.read_record(tmp_path / "one") != {}

@@ -11,6 +11,7 @@ import pytest
 from levelfield.report import StudyRows, build_table, read_study, sections
 from levelfield.report.results import PART, fill, markdown, studies_in
 from levelfield.runs import write_json
+from levelfield.studies.asked import Asked
 from levelfield.studies.output import as_json
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +27,9 @@ def results(study: StudyRows, tmp_path: Path) -> Path:
     for name, scale in (("synthetic", "full"), ("cpu/synthetic", "cpu")):
         folder = tmp_path / name
         folder.mkdir(parents=True)
-        content = as_json(replace(study, scale=scale, description="Fewer images."), {}, study.path)
+        content = as_json(
+            replace(study, scale=scale, description="Fewer images."), Asked("synthetic", "synthetic", scale), study.path
+        )
         for row in content["rows"]:
             row["runs"] = [str(study.path / run) for run in row["runs"]]
         write_json(folder / "study.json", content)

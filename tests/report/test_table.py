@@ -9,9 +9,13 @@ import numpy as np
 import pytest
 from conftest import spec_of, write_run
 from rich.console import Console
+from typer.testing import CliRunner
 
+from levelfield.cli.app import app
+from levelfield.data import catalog
 from levelfield.errors import UserError
 from levelfield.report import Published, Row, StudyRows, build_table, read_study, render
+from levelfield.report.page import page
 from levelfield.runs import write_json
 
 
@@ -140,6 +144,46 @@ def test_somebody_else_s_predictions_are_a_row(study: StudyRows) -> None:
     assert row.n == 1
     assert row.top1 is not None
     assert row.top1.value == pytest.approx(study.rows[0].runs[0].result()["top1"])  # type: ignore[index]
+
+
+def test_a_training_under_several_names_is_one_line_and_counts_once(tmp_path: Path) -> None:
+    """Two trainings under three names: one comparison, not two; the published figures of all names are kept."""
+    runs = {m: tuple(write_run(tmp_path / m / f"seed{s}", spec_of(m, s), images=200) for s in range(3)) for m in "ab"}
+
+    def row(name: str, model: str, top1: float | None = None) -> Row:
+        published = None if top1 is None else Published({"top1": top1}, "cifar10", 10)
+        return Row(name, runs=runs[model], declared=(spec_of(model),), published=published)
+
+    listed = [row("base", "a"), row("step", "b", 95.04), row("also step", "b", 95.13), row("again", "b", 95.04)]
+    table = build_table(StudyRows("s", tuple(listed), baseline="base", steps=(("x", "base", "again"),)))
+    alone = build_table(StudyRows("s", tuple(listed[:2]), baseline="base"))
+    assert [row.name for row in table.rows] == ["base", "step"]
+    assert table.panels == alone.panels and len(table.panels["cifar10"].pairs) == 1
+    assert "step: also listed as also step (published 95.13) and again: the same training, counted once" in (
+        render.basis(table)
+    )
+    assert render.records(table)[1]["also"] == ["also step", "again"]
+    assert "also also step, again" in page(table) and len(table.measured) == 2
+    assert "x (" in table.study.answer
+    assert build_table(StudyRows("s", tuple(listed)), "again").rows[1].is_baseline
+
+
+def test_rows_that_differ_in_anything_or_were_never_declared_stay_apart(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a", spec_of("a"), images=50)
+    rows = [
+        Row("one", runs=(run,)),
+        Row("two", runs=(run,)),
+        Row("not run", declared=(spec_of("a"),)),
+        Row("longer", declared=(spec_of("a", budget={"epochs": 13}),)),
+    ]
+    assert [row.name for row in build_table(rows).rows] == ["one", "two", "not run", "longer"]
+
+
+def test_known_leaks_of_the_data_stand_in_every_table(tmp_path: Path) -> None:
+    write_run(tmp_path / "a" / "seed0", spec_of("a", data="cub200"), images=50)
+    found = CliRunner().invoke(app, ["report", str(tmp_path), "--json"])
+    said = [finding["text"] for finding in json.loads(found.stdout)["audit"]["findings"]]
+    assert catalog.notes("cub200") and all(any(note in text for text in said) for note in catalog.notes("cub200"))
 
 
 def test_a_study_folder_is_read_back(tmp_path: Path) -> None:

@@ -2,36 +2,47 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from levelfield.report import read_study
+from levelfield.report.answer import answer
 from levelfield.report.numbers import signed
-from levelfield.studies.answer import answer, with_answer
+from levelfield.report.table import build_table
 from levelfield.studies.output import report_study
 from levelfield.studies.study import Step, Study
+
+STEP = Step(name="attention for convolution", before="resnet_nano", after="vit_mini")
 
 
 def test_the_answer_quotes_the_tables_own_differences(copied: tuple[Study, Path]) -> None:
     study, out = copied
-    table = report_study(study, "full", out)
-    steps = [Step(name="attention for convolution", before="resnet_nano", after="vit_mini")]
+    table = report_study(study.model_copy(update={"steps": (STEP,)}), out)
     pair = next(iter(table.panels.values())).between("vit_mini", "resnet_nano")
     assert pair is not None and pair.estimate is not None
     means = {row.name: row.top1.value for row in table.rows if row.top1}
     assert pair.estimate == pytest.approx(means["vit_mini"] - means["resnet_nano"])
-    text = answer(table, steps)
+    text = answer(table)
     assert f"attention for convolution ({signed(pair.estimate)}, " in text
     assert ("beyond doubt" in text) == pair.different
-    assert with_answer(table, steps).study.answer == text
+    assert table.study.answer == text == build_table(read_study(out)).study.answer
+
+
+def test_the_answer_is_of_the_runs_that_are_there_now(copied: tuple[Study, Path]) -> None:
+    study, out = copied
+    report_study(study.model_copy(update={"steps": (STEP,)}), out)
+    before = build_table(read_study(out)).study.answer
+    for run in (out / "vit_mini").glob("seed1-*"):
+        shutil.rmtree(run)
+    assert "n = 2" in before and "n = 1" in build_table(read_study(out)).study.answer
 
 
 def test_no_answer_before_both_rows_are_measured(tmp_path: Path, copied: tuple[Study, Path]) -> None:
     study, _ = copied
-    table = report_study(study, "full", tmp_path / "nothing")
-    steps = [Step(name="step", before="resnet_nano", after="vit_mini")]
-    assert answer(table, steps) == ""
-    assert with_answer(table, steps) is table
+    table = report_study(study.model_copy(update={"steps": (STEP,)}), tmp_path / "nothing")
+    assert answer(table) == table.study.answer == ""
 
 
 def test_the_roadmaps_question_is_asked_step_by_step() -> None:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from levelfield.analysis.compression import ladder
 from levelfield.errors import UserError
-from levelfield.runs import Predictions, RunFolder, find_runs, write_json
+from levelfield.report import build_table, read_study
+from levelfield.runs import Predictions, RunFolder, find_runs, write_json, write_predictions
 from levelfield.studies.compact import rounded, without_places
 from levelfield.studies.found import find_all
 from levelfield.studies.merge import add_predictions, merge_folders
@@ -70,7 +74,8 @@ def test_an_edited_recipe_makes_new_runs_and_never_mixes(copied: tuple[Study, Pa
     table = study.run(out, seeds=[0], overrides=["recipe.optimizer.lr=0.001"])
     assert len(written(out)) == len(before) + 2
     assert [row.n for row in table.rows] == [1, 1]
-    assert [row.n for row in report_study(study, "full", out).rows] == [2, 2]
+    assert all("stale, not counted: seed 0, seed 1" in " ".join(row.runs.row.notes) for row in table.rows)
+    assert [row.n for row in study.run(out, overrides=[]).rows] == [2, 2]
 
 
 def test_a_failed_run_is_a_row_that_says_why_and_the_others_go_on(study_file: Write, tmp_path: Path) -> None:
@@ -86,8 +91,10 @@ def test_a_failed_run_is_a_row_that_says_why_and_the_others_go_on(study_file: Wr
     by_name = {row.name: row for row in table.rows}
     assert by_name["resnet_nano"].n == 1
     assert by_name["bad"].n == 0
-    failures = json.loads((tmp_path / "out" / "study.json").read_text())["failures"]
-    assert list(failures) == ["bad seed 0"] and "not finite" in failures["bad seed 0"]
+    failures = {
+        row["name"]: row["failures"] for row in json.loads((tmp_path / "out" / "study.json").read_text())["rows"]
+    }
+    assert failures["resnet_nano"] == {} and "not finite" in failures["bad"]["0"]
     assert by_name["bad"].state == "failed" and "not finite" in by_name["bad"].runs.row.failures[0]
 
 
@@ -133,7 +140,7 @@ def test_a_second_stage_of_an_edited_first_stage_is_trained_anew(study_file: Wri
     before = second_rows()
     edited = Study.load(study_file(models=None, baseline=None, seeds=1, rows=rows(0.004)))
     assert states(edited) == ["missing", "missing"]
-    assert [row.n for row in report_study(edited, "full", tmp_path / "out").rows] == [0, 0]
+    assert [row.n for row in report_study(edited, tmp_path / "out").rows] == [0, 0]
     edited.run(tmp_path / "out")
     assert states(edited) == states(original) == ["finished", "finished"]
     assert len(second_rows() - before) == 1
@@ -145,7 +152,7 @@ def test_a_second_stage_of_an_edited_first_stage_is_trained_anew(study_file: Wri
 
 
 def test_report_lists_every_row_before_anything_ran(study_file: Write, tmp_path: Path) -> None:
-    table = report_study(Study.load(study_file()), "full", tmp_path / "nothing")
+    table = report_study(Study.load(study_file()), tmp_path / "nothing")
     assert [(row.name, row.state) for row in table.rows] == [("resnet_nano", "not run"), ("vit_mini", "not run")]
     assert not (tmp_path / "nothing").exists()
 
@@ -157,13 +164,13 @@ def test_two_peoples_folders_merge(finished: tuple[Path, Path], tmp_path: Path) 
         for run in find_runs(tmp_path / name):
             if run.spec().seed != seed:
                 shutil.rmtree(run.path)
-        report_study(study, "full", tmp_path / name)
+        report_study(study, tmp_path / name)
         assert {key[1] for key in scores(tmp_path / name)} == {seed}
     merged = merge_folders([tmp_path / "mine", tmp_path / "theirs"], tmp_path / "both")
     assert (merged.copied, merged.kept) == (4, 0)
     again = merge_folders([tmp_path / "theirs"], tmp_path / "both")
     assert (again.copied, again.kept) == (0, 2)
-    report_study(study, "full", tmp_path / "both")
+    report_study(study, tmp_path / "both")
     assert scores(tmp_path / "both") == scores(whole)
 
 
@@ -176,19 +183,18 @@ def test_a_merge_forgets_failures_of_what_the_other_has_finished(finished: tuple
         shutil.rmtree(run.path)
     described = json.loads((mine / "study.json").read_text())
     failures = {"0": "no memory on '/home/me/data'"}
-    described["failures"] = {"vit_mini seed 0": failures["0"]}
     for row in described["rows"]:
         if row["name"] == "vit_mini":
             row |= {"runs": [], "failures": failures}
     write_json(mine / "study.json", described)
 
-    def failed(*sources: Path, into: str) -> tuple[Any, Any]:
+    def failed(*sources: Path, into: str) -> Any:
         merge_folders(sources, tmp_path / into, compact=True)
         study = json.loads((tmp_path / into / "study.json").read_text())
-        return study["failures"], [row["failures"] for row in study["rows"] if row["name"] == "vit_mini"]
+        return [row["failures"] for row in study["rows"] if row["name"] == "vit_mini"]
 
-    assert failed(mine, into="alone") == ({"vit_mini seed 0": "no memory on 'data'"}, [{"0": "no memory on 'data'"}])
-    assert failed(mine, whole, into="both") == ({}, [{}])
+    assert failed(mine, into="alone") == [{"0": "no memory on 'data'"}]
+    assert failed(mine, whole, into="both") == [{}]
 
 
 def test_what_does_not_merge(copied: tuple[Study, Path], study_file: Write, tmp_path: Path) -> None:
@@ -209,18 +215,76 @@ def test_somebody_elses_predictions_are_a_row(copied: tuple[Study, Path]) -> Non
     result = run.result()
     assert result is not None
     add_predictions(out, "theirs", run.path / "predictions.parquet")
-    row = report_study(study, "full", out).rows[-1]
-    assert row.name == "theirs" and row.top1 is not None
-    assert row.top1.value == pytest.approx(result["top1"])
+    for table in (build_table(read_study(out)), report_study(study, out)):
+        row = table.rows[-1]
+        assert row.name == "theirs" and row.top1 is not None
+        assert row.top1.value == pytest.approx(result["top1"])
+        assert list(table.panels) == [table.rows[0].panel] == [row.panel]
+        assert not row.is_baseline and row.to_baseline is not None
     with pytest.raises(UserError, match="is a row of"):
         add_predictions(out, "vit_mini", run.path / "predictions.parquet")
     with pytest.raises(UserError, match="cannot be read"):
         add_predictions(out, "broken", out / "results.csv")
 
 
+def other_index(p: Predictions) -> Predictions:
+    return replace(p, index=p.index + 1000)
+
+
+def other_labels(p: Predictions) -> Predictions:
+    return replace(p, label=np.roll(p.label, 1))
+
+
+def fewer(p: Predictions) -> Predictions:
+    return Predictions(p.index[:-1], p.label[:-1], p.probabilities[:-1])
+
+
+def logits(p: Predictions) -> Predictions:
+    return replace(p, probabilities=np.log(p.probabilities))
+
+
+def twice(p: Predictions) -> Predictions:
+    return replace(p, index=np.zeros_like(p.index))
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        (other_index, "its index is another"),
+        (other_labels, "the labels of .* images are others"),
+        (fewer, "59 images, not 60"),
+        (logits, "not between 0 and 1"),
+        (twice, "an index twice"),
+    ],
+)
+def test_predictions_of_something_else_do_not_stand_beside_the_rows(
+    changed: Callable[[Predictions], Predictions], why: str, copied: tuple[Study, Path], tmp_path: Path
+) -> None:
+    study, out = copied
+    own = next(iter(find_runs(out))).predictions()
+    assert own is not None
+    write_predictions(tmp_path / "theirs.parquet", changed(own))
+    with pytest.raises(UserError, match=why):
+        add_predictions(out, "theirs", tmp_path / "theirs.parquet")
+    (out / "foreign" / "theirs").mkdir(parents=True)  # put there by hand
+    shutil.copy(tmp_path / "theirs.parquet", out / "foreign" / "theirs")
+    table = report_study(study, out)
+    assert table.rows[-1].top1 is None and re.search(why, table.rows[-1].runs.row.failures[0])
+    assert len([panel for panel, comparison in table.panels.items() if comparison.baseline]) == 1
+
+
+def test_predictions_wait_for_a_run_to_be_held_against(study_file: Write, copied: tuple[Study, Path]) -> None:
+    _, out = copied
+    theirs = next(iter(find_runs(out))).path / "predictions.parquet"
+    for result in out.glob("*/*/result.json"):
+        result.unlink()
+    with pytest.raises(UserError, match="no run here is finished"):
+        add_predictions(out, "theirs", theirs)
+
+
 def test_pick_names_the_best_row_within_a_budget(copied: tuple[Study, Path]) -> None:
     study, out = copied
-    table = report_study(study, "full", out)
+    table = report_study(study, out)
     best = max(table.measured, key=lambda row: row.top1.value if row.top1 else 0)
     assert pick(table, {}).best.name == best.name
     small = min(table.measured, key=lambda row: row.means["macs"])
@@ -239,6 +303,18 @@ def test_quantities(text: str, value: float) -> None:
 def test_quantities_that_are_refused(text: str) -> None:
     with pytest.raises(UserError, match="--max-macs"):
         parse_quantity(text, "--max-macs")
+
+
+def test_a_ladder_is_made_of_the_runs_that_the_table_counts(copied: tuple[Study, Path], study_file: Write) -> None:
+    study, out = copied
+    before = {str(run.path) for run in find_runs(out)}
+    study.run(out, seeds=[0], only=["resnet_nano"], overrides=["budget.steps=1"], page=False)
+    with pytest.raises(UserError, match="budget"):  # a folder of runs, not of a study: nothing says which count
+        ladder([out / "resnet_nano"])
+    study.run(out, overrides=[], page=False)
+    found = ladder([out])
+    assert list(found) == ["resnet_nano", "vit_mini"]
+    assert {str(run.path) for runs in found.values() for run in runs} == before
 
 
 def test_prune_removes_what_no_row_asks_for(copied: tuple[Study, Path]) -> None:
@@ -280,7 +356,7 @@ def test_a_compact_merge_keeps_what_the_table_rests_on(finished: tuple[Path, Pat
         assert (short.probabilities.argmax(1) == exact.probabilities.argmax(1)).all()
         assert abs(short.probabilities - exact.probabilities).max() < 2e-3 and short.probabilities.min() > 0
         assert {line["kind"] for line in run.metrics()} == {"epoch"}
-    report_study(study, "full", tmp_path / "kept")
+    report_study(study, tmp_path / "kept")
     assert scores(tmp_path / "kept") == scores(out)
     assert {one.state for one in find_all(tmp_path / "kept", study.plan())} == {"finished"}
 
@@ -317,5 +393,6 @@ def test_a_run_that_may_not_begin_is_left_for_another_time(study_file: Write, tm
     run_study(study, tmp_path / "out", may_begin=only_vit, page=False)
     assert asked == ["resnet_nano seed 0", "vit_mini seed 0"]
     assert not (tmp_path / "out" / "report.html").exists()
-    assert [row.state for row in report_study(study, "full", tmp_path / "out").rows] == ["not run", "measured"]
-    assert json.loads((tmp_path / "out" / "study.json").read_text())["failures"] == {}
+    assert [row.state for row in report_study(study, tmp_path / "out").rows] == ["not run", "measured"]
+    rows = json.loads((tmp_path / "out" / "study.json").read_text())["rows"]
+    assert [row["failures"] for row in rows] == [{}, {}]

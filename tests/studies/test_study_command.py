@@ -17,7 +17,9 @@ from typer.testing import CliRunner
 
 from levelfield.cli.study import app
 from levelfield.errors import UserError
+from levelfield.report import build_table, read_study, render
 from levelfield.runs import find_runs
+from levelfield.studies.merge import merge_folders
 from levelfield.studies.published import published_facts, published_row
 from levelfield.studies.study import Study, list_studies
 
@@ -142,12 +144,46 @@ def test_a_sweep_gives_every_row_the_same_points_and_leaves_test_alone(study_fil
     assert specs == {"untold": sweeps[0]["best"]["lr"], "told": 0.003}
 
 
+def test_a_sweep_is_reported_kept_and_used_by_all_rows_of_its_training(study_file: Write, tmp_path: Path) -> None:
+    """Two points, whose best lies above their median; two rows of one training, both tuned alike."""
+    rows = [{"model": "resnet_nano", "name": name, "setting_unknown": True} for name in ("untold", "the-same")]
+    path = study_file(models=None, rows=rows, baseline=None, seeds=1, data={"name": "digits", "image_size": 16})
+    out = tmp_path / "out"
+    swept = ("sweep", path, "--out", out, "--lr-factors", "0.01,1", "--share", 0.5, "--row", "the-same", "--yes")
+    (found,) = call(*swept, "--json")
+    low, high = sorted(point["val_top1"] for point in found["points"])
+    assert low < high and found["sensitivity"] == pytest.approx((high - low) / 2)
+    assert (found["row"], found["also"]) == ("the-same", ["untold"])
+    table = call("run", path, "--out", out, "--yes", "--json")
+    assert [(row["row"], row["also"], row["seeds"]) for row in table["rows"]] == [("untold", ["the-same"], 1)]
+    (run,) = (run for run in find_runs(out) if run.path.parent.parent == out)
+    assert run.spec().recipe.optimizer.lr == found["best"]["lr"]
+    said = "a sweep of 2 points (3 steps each, seed 1000, 10% of train held out) is best at learning rate "
+    said += f"{found['best']['lr']:g}"
+    table = build_table(read_study(out))
+    assert table.study.sweeps[0].sensitivity == found["sensitivity"]
+    for form in (render.to_markdown, render.to_latex):
+        assert said in " ".join(form(table).replace("\n% ", " ").split())
+    page = (out / "report.html").read_text()
+    assert said in page and 'id="sweeps"' in page
+
+    assert "nothing to remove" in call("rm", path, "--out", out).stdout
+    call(*swept[:5], "1", *swept[6:])
+    gone = call("rm", path, "--out", out, "--yes").stdout
+    assert gone.count("the last sweep did not make it") == 1 and "no row asks" not in gone
+    assert "nothing to remove" in call("rm", path, "--out", out).stdout
+    merge_folders([out], tmp_path / "kept", compact=True)
+    assert build_table(read_study(tmp_path / "kept")).study.sweeps == build_table(read_study(out)).study.sweeps
+
+
 @pytest.mark.parametrize("name", list_studies())
 def test_report_lists_all_rows_of_every_shipped_study(name: str, tmp_path: Path) -> None:
     study = Study.load(name)
     for scale in ("full", *study.scales):
         table = call("report", name, "--scale", scale, "--out", tmp_path / "none", "--json")
-        assert [row["row"] for row in table["rows"]] == [row.name for row in study.planned_rows(scale)]
+        rows = study.planned_rows(scale)
+        assert [row["row"] for row in table["rows"]] == list(dict.fromkeys(row.home for row in rows))
+        assert {name for row in table["rows"] for name in (row["row"], *row["also"])} == {row.name for row in rows}
         assert all(row["top1"] is None for row in table["rows"])
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from levelfield.errors import UserError
 from levelfield.report import read_study
+from levelfield.studies.asked import settle
 from levelfield.studies.output import study_rows, write_study
 from levelfield.studies.study import Study, parse_seeds
 
@@ -72,8 +73,9 @@ def test_the_first_seed_of_all_rows_comes_first_and_a_second_stage_after_its_fir
 
 def test_what_a_study_varies_reaches_its_report(study_file: Write, tmp_path: Path) -> None:
     study = Study.load(study_file(varies=["model.name", "recipe.optimizer"]))
-    rows = study_rows(study, "full", study.planned_rows(), tmp_path, {})
-    write_study(rows, {}, tmp_path)
+    asked = settle(study, tmp_path)
+    rows = study_rows(study, asked, tmp_path, {})
+    write_study(rows, asked, tmp_path)
     assert read_study(tmp_path).varies == rows.varies == ("model.name", "recipe.optimizer")
     assert Study.load(study_file()).varies == ("model.name", "model.options")
 

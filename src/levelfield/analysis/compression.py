@@ -1,13 +1,14 @@
 """What remains of a network when it is made smaller: accuracy against four costs, rung by rung.
 
-A rung is the finished runs of one model. Accuracy is the mean over its seeds with their spread; parameters and MACs
-are the runs' own counts; size is that of the stored weights; latency is measured here, batch 1, on the CPU, each model
-in a process of its own.
+A rung is the finished runs of one model, all rungs of one setting. Accuracy is the mean over its seeds with their
+spread; parameters and MACs are the runs' own counts; size is that of the stored weights; latency is measured here,
+batch 1, on the CPU, each model in a process of its own.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+import json
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -18,7 +19,11 @@ from typing import Any, Final
 
 from levelfield.cost import Timing, measure_inference
 from levelfield.errors import UserError
+from levelfield.report.configuration import flat
+from levelfield.report.folder import read_study
+from levelfield.report.rows import one_per_training
 from levelfield.runs import RunFolder, find_runs
+from levelfield.spec import RunSpec
 from levelfield.training.loaded import load_run
 
 COSTS: Final = {
@@ -59,30 +64,67 @@ class Rung:
 
 
 def rungs(folders: Sequence[Path], latency_seconds: float = 2.0) -> list[Rung]:
-    """The ladder that the finished runs in `folders` make, largest first. Raises UserError where there is none."""
+    """The ladder that the runs in `folders` make (`ladder`), measured, largest first."""
+    found = (_rung(model, runs, latency_seconds) for model, runs in ladder(folders).items())
+    return sorted(found, key=lambda rung: -rung.params_m)
+
+
+def ladder(folders: Sequence[Path]) -> dict[str, list[RunFolder]]:
+    """The finished runs of each rung: in a study's folder those that its table counts (no stale ones, none of a sweep),
+    elsewhere all. Raises UserError where there is none, and where they differ in anything but network and seed."""
     groups: dict[str, list[RunFolder]] = defaultdict(list)
     seen = set()
     for folder in folders:
-        for run in find_runs(folder):
+        for run in _counted(folder):
             if run.finished and run.identity not in seen:
                 seen.add(run.identity)
-                groups[run.spec().model.name].append(run)
+                groups[json.dumps(_network(run.spec()), sort_keys=True)].append(run)
     if not groups:
         raise UserError(
             f"no finished run in {', '.join(map(str, folders))}\n"
             "train the ladder first: levelfield study run compression-rexnet --scale cpu"
         )
-    _same_recipe(groups)
-    return sorted((_rung(name, runs, latency_seconds) for name, runs in groups.items()), key=lambda r: -r.params_m)
+    _same_setting([run for runs in groups.values() for run in runs])
+    models = Counter(runs[0].spec().model.name for runs in groups.values())
+    return {_name(runs[0], models): runs for runs in groups.values()}
 
 
-def _same_recipe(groups: dict[str, list[RunFolder]]) -> None:
-    settings = {
-        (spec.recipe.name, spec.budget, spec.data) for runs in groups.values() for spec in (r.spec() for r in runs)
-    }
-    if len(settings) > 1:
-        shown = "\n".join(sorted(f"{recipe}, {budget!r}, {data.name}" for recipe, budget, data in settings)[:3])
-        raise UserError(f"the runs of a ladder must share recipe, length and data; these differ:\n{shown}")
+def _name(run: RunFolder, models: Counter[str]) -> str:
+    """A rung's name: its model's, with its row's where several rungs are of one model."""
+    model = run.spec().model.name
+    return model if models[model] == 1 else f"{model} ({run.path.parent.name})"
+
+
+def _counted(folder: Path) -> list[RunFolder]:
+    if not (folder / "study.json").is_file():
+        return find_runs(folder)
+    return [run for row in one_per_training(read_study(folder).rows) for run in row.runs]
+
+
+def _network(spec: RunSpec) -> dict[str, Any]:
+    """What makes one rung of the ladder: the network, with its options."""
+    return {"name": spec.model.name, "options": spec.model.options}
+
+
+def _same_setting(runs: Sequence[RunFolder]) -> None:
+    """Raise UserError unless the runs differ in nothing but network and seed."""
+    first, reference = runs[0], _setting(runs[0].spec())
+    for run in runs[1:]:
+        setting = _setting(run.spec())
+        different = [key for key in sorted({*reference, *setting}) if reference.get(key) != setting.get(key)]
+        if different:
+            said = ", ".join(f"{key} {reference.get(key)} and {setting.get(key)}" for key in different[:3])
+            raise UserError(
+                f"the runs of a ladder must differ in nothing but the network; {first.path} and {run.path} differ in: "
+                f"{said}\nname the folder of one study, or leave the other runs out"
+            )
+
+
+def _setting(spec: RunSpec) -> dict[str, str]:
+    """All that counts beside network and seed, by dotted key."""
+    science = spec.science()
+    model = {key: value for key, value in science["model"].items() if key not in ("name", "options")}
+    return flat({**{key: value for key, value in science.items() if key not in ("model", "seed")}, "model": model})
 
 
 def _rung(model: str, runs: list[RunFolder], seconds: float) -> Rung:

@@ -19,15 +19,18 @@ from levelfield.cli.study_options import (
     On,
     Out,
     Parallel,
+    PluginsAsRun,
     Rows,
     ScaleName,
     Seeds,
     Set,
+    SetAsRun,
     Where,
+    as_asked,
     executor_for,
     timed_estimate,
 )
-from levelfield.cli.study_plan import find, plan, status
+from levelfield.cli.study_plan import plan, status
 from levelfield.cli.study_results import merge, pick_, rm
 from levelfield.cli.study_sweep import sweep
 from levelfield.errors import UserError
@@ -68,7 +71,7 @@ def scales(study: Any) -> list[str]:
 
 def run(
     name: Name,
-    scale: ScaleName = "full",
+    scale: ScaleName = None,
     seeds: Seeds = None,
     row: Rows = None,
     set_: Set = None,
@@ -89,13 +92,13 @@ def run(
     """
     from levelfield.progress import Progress
     from levelfield.studies.estimate import measured_seconds
-    from levelfield.studies.found import default_folder
+    from levelfield.studies.found import find_all
     from levelfield.studies.run import run_study
-    from levelfield.studies.study import Study, parse_seeds
+    from levelfield.studies.study import parse_seeds
 
-    study = Study.load(name)
-    folder = out or default_folder(study.name, scale)
-    found = find(name, scale, seeds, row, set_, folder, data_dir, plugin)
+    study, folder, asked = as_asked(name, scale, out, set_, plugin, data_dir, to_train=True)
+    wanted = None if seeds is None else parse_seeds(seeds)
+    found = find_all(folder, asked.runs(study, folder, wanted or asked.usual, row or ()))
     with executor_for(on, parallel, address, cpus_per_run, gpus_per_run) as executor:
         expected_s = measured_seconds(found)
         if on is Where.LOCAL:
@@ -105,21 +108,22 @@ def run(
                 study,
                 folder,
                 scale=scale,
-                seeds=None if seeds is None else parse_seeds(seeds),
+                seeds=wanted,
                 progress=progress,
                 executor=executor,
                 parallel=parallel,
                 only=row or (),
                 expected_s=expected_s,
-                overrides=set_ or (),
-                plugins=plugin or (),
+                overrides=set_,
+                plugins=plugin,
                 data_dir=data_dir,
             )
     _show(table, folder, json)
     if study.name == "quickstart" and not json:
         _print_next(folder)
-    asked = {(one.run.row.name, one.run.seed) for one in found}
-    if asked & {(line.name, seed) for line in table.rows for seed in line.runs.row.failures}:
+    these = {(one.run.row.name, one.run.seed) for one in found}
+    failed = {(name, seed) for line in table.rows for name in line.runs.row.names for seed in line.runs.row.failures}
+    if these & failed:
         raise typer.Exit(3)
 
 
@@ -147,21 +151,22 @@ def _print_next(folder: Path) -> None:
 
 def report(
     name: Name,
-    scale: ScaleName = "full",
+    scale: ScaleName = None,
+    set_: SetAsRun = None,
     out: Out = None,
+    data_dir: DataDir = None,
+    plugin: PluginsAsRun = None,
     json: Json = False,
 ) -> None:
     """Print a study's table, every row in it, `not run` where nothing was measured; write it where runs are.
 
+    Changes and plugins are those that the folder was run with; with others (--set) the table is printed, not written.
     Example: `levelfield study report outgrid-cifar100`
     """
-    from levelfield.studies.found import default_folder
     from levelfield.studies.output import report_study
-    from levelfield.studies.study import Study
 
-    study = Study.load(name)
-    folder = out or default_folder(study.name, scale)
-    _show(report_study(study, scale, folder), folder, json)
+    study, folder, asked = as_asked(name, scale, out, set_, plugin, data_dir)
+    _show(report_study(study, folder, asked), folder, json)
 
 
 def _show(table: Any, folder: Path, json: bool) -> None:

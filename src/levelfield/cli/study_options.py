@@ -11,22 +11,40 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from levelfield.cli.output import messages
 from levelfield.errors import UserError
 
 if TYPE_CHECKING:
+    from levelfield.studies.asked import Asked
     from levelfield.studies.estimate import Estimate
     from levelfield.studies.found import Found
     from levelfield.studies.ray_cluster import RayCluster
+    from levelfield.studies.study import Study
 
 Name = Annotated[str, typer.Argument(help="A study's name (`levelfield study list`) or a .yaml file.")]
 Out = Annotated[Path | None, typer.Option(help="The study's folder. [default: runs/NAME, at a scale runs/NAME-SCALE]")]
-ScaleName = Annotated[str, typer.Option("--scale", help="full, cpu or smoke, as the study's file declares them.")]
+ScaleName = Annotated[
+    str | None,
+    typer.Option("--scale", help="full, cpu or smoke, as the study's file has them. [default: the folder's, else full]",
+                 show_default=False),
+]  # fmt: skip
 Seeds = Annotated[str | None, typer.Option(help="Instead of the file's: 3, or 0,4,7, or 5-8.", show_default=False)]
 Rows = Annotated[list[str] | None, typer.Option("--row", help="Only rows that match (`*` allowed); may be repeated.")]
 Parallel = Annotated[int, typer.Option(min=1, help="Runs at once, each in a process of its own.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Change a key of every row: budget.epochs=2. May be repeated.")
 ]
+SetAsRun = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", help="As --set of `study run`; '' for none. [default: as the folder was run]", show_default=False
+    ),
+]
+PluginsAsRun = Annotated[
+    list[str] | None,
+    typer.Option("--plugin", help="As --plugin of `study run`; '' for none. [default: as the folder was run]",
+                 show_default=False),
+]  # fmt: skip
 
 
 class Where(StrEnum):
@@ -53,6 +71,27 @@ GpusPerRun = Annotated[
     float | None,
     typer.Option(min=0, help="On Ray; parts are allowed. [default: 1 where there are GPUs]", show_default=False),
 ]
+
+
+def as_asked(
+    name: str, scale: str | None, out: Path | None, set_: list[str] | None, plugin: list[str] | None,
+    data_dir: str | None, *, to_train: bool = False,
+) -> tuple[Study, Path, Asked]:  # fmt: skip
+    """The study, its folder, and what is asked for there: what the options say, else what the folder was run with.
+
+    Raises UserError where the folder holds something else (`studies.asked`).
+    """
+    from levelfield.studies.asked import settle, settle_to_train
+    from levelfield.studies.found import default_folder
+    from levelfield.studies.study import Study
+
+    study = Study.load(name)
+    folder = out or default_folder(study.name, scale or "full")
+    settled = settle_to_train if to_train else settle
+    asked = settled(study, folder, scale=scale, overrides=set_, plugins=plugin, data_dir=data_dir)
+    if set_ is None and asked.changes:
+        messages.print(f"as {folder} was run: --set {' --set '.join(asked.changes)}", markup=False, highlight=False)
+    return study, folder, asked
 
 
 @contextmanager

@@ -10,24 +10,35 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from levelfield.cli.output import DataDir, Json, Plugins, console, print_json
-from levelfield.cli.study_options import Name, Out, Parallel, Rows, ScaleName, Seeds, Set, timed_estimate
+from levelfield.cli.output import DataDir, Json, console, print_json
+from levelfield.cli.study_options import (
+    Name,
+    Out,
+    Parallel,
+    PluginsAsRun,
+    Rows,
+    ScaleName,
+    Seeds,
+    SetAsRun,
+    as_asked,
+    timed_estimate,
+)
 
 if TYPE_CHECKING:
     from levelfield.studies.estimate import Estimate
-    from levelfield.studies.found import Found
+    from levelfield.studies.found import Found, Stale
     from levelfield.studies.plan import PlannedRow
 
 
 def plan(
     name: Name,
-    scale: ScaleName = "full",
+    scale: ScaleName = None,
     seeds: Seeds = None,
     row: Rows = None,
-    set_: Set = None,
+    set_: SetAsRun = None,
     out: Out = None,
     data_dir: DataDir = None,
-    plugin: Plugins = None,
+    plugin: PluginsAsRun = None,
     parallel: Parallel = 1,
     probe: Annotated[bool, typer.Option(help="Time a few steps of each row to say how long it takes.")] = True,
     json: Json = False,
@@ -36,12 +47,12 @@ def plan(
 
     Example: `levelfield study plan cifar10-cpu --data-dir ../shared/data`
     """
-    found = find(name, scale, seeds, row, set_, out, data_dir, plugin)
+    found, stale = find(name, scale, seeds, row, set_, out, data_dir, plugin)
     timed = timed_estimate(found, parallel) if probe else None
     if json:
-        print_json(_plan_json(found, timed))
+        print_json(_plan_json(found, stale, timed))
         return
-    _print_plan(found, timed)
+    _print_plan(found, stale, timed)
     states = Counter(one.state for one in found)
     line = f"{len(found)} runs: " + ", ".join(f"{count} {state}" for state, count in states.items())
     if timed is not None:
@@ -53,51 +64,49 @@ def plan(
 
 def status(
     name: Name,
-    scale: ScaleName = "full",
+    scale: ScaleName = None,
     seeds: Seeds = None,
+    row: Rows = None,
+    set_: SetAsRun = None,
     out: Out = None,
+    data_dir: DataDir = None,
+    plugin: PluginsAsRun = None,
     json: Json = False,
 ) -> None:
     """Show how far each row has come, without timing anything.
 
     Example: `levelfield study status quickstart`
     """
-    found = find(name, scale, seeds, None, None, out, None, None)
+    found, stale = find(name, scale, seeds, row, set_, out, data_dir, plugin)
     if json:
-        print_json(_plan_json(found, None))
+        print_json(_plan_json(found, stale, None))
         return
-    _print_plan(found, None)
+    _print_plan(found, stale, None)
 
 
 def find(
     name: str,
-    scale: str,
+    scale: str | None,
     seeds: str | None,
     rows: list[str] | None,
     set_: list[str] | None,
     out: Path | None,
     data_dir: str | None,
     plugins: list[str] | None,
-) -> list[Found]:
-    """The runs that the options ask for, each with what its folder holds."""
-    from levelfield.studies.found import default_folder, find_all, read_tuned
-    from levelfield.studies.study import Study, parse_seeds
+) -> tuple[list[Found], dict[str, list[Stale]]]:
+    """The runs that the options ask for, each with what its folder holds; and stale runs by row."""
+    from levelfield.studies.contents import Contents
+    from levelfield.studies.found import holding
+    from levelfield.studies.study import parse_seeds
 
-    study = Study.load(name)
-    folder = out or default_folder(study.name, scale)
-    runs = study.plan(
-        scale,
-        None if seeds is None else parse_seeds(seeds),
-        tuned=read_tuned(folder),
-        only=rows or (),
-        overrides=set_ or (),
-        plugins=plugins or (),
-        data_dir=data_dir,
-    )
-    return find_all(folder, runs)
+    study, folder, asked = as_asked(name, scale, out, set_, plugins, data_dir)
+    runs = asked.runs(study, folder, None if seeds is None else parse_seeds(seeds), rows or ())
+    contents = Contents()
+    held = {row.name: holding(folder, row, contents) for row in {run.row.name: run.row for run in runs}.values()}
+    return [held[run.row.name].of(run) for run in runs], {row: list(one.stale) for row, one in held.items()}
 
 
-def _plan_json(found: list[Found], timed: Estimate | None) -> dict[str, Any]:
+def _plan_json(found: list[Found], stale: dict[str, list[Stale]], timed: Estimate | None) -> dict[str, Any]:
     runs = [
         {
             "row": one.run.row.name,
@@ -110,12 +119,18 @@ def _plan_json(found: list[Found], timed: Estimate | None) -> dict[str, Any]:
         }
         for one in found
     ]
-    return {"runs": runs, "seconds_left": None if timed is None else timed.left_s}
+    old = [
+        {"row": row, "seed": one.seed, "folder": str(one.folder.path), "why": one.why}
+        for row, each in stale.items()
+        for one in each
+    ]
+    return {"runs": runs, "stale": old, "seconds_left": None if timed is None else timed.left_s}
 
 
-def _print_plan(found: list[Found], timed: Estimate | None) -> None:
+def _print_plan(found: list[Found], stale: dict[str, list[Stale]], timed: Estimate | None) -> None:
     """A line for each row; what all rows share, and what went wrong, stands below the table."""
     from levelfield.progress import duration
+    from levelfield.studies.found import stale_in_words
 
     rows = list({one.run.row.name: one.run.row for one in found}.values())
     facts = {row.name: _facts(row) for row in rows}
@@ -134,6 +149,7 @@ def _print_plan(found: list[Found], timed: Estimate | None) -> None:
             cells.append("?" if seconds is None else duration(seconds))
         table.add_row(*(escape(cell) for cell in cells))
         notes += [f"{one.run.name} {one.state}: {one.why}" for one in of_row if one.why]
+        notes += [f"{row.name}: {line}" for line in stale_in_words(stale[row.name])] if row.home == row.name else []
         notes += [f"{row.name} has the runs of {row.home}: the same training"] if row.home != row.name else []
         notes += [f"{row.name}: {timed.impossible[row.home]}"] if timed and row.home in timed.impossible else []
     console.print(table)

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from levelfield.cli.output import Json, Yes, console, print_json
-from levelfield.cli.study_options import Name, Out, Rows, ScaleName
+from levelfield.cli.output import DataDir, Json, Yes, console, print_json
+from levelfield.cli.study_options import Name, Out, PluginsAsRun, Rows, ScaleName, SetAsRun, as_asked
 from levelfield.errors import UserError
 
 
@@ -44,7 +44,7 @@ def merge(
 
 def pick_(
     name: Name,
-    scale: ScaleName = "full",
+    scale: ScaleName = None,
     out: Out = None,
     row: Rows = None,
     max_macs: Annotated[str | None, typer.Option(help="Multiply-accumulates of an image: 100M, 1.5G.")] = None,
@@ -57,10 +57,8 @@ def pick_(
 
     Example: `levelfield study pick quickstart --max-macs 100M --max-latency-ms 50`
     """
-    from levelfield.studies.found import default_folder
     from levelfield.studies.output import table_for
     from levelfield.studies.pick import parse_quantity, pick
-    from levelfield.studies.study import Study
 
     limits: dict[str, float] = {}
     if max_macs is not None:
@@ -71,8 +69,8 @@ def pick_(
         limits["ms_per_batch"] = max_latency_ms
     if max_memory_mib is not None:
         limits["mem_peak_mib"] = max_memory_mib
-    study = Study.load(name)
-    chosen = pick(table_for(study, scale, out or default_folder(study.name, scale)), limits, row or ("*",))
+    study, folder, asked = as_asked(name, scale, out, None, None, None)
+    chosen = pick(table_for(study, folder, asked), limits, row or ("*",))
     best = chosen.best
     assert best.top1 is not None
     if json:
@@ -100,24 +98,24 @@ def rm(
         Removing, typer.Option(help="stale: runs that no row asks for; checkpoints: of finished runs; rows: see --row.")
     ] = Removing.STALE,
     row: Rows = None,
-    scale: ScaleName = "full",
+    scale: ScaleName = None,
+    set_: SetAsRun = None,
     out: Out = None,
+    data_dir: DataDir = None,
+    plugin: PluginsAsRun = None,
     yes: Yes = False,
 ) -> None:
     """Remove runs that the study no longer asks for, checkpoints of finished runs, or the runs of rows.
 
+    What the study asks for is judged by the changes and plugins that the folder was run with.
     Example: `levelfield study rm quickstart --what checkpoints`
     """
-    from levelfield.studies.found import default_folder, read_tuned
     from levelfield.studies.prune import removals, remove
-    from levelfield.studies.study import Study
 
     if (what is Removing.ROWS) != bool(row):
         raise UserError("--what rows and --row PATTERN belong together; give both")
-    study = Study.load(name)
-    folder = out or default_folder(study.name, scale)
-    rows = study.planned_rows(scale, tuned=read_tuned(folder))
-    chosen = removals(folder, rows, what.value, row or ())
+    study, folder, asked = as_asked(name, scale, out, set_, plugin, data_dir)
+    chosen = removals(folder, asked.rows(study, folder), what.value, row or ())
     for removal in chosen:
         console.print(f"{removal.path}  {removal.mib:.1f} MiB  ({removal.why})", markup=False, highlight=False)
     if not chosen:

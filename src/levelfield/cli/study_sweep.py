@@ -11,7 +11,7 @@ from rich.table import Table
 
 from levelfield.cli.confirm import confirm_long_work
 from levelfield.cli.output import DataDir, Json, Plugins, Yes, console, print_json
-from levelfield.cli.study_options import Name, Out, Rows, ScaleName, Set, timed_estimate
+from levelfield.cli.study_options import Name, Out, Rows, ScaleName, Set, as_asked, timed_estimate
 from levelfield.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def sweep(
     name: Name,
-    scale: ScaleName = "full",
+    scale: ScaleName = None,
     row: Rows = None,
     set_: Set = None,
     out: Out = None,
@@ -38,21 +38,22 @@ def sweep(
     `levelfield study sweep quickstart --weight-decays 0,0.05`
     """
     from levelfield.progress import Progress
-    from levelfield.studies.found import default_folder, find_all
+    from levelfield.studies.found import find_all
     from levelfield.studies.plan import PlannedRun
-    from levelfield.studies.study import Study
     from levelfield.studies.sweep import SEED, grid_rows, run_sweep
 
-    study = Study.load(name)
-    folder = out or default_folder(study.name, scale)
-    rows = study.planned_rows(scale, only=row or (), overrides=set_ or (), plugins=plugin or (), data_dir=data_dir)
+    study, folder, asked = as_asked(name, scale, out, set_, plugin, data_dir, to_train=True)
+    rows = asked.rows(study, folder, row or (), tuned={})
+    names: dict[str, list[str]] = {}
+    for one in asked.rows(study, folder, tuned={}):
+        names.setdefault(one.home, []).append(one.name)
     decays = None if weight_decays is None else _numbers(weight_decays, "--weight-decays")
     grid = grid_rows(rows, _numbers(lr_factors, "--lr-factors"), decays, share)
     points = [PlannedRun(point, SEED) for _, points in grid for point in points]
     timed = timed_estimate(find_all(folder / "sweep", points))
     confirm_long_work(timed.left_s, f"a sweep of {len(points)} points", yes)
     with Progress() as progress:
-        sweeps = run_sweep(folder, grid, progress)
+        sweeps = run_sweep(folder, grid, progress, names)
     if json:
         print_json([_sweep_json(sweep) for sweep in sweeps])
         return
@@ -72,7 +73,14 @@ def _numbers(text: str, option: str) -> list[float]:
 def _sweep_json(sweep: RowSweep) -> dict[str, Any]:
     points = [dataclasses.asdict(point) for point in sweep.points]
     best = None if sweep.best is None else dataclasses.asdict(sweep.best)
-    return {"row": sweep.row, "best": best, "edges": sweep.edges, "sensitivity": sweep.sensitivity, "points": points}
+    return {
+        "row": sweep.row,
+        "also": list(sweep.also),
+        "best": best,
+        "edges": sweep.edges,
+        "sensitivity": sweep.sensitivity,
+        "points": points,
+    }
 
 
 def _print_sweeps(sweeps: list[RowSweep]) -> None:
@@ -86,6 +94,7 @@ def _print_sweeps(sweeps: list[RowSweep]) -> None:
         cells = ["", "", "", ""] if best is None else [f"{best.lr:g}", f"{best.weight_decay:g}", f"{best.val_top1:.2f}"]
         if best is not None:
             cells.append("" if sweep.sensitivity is None else f"{sweep.sensitivity:.2f}")
+        notes += [f"also {', '.join(sweep.also)}: the same training"] if sweep.also else []
         table.add_row(escape(sweep.row), *cells, "; ".join(notes))
     console.print(table)
     console.print("One seed a point, chosen on the validation slice at equal budgets.", highlight=False)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from levelfield.report import configuration as config
-from levelfield.report.markup import code, folded, paragraph, scrolled, section, tag, text
+from levelfield.report.markup import bullets, code, folded, paragraph, scrolled, section, tag, text
 from levelfield.report.numbers import NONE, interval, percent, whole
 from levelfield.report.predicted import Predicted, mcnemar_of
+from levelfield.report.render import sweep_in_words
 from levelfield.report.reproduce import setups
 from levelfield.report.table import StudyTable, TableRow
 from levelfield.report.words import in_words, pair_in_words
@@ -39,6 +40,29 @@ def words(table: StudyTable, predicted: Mapping[str, Predicted]) -> str:
         content = scrolled(tag("table", tag("tbody", lines)), "Comparisons with the baseline")
         parts.append(folded("Every comparison with the baseline", content))
     return section("words", "In plain words", parts)
+
+
+SWEPT = ("row", "setting of the sweep", "learning rate", "weight decay", "validation top-1 %", "")
+
+
+def sweeps(table: StudyTable) -> str:
+    """Every point of every sweep: how sensitive each row is to its learning rate and weight decay."""
+    if not table.study.sweeps:
+        return ""
+    head = tag("thead", tag("tr", (tag("th", text(name), scope="col") for name in SWEPT)))
+    lines = []
+    for sweep in table.study.sweeps:
+        for lr, decay, score in sweep.points:
+            best = sweep.best is not None and (lr, decay) == sweep.best[:2]
+            cells = [sweep.setting, f"{lr:g}", f"{decay:g}", percent(score), "best" if best else ""]
+            name = tag("th", text(", ".join(sweep.rows)), scope="row")
+            lines.append(tag("tr", [name, *(tag("td", text(cell)) for cell in cells)]))
+    said = bullets(sweep_in_words(sweep) for sweep in table.study.sweeps)
+    content = tag("table", head + tag("tbody", lines))
+    note = "One seed a point, chosen on the validation slice at equal budgets; test was not looked at."
+    return section("sweeps", "Sensitivity to the learning rate", [
+        paragraph(note, class_="note"), said, folded("Every point", scrolled(content, "Points of the sweeps")),
+    ])  # fmt: skip
 
 
 def details(table: StudyTable, predicted: Mapping[str, Predicted]) -> str:

@@ -3,7 +3,8 @@
 study.json, as whoever carries out a study writes it:
 
 ```
-{"name": ..., "question": ..., "answer": ..., "description": ..., "scale": ..., "baseline": row name or null,
+{"name": ..., "question": ..., "steps": [[name, row before, row after], ...],
+ "description": ..., "scale": ..., "baseline": row name or null,
  "varies": [keys of a run, see `levelfield.spec.varies`], "command": ..., "notes": [...],
  "rows": [{"name": ..., "label": ..., "group": ..., "notes": [...],
            "runs": [run folders, relative to study.json],
@@ -11,7 +12,8 @@ study.json, as whoever carries out a study writes it:
            "predictions": [Parquet files, relative to study.json], "facts": {...}, "failures": {seed: reason},
            "published": {"values": {"top1": 79.72, ...}, "data": ..., "num_classes": ..., "notes": [...]} or null}]}
 ```
-All keys but `name` may be absent. Without study.json, runs that differ in nothing but the seed make a row.
+All keys but `name` may be absent; "asked" is for who goes on with the study (`levelfield.studies.asked`). What a sweep
+found lies beside it in sweep.json. Without study.json, runs that differ in nothing but the seed make a row.
 """
 
 from __future__ import annotations
@@ -19,12 +21,14 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from levelfield.errors import UserError
-from levelfield.report.rows import Published, Row, StudyRows
+from levelfield.report.rows import Published, Row, StudyRows, Sweep
 from levelfield.runs import RunFolder, find_runs
 from levelfield.spec import VARIES, RunSpec
+
+SWEEPS: Final = "sweep.json"
 
 
 def read_study(folder: Path) -> StudyRows:
@@ -74,7 +78,8 @@ def _from_json(study: dict[str, Any], folder: Path) -> StudyRows:
         name=study["name"],
         rows=tuple(rows),
         question=study.get("question") or "",
-        answer=study.get("answer") or "",
+        steps=tuple((str(name), str(before), str(after)) for name, before, after in study.get("steps") or ()),
+        sweeps=read_sweeps(folder),
         description=study.get("description") or "",
         scale=study.get("scale") or "",
         baseline=study.get("baseline"),
@@ -83,6 +88,28 @@ def _from_json(study: dict[str, Any], folder: Path) -> StudyRows:
         command=study.get("command") or "",
         path=folder,
     )
+
+
+def read_sweeps(folder: Path) -> tuple[Sweep, ...]:
+    """What sweeps of the study in `folder` found (sweep.json); empty where there was none."""
+    path = folder / SWEEPS
+    try:
+        sweeps = json.loads(path.read_text(encoding="utf-8"))
+        return tuple(
+            Sweep(
+                rows=tuple(sweep["rows"]),
+                points=tuple((point["lr"], point["weight_decay"], point["val_top1"]) for point in sweep["points"]),
+                best=sweep["best"] and (sweep["best"]["lr"], sweep["best"]["weight_decay"], sweep["best"]["val_top1"]),
+                edges=tuple(sweep["edges"]),
+                sensitivity=sweep["sensitivity"],
+                setting=sweep["setting"],
+            )
+            for sweep in sweeps
+        )
+    except FileNotFoundError:
+        return ()
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise UserError(f"{path} cannot be read: {error!r}\nremove it and sweep again") from None
 
 
 def _rows_of(runs: list[RunFolder]) -> list[Row]:

@@ -49,6 +49,7 @@ def page(table: StudyTable, image_of: ImageOf | None = None) -> str:
         *analyses.sections(table.study.path),
         appendix.words(table, predicted),
         appendix.details(table, predicted),
+        appendix.sweeps(table),
         appendix.configuration(table),
         appendix.environment(table),
         appendix.reproduce(table),

@@ -18,6 +18,7 @@ from levelfield.models import list_models, model_info
 from levelfield.report.audit.values import listed
 from levelfield.report.costs import MEASURED
 from levelfield.report.numbers import NONE, difference_interval, interval, percent, short, signed, whole
+from levelfield.report.rows import Sweep
 from levelfield.report.table import StudyTable, TableRow
 
 VERDICT_STYLE = {"better": "green", "worse": "red", "not distinguishable": "dim"}
@@ -131,11 +132,41 @@ def basis(table: StudyTable) -> list[str]:
         )
     lines += [table.costs] if table.measured and table.costs else []
     lines += [f"{row.title}: {reason}" for row in table.rows for reason in row.runs.unfinished]
+    lines += [f"{row.title}: {also_listed(row)}" for row in table.rows if row.runs.row.also]
+    lines += [sweep_in_words(sweep) for sweep in table.study.sweeps]
     lines += _noted(table, _failures, "")
     lines += _noted(table, lambda row: row.runs.row.notes, "")
     lines += _noted(table, _model_notes, "")
     lines += _noted(table, _published_notes, "published ")
     return lines + list(table.study.notes)
+
+
+def also_listed(row: TableRow) -> str:
+    """The other rows that are this very training, each with what its author printed for it where that is another value;
+    "" where there are none."""
+    if not row.runs.row.also:
+        return ""
+    own = row.runs.row.published
+    words = []
+    for other in row.runs.row.also:
+        printed = None if other.published is None else other.published.values.get("top1")
+        same = printed is None or (own is not None and printed == own.values.get("top1"))
+        words.append(other.title + ("" if same else f" (published {percent(printed)})"))
+    return f"also listed as {listed(words, 30)}: the same training, counted once"
+
+
+def sweep_in_words(sweep: Sweep) -> str:
+    """What a sweep found for a row, in a sentence."""
+    names = listed(list(sweep.rows), 30)
+    tried = f"{names}: a sweep of {len(sweep.points)} points ({sweep.setting})"
+    if sweep.best is None:
+        return f"{tried} in which every point failed"
+    lr, decay, score = sweep.best
+    text = f"{tried} is best at learning rate {lr:g}, weight decay {decay:g} ({percent(score)} % on validation)"
+    text += "" if sweep.sensitivity is None else f", {percent(sweep.sensitivity)} points above its median point"
+    text += f"; the best lies on the edge of the grid ({', '.join(sweep.edges)})" if sweep.edges else ""
+    failed = sum(point[2] is None for point in sweep.points)
+    return text + (f"; {failed} points failed" if failed else "")
 
 
 def _noted(table: StudyTable, notes_of: Callable[[TableRow], Iterable[str]], kind: str) -> list[str]:
@@ -224,6 +255,7 @@ def _record(row: TableRow) -> dict[str, Any]:
     return {
         "row": row.name,
         "label": row.title,
+        "also": [other.name for other in row.runs.row.also],
         "group": row.runs.row.group,
         "panel": row.panel,
         "model": spec.model.name if spec else None,
@@ -263,7 +295,7 @@ def to_csv(table: StudyTable) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({**row, "also": "; ".join(row["also"]) or None} for row in rows)
     return out.getvalue()
 
 
@@ -275,12 +307,15 @@ def to_json(table: StudyTable) -> dict[str, Any]:
         "question": table.study.question,
         "scale": table.study.scale,
         "audit": {"verdict": table.audit.verdict, "findings": findings},
+        "command": table.study.command,
+        "answer": table.study.answer,
         "rows": records(table),
         "pairs": [
             asdict(pair) | {"verdict": pair.verdict}
             for comparison in table.panels.values()
             for pair in comparison.pairs
         ],
+        "sweeps": [asdict(sweep) for sweep in table.study.sweeps],
         "basis": basis(table),
     }
 

@@ -11,14 +11,16 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from levelfield.report.measured import Measured
-from levelfield.report.table import STARTS_FROM_ROW, StudyTable, TableRow
+from levelfield.report.table import StudyTable, TableRow
 from levelfield.runs import RunFolder
 from levelfield.spec import RunSpec
 
-PLACE_PARTS = 2
+STARTS_FROM_ROW: Final = "row:"
+"""How a declared run says from which row's weights it starts."""
+PLACE_PARTS: Final = 2
 """The last parts of a run folder's path, row and run: what is kept of it where a study moves to another place."""
 
 

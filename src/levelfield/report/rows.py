@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ class Row:
     without any run is still listed and audited; empty: the specs of the runs stand for them. `predictions`: files of
     somebody else's predictions, counted as one run each. `facts`: what is known of how such a row came about and no
     RunSpec says, by the keys of `levelfield.report.audit` (`selected_on: test`, ...). `failures`: by seed, why there is
-    no result of it.
+    no result of it. `also`: rows of other names that are the same training (`one_per_training`).
     """
 
     name: str
@@ -46,10 +47,29 @@ class Row:
     facts: Mapping[str, Any] = field(default_factory=dict)
     failures: Mapping[int, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    also: tuple[Row, ...] = ()
 
     @property
     def title(self) -> str:
         return self.label or self.name
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names under which the training is listed."""
+        return (self.name, *(row.name for row in self.also))
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep over a row's settings found: `points` of (learning rate, weight decay, validation top-1 or None),
+    the `best` of them, on which `edges` of the grid that lies, and points of top-1 between best and median point."""
+
+    rows: tuple[str, ...]
+    points: tuple[tuple[float, float, float | None], ...]
+    best: tuple[float, float, float] | None
+    edges: tuple[str, ...]
+    sensitivity: float | None
+    setting: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,6 +77,10 @@ class StudyRows:
     """A study as a report needs it: name, question, rows, and its baseline row (None: the first with a result).
 
     `scale`: "" or "full" for the study as published; any other is reduced, and published values are not compared.
+    `steps`: (name, row before, row after) of every change whose effect the question asks for; `answer`: what the rows
+    say to it, made with the table. `sweeps`: how sensitive rows are to learning rate and weight decay, where that was
+    measured.
+
     `varies`: the keys of a run that its question is about (`levelfield.spec.varies`). `command` reproduces the study,
     `path` is its folder; both may be absent.
     """
@@ -69,6 +93,37 @@ class StudyRows:
     scale: str = ""
     baseline: str | None = None
     varies: tuple[str, ...] = VARIES
+    steps: tuple[tuple[str, str, str], ...] = ()
+    sweeps: tuple[Sweep, ...] = ()
     notes: tuple[str, ...] = ()
     command: str = ""
     path: Path | None = None
+
+
+def one_per_training(rows: Sequence[Row]) -> tuple[Row, ...]:
+    """`rows` with those that are declared as the same training, with the same runs, in one: the first, which names the
+    others in `also`. Each training then counts once in every comparison."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(_training(row), []).append(row)
+    return tuple(_joined(members) for members in groups.values())
+
+
+def _training(row: Row) -> str:
+    if not row.declared or row.predictions:
+        return f"row {row.name}"
+    runs = [str(run.path) for run in row.runs]
+    return json.dumps([[spec.science() for spec in row.declared], runs], sort_keys=True)
+
+
+def _joined(rows: Sequence[Row]) -> Row:
+    first = rows[0]
+    if len(rows) == 1:
+        return first
+    return replace(
+        first,
+        also=tuple(rows[1:]),
+        published=next((row.published for row in rows if row.published is not None), None),
+        notes=tuple(dict.fromkeys(note for row in rows for note in row.notes)),
+        failures={seed: why for row in reversed(rows) for seed, why in row.failures.items()},
+    )

@@ -111,6 +111,9 @@ def _cell(value: float | str | None, shown: str, under: str = "") -> str:
 
 def _line(row: TableRow, colour: str, published: bool) -> str:
     group = tag("small", text(row.runs.row.group)) if row.runs.row.group else ""
+    group += (
+        tag("small", text("also " + ", ".join(other.title for other in row.runs.row.also))) if row.runs.row.also else ""
+    )
     cells = [tag("th", dot(colour) + text(row.title) + group, scope="row", data_value=row.title)]
     if row.top1 is None:
         cells += [_cell(0, "0"), _cell(None, tag("span", row.state, class_="chip even")), *[_cell(None, "")] * 6]

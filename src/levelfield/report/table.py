@@ -7,7 +7,7 @@ family of comparisons of its own.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any, Final
 
@@ -26,10 +26,12 @@ from levelfield.compare import (
     seeds_interval,
 )
 from levelfield.errors import unknown
+from levelfield.report.answer import answer
 from levelfield.report.audit import AuditReport, AuditRow, audit
 from levelfield.report.costs import costs_in_words, costs_of, read_costs
 from levelfield.report.measured import RowRuns, read_row
-from levelfield.report.rows import Row, StudyRows
+from levelfield.report.panels import placed
+from levelfield.report.rows import Row, StudyRows, one_per_training
 
 AVERAGED: Final = (
     "top3", "top5", "loss", "f1_macro", "f1_weighted", "ece", "brier", "params", "trainable_params", "param_mib",
@@ -108,19 +110,21 @@ class StudyTable:
 def build_table(
     rows: Sequence[Row] | StudyRows, baseline: str | None = None, data_dir: str | None = None
 ) -> StudyTable:
-    """Read the runs of all rows, compare and audit them. `data_dir`: where the audit may find their data.
+    """Read the runs of all rows, compare and audit them, and answer the study's question where it names steps.
 
-    `baseline`: a row's name; None: the study's, else the first row with a result. A panel that does not hold it is
-    compared with its own first measured row. Raises UserError for a baseline that is no row.
+    Rows that are the same training are one line, which is listed under the first of their names. `baseline`: a row's
+    name; None: the study's, else the first row with a result. A panel that does not hold it is compared with its own
+    first measured row. `data_dir`: where the audit may find their data.
+    Raises UserError for a baseline that is no row.
     """
     study = rows if isinstance(rows, StudyRows) else StudyRows(name="", rows=tuple(rows))
+    study = replace(study, rows=one_per_training(study.rows))
+    line_of = {name: row.name for row in study.rows for name in row.names}
     baseline = baseline or study.baseline
-    names = [row.name for row in study.rows]
-    if baseline is not None and baseline not in names:
-        raise unknown("baseline row", baseline, names)
+    if baseline is not None and baseline not in line_of:
+        raise unknown("baseline row", baseline, list(line_of))
 
-    runs = [read_row(row) for row in study.rows]
-    panel_of = {row_runs.row.name: _panel(row_runs) for row_runs in runs}
+    runs, panel_of = placed([read_row(row) for row in study.rows])
     panels: dict[str, Comparison] = {}
     for panel in dict.fromkeys(panel_of.values()):
         scores = {
@@ -128,24 +132,23 @@ def build_table(
             for r in runs
             if panel_of[r.row.name] == panel and r.finished
         }
-        panels[panel] = compare_rows(scores, baseline if baseline in scores else next(iter(scores), None))
+        first = line_of.get(baseline or "")
+        panels[panel] = compare_rows(scores, first if first in scores else _first_own(runs, scores))
     profiles = read_costs(study.path)
-    return StudyTable(
+    table = StudyTable(
         study=study,
         rows=tuple(_line(r, panel_of[r.row.name], panels[panel_of[r.row.name]], study.scale, profiles) for r in runs),
         panels=panels,
         audit=audit([AuditRow(r, panel_of[r.row.name]) for r in runs], study.varies, study.path, data_dir),
         costs=costs_in_words(profiles, study.name if study.command else ""),
     )
+    return replace(table, study=replace(study, answer=answer(table) if study.steps else study.answer))
 
 
-def _panel(runs: RowRuns) -> str:
-    """The test set in words; rows without any spec join the first panel ("")."""
-    spec = runs.spec
-    if spec is None:
-        return ""
-    limit = spec.data.test_limit
-    return spec.data.name + (f" ({limit:,} test images)" if limit else "")
+def _first_own(runs: Sequence[RowRuns], scores: Mapping[str, object]) -> str | None:
+    """The first measured row of a panel that is not somebody else's predictions; one of those only where all are."""
+    own = (r.row.name for r in runs if r.row.name in scores and not r.row.predictions)
+    return next(own, next(iter(scores), None))
 
 
 def _line(

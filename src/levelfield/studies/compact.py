@@ -11,7 +11,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -31,6 +31,8 @@ def write_compact(run: RunFolder, target: Path) -> None:
     description["run"]["execution"]["data_dir"] = None
     if (start := description["run"]["model"]["start_from"]) is not None and Path(start["source"]).is_absolute():
         start["source"] = "/".join(Path(start["source"]).parts[-2:])
+    for plugin in description["run"]["plugins"]:
+        plugin["path"] = Path(plugin["path"]).name
     write_json(target / "run.json", description)
     write_json(target / "environment.json", run.environment())
     epochs = [line for line in run.metrics() if line["kind"] == "epoch"]
@@ -38,6 +40,29 @@ def write_compact(run: RunFolder, target: Path) -> None:
     if (predictions := run.predictions()) is not None:
         write_predictions(target / "predictions.parquet", rounded(predictions), zstd_level=ZSTD_LEVEL)
     write_json(target / "result.json", run.result())
+
+
+def without_study_places(study: dict[str, Any]) -> dict[str, Any]:
+    """The content of a study.json without the places of data, plugins and study file on the machine that trained it."""
+    rows = [
+        {
+            **row,
+            "declared": [
+                {**spec, "plugins": [{**one, "path": Path(one["path"]).name} for one in spec.get("plugins") or ()]}
+                for spec in row["declared"]
+            ],
+        }
+        for row in study["rows"]
+    ]
+    if "asked" not in study:
+        return {**study, "rows": rows}
+    asked = study["asked"]
+    here = {
+        "source": Path(asked["source"]).name,
+        "plugins": [Path(path).name for path in asked["plugins"]],
+        "data_dir": None,
+    }
+    return {**study, "rows": rows, "asked": {**asked, **here}}
 
 
 def without_places(message: str) -> str:

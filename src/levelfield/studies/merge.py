@@ -12,12 +12,17 @@ from typing import Any
 from levelfield.errors import UserError
 from levelfield.report.audit.leaks import RECORD
 from levelfield.report.costs import COSTS
+from levelfield.report.folder import SWEEPS, read_study
+from levelfield.report.measured import read_row
+from levelfield.report.panels import check
 from levelfield.runs import FolderLock, RunFolder, find_runs, read_predictions, write_json
 from levelfield.spec import RunSpec
-from levelfield.studies.compact import without_places, write_compact
-from levelfield.studies.found import SWEEP, TUNED, agrees, read_tuned, state_of
-from levelfield.studies.output import FOREIGN
+from levelfield.studies.asked import commands, from_json
+from levelfield.studies.compact import without_places, without_study_places, write_compact
+from levelfield.studies.found import SWEEP, TUNED, differences, read_tuned, state_of
+from levelfield.studies.output import FOREIGN, foreign_rows, rows_as_json
 from levelfield.studies.study import NAME
+from levelfield.studies.sweep import join_sweeps
 
 
 @dataclass(frozen=True)
@@ -35,13 +40,16 @@ def merge_folders(sources: Sequence[Path], into: Path, *, compact: bool = False)
     A run is told by its identity: what is there already is kept, unless only the other copy is finished. What a sweep
     found comes along, and what the networks cost, unless `into` says that already. `compact` copies the finished runs
     of rows only, each in the form that a repository keeps (`studies.compact`). Raises UserError where a source holds no
-    study, where two studies differ in name or scale, or a row differs in its setting.
+    study, where two studies differ in name or scale, or a row differs in its setting or in the data, weights or
+    precision that its runs had.
     """
     studies = [(folder, read_study_json(folder)) for folder in sources]
     with FolderLock(into):
         joined = read_study_json(into) if (into / "study.json").is_file() else None
+        together = [*([(into, joined)] if joined else []), *studies]
         for folder, study in studies:
             joined = study if joined is None else _joined(joined, study, folder)
+        _check_one_content(together)
         counts = {"copied": 0, "kept": 0, "replaced": 0}
         for folder, _ in studies:
             for run in find_runs(folder):
@@ -54,33 +62,36 @@ def merge_folders(sources: Sequence[Path], into: Path, *, compact: bool = False)
                 write_json(into / RECORD, known)
             if (folder / COSTS).is_file() and not (into / COSTS).exists():  # of one machine: two are not joined
                 _copy(folder / COSTS, into / COSTS)
+            if sweeps := join_sweeps(into, folder):
+                write_json(into / SWEEPS, sweeps)
             for file in sorted((folder / FOREIGN).glob("*/*.parquet")):
                 _copy(file, into / file.relative_to(folder))
         assert joined is not None
-        done: set[str] = set()
         for row in joined["rows"]:
             row["runs"] = [path for path in row["runs"] if RunFolder(into / path).exists()]
             trained = {_seed(path) for path in row["runs"] if RunFolder(into / path).finished}
             row["failures"] = _still(row.get("failures", {}), trained, compact)
-            done |= {f"{row['name']} seed {seed}" for seed in trained}
-        joined["failures"] = _still(joined.get("failures", {}), done, compact)
-        write_json(into / "study.json", joined)
+        joined.pop("failures", None)
+        write_json(into / "study.json", _with_command(without_study_places(joined) if compact else joined))
     return Merged(**counts)
 
 
 def add_predictions(out: Path, name: str, file: Path) -> Path:
     """Let `file` (index, label, probabilities) stand in the study of `out` as a run of the row `name`; its new place.
 
-    Raises UserError for a file that holds no predictions and for the name of a row that the study trains itself.
+    Raises UserError for a file that holds no predictions, for predictions of other images or labels than those that the
+    study's own runs were tested on, and for the name of a row that the study trains itself.
     """
     if not NAME.fullmatch(name):
         raise UserError(f"row name {name!r} cannot be a folder's name; use letters, digits, '-', '_', '.' and '+'")
     study = read_study_json(out)
     if name in {row["name"] for row in study["rows"] if row["declared"]}:
         raise UserError(f"{name!r} is a row of {study['name']} itself; choose another name for the predictions")
-    read_predictions(file)
+    check(read_predictions(file), [read_row(row) for row in read_study(out).rows], str(file))
     target = out / FOREIGN / name / file.name
     _copy(file, target)
+    own = [row for row in study["rows"] if row["declared"] or not row.get("predictions")]
+    write_json(out / "study.json", {**study, "rows": own + rows_as_json(foreign_rows(out), out)})
     return target
 
 
@@ -118,8 +129,56 @@ def _joined(one: dict[str, Any], two: dict[str, Any], folder: Path) -> dict[str,
         seeds = {_seed(path) for path in mine["runs"]}
         mine["runs"] += [path for path in row["runs"] if path not in mine["runs"] and _seed(path) not in seeds]
         mine["notes"] = list(dict.fromkeys([*mine["notes"], *row["notes"]]))
+        mine["predictions"] = list(dict.fromkeys([*mine.get("predictions", ()), *row.get("predictions", ())]))
         mine["failures"] = {**row.get("failures", {}), **mine.get("failures", {})}
-    return {**one, "rows": list(rows.values()), "failures": {**two.get("failures", {}), **one.get("failures", {})}}
+    joined = {**one, "rows": list(rows.values())}
+    if "asked" in one and "asked" in two:
+        joined["asked"] = {**one["asked"], "seeds": _seeds(one["asked"], two["asked"])}
+    return joined
+
+
+def _seeds(one: dict[str, Any], two: dict[str, Any]) -> dict[str, list[int]]:
+    """The seeds that were asked for on either side, by row; the study's own where one side never said."""
+    rows = dict.fromkeys([*one["seeds"], *two["seeds"]])
+    return {row: sorted({*one["seeds"].get(row, one["usual"]), *two["seeds"].get(row, two["usual"])}) for row in rows}
+
+
+def _with_command(study: dict[str, Any]) -> dict[str, Any]:
+    """`study` with the commands that make the table that it now holds."""
+    if "asked" not in study:
+        return study
+    asked = from_json(study["asked"])
+    planned = {
+        row["name"]: (*(asked.seeds.get(row["name"]) or asked.usual), *(int(_seed(path)) for path in row["runs"]))
+        for row in study["rows"]
+        if row["declared"]
+    }
+    return {**study, "command": commands(asked, planned)}
+
+
+def _check_one_content(studies: Sequence[tuple[Path, dict[str, Any]]]) -> None:
+    """Raise UserError where finished runs of one row differ in more than the seed: they are not one row."""
+    first: dict[str, tuple[Path, RunSpec]] = {}
+    for folder, study in studies:
+        for row in study["rows"]:
+            for run in (RunFolder(folder / path) for path in row["runs"]):
+                if not run.exists() or not run.finished:
+                    continue
+                there, spec = first.setdefault(row["name"], (folder, run.spec()))
+                differing = [] if there == folder else differences(_seedless(spec), _seedless(run.spec()))
+                if differing:
+                    what = ", ".join(differing[:3])
+                    raise UserError(
+                        f"row {row['name']!r} was trained with another {what} in {folder} than in {there}\n"
+                        "such runs are not one row: give one of them another name in the study file"
+                    )
+
+
+def _seedless(spec: RunSpec) -> RunSpec:
+    """`spec` without its seed and the weights that a first stage of that seed left."""
+    start = spec.model.start_from
+    given = None if start is None or Path(start.source).name.startswith("seed") else start
+    return spec.model_copy(update={"seed": 0, "model": spec.model.model_copy(update={"start_from": given})})
 
 
 def _still(failures: dict[str, str], done: set[str], compact: bool) -> dict[str, str]:
@@ -129,7 +188,7 @@ def _still(failures: dict[str, str], done: set[str], compact: bool) -> dict[str,
 
 def _same_setting(one: list[Any], two: list[Any]) -> bool:
     specs = [[RunSpec.parse(spec, "study.json") for spec in side] for side in (one, two)]
-    return len(specs[0]) == len(specs[1]) and all(agrees(a, b) for a, b in zip(*specs, strict=True))
+    return len(specs[0]) == len(specs[1]) and not any(differences(a, b) for a, b in zip(*specs, strict=True))
 
 
 def _seed(path: str) -> str:

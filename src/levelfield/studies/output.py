@@ -9,18 +9,21 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from levelfield.errors import UserError
+from levelfield.report.folder import read_sweeps
 from levelfield.report.rows import Row, StudyRows
-from levelfield.runs import RunFolder, write_json, write_text
-from levelfield.studies.answer import with_answer
-from levelfield.studies.found import find, read_tuned
-from levelfield.studies.plan import PlannedRow, PlannedRun
+from levelfield.runs import write_json, write_text
+from levelfield.spec import RunSpec
+from levelfield.studies.asked import Asked, commands, read_asked, settle
+from levelfield.studies.contents import Contents
+from levelfield.studies.found import holding, stale_in_words
+from levelfield.studies.plan import PlannedRow
 from levelfield.studies.published import published_row
+from levelfield.studies.study import Changes
 
 if TYPE_CHECKING:
     from levelfield.report.table import StudyTable
@@ -28,43 +31,47 @@ if TYPE_CHECKING:
 
 FOREIGN = "foreign"
 """The folder that holds other people's predictions, a folder per row."""
-SEED_FOLDER = re.compile(r"seed(\d+)-")
 NESTED = ("per_class", "confusion", "classes")
 """What results.csv leaves out: it holds one number or word a cell."""
 
 
 def study_rows(
-    study: Study,
-    scale: str,
-    rows: Sequence[PlannedRow],
-    out: Path,
-    failures: Mapping[str, str],
-    notes: Iterable[str] = (),
+    study: Study, asked: Asked, out: Path, failures: Mapping[str, str], tuned: Mapping[str, Changes] | None = None
 ) -> StudyRows:
-    """All rows of a study with the runs that `out` holds of them: of every seed there, not only those planned now."""
+    """All rows of a study as asked for, with the runs that `out` holds of them: of every seed there, not only those
+    planned now. What of a row is stale is said and not counted.
+
+    `failures`: by `PlannedRun.key`, why there is none. `tuned`: instead of what a sweep in `out` found.
+    """
+    rows, contents = asked.rows(study, out, tuned=tuned), Contents()
+    held = {row.home: holding(out, row, contents) for row in rows}
+    scale = study.scale(asked.scale)
+    planned = {row.name: (*asked.seeds_of(row.name), *held[row.home].runs) for row in rows}
     return StudyRows(
         name=study.name,
         rows=tuple(
             Row(
                 name=row.name,
                 group=row.group,
-                runs=tuple(_runs(row, out)),
+                runs=tuple(found[0].folder for found in held[row.home].runs.values() if found[0].folder is not None),
                 declared=(row.spec,),
                 published=published_row(study.name, row.published),
                 facts={"setting_unknown": True} if row.setting_unknown else {},
                 failures=_failures(row, failures),
-                notes=tuple(_notes(row)),
+                notes=(*_notes(row), *stale_in_words(held[row.home].stale)),
             )
             for row in rows
         )
         + tuple(foreign_rows(out)),
         question=study.question.strip(),
-        description=" ".join(part.strip() for part in (study.description, study.scale(scale).description) if part),
-        scale="" if scale == "full" and not study.scales else scale,
+        steps=tuple((step.name, step.before, step.after) for step in study.steps),
+        description=" ".join(part.strip() for part in (study.description, scale.description) if part),
+        scale="" if asked.scale == "full" and not study.scales else asked.scale,
         baseline=study.baseline,
         varies=study.varies,
-        notes=tuple(notes),
-        command=f"levelfield study run {study.name}" + ("" if scale == "full" else f" --scale {scale}"),
+        notes=tuple(changes(asked)),
+        command=commands(asked, planned),
+        sweeps=read_sweeps(out),
         path=out,
     )
 
@@ -72,25 +79,17 @@ def study_rows(
 def foreign_rows(out: Path) -> list[Row]:
     """Rows that are somebody else's predictions: a folder of Parquet files each, below `foreign`."""
     folders = sorted(path for path in (out / FOREIGN).glob("*") if path.is_dir())
-    note = "somebody else's predictions: how it was trained is not known here"
+    note = "somebody else's predictions: how it was trained is not known here, nor with which seeds (paired in order)"
     return [Row(name=path.name, predictions=tuple(sorted(path.glob("*.parquet"))), notes=(note,)) for path in folders]
 
 
-def changes(overrides: Sequence[str]) -> list[str]:
+def changes(asked: Asked) -> list[str]:
     """The note on a table whose rows were changed on the command line (how they are carried out is no change)."""
-    science = [change for change in overrides if not change.strip().startswith("execution.")]
-    return [f"changed on the command line: {', '.join(science)}"] if science else []
-
-
-def _runs(row: PlannedRow, out: Path) -> list[RunFolder]:
-    folders = (out / row.home).glob("seed*-*")
-    seeds = sorted({int(match[1]) for path in folders if (match := SEED_FOLDER.match(path.name))})
-    found = (find(out, PlannedRun(row, seed)).folder for seed in seeds)
-    return [folder for folder in found if folder is not None]
+    return [f"changed on the command line: {', '.join(asked.changes)}"] if asked.changes else []
 
 
 def _failures(row: PlannedRow, failures: Mapping[str, str]) -> dict[int, str]:
-    """Of `failures` (run name -> reason) those of a row's runs, by seed."""
+    """Of `failures` (run key -> reason) those of a row's runs, by seed."""
     named = ((run.rpartition(" seed "), why) for run, why in failures.items())
     return {int(seed): why for (home, _, seed), why in named if home == row.home}
 
@@ -98,8 +97,6 @@ def _failures(row: PlannedRow, failures: Mapping[str, str]) -> dict[int, str]:
 def _notes(row: PlannedRow) -> list[str]:
     notes = [f"published as {row.alias}"] if row.alias else []
     notes += [row.note] if row.note else []
-    if row.home != row.name:
-        notes.append(f"the same training as {row.home}: its runs are shown")
     if row.setting_unknown:
         notes.append(
             "setting unknown" + (f"; {row.tuned}" if row.tuned else ", and not swept: the recipe's own is used")
@@ -107,56 +104,67 @@ def _notes(row: PlannedRow) -> list[str]:
     return notes
 
 
-def as_json(rows: StudyRows, failures: Mapping[str, str], out: Path) -> dict[str, Any]:
-    """The content of study.json. Run folders are relative to `out`; execution is left out, as it is not science."""
+def as_json(rows: StudyRows, asked: Asked, out: Path) -> dict[str, Any]:
+    """The content of study.json. Run folders are relative to `out`; of the execution only what is science is kept."""
     return {
         "name": rows.name,
+        "asked": asked.as_json(),
         "question": rows.question,
-        "answer": rows.answer,
+        "steps": [list(step) for step in rows.steps],
         "description": rows.description,
         "scale": rows.scale,
         "baseline": rows.baseline,
         "varies": list(rows.varies),
         "command": rows.command,
         "notes": list(rows.notes),
-        "failures": dict(failures),
-        "rows": [
-            {
-                "name": row.name,
-                "label": row.label,
-                "group": row.group,
-                "notes": list(row.notes),
-                "runs": [run.path.relative_to(out).as_posix() for run in row.runs],
-                "predictions": [path.relative_to(out).as_posix() for path in row.predictions],
-                "facts": dict(row.facts),
-                "failures": {str(seed): why for seed, why in row.failures.items()},
-                "declared": [spec.model_dump(mode="json", exclude={"execution"}) for spec in row.declared],
-                "published": None
-                if row.published is None
-                else {
-                    "values": dict(row.published.values),
-                    "data": row.published.data,
-                    "num_classes": row.published.num_classes,
-                    "notes": list(row.published.notes),
-                },
-            }
-            for row in rows.rows
-        ],
+        "rows": rows_as_json(rows.rows, out),
     }
 
 
-def write_study(rows: StudyRows, failures: Mapping[str, str], out: Path) -> None:
+def rows_as_json(rows: Iterable[Row], out: Path) -> list[dict[str, Any]]:
+    """Rows as study.json holds them."""
+    return [
+        {
+            "name": row.name,
+            "label": row.label,
+            "group": row.group,
+            "notes": list(row.notes),
+            "runs": [run.path.relative_to(out).as_posix() for run in row.runs],
+            "predictions": [path.relative_to(out).as_posix() for path in row.predictions],
+            "facts": dict(row.facts),
+            "failures": {str(seed): why for seed, why in row.failures.items()},
+            "declared": [_declared(spec) for spec in row.declared],
+            "published": None
+            if row.published is None
+            else {
+                "values": dict(row.published.values),
+                "data": row.published.data,
+                "num_classes": row.published.num_classes,
+                "notes": list(row.published.notes),
+            },
+        }
+        for row in rows
+    ]
+
+
+def _declared(spec: RunSpec) -> dict[str, Any]:
+    micro = spec.execution.micro_batch
+    kept = {} if micro is None else {"execution": {"micro_batch": micro}}
+    return spec.model_dump(mode="json", exclude={"execution"}) | kept
+
+
+def write_study(rows: StudyRows, asked: Asked, out: Path) -> None:
     """Write study.json into `out`."""
-    write_json(out / "study.json", as_json(rows, failures, out))
+    write_json(out / "study.json", as_json(rows, asked, out))
 
 
 def read_failures(out: Path) -> dict[str, str]:
-    """Run name -> why it has no result, as the study's last run left it."""
+    """`PlannedRun.key` -> why it has no result, as the study's last run left it."""
     try:
-        failures = json.loads((out / "study.json").read_text(encoding="utf-8"))["failures"]
+        rows = json.loads((out / "study.json").read_text(encoding="utf-8"))["rows"]
     except (FileNotFoundError, json.JSONDecodeError, KeyError):
         return {}
-    return {str(name): str(why) for name, why in failures.items()}
+    return {f"{row['name']} seed {seed}": str(why) for row in rows for seed, why in (row.get("failures") or {}).items()}
 
 
 def results(rows: StudyRows) -> list[dict[str, Any]]:
@@ -182,27 +190,17 @@ def write_results(found: Sequence[Mapping[str, Any]], out: Path) -> None:
     write_text(out / "results.csv", text.getvalue())
 
 
-def table_of(study: Study, rows: StudyRows, data_dir: str | None = None) -> StudyTable:
-    """The table of `rows`, with the answer to the study's question. `data_dir`: where the audit may find their data."""
-    from levelfield.report.table import build_table
-
-    return with_answer(build_table(rows, data_dir=data_dir), study.steps)
-
-
-def write_outputs(
-    study: Study, rows: StudyRows, out: Path, data_dir: str | None = None, *, page: bool = True
-) -> StudyTable:
+def write_outputs(rows: StudyRows, out: Path, data_dir: str | None = None, *, page: bool = True) -> StudyTable:
     """Build the table of `rows` and write results.json, results.csv and (unless told not to) report.html in `out`.
 
     The page shows example images where the data is at hand (`data_dir`, else where the environment says).
     """
     from levelfield.report.audit.leaks import keep_record
+    from levelfield.report.table import build_table
 
     keep_record(out, (run.spec() for row in rows.rows for run in row.runs if run.finished), data_dir)
-    table = table_of(study, rows, data_dir)
-    write_results(results(rows), out)
-    if table.study.answer:
-        write_study(table.study, read_failures(out), out)
+    table = build_table(rows, data_dir=data_dir)
+    write_results(results(table.study), out)
     if not page:
         return table
     from levelfield.report.page import write_page
@@ -216,19 +214,22 @@ def write_outputs(
     return table
 
 
-def table_for(study: Study, scale: str, out: Path) -> StudyTable:
-    """The table of a study as it stands in `out`, all its rows in it; nothing is written."""
-    return table_of(study, _rows_now(study, scale, out))
+def table_for(study: Study, out: Path, asked: Asked | None = None) -> StudyTable:
+    """As `report_study`; nothing is written."""
+    from levelfield.report.table import build_table
+
+    asked = asked or settle(study, out)
+    return build_table(study_rows(study, asked, out, read_failures(out)), data_dir=asked.data_dir)
 
 
-def report_study(study: Study, scale: str, out: Path) -> StudyTable:
-    """As `table_for`; its files are written where `out` exists."""
-    rows = _rows_now(study, scale, out)
-    if not out.is_dir():
-        return table_of(study, rows)
-    write_study(rows, read_failures(out), out)
-    return write_outputs(study, rows, out)
+def report_study(study: Study, out: Path, asked: Asked | None = None) -> StudyTable:
+    """The table of `study` in `out`, as asked for (None: as the folder says).
 
-
-def _rows_now(study: Study, scale: str, out: Path) -> StudyRows:
-    return study_rows(study, scale, study.planned_rows(scale, tuned=read_tuned(out)), out, read_failures(out))
+    Its files are written where `out` holds the study so asked for; a table of other settings is only returned.
+    """
+    asked, before = asked or settle(study, out), read_asked(out)
+    if before is None or (before.changes, before.plugins) != (asked.changes, asked.plugins):
+        return table_for(study, out, asked)
+    rows = study_rows(study, asked, out, read_failures(out))
+    write_study(rows, asked, out)
+    return write_outputs(rows, out, asked.data_dir)

@@ -48,11 +48,11 @@ def pick(table: StudyTable, limits: Mapping[str, float], only: Sequence[str] = (
     Raises UserError where no row was measured or none keeps them.
     """
     if not table.measured:
-        raise UserError(f"study {table.study.name} has no finished run yet: levelfield study run {table.study.name}")
+        raise UserError(f"study {table.study.name} has no finished run yet\n{table.study.command}")
     left_out = {}
     fitting = []
     for row in table.measured:
-        if not any(fnmatch.fnmatchcase(row.name, pattern) for pattern in only):
+        if not any(fnmatch.fnmatchcase(name, pattern) for name in row.runs.row.names for pattern in only):
             continue
         reasons = []
         for key, most in limits.items():

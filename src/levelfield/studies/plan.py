@@ -75,8 +75,9 @@ def planned_rows(
 ) -> list[PlannedRow]:
     """The rows of `study` at `scale`, in the file's order.
 
-    `overrides` are `--set` assignments for every row, `only` keeps the rows that match one of these patterns, `plugins`
-    are Python files that register models, `tuned` holds what a sweep found for rows whose setting is unknown.
+    `overrides` are `--set` assignments for every row, `only` keeps the rows that match one of these patterns (each with
+    the home that it has among all rows), `plugins` are Python files that register models, `tuned` holds what a sweep
+    found for rows whose setting is unknown.
     Raises UserError for a repeated row, an unknown model, recipe, key or scale, a pattern without match.
     """
     chosen = study.scale(scale)
@@ -99,17 +100,18 @@ def planned_rows(
             raise unknown(f"row in study {study.name} (scale {scale})", pattern, names)
     by_name = {row.name: row for row in rows}
     depth = {row.name: _depth(row, by_name) for row in rows}
-    if only:
-        rows = _kept(study, rows, only)
     homes: dict[str, str] = {}
     rows = [replace(row, home=homes.setdefault(_canonical(row), row.name)) for row in rows]
+    if only:
+        rows = _kept(study, rows, only)
     execution: dict[str, Any] = {} if data_dir is None else {"data_dir": data_dir}
+    sources = tuple(Plugin(path=path, digest=digest) for path, digest in _digests(plugins))
     rows = [
         replace(
             row,
             spec=row.spec.model_copy(
                 update={
-                    "plugins": tuple(Plugin(path=path) for path in plugins),
+                    "plugins": sources,
                     "execution": row.spec.execution.model_copy(update=execution),
                 }
             ),
@@ -129,9 +131,15 @@ def planned_runs(
     """Every run at a scale, the first seed of all rows first; a row that starts from another comes after it."""
     chosen = tuple(seeds) if seeds is not None else study.scale(scale).seeds or study.seeds
     rows = planned_rows(study, scale, **options)
+    return runs_of(rows, {row.name: chosen for row in rows})
+
+
+def runs_of(rows: Sequence[PlannedRow], seeds: Mapping[str, Sequence[int]]) -> list[PlannedRun]:
+    """The runs of `rows` at each row's seeds, in the order in which they are to be carried out."""
     by_name = {row.name: row for row in rows}
-    rows.sort(key=lambda row: _depth(row, by_name))
-    return [PlannedRun(row, seed) for seed in chosen for row in rows]
+    ordered = sorted(rows, key=lambda row: _depth(row, by_name))
+    chosen = dict.fromkeys(seed for row in rows for seed in seeds[row.name])
+    return [PlannedRun(row, seed) for seed in chosen for row in ordered if seed in seeds[row.name]]
 
 
 def _canonical(row: PlannedRow) -> str:
@@ -266,25 +274,33 @@ def _assignment(text: str) -> tuple[str, Any]:
 
 def check_model(name: str, plugins: Sequence[str] = ()) -> None:
     """Raise UserError for a model that neither the registry nor a plugin knows; `timm:` names are timm's business."""
-    if not name.startswith("timm:") and name not in _registry(tuple(plugins)):
-        raise unknown("model", name, _registry(tuple(plugins)), "levelfield models lists them; timm's are timm:NAME")
+    if not name.startswith("timm:") and name not in _registry(_digests(plugins)):
+        raise unknown("model", name, _registry(_digests(plugins)), "levelfield models lists them; timm's are timm:NAME")
 
 
 def _models(pattern: str, plugins: tuple[str, ...]) -> list[str]:
     if not any(sign in pattern for sign in "*?["):
         check_model(pattern, plugins)
         return [pattern]
-    found = fnmatch.filter(_registry(plugins), pattern)
+    found = fnmatch.filter(_registry(_digests(plugins)), pattern)
     if not found:
         raise UserError(f"models pattern {pattern!r} matches no model; levelfield models lists all names")
     return found
 
 
-@cache
-def _registry(plugins: tuple[str, ...]) -> list[str]:
-    from levelfield.models import list_models, load_plugin
+def _digests(plugins: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Users' files, loaded, each with the digest of its source as it is now."""
+    if not plugins:
+        return ()
+    from levelfield.models import load_plugin
 
-    for path in plugins:
-        load_plugin(path)
+    return tuple((path, load_plugin(path)) for path in plugins)
+
+
+@cache
+def _registry(plugins: tuple[tuple[str, str], ...]) -> list[str]:
+    """All models' names, those of `plugins` (path, digest) among them."""
+    from levelfield.models import list_models
+
     names: list[str] = list_models()
     return names

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from levelfield.errors import UserError
-from levelfield.runs import FolderLock, RunFolder, find_runs
-from levelfield.studies.found import belongs, state_of
-from levelfield.studies.plan import PlannedRow, PlannedRun
+from levelfield.runs import FolderLock, find_runs
+from levelfield.studies.contents import Contents
+from levelfield.studies.found import SWEEP, holding, state_of
+from levelfield.studies.plan import PlannedRow
+from levelfield.studies.sweep import swept_runs
 
 What = Literal["stale", "checkpoints", "rows"]
 
@@ -29,19 +30,27 @@ class Removal:
 def removals(out: Path, rows: Sequence[PlannedRow], what: What, patterns: Sequence[str] = ()) -> list[Removal]:
     """What can go from `out`.
 
-    `stale`: runs that no row of the study asks for any more (an edited recipe, a row taken out).
-    `checkpoints`: those of finished runs; weights and results stay. `rows`: all runs of the rows that match `patterns`.
+    `stale`: runs that no row of the study asks for any more (an edited recipe, a row taken out), and those of a sweep
+    that the last sweep did not make. `checkpoints`: those of finished runs; weights and results stay. `rows`: all runs
+    of the rows that match `patterns`; those of sweeps stay.
     """
-    found = []
-    for run in find_runs(out):
-        row = run.path.parent.name
-        if what == "stale" and not any(one.home == row and _asked_for(out, one, run) for one in rows):
-            found.append(_removal(run.path, "no row asks for it"))
-        elif what == "rows" and any(fnmatch.fnmatchcase(row, pattern) for pattern in patterns):
-            found.append(_removal(run.path, f"row {row}"))
-        elif what == "checkpoints" and state_of(run)[0] == "finished" and run.checkpoints.is_dir():
-            found.append(_removal(run.checkpoints, "the run is finished"))
-    return found
+    runs = find_runs(out)
+    if what == "checkpoints":
+        done = [run for run in runs if state_of(run)[0] == "finished" and run.checkpoints.is_dir()]
+        return [_removal(run.checkpoints, "the run is finished") for run in done]
+    own = [run for run in runs if run.path.parent.parent == out]
+    if what == "rows":
+        homes = {row.home for row in rows for pattern in patterns if fnmatch.fnmatchcase(row.name, pattern)}
+        gone = [run for run in own if run.path.parent.name in homes]
+        return [_removal(run.path, f"row {run.path.parent.name}") for run in gone]
+    contents = Contents()
+    held = {row.home: holding(out, row, contents) for row in rows}
+    kept = {one.folder.path for each in held.values() for found in each.runs.values() for one in found if one.folder}
+    why = {one.folder.path: one.why for each in held.values() for one in each.stale}
+    stale = [_removal(run.path, why.get(run.path, "no row asks for it")) for run in own if run.path not in kept]
+    swept = swept_runs(out)
+    unswept = [run for run in find_runs(out / SWEEP) if run.path not in swept] if swept else []
+    return stale + [_removal(run.path, "the last sweep did not make it") for run in unswept]
 
 
 def remove(out: Path, chosen: Sequence[Removal]) -> float:
@@ -54,13 +63,6 @@ def remove(out: Path, chosen: Sequence[Removal]) -> float:
             if removal.path == run:
                 _remove_if_empty(run.parent)
     return sum(removal.mib for removal in chosen)
-
-
-def _asked_for(out: Path, row: PlannedRow, run: RunFolder) -> bool:
-    try:
-        return belongs(out, PlannedRun(row, run.spec().seed), run)
-    except UserError:
-        return False
 
 
 def _removal(path: Path, why: str) -> Removal:

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from levelfield.errors import UserError
 from levelfield.progress import Progress
 from levelfield.runs import FolderLock
 from levelfield.spec import StartFrom
-from levelfield.studies.found import Found, default_folder, find, find_all, read_tuned, run_folder
+from levelfield.studies.asked import settle_to_train, with_seeds
+from levelfield.studies.found import Found, default_folder, find, find_all, run_folder
 from levelfield.studies.local import Executor, InProcess, Processes
-from levelfield.studies.output import changes, read_failures, study_rows, write_outputs, write_study
-from levelfield.studies.plan import PlannedRun, planned_rows, planned_runs
+from levelfield.studies.output import read_failures, study_rows, write_outputs, write_study
+from levelfield.studies.plan import PlannedRun
 
 if TYPE_CHECKING:
     from levelfield.report.rows import StudyRows
     from levelfield.report.table import StudyTable
-    from levelfield.studies.study import Study
+    from levelfield.studies.study import Changes, Study
 
 
 @dataclass(frozen=True)
@@ -39,47 +40,59 @@ def run_study(
     study: Study,
     out_dir: str | Path | None = None,
     *,
-    scale: str = "full",
+    scale: str | None = None,
     seeds: Iterable[int] | None = None,
+    overrides: Sequence[str] | None = None,
+    plugins: Sequence[str] | None = None,
+    data_dir: str | None = None,
+    only: Sequence[str] = (),
+    tuned: Mapping[str, Changes] | None = None,
     progress: Progress | None = None,
     executor: Executor | None = None,
     parallel: int = 1,
-    only: Sequence[str] = (),
     expected_s: dict[str, float] | None = None,
     may_begin: Callable[[PlannedRun], bool] | None = None,
     page: bool = True,
-    **options: Any,
 ) -> StudyTable:
     """Train the runs of `study` that `out_dir` lacks, write the table's files there, return the table.
 
     Args:
         out_dir: default runs/NAME, or runs/NAME-SCALE.
-        seeds: instead of the file's.
+        scale: None: that of the folder, else `full`.
+        seeds: instead of the file's. The table has all that were ever trained.
+        overrides: `--set` assignments for every row. A folder that was run with some takes no run that says nothing
+            (None) of them; [] takes the study as its file has it. plugins: Python files that register models; likewise.
+        data_dir: folder of the data sets; None: the folder's last, else what the environment says.
+        only: train the rows that match one of these patterns; the table still has all rows.
+        tuned: settings of rows whose own is unknown, instead of what a sweep in `out_dir` found.
         progress: where to show it; None: nowhere.
         executor: where the runs are carried out; None: here, `parallel` at once.
         expected_s: seconds that a run of each row is expected to take (only their ratios count).
-        only: train the rows that match one of these patterns; the table still has all rows.
         may_begin: asked just before a run begins; one that may not is left for another time, and is no failure.
         page: write report.html too (it needs altair and vl-convert).
-        options: of `plan.planned_rows`: overrides, plugins, data_dir, tuned.
 
-    Raises UserError for a study that cannot be planned, for a folder that another process writes to, and where not a
-    single run could be begun. A run that fails later is kept as a row that says why, and the others go on.
+    Raises UserError for a study that cannot be planned, for a folder that holds another study, another scale or unsaid
+    changes, or that another process writes to, and where not a single run could be begun. A run that fails later is
+    kept as a row that says why, and the others go on.
     """
-    out = Path(out_dir) if out_dir is not None else default_folder(study.name, scale)
-    options.setdefault("tuned", read_tuned(out))
-    runs = planned_runs(study, scale, seeds, only=only, **options)
-    rows = planned_rows(study, scale, **options)
-    notes = changes(options.get("overrides", ()))
+    out = Path(out_dir) if out_dir is not None else default_folder(study.name, scale or "full")
+    given = {"scale": scale, "overrides": overrides, "plugins": plugins, "data_dir": data_dir}
+    settle_to_train(study, out, **given)
     shown = progress or Progress(shown=False)
     with FolderLock(out), shown, _terminated_as_interrupted():
+        begun = (out / "study.json").is_file()
+        asked = settle_to_train(study, out, **given)  # again: nobody else writes to the folder now
+        wanted = None if seeds is None else tuple(seeds)
+        runs = asked.runs(study, out, wanted or asked.usual, only, tuned)
+        if wanted is not None:
+            asked = with_seeds(asked, dict.fromkeys(run.row.name for run in runs), wanted, begun)
         found = find_all(out, runs)
         done = {one.run.key for one in found if one.state == "finished"}
         failures = {key: why for key, why in read_failures(out).items() if key not in done}
 
         def save() -> StudyRows:
-            table = study_rows(study, scale, rows, out, failures, notes)
-            write_study(table, failures, out)
+            table = study_rows(study, asked, out, failures, tuned)
+            write_study(table, asked, out)
             return table
 
         save()
@@ -96,7 +109,7 @@ def run_study(
                 runner.close()
                 save()
             shown.finish()
-        return write_outputs(study, save(), out, options.get("data_dir"), page=page)
+        return write_outputs(save(), out, asked.data_dir, page=page)
 
 
 class _Session:

@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BeforeValidator, NonNegativeInt, field_validator, model_validator
+from pydantic import BeforeValidator, NonNegativeInt, PrivateAttr, field_validator, model_validator
 
 from levelfield.errors import UserError, unknown
 from levelfield.spec import VARIES, Budget, DataSpec, Value
@@ -131,6 +131,7 @@ class Study(Grid):
     groups: tuple[Group, ...] = ()
     scales: dict[str, Scale] = {}
     steps: tuple[Step, ...] = ()
+    _source: str = PrivateAttr("")
 
     @model_validator(mode="after")
     def _consistent(self) -> Study:
@@ -159,12 +160,19 @@ class Study(Grid):
             path = Path(text)
             values = read_yaml(path)
             values.setdefault("name", path.stem)
-            return cls.parse(_anchored(values, path.parent), text)
+            study = cls.parse(_anchored(values, path.parent), text)
+            study._source = text
+            return study
         if text not in list_studies():
             raise unknown("study", text, list_studies(), "or give a file ending in .yaml")
         source = resources.files("levelfield.studies") / "shipped" / f"{text}.yaml"
         values = parse_yaml(source.read_text(encoding="utf-8"), f"study {text}")
         return cls.parse({"name": text, **values}, f"study {text}")
+
+    @property
+    def source(self) -> str:
+        """What `Study.load` took: the file, as it was given, or the name of a shipped study."""
+        return self._source or self.name
 
     def scale(self, name: str) -> Scale:
         """The scale `name`; `full` is the study as it stands."""
@@ -190,12 +198,15 @@ class Study(Grid):
         self,
         out_dir: str | Path | None = None,
         *,
-        scale: str = "full",
+        scale: str | None = None,
         seeds: Iterable[int] | None = None,
         progress: Progress | None = None,
         **options: Any,
     ) -> StudyTable:
-        """Train what is missing under `out_dir` (default runs/NAME), write table and page there, return the table."""
+        """Train what is missing under `out_dir` (default runs/NAME), write table and page there, return the table.
+
+        `scale`: None is that of the folder, else `full`. `options`: those of `studies.run.run_study`.
+        """
         from levelfield.studies.run import run_study
 
         return run_study(self, out_dir, scale=scale, seeds=seeds, progress=progress, **options)

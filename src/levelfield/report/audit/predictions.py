@@ -104,7 +104,7 @@ def independent(panel: Panel) -> Iterable[Finding]:
         weighed = [(run, path) for run in row.own if (path := _weights(run)) is not None]
         for i, (one, here) in enumerate(weighed):
             for two, there in weighed[:i]:
-                known = any({a, b} == {one, two} for _, a, _, b, _ in copies)
+                known = any({id(a), id(b)} == {id(one), id(two)} for _, a, _, b, _ in copies)
                 if not known and not _the_same_run(one, two) and equal_files(here, there):
                     copies.append((row, two, row, one, "weights"))
     twins: dict[str, list[str]] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from levelfield.report.numbers import difference_interval, signed
@@ -11,34 +10,28 @@ from levelfield.report.numbers import difference_interval, signed
 if TYPE_CHECKING:
     from levelfield.compare import Difference
     from levelfield.report.table import StudyTable
-    from levelfield.studies.study import Step
 
 
-def with_answer(table: StudyTable, steps: Sequence[Step]) -> StudyTable:
-    """`table` with the answer that its rows give to the effect of `steps`; unchanged where none can be computed."""
-    text = answer(table, steps)
-    return replace(table, study=replace(table.study, answer=text)) if text else table
-
-
-def answer(table: StudyTable, steps: Sequence[Step]) -> str:
-    """A sentence for each test set: the steps whose effect is beyond doubt first, then the others with their intervals.
+def answer(table: StudyTable) -> str:
+    """A sentence for each test set: the steps of the study whose effect is beyond doubt first, then the others with
+    their intervals; "" where none can be computed.
 
     The differences and intervals are the table's own (paired by seed, adjusted for the number of comparisons).
     """
-    panel_of = {row.name: row.panel for row in table.rows if row.top1 is not None}
+    line = {name: row for row in table.rows if row.top1 is not None for name in row.runs.row.names}
     sentences = []
     for panel, comparison in table.panels.items():
         effects = [
-            (step, pair)
-            for step in steps
-            if panel_of.get(step.before) == panel_of.get(step.after) == panel
-            and (pair := comparison.between(step.after, step.before)) is not None
+            (name, pair)
+            for name, before, after in table.study.steps
+            if before in line and after in line and line[before].panel == line[after].panel == panel
+            and (pair := comparison.between(line[after].name, line[before].name)) is not None
             and pair.estimate is not None
-        ]
+        ]  # fmt: skip
         if not effects:
             continue
-        decided = [f"{step.name} ({_effect(pair)})" for step, pair in effects if pair.different]
-        open_ = [f"{step.name} ({_effect(pair)})" for step, pair in effects if not pair.different]
+        decided = [f"{name} ({_effect(pair)})" for name, pair in effects if pair.different]
+        open_ = [f"{name} ({_effect(pair)})" for name, pair in effects if not pair.different]
         parts = [f"beyond doubt the effect of {_listed(decided)}"] if decided else []
         parts += [f"no effect can be told of {_listed(open_)}"] if open_ else []
         sentences.append(f"On {panel}: {'; '.join(parts)}.")

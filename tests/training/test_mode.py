@@ -96,14 +96,14 @@ def test_a_frozen_position_table_leaves_dropout_on(tmp_path: Path, monkeypatch: 
 
 
 def test_a_run_resumed_after_the_thaw_ends_with_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stopped while frozen, at the thaw, and in the middle of the epoch after it."""
+    """Stopped while frozen, at the thaw, and in the middle of a later epoch."""
     import levelfield.training.run as module
     from levelfield.training import Interrupted
 
     freeze = "recipe.freeze={patterns: ['stem*', 'levels*'], epochs: 1}"
     spec = run_spec(freeze, "recipe.regularisation.dropout=0.2", "budget.epochs=3", "recipe.averaging.name=ema")
     whole = train_prepared(prepare(spec), tmp_path / "whole")
-    stops = iter([3, 4, 3, 100])
+    stops = iter([3, 4, 9, 100])
 
     class StopsAfter:
         reason, signalled = "test", False
@@ -125,7 +125,7 @@ def test_a_run_resumed_after_the_thaw_ends_with_the_same_bytes(tmp_path: Path, m
         with pytest.raises(Interrupted):
             train_prepared(prepare(spec), tmp_path / "pieces")
     pieces = train_prepared(prepare(spec), tmp_path / "pieces")
-    assert pieces.result["resumed_from"] == [3, PER_EPOCH, PER_EPOCH + 3]
+    assert pieces.result["resumed_from"] == [3, PER_EPOCH, 2 * PER_EPOCH + 2]
     assert pieces.folder.weights.read_bytes() == whole.folder.weights.read_bytes()
 
 

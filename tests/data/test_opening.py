@@ -186,3 +186,35 @@ def test_the_shared_cifars_are_the_official_ones(real_data: Path, name: str) -> 
     assert data.validation is not None and len(data.validation.labels.bincount().unique()) == 1
     known = {"cifar10": (0.4914, 0.4822, 0.4465), "cifar100": (0.5071, 0.4865, 0.4409)}[name]
     assert np.allclose(data.mean, known, atol=1e-4)
+
+
+def test_an_image_overwritten_in_place_makes_another_set(tmp_path: Path) -> None:
+    """However deep it lies: neither its folder's time nor its name changes."""
+    images = random_images(12)
+    for number, image in enumerate(images):
+        file = tmp_path / "pets" / ("train" if number < 8 else "test") / f"class{number % 2}" / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(encode(image))
+    before = open_(f"folder:{tmp_path / 'pets'}")
+    target = tmp_path / "pets" / "train" / "class0" / "0.png"
+    with target.open("r+b") as file:
+        file.truncate()
+        file.write(encode(255 - images[0]))
+    after = open_(f"folder:{tmp_path / 'pets'}")
+    assert before.checksum != after.checksum
+
+
+def test_a_channel_without_any_deviation_becomes_zero(tmp_path: Path) -> None:
+    from levelfield.data.augment import build_eval_transform
+    from levelfield.spec import Augment
+
+    images = random_images(12)
+    images[..., 2] = 77
+    for split, rows in (("train", range(8)), ("test", range(8, 12))):
+        content = [encode(images[r]) for r in rows]
+        write_parquet(tmp_path / f"{split}.parquet", content, [r % 2 for r in rows], ["a", "b"])
+    data = open_(f"parquet:{tmp_path}")
+    assert data.std[2] == 0
+    x = build_eval_transform(Augment(), data.test.side_px, data.mean, data.std)(data.test.read(torch.arange(4)))
+    assert torch.isfinite(x).all()
+    assert x[:, 2].abs().max() < 1e-6 < x[:, 0].std()

@@ -22,6 +22,7 @@ from levelfield.models import accepts, create_model, load_plugin
 from levelfield.runs import RunFolder
 from levelfield.spec import Plugin, RunSpec
 from levelfield.training.device import check_execution, choose_device, choose_precision
+from levelfield.training.mode import evaluation_mode
 from levelfield.training.own_model import OwnModel, check_frozen
 from levelfield.training.processes import announced_size
 
@@ -56,7 +57,8 @@ def prepare(spec: RunSpec, device: torch.device | None = None) -> Prepared:
     spec = spec.model_copy(update={"plugins": load_plugins(spec.plugins)})
     device = device or choose_device(spec.execution.device)
     validation = spec.recipe.validation if spec.data.validation is None else spec.data.validation
-    wanted = spec.data.model_copy(update={"validation": validation, "checksum": None})
+    size = spec.data.image_size or spec.model.image_size
+    wanted = spec.data.model_copy(update={"validation": validation, "checksum": None, "image_size": size})
     data = open_data(wanted, spec.execution.data_dir, crop=spec.recipe.augment.crop)
     if spec.data.checksum is not None and spec.data.checksum != data.checksum:
         raise UserError(
@@ -171,7 +173,7 @@ def build_model(spec: RunSpec, factory: Callable[..., nn.Module] | None = None) 
     """The model of a resolved run with its initial weights: a function of the seed (and of what it starts from)."""
     if factory is not None:
         assert spec.model.num_classes is not None
-        return _build_own(spec.seed, factory, spec.model.num_classes)
+        return _checked_outputs(_build_own(spec.seed, factory, spec.model.num_classes), spec)
     torch.manual_seed(_init_seed(spec.seed))
     regularisation = spec.recipe.regularisation
     wanted = {"drop_path": regularisation.drop_path, "dropout": regularisation.dropout}
@@ -187,6 +189,25 @@ def build_model(spec: RunSpec, factory: Callable[..., nn.Module] | None = None) 
     )
     if line := _normalised_otherwise(spec):
         print(line, file=sys.stderr)
+    return _checked_outputs(model, spec) if spec.plugins else model
+
+
+def _checked_outputs(model: nn.Module, spec: RunSpec) -> nn.Module:
+    """`model`, a user's own, which must give one value a class: with more of them it would train all the same."""
+    classes, size = spec.model.num_classes, spec.model.image_size
+    assert size is not None
+    with evaluation_mode(model), torch.no_grad():
+        outputs = model(torch.zeros(2, 3, size, size))
+    if not isinstance(outputs, torch.Tensor) or outputs.ndim != 2 or len(outputs) != 2:
+        given = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
+        raise UserError(
+            f"{spec.model.name} gives {given} for 2 images of {size} px\nlet it give a tensor (images, classes)"
+        )
+    if outputs.shape[1] != classes:
+        raise UserError(
+            f"{spec.model.name} has {outputs.shape[1]} outputs and the data {classes} classes\n"
+            "give it as many outputs as classes: a factory is called with num_classes"
+        )
     return model
 
 

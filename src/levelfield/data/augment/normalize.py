@@ -33,6 +33,8 @@ class Normalize:
             mean, std = IMAGENET_MEAN, IMAGENET_STD
         elif which == "half":
             mean, std = (0.5,) * 3, (0.5,) * 3
+        # A channel that is the same everywhere has no deviation to divide by: it becomes zero.
+        std = [deviation if deviation > 0 else 1.0 for deviation in std]
         self.mean, self.std = tuple(mean), tuple(std)
         self.memory_format = memory_format
         scale = torch.tensor([1 / (255 * deviation) for deviation in std], dtype=torch.float64)

@@ -22,6 +22,11 @@ def test_each_step_costs_what_the_paper_prints(step: str, gmacs: float) -> None:
     assert count_macs(model, 224).total / 1e9 == pytest.approx(gmacs, rel=0.02)
 
 
+def test_every_step_turns_one_switch_so_that_none_is_turned_unsaid() -> None:
+    assert [len(change) for _, change, _ in STORY] == [0, *[1] * (len(STORY) - 1)]
+    assert Roadmap(2, after_step("separate downsampling")).levels[0][0].layer_scale is None
+
+
 def test_swapping_the_norm_changes_no_macs() -> None:
     with torch.device("meta"):
         before, after = (Roadmap(1000, after_step(step)) for step in ("fewer norms", "LayerNorm"))
@@ -29,9 +34,9 @@ def test_swapping_the_norm_changes_no_macs() -> None:
 
 
 def test_the_last_step_is_station_five() -> None:
-    assert after_step("separate downsampling") != Switches()
+    assert after_step("layer scale") != Switches()
     with torch.device("meta"):
-        ours, station = Roadmap(200, after_step("separate downsampling")), create_model("roadmap_5")
+        ours, station = Roadmap(200, after_step("layer scale")), create_model("roadmap_5")
     assert {k: v.shape for k, v in ours.state_dict().items()} == {k: v.shape for k, v in station.state_dict().items()}
 
 

@@ -52,7 +52,8 @@ oldest: setup ## train every recipe with the oldest stated versions, in a .venv 
 	@PYTHONPATH=src OMP_NUM_THREADS=1 $(OLDEST)/bin/python benchmarks/oldest.py recipes
 	@$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) \
 	  -r $(OLDEST)/all.txt
-	@PYTHONPATH=$(CURDIR)/src OMP_NUM_THREADS=1 $(OLDEST)/bin/python benchmarks/oldest.py journey
+	@$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python --no-deps -e .
+	@OMP_NUM_THREADS=1 $(OLDEST)/bin/python benchmarks/oldest.py journey
 
 lint: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

@@ -20,10 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-NONLINEARITIES: Final = {
-    "celu", "elu", "gelu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "logsigmoid", "mish", "prelu", "relu",
-    "relu6", "rrelu", "selu", "sigmoid", "silu", "softplus", "softsign", "tanh",
-}  # fmt: skip
+from levelfield.models.layers import NONLINEARITIES
+
 NORMS: Final = {"batch_norm", "group_norm", "instance_norm", "layer_norm", "rms_norm"}
 _MOVES: Final = {"contiguous", "flatten", "permute", "transpose"}
 _NORM_MODULES = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 DropPathMode = Literal["sample", "batch"]
+
+NONLINEARITIES: Final = {
+    "celu", "elu", "gelu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "logsigmoid", "mish", "prelu", "relu",
+    "relu6", "rrelu", "selu", "sigmoid", "silu", "softplus", "softsign", "tanh",
+}  # fmt: skip
+"""Names of torch's functions that are non-linearities, without the underscore of those in place."""
 
 
 class DropPath(nn.Module):

@@ -9,7 +9,6 @@ from torch import nn
 
 from levelfield.models.adapt.trace import Reducer, Trace
 
-_STAGE_CONTAINERS = ("stages", "layers", "blocks", "levels", "network", "trunk", "body", "cells")
 _POOLS = (nn.MaxPool2d, nn.AvgPool2d)
 
 
@@ -30,20 +29,12 @@ def is_patchify(module: nn.Module) -> bool:
     return isinstance(module, nn.Conv2d) and module.kernel_size == module.stride and module.stride[0] > 1
 
 
-def in_stem(reducer: Reducer) -> bool:
-    """Whether it lies before the stages: its top-level module is none of the usual containers of stages."""
-    top = reducer.name.split(".")[0]
-    return top.rstrip("0123456789") not in ("layer", "stage") and top not in _STAGE_CONTAINERS
-
-
 def relax(model: nn.Module, trace: Trace, factor: int, stem_only: bool, why: str) -> list[Change]:
     """Take `factor` out of the first levels of `trace`, that of `model` or of its twin. Raises CannotRelaxError."""
     changes: list[Change] = []
     remaining = factor
-    for level in trace.levels:
-        if remaining == 1:
-            break
-        if stem_only and not all(in_stem(reducer) for reducer in level):
+    for place, level in enumerate(trace.levels):
+        if remaining == 1 or (stem_only and place >= trace.stem):
             break
         if not stem_only and not all(_can_weaken(reducer.module) for reducer in level):
             continue
@@ -54,7 +45,7 @@ def relax(model: nn.Module, trace: Trace, factor: int, stem_only: bool, why: str
             changes += [_weaken(model, reducer, here, why) for reducer in level]
             remaining //= here
     if remaining > 1:
-        where = "before its stages" if stem_only else "anywhere"
+        where = "before its first branch" if stem_only else "anywhere"
         raise CannotRelaxError(f"no reduction of {factor} {where} that can be taken out")
     return changes
 

@@ -3,7 +3,7 @@
 1. A plain patch transformer takes the largest patch, not above its own, that gives at least 8x8 tokens. 2. A network
 whose stem is a patch embedding and that halves its map later takes the patch whose last map is 2x2 or more. 3. Any
 other network loses strides and pools from the front until its last map is 4x4, if its stem has them to give, else
-   2x2. All reducers that meet the map at the same side are changed together: a branch never loses its shortcut.
+   2x2. The stem is told by what the network does (`stem.py`), not by names. All reducers that meet the map at the same side are changed together: a branch never loses its shortcut.
 4. What is built for one size (position tables, windows, grids) is built for the image that would give the same maps
    without the change of patch or stem: the "equivalent size". Windows take the largest side, not above their own, that
    divides every map.
@@ -19,7 +19,7 @@ from typing import Any
 
 from torch import nn
 
-from levelfield.models.adapt.relax import Change, in_stem, is_patchify
+from levelfield.models.adapt.relax import Change, is_patchify
 from levelfield.models.adapt.trace import Trace
 
 MIN_TOKENS_SIDE = 8
@@ -56,7 +56,7 @@ class Plan:
 def plans(native: Trace, image_size: int) -> Iterator[Plan]:
     """The plans to try for `image_size` px, best first, from the trace at the model's own size."""
     first = native.levels[0] if native.levels else ()
-    patchified = len(first) >= 1 and is_patchify(first[0].module) and in_stem(first[0])
+    patchified = len(first) >= 1 and is_patchify(first[0].module) and native.stem > 0
     if patchified:
         patch = first[0].factor
         later = max(round(native.reduction / patch), 1)

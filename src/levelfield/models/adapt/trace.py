@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from levelfield.models.adapt.stem import StemWatch
+
 
 @dataclass(frozen=True)
 class Reducer:
@@ -25,14 +27,15 @@ class Reducer:
 class Trace:
     """A forward pass: `levels` are the reducers that met the same input side, largest side first; sides in px.
 
-    A residual branch and its shortcut are on one level, so that changing a whole level keeps them in step. `last_side`
-    is that of the map (or the square of tokens) which `forward_features` returns.
+    A residual branch and its shortcut are on one level, so that changing a whole level keeps them in step. The first
+    `stem` of the levels lie before the network's first branch (`stem.py`). `last_side` is that of the map (or the square of tokens) which `forward_features` returns.
     """
 
     side: int
     levels: tuple[tuple[Reducer, ...], ...]
     last_side: int
     logits: tuple[int, ...]
+    stem: int
 
     @property
     def reduction(self) -> float:
@@ -66,7 +69,9 @@ def trace(model: nn.Module, side: int) -> Trace:
     with watching(leaves, note), torch.no_grad():
         was_training = model.training
         model.eval()
-        features = model.forward_features(_image(model, side))  # type: ignore[operator]
+        watch = StemWatch(model)
+        with watch.watching():
+            features = model.forward_features(_image(model, side))  # type: ignore[operator]
         logits = model(_image(model, side))
         model.train(was_training)
     levels = tuple(tuple(by_side[key]) for key in sorted(by_side, reverse=True))
@@ -74,7 +79,8 @@ def trace(model: nn.Module, side: int) -> Trace:
     last = last_side(model, features)
     if last == 1:  # features that are pooled already, or class tokens alone: the smallest map before them
         last = min(smallest)
-    return Trace(side, levels, last, tuple(logits.shape))
+    in_stem = [watch.holds([reducer.module for reducer in level]) for level in levels]
+    return Trace(side, levels, last, tuple(logits.shape), [*in_stem, False].index(False))
 
 
 _ANY_SIZE = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)  # they give the same output whatever the input's side

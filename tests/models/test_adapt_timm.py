@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,16 @@ def _changes(name: str, image_size: int) -> list[str]:
         ("resnet18", 64, ["conv1: stride 2 to 1"]),
         ("resnet18", 224, []),
         ("efficientnet_b0", 32, ["conv_stem: stride 2 to 1"]),
+        ("regnety_002", 32, ["stem.conv: stride 2 to 1"]),
+        ("dla46x_c", 32, ["level1.0: stride 2 to 1"]),
+        ("dla34", 32, ["level1.0: stride 2 to 1"]),
+        ("rexnet_100", 32, ["stem.conv: stride 2 to 1"]),
+        ("densenet121", 32, ["features.conv0: stride 2 to 1", "features.pool0: pool taken out"]),
+        (
+            "repvgg_a0",
+            64,
+            ["built for 128 px", "stem.conv_1x1.conv: stride 2 to 1", "stem.conv_kxk.conv: stride 2 to 1"],
+        ),
         ("convnext_atto", 32, ["stem.0: patch 4 to 2"]),
         ("vit_tiny_patch16_224", 32, ["built for 128 px", "patch_embed.proj: patch 16 to 4"]),
         ("vit_tiny_patch16_224", 64, ["built for 128 px", "patch_embed.proj: patch 16 to 8"]),
@@ -43,6 +54,46 @@ def _changes(name: str, image_size: int) -> list[str]:
 )
 def test_the_rules_choose_what_they_state(name: str, image_size: int, changes: list[str]) -> None:
     assert _changes(name, image_size) == changes
+
+
+class Chain(nn.Module):
+    """Two strided convolutions, and two more behind what `branch` does; names as in no library."""
+
+    num_features = 8
+
+    def __init__(self, branch: Callable[[nn.Module, torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.stages = nn.Conv2d(3, 8, 3, 2, 1)
+        self.layer1 = nn.Conv2d(8, 8, 3, 2, 1)
+        self.gate = nn.Conv2d(8, 8, 1)
+        self.grouped = nn.Conv2d(8, 8, 3, 1, 1, groups=2)
+        self.stem = nn.Conv2d(8, 8, 3, 2, 1)
+        self.scale = nn.Parameter(torch.ones(1, 8, 1, 1))
+        self.branch = branch
+
+    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
+        return self.stem(self.branch(self, self.layer1(self.stages(torch.cat([x[:, :2], x[:, 2:]], 1)))))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.forward_features(x).mean((2, 3))
+
+
+@pytest.mark.parametrize(
+    ("branch", "levels"),
+    [
+        (lambda m, x: x, 3),
+        (lambda m, x: m.scale * x + 1.0, 3),
+        (lambda m, x: x + m.gate(x), 2),
+        (lambda m, x: x * m.gate(x).sigmoid(), 2),
+        (lambda m, x: torch.cat([x, m.gate(x)], 1)[:, :8], 2),
+        (lambda m, x: m.grouped(x), 2),
+    ],
+)
+def test_a_stem_ends_at_the_first_branch_whatever_its_modules_are_called(
+    branch: Callable[[nn.Module, torch.Tensor], torch.Tensor], levels: int
+) -> None:
+    traced = trace(Chain(branch), 64)
+    assert (len(traced.levels), traced.stem) == (3, levels)
 
 
 def test_published_small_forms_come_out_of_the_rules() -> None:

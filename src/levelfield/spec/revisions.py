@@ -51,6 +51,10 @@ def _draws_shares_from_a_curved_beta(spec: RunSpec) -> bool:
     return mix.active and any(alpha not in (0, 1) for alpha in (mix.mixup_alpha, mix.cutmix_alpha))
 
 
+def _fits_timm(spec: RunSpec) -> bool:
+    return spec.model.name.startswith("timm:") and spec.model.options.get("adapt", "auto") == "auto"
+
+
 REVISIONS: Final[dict[str, Callable[[RunSpec], bool]]] = {
     # The short last batch of an epoch was cut into full parts and a rest, differently for each number of processes.
     "equal-parts-of-split-batches": _split_batches,
@@ -69,6 +73,9 @@ REVISIONS: Final[dict[str, Callable[[RunSpec], bool]]] = {
     # Random resized crops were taken from thumbnails that data.fit had made square; now from whole images, by Pillow's
     # weights in whole numbers.
     "resized-crops-of-whole-images": _crops_and_resizes,
+    # Which strides a timm model loses at another image size was decided by its modules' names: RegNet, DLA and ReXNet
+    # lost those of their first stage, EfficientNet kept them. (At its own size nothing is fitted and nothing moves.)
+    "timm-stems-by-what-they-do": _fits_timm,
 }
 """Name of the mend -> whether it moves the numbers of a run. Never renamed, never removed before the next version."""
 

@@ -86,7 +86,7 @@ class StemWatch(TorchFunctionMode):
         self.time += 1
         if name.rstrip("_") in NONLINEARITIES:
             self.bends.append(self.time)
-        own = bool(self._inside) and next(self._inside[-1].children(), None) is not None
+        own = not self._inside or next(self._inside[-1].children(), None) is not None
         if self._convolved and own and (name in _ATTENTION or self._joins(name, args)):
             self._ends()
         return func(*args, **(kwargs or {}))

@@ -59,9 +59,10 @@ def test_a_run_folder_per_training_and_the_tables_files(finished: tuple[Path, Pa
 def test_a_finished_study_is_not_trained_again_and_a_seed_more_trains_only_it(copied: tuple[Study, Path]) -> None:
     study, out = copied
     before = written(out)
-    study.run(out)
+    assert not [note for note in study.run(out).study.notes if "more seeds" in note]
     assert written(out) == before
     table = study.run(out, seeds=range(3), only=["vit_mini"])
+    assert [note for note in table.study.notes if note.startswith("1 of 2 rows have more seeds than the 2")]
     after = written(out)
     assert {path: time for path, time in after.items() if path in before} == before
     assert [path.split("/")[0] for path in after if path not in before] == ["vit_mini"]

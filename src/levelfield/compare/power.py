@@ -33,7 +33,7 @@ def seeds_needed(
 ) -> Power:
     """Seeds needed to tell rows `difference` apart, from the `sd` > 0 of differences between two runs (same unit).
 
-    A pilot's sd is itself uncertain: taking it as known promises 80 % and gives 56 after two seeds. So the power is
+    A pilot's sd is itself uncertain, and taking it as known promises too much power. So the power is
     averaged over sigma^2 = dof sd^2 / chi^2(dof) (Spiegelhalter and Freedman, Stat. Med. 5, 1986). `dof`: degrees of
     freedom behind `sd`. `alpha`: the level at which this one comparison will be decided, after all adjustments.
     `paired`: runs of equal seed are compared (n - 1 degrees of freedom), else two rows of n runs (2 n - 2).

@@ -101,7 +101,7 @@ def steps(model: str, recipe: str, engine: str, device: str, count: int) -> dict
     values = {"model": {"name": model}, "data": {"name": "random"}, "budget": {"epochs": EPOCHS}, "execution": {}}
     values["recipe"] = stated.model_dump(mode="json")
     spec = RunSpec.parse(apply(values, [f"execution.device={device}", *ENGINES[engine]]), "calibration")
-    prepared = prepare_custom(spec, data, None, "")
+    prepared = prepare_custom(spec, data, None)
     recipe_used = prepared.spec.recipe
     configure_torch(prepared.spec.execution, prepared.device, recipe_used.tf32)
     plan = make_plan(recipe_used, prepared.spec.budget, len(data.train))

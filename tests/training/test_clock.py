@@ -18,6 +18,7 @@ from levelfield.runs import RunFolder
 from levelfield.training import clock as clock_module
 from levelfield.training import loop, prepare, train_prepared
 from levelfield.training.clock import WARM_UP_STEPS, TrainingClock
+from levelfield.training.own_model import OwnModel
 from levelfield.training.resolve import prepare_custom
 from levelfield.training.run import Interrupted
 from levelfield.training.state import TrainState
@@ -102,9 +103,13 @@ def test_the_time_to_compile_a_network_is_no_training(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(torch, "compile", lambda net, mode=None: compile(net, backend=slowly))
     pixels, labels = torch.randint(0, 256, (64, 3, 16, 16), dtype=torch.uint8), torch.arange(64) % 10
+
+    def linear(num_classes: int) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(768, num_classes))
+
     data = from_arrays((pixels, labels), (pixels, labels))
     spec = run_spec("execution.compile=true", "budget={steps: 8}")
-    prepared = prepare_custom(spec, data, lambda num_classes: nn.Sequential(nn.Flatten(), nn.Linear(768, 10)), "linear")
+    prepared = prepare_custom(spec, data, OwnModel.of(linear))
     result = train_prepared(prepared, tmp_path / "run").result
     assert given and result["compile_seconds"] > len(given) and 0 < result["train_seconds"] < result["compile_seconds"]
 

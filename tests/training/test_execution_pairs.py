@@ -19,7 +19,7 @@ def test_graphs_and_parts_are_refused_before_data_are_read(monkeypatch: pytest.M
 
     monkeypatch.setattr(sys.modules["levelfield.training.resolve"], "open_data", never)
     spec = run_spec("execution.cuda_graphs=true", "execution.micro_batch=16")
-    for opening in (resolve, prepare, lambda given: prepare_custom(given, None, None, "")):
+    for opening in (resolve, prepare, lambda given: prepare_custom(given, None, None)):
         with pytest.raises(UserError, match=r"cuda_graphs=true and execution\.micro_batch=16.*\n.*compile=true"):
             opening(spec)
 
@@ -28,4 +28,4 @@ def test_one_of_the_pair_alone_is_carried_out() -> None:
     images, labels = torch.zeros(64, 3, 16, 16, dtype=torch.uint8), torch.arange(64) % 10
     data = from_arrays((images, labels), (images, labels))
     for alone in ("execution.cuda_graphs=true", "execution.micro_batch=16", "execution.compile=true"):
-        assert prepare_custom(run_spec(alone), data, None, "").data is data
+        assert prepare_custom(run_spec(alone), data, None).data.test is data.test

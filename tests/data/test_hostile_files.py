@@ -8,6 +8,8 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from made_images import encode, random_images, write_parquet
 
@@ -103,3 +105,31 @@ def test_a_truncated_parquet_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "set" / "train.parquet").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match="truncated or damaged"):
         open_data(DataSpec(name=f"parquet:{tmp_path / 'set'}", image_size=8))
+
+
+ESCAPES = ["../outside.png", "a/../../outside.png", "{outside}", "..\\outside.png"]
+
+
+@pytest.mark.parametrize("escape", ESCAPES)
+def test_a_list_that_leads_out_of_the_data_set_is_not_followed(escape: str, tmp_path: Path) -> None:
+    """Through CUB's list of images, and through the paths that a Parquet file may hold in place of bytes."""
+    outside = tmp_path / "outside.png"
+    outside.write_bytes(PNG)
+    named = escape.format(outside=outside)
+    cub = tmp_path / "cub200" / "CUB_200_2011"
+    (cub / "images" / "a").mkdir(parents=True)
+    (cub / "images" / "a" / "1.png").write_bytes(PNG)
+    (cub / "images.txt").write_text(f"1 a/1.png\n2 {named if named[0] == '/' else '../' + named}\n")
+    (cub / "image_class_labels.txt").write_text("1 1\n2 1\n")
+    (cub / "train_test_split.txt").write_text("1 1\n2 0\n")
+    with pytest.raises(UserError, match="outside"):
+        open_data(DataSpec(name="cub200", image_size=8), tmp_path)
+    for split in ("train", "test"):
+        kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+        rows = [{"bytes": None, "path": named}, {"bytes": PNG, "path": "b.png"}]
+        table = pa.table({"image": pa.array(rows, kind), "label": [0, 1]})
+        folder = tmp_path / "mine"
+        folder.mkdir(exist_ok=True)
+        pq.write_table(table, folder / f"{split}.parquet")
+    with pytest.raises(UserError, match="lies outside of it"):
+        open_data(DataSpec(name=f"parquet:{folder}", image_size=8))

@@ -128,7 +128,7 @@ def _fingerprint(paths: Iterable[Path]) -> str:
         state.update(f"{path.resolve()}\n".encode())
         if path.is_file():
             note(path.name, path)
-        for folder, inner, files in os.walk(path):
+        for folder, inner, files in os.walk(path, followlinks=True):
             inner.sort()
             for file in (Path(folder) / name for name in sorted(files)):
                 if file.exists():  # not so for a link that leads nowhere, which readers refuse or leave out

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from levelfield.data.readers.tree import inside
 from levelfield.data.records import Labels, Records, Source
 from levelfield.data.splits import UNUSED_VALIDATION, with_test
 from levelfield.errors import UserError
@@ -156,7 +157,7 @@ class ParquetRecords:
         value = self._value(row)
         data = value["bytes"] if isinstance(value, dict) else value
         if data is None and isinstance(value, dict) and value.get("path"):
-            return Path(self.files[0].parent / value["path"]).read_bytes()
+            return inside(self.files[0].parent, value["path"]).read_bytes()
         return bytes(data or b"")
 
     def name(self, row: int) -> str:

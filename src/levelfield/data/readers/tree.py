@@ -13,7 +13,7 @@ import threading
 import zipfile
 import zlib
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Protocol
 
 from levelfield.data.cache import cache_dir, only_one, replacing
@@ -35,6 +35,17 @@ class Tree(Protocol):
     def read(self, name: str) -> bytes: ...
 
 
+def inside(folder: Path, name: str) -> Path:
+    """`name`, as a list of a data set in `folder` gives it, below that folder. Raises UserError where it leads out."""
+    parts = PurePosixPath(name.replace("\\", "/"))
+    if parts.is_absolute() or ".." in parts.parts or PureWindowsPath(name).drive:
+        raise UserError(
+            f"{folder}: a list of the data set names {name!r}, which lies outside of it\n"
+            "a data set reads its own files only: mend the list, or get the data set from its source"
+        )
+    return folder / name
+
+
 class FolderTree:
     """The files below a folder."""
 
@@ -51,11 +62,11 @@ class FolderTree:
         return sorted(found)
 
     def has(self, name: str) -> bool:
-        return (self.path / name).exists()
+        return inside(self.path, name).exists()
 
     def read(self, name: str) -> bytes:
         try:
-            return (self.path / name).read_bytes()
+            return inside(self.path, name).read_bytes()
         except FileNotFoundError:
             raise UserError(f"{self.path / name} is missing, but a list of the data set names it") from None
 

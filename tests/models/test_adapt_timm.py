@@ -141,3 +141,29 @@ def test_a_drawn_model_adapts_or_is_refused_as_the_page_says(name: str, image_si
     logits.sum().backward()
     assert any(parameter.grad is not None and bool(parameter.grad.any()) for parameter in model.parameters())
     assert trace(model, image_size).last_side >= 2
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "std", "bias"),
+    [
+        ("convnext_atto", "stem.0", 0.02, 0.0),  # truncated normal of 0.02 and no bias, whatever the kernel
+        ("vit_tiny_patch16_224", "patch_embed.proj", None, None),
+        ("mixer_s32_224", "stem.proj", None, None),
+    ],
+)
+def test_a_resized_patch_begins_as_timm_begins_it(name: str, layer: str, std: float | None, bias: float | None) -> None:
+    """With the spread that timm's scheme gives a kernel of this size: known, or from the native kernel by its fan."""
+    torch.manual_seed(0)
+    fitted = create_model(f"timm:{name}", num_classes=10, image_size=32).get_submodule(layer)
+    after = torch.rand(1)
+    native = timm.create_model(name, num_classes=10).get_submodule(layer)
+    assert fitted.kernel_size != native.kernel_size
+    assert not explain(f"timm:{name}", 10, 32).changes[-1].why.startswith("its weights begin as torch's")
+    if std is None:  # schemes of torch's kind: variance goes with 1 / fan-in
+        std = float(native.weight.detach().std()) * (native.weight[0].numel() / fitted.weight[0].numel()) ** 0.5
+    assert float(fitted.weight.detach().std()) == pytest.approx(std, rel=0.1)
+    if bias is not None:
+        assert torch.equal(fitted.bias, torch.full_like(fitted.bias, bias))
+    torch.manual_seed(0)
+    again = create_model(f"timm:{name}", num_classes=10, image_size=32).get_submodule(layer)
+    assert torch.equal(again.weight, fitted.weight) and torch.equal(torch.rand(1), after)

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from levelfield.errors import UserError, unknown
+from levelfield.models.adapt.initialise import initialise_as_built
 from levelfield.models.adapt.relax import CannotRelaxError, Change, relax, resize_patch
 from levelfield.models.adapt.rules import LEAST_LAST_SIDE, WHY_NOT, Plan, plans, restate_sizes, window_arguments
 from levelfield.models.adapt.trace import Trace, trace
@@ -113,8 +114,16 @@ def _fit(name: str, image_size: int, arguments: dict[str, Any]) -> tuple[nn.Modu
             raise UserError(
                 f"timm model {name!r} cannot be fitted to {image_size} px: {why} (last: {reasons[-1][:120]})"
             )
-    model = _create(name, {**arguments, **plan.arguments})
-    return model, _apply(model, plan, before, image_size)
+    chosen = {**arguments, **plan.arguments}
+    model = _create(name, chosen)
+    kernels = {key: module.kernel_size for key, module in model.named_modules() if isinstance(module, nn.Conv2d)}
+    changes = _apply(model, plan, before, image_size)
+    changed = {
+        key: module.kernel_size[0]
+        for key, module in model.named_modules()
+        if isinstance(module, nn.Conv2d) and kernels.get(key) != module.kernel_size
+    }
+    return model, changes + initialise_as_built(model, lambda: _create(name, chosen), changed)
 
 
 def _trace_twin(name: str, arguments: dict[str, Any], side: int) -> Trace:

@@ -15,13 +15,20 @@ def set_tf32(on: bool) -> None:
     """Let matrix products, convolutions and recurrent layers in float32 all use TensorFloat-32, or none of them.
 
     torch has an older and a newer switch for each, and code that reads one after only the other was set (torch.compile
-    does) raises: so both are set, the older first.
+    does) raises: so both are set, the older first. A CPU always computes in full, whatever the program had asked of it.
     """
-    torch.backends.cuda.matmul.allow_tf32 = on
+    torch.set_float32_matmul_precision("high" if on else "highest")  # the CPU's, too, which has no other older switch
     torch.backends.cudnn.allow_tf32 = on
+    gpu = 3
+    for number, part in enumerate(switches()):
+        part.fp32_precision = "tf32" if on and number < gpu else "ieee"
+
+
+def switches() -> list[Any]:
+    """What has an `fp32_precision` of its own: products, convolutions and recurrent layers on a GPU, then on a CPU."""
     cudnn: Any = torch.backends.cudnn
-    for part in (torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn):
-        part.fp32_precision = "tf32" if on else "ieee"
+    mkldnn: Any = torch.backends.mkldnn
+    return [torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn, mkldnn.matmul, mkldnn.conv, mkldnn.rnn]
 
 
 def float32_precision() -> dict[str, str]:

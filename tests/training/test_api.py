@@ -14,13 +14,24 @@ import pytest
 import torch
 from small_run import run_spec
 from torch import Tensor, nn
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    RandomSampler,
+    SubsetRandomSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+)
 
 import levelfield as lf
 from levelfield.data import ImageData, from_arrays
 from levelfield.errors import UserError
+from levelfield.float32 import switches
 from levelfield.runs import RunFolder
-from levelfield.spec import Recipe
-from levelfield.spec.recipe import Freeze
+from levelfield.spec import DataSpec, Recipe
+from levelfield.spec.recipe import Freeze, Regularisation
+from levelfield.training.api import _prepare
+from levelfield.training.host import host_unchanged
 
 QUIET: dict[str, Any] = {"device": "cpu", "threads": 1, "loggers": ()}
 RECIPE = Recipe.parse({"batch_size": 16, "precision": "fp32", "validation": 0.0}, "recipe")
@@ -209,7 +220,6 @@ def host_state() -> dict[str, Any]:
 def test_the_host_program_is_left_as_it_was(set_by_host: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything that a run sets for the process is put back, whatever it was before, also after an error."""
     import levelfield.allocator as allocator
-    from levelfield.training.host import host_unchanged
 
     def touched(*_: object) -> None:
         raise AssertionError("malloc was set")
@@ -281,3 +291,111 @@ def test_classes_in_another_order_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="10 classes"):
         lf.evaluate(loaded, own_data())
     assert next(loaded.model.parameters()).device.type == "cpu"
+
+
+def test_own_data_are_told_apart_by_how_their_images_were_fitted(tmp_path: Path) -> None:
+    from PIL import Image
+
+    draw = np.random.default_rng(0)
+    for split, label, number in ((s, c, n) for s in ("train", "test") for c in "ab" for n in range(8)):
+        (tmp_path / "data" / split / label).mkdir(parents=True, exist_ok=True)
+        pixels = draw.integers(0, 256, (12, 20) if number % 2 else (20, 12), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "data" / split / label / f"{number}.png")
+    changes: list[dict[str, Any]] = [
+        {},
+        {"fit": "crop"},
+        {"fit": "pad"},
+        {"interpolation": "bicubic"},
+        {"resize_px": 9},
+    ]
+    opened: list[ImageData] = []
+    for change in changes:
+        spec = DataSpec.parse({"name": f"folder:{tmp_path / 'data'}", "image_size": 8, **change}, "data")
+        opened += [lf.open_data(spec), lf.open_data(spec, pixels="encoded")]
+    identities = [_prepare("resnet_nano", data, RECIPE, 1, 0, None, {}).identity for data in opened]
+    assert len({*identities[::2]}) == len({*identities[1::2]}) == len(changes)
+    again = _prepare("resnet_nano", opened[0], RECIPE, 1, 0, None, {})
+    assert again.identity == identities[0]
+
+
+def test_changed_pixels_of_ones_own_are_other_data() -> None:
+    data = own_data()
+    first = _prepare("resnet_nano", data, RECIPE, 1, 0, None, {}).identity
+    whole = data.train.pixels.whole()
+    assert whole is not None
+    whole //= 4
+    assert _prepare("resnet_nano", data, RECIPE, 1, 0, None, {}).identity != first
+
+
+def test_what_a_data_loader_does_beside_its_dataset_is_refused() -> None:
+    pixels = TensorDataset(own_data().train.read(torch.arange(40)), torch.arange(40) % 3)
+    whole = DataLoader(pixels, batch_size=8, shuffle=True, drop_last=True)
+    assert len(_prepare("resnet_nano", (whole, DataLoader(pixels)), RECIPE, 1, 0, None, {}).data.train) == 40
+    part = SubsetRandomSampler(range(10))
+    for loader in (
+        DataLoader(pixels, sampler=part),
+        DataLoader(pixels, batch_size=None, sampler=part),
+        DataLoader(pixels, batch_sampler=BatchSampler(part, 4, False)),
+        DataLoader(pixels, sampler=RandomSampler(pixels, replacement=True)),
+        DataLoader(pixels, sampler=RandomSampler(pixels, num_samples=10)),
+        DataLoader(pixels, sampler=WeightedRandomSampler([1.0] * 40, 40)),
+        DataLoader(pixels, batch_sampler=[[0, 1], [2, 3]]),
+    ):
+        with pytest.raises(UserError, match=r"torch\.utils\.data\.Subset"):
+            _prepare("resnet_nano", (whole, loader), RECIPE, 1, 0, None, {})
+    with pytest.raises(UserError, match="collate_fn is not taken over"):
+        _prepare("resnet_nano", (DataLoader(pixels, collate_fn=list), whole), RECIPE, 1, 0, None, {})
+
+
+def test_crops_of_images_that_were_made_square_are_said_to_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = Recipe.parse({"augment": {"crop": {"name": "random_resized_crop"}}, "validation": 0.0}, "recipe")
+    prepared = _prepare("resnet_nano", own_data(), recipe, 1, 0, None, {})
+    assert any("images as they were given, squares of 8 px" in note for note in prepared.data.notes)
+    assert "squares of 8 px" in capsys.readouterr().err
+    assert not any("squares" in note for note in _prepare("resnet_nano", own_data(), RECIPE, 1, 0, None, {}).data.notes)
+
+
+def test_a_module_that_does_not_fit_the_images_is_named(tmp_path: Path) -> None:
+    misfit = nn.Sequential(nn.Flatten(), nn.Linear(7, 3))
+    with pytest.raises(
+        UserError, match=r"own:Sequential cannot take images of 3 channels and 8 px \(RuntimeError: mat1"
+    ):
+        train(misfit, tmp_path / "run")
+
+
+def test_dropout_that_a_module_cannot_be_given_is_said_and_makes_no_other_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = RECIPE.model_copy(update={"regularisation": Regularisation(dropout=0.5, drop_path=0.1)})
+    plain, dropped = (_prepare(net(), own_data(), recipe, 1, 0, None, {}) for recipe in (RECIPE, asked))
+    assert plain.identity == dropped.identity and dropped.spec.recipe.regularisation.dropout is None
+    assert "regularisation.dropout=0.5" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("asked", ["high", "medium"])
+def test_the_precision_that_the_host_program_asks_of_torch_is_not_the_runs(asked: str, tmp_path: Path) -> None:
+    crops = run_spec("budget={steps: 2}", "recipe.augment.crop={name: random_resized_crop}")
+    plain = lf.train(crops, tmp_path / "plain")
+    inside: list[list[str]] = []
+
+    class Seen(Net):
+        def forward(self, x: Tensor) -> Tensor:
+            inside.append([part.fp32_precision for part in switches()])
+            return super().forward(x)
+
+    with host_unchanged():
+        torch.set_float32_matmul_precision(asked)
+        seeing = net(Seen)
+        before = host_state()
+        assert lf.train(crops, tmp_path / "asked").result["loss"] == plain.result["loss"]
+        assert host_state() == before
+        train(seeing, tmp_path / "own", epochs=1)
+        lf.evaluate(seeing, own_data(), device="cpu")
+        assert host_state() == before
+        torch.backends.cuda.matmul.fp32_precision = "ieee"  # now the older switches cannot be read any more
+        newer = [part.fp32_precision for part in switches()]
+        lf.evaluate(seeing, own_data(), device="cpu")
+        assert [part.fp32_precision for part in switches()] == newer
+    assert {*inside[-1]} == {"ieee"} and {*map(tuple, inside[1:])} == {("ieee",) * 6}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.utils.data import Subset
 
 from levelfield.data.content import DIGEST_BYTES, Digests, canonical_order, checksum, image_digest
 from levelfield.data.decode import BadImageError, decode
@@ -27,6 +29,7 @@ def from_arrays(
 ) -> ImageData:
     """A data set from (images, labels) pairs: uint8 (N, 3, H, W) tensors or arrays, H = W, and whole numbers (N,).
 
+    They are copied: what is done to the given arrays later changes nothing here.
     As in named data, the samples of a split are ordered by content, so that the same images given in another order
     train the same run; `rows` of a split says which given image each is.
     Raises UserError for other shapes or types, and for labels outside the classes.
@@ -35,7 +38,18 @@ def from_arrays(
     made: dict[str, Split] = {}
     digests: dict[str, Digests] = {}
     for split, (images, labels) in splits.items():
-        pixels, numbers = torch.as_tensor(images), torch.as_tensor(labels).to(torch.int64)
+        try:
+            pixels, given_labels = torch.as_tensor(images), torch.as_tensor(labels)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise UserError(
+                f"{name}: {split} is not two arrays ({str(error).splitlines()[0]}); give images and labels"
+            ) from None
+        if given_labels.ndim != 1 or given_labels.is_floating_point() or given_labels.is_complex():
+            raise UserError(
+                f"{name}: {split} labels are {given_labels.dtype} {tuple(given_labels.shape)}; "
+                "give one whole number each, the number of its class: (N,)"
+            )
+        numbers = given_labels.to(torch.int64)
         if pixels.dtype != torch.uint8 or pixels.ndim != 4 or pixels.shape[1] != 3 or len(pixels) != len(numbers):
             raise UserError(
                 f"{name}: {split} images are {pixels.dtype} {tuple(pixels.shape)} for {len(numbers)} labels; "
@@ -43,8 +57,11 @@ def from_arrays(
             )
         if pixels.shape[2] != pixels.shape[3]:
             raise UserError(f"{name}: {split} images are {pixels.shape[2]}x{pixels.shape[3]}; give squares")
+        if len(pixels) == 0:
+            raise UserError(f"{name}: {split} has no image; give at least one")
         rows = torch.arange(len(pixels))
-        made[split] = Split(split, MemoryPixels(pixels.contiguous()), rows, numbers, rows)
+        copied = pixels.clone(memory_format=torch.contiguous_format)
+        made[split] = Split(split, MemoryPixels(copied), rows, numbers, rows)
         digests[split] = _digests(made[split])
     count = 1 + max(int(split.labels.max()) for split in made.values())
     names = tuple(str(number) for number in range(count)) if classes is None else tuple(classes)
@@ -82,12 +99,42 @@ def from_dataset(
 
     An image is a PIL image, a uint8 tensor (3, H, W) or (1, H, W), or a float tensor in [0, 1] of that shape. They are
     resized to `image_size`; None keeps their size, which must then be one and square. `classes` None: the Dataset's own
-    `classes`. Leave random transforms and normalisation out: they belong to the recipe.
+    `classes`. Where the `classes` of test or validation are others than train's, labels are brought to train's numbers
+    by name. Leave random transforms and normalisation out: they belong to the recipe.
+    Raises UserError for other images and labels, and for classes that train does not have.
     """
     known = classes if classes is not None else getattr(train, "classes", None)
     read = [None if each is None else _read(each, name, image_size) for each in (train, test, validation)]
     assert read[0] is not None and read[1] is not None
-    return from_arrays(read[0], read[1], known, name, read[2])
+    ours = _class_names(train)
+    tested, validated = (
+        None if pair is None else (pair[0], _renumbered(pair[1], _class_names(part), ours, f"{name}: {split}"))
+        for split, part, pair in (("test", test, read[1]), ("validation", validation, read[2]))
+    )
+    assert tested is not None
+    return from_arrays(read[0], tested, known, name, validated)
+
+
+def _class_names(dataset: Any) -> list[Any] | None:
+    """The names that a Dataset gives its labels, those of the one that it is a Subset of too; None for none."""
+    while not hasattr(dataset, "classes") and isinstance(dataset, Subset):
+        dataset = dataset.dataset
+    names = getattr(dataset, "classes", None)
+    return list(names) if isinstance(names, (list, tuple)) else None
+
+
+def _renumbered(labels: Tensor, names: list[Any] | None, ours: list[Any] | None, where: str) -> Tensor:
+    """`labels`, which mean `names`, in the numbers that `ours` give the same names (torchvision's ImageFolder counts
+    only the folders that are there)."""
+    if names is None or ours is None or names == ours:
+        return labels
+    strange = [name for name in names if ours.count(name) != 1 or names.count(name) != 1]
+    if strange or not (int(labels.min()) >= 0 and int(labels.max()) < len(names)):
+        raise UserError(
+            f"{where} has other classes than train ({', '.join(map(str, (strange or names)[:5]))})\n"
+            "give Datasets whose labels mean the same, or those of one list of classes"
+        )
+    return torch.tensor([ours.index(name) for name in names])[labels]
 
 
 def _read(dataset: Any, name: str, image_size: int | None) -> tuple[Tensor, Tensor]:
@@ -96,16 +143,26 @@ def _read(dataset: Any, name: str, image_size: int | None) -> tuple[Tensor, Tens
         image, label = dataset[row]
         pixels = _pixels(image, f"{name}: image {row}")
         images.append(pixels if image_size is None else Fit("resize", image_size).apply(pixels))
-        labels.append(int(label))
+        labels.append(_label(label, f"{name}: label {row}"))
     shapes = {image.shape for image in images}
     if len(shapes) != 1:
         raise UserError(f"{name}: the images have {len(shapes)} sizes (or there are none); give image_size")
     return torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2), torch.tensor(labels)
 
 
+def _label(label: Any, where: str) -> int:
+    try:
+        plain: Any = label.item() if isinstance(label, (Tensor, np.ndarray)) else label
+        return operator.index(plain)
+    except (TypeError, ValueError, RuntimeError):
+        raise UserError(f"{where} is {label!r}; give one whole number, the number of the class") from None
+
+
 def _pixels(image: Any, where: str) -> Pixels:
     """RGB uint8 (H, W, 3) of what a Dataset yields."""
     if isinstance(image, Image.Image):
+        if image.mode == "I" and image.format is None:  # of a file they are 16 bits, as Pillow hands them out
+            raise UserError(f"{where} has 32-bit pixels (mode I), which have no stated range; convert them to L or RGB")
         try:
             return decode(image)[0]
         except BadImageError as error:
@@ -120,6 +177,8 @@ def _pixels(image: Any, where: str) -> Pixels:
                 "not normalised (the recipe normalises)"
             )
         tensor = (tensor * 255.0).round()
+    elif tensor.dtype != torch.uint8:
+        raise UserError(f"{where} has {tensor.dtype} values; give uint8, or floats in [0, 1]")
     return np.ascontiguousarray(tensor.to(torch.uint8).expand(3, -1, -1).permute(1, 2, 0).numpy())
 
 

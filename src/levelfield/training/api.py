@@ -10,11 +10,19 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    default_collate,
+)
 
 from levelfield.data import ImageData, from_dataset, make_loader, open_data
 from levelfield.errors import UserError
 from levelfield.evaluation import Scores
+from levelfield.float32 import set_tf32
 from levelfield.progress import Progress
 from levelfield.runs import RunFolder
 from levelfield.spec import Budget, DataSpec, Execution, Recipe, RunSpec, load_recipe
@@ -112,6 +120,7 @@ def evaluate(
             )
         transform = evaluation_transform(Recipe(), opened, opened.test.side_px, channels_last=False)
         loader = make_loader(opened.test, batch_size=batch_size, seed=0, shuffle=False, device=target)
+        set_tf32(False)
         with current_device(target):
             network = copy.deepcopy(model).to(target)
             return evaluate_model(network, loader, transform, opened, torch.float32, target).scores
@@ -187,8 +196,29 @@ def _own_data(data: str | ImageData | Pair, image_size: int | None) -> ImageData
         return data
     if not (isinstance(data, tuple) and len(data) == 2):
         raise UserError(f"data must be a name, an ImageData or a pair (train, test), not {type(data).__name__}")
-    train, test = (part.dataset if isinstance(part, DataLoader) else part for part in data)
+    train, test = (_whole(part) if isinstance(part, DataLoader) else part for part in data)
     for part in (train, test):
-        if not isinstance(part, Dataset) and not (hasattr(part, "__len__") and hasattr(part, "__getitem__")):
+        if isinstance(part, IterableDataset) or not (hasattr(part, "__len__") and hasattr(part, "__getitem__")):
             raise UserError(f"data must be map-style Datasets or DataLoaders over them, not {type(part).__name__}")
     return from_dataset(train, test, image_size=image_size)
+
+
+def _whole(loader: DataLoader[Any]) -> Any:
+    """The Dataset of a DataLoader that gives all of it as it is; what else one does would be lost, and is refused."""
+    dataset, batches = loader.dataset, loader.batch_sampler
+    if isinstance(dataset, IterableDataset):
+        return dataset
+    sampler = loader.sampler if batches is None else getattr(batches, "sampler", None)
+    plain = type(sampler) in (SequentialSampler, RandomSampler) and type(batches) in (BatchSampler, type(None))
+    if not plain or getattr(sampler, "replacement", False) or len(sampler) != len(dataset):  # type: ignore[arg-type]
+        name = type(sampler if plain or type(batches) is BatchSampler else batches).__name__
+        raise UserError(
+            f"the DataLoader's {name} is not taken over: all {len(dataset)} images of its Dataset would be used\n"  # type: ignore[arg-type]
+            "give a Dataset of the images that are meant: torch.utils.data.Subset(dataset, indices)"
+        )
+    if loader.batch_size is not None and loader.collate_fn is not default_collate:
+        raise UserError(
+            "the DataLoader's collate_fn is not taken over: images are read one by one from its Dataset\n"
+            "give the Dataset itself; what changes images belongs to it or, where it is random, to the recipe"
+        )
+    return dataset

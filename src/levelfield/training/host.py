@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from levelfield.allocator import left_alone
+from levelfield.float32 import switches
 
 
 @contextmanager
@@ -33,11 +34,6 @@ def host_unchanged() -> Iterator[None]:
         os.environ.update(environment)
 
 
-def _precisions() -> list[Any]:
-    cudnn: Any = torch.backends.cudnn
-    return [torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn]
-
-
 def _switches() -> dict[str, Any]:
     return {
         "threads": torch.get_num_threads(),
@@ -45,9 +41,18 @@ def _switches() -> dict[str, Any]:
         "warn_only": torch.is_deterministic_algorithms_warn_only_enabled(),
         "fill": torch.utils.deterministic.fill_uninitialized_memory,  # type: ignore[attr-defined]
         "benchmark": torch.backends.cudnn.benchmark,
-        "tf32": (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32),
-        "precisions": [part.fp32_precision for part in _precisions()],
+        "products": _older(torch.get_float32_matmul_precision),
+        "cudnn_tf32": _older(lambda: torch.backends.cudnn.allow_tf32),
+        "precisions": [part.fp32_precision for part in switches()],
     }
+
+
+def _older(read: Callable[[], Any]) -> Any:
+    """What an older switch says; None where the program has set only the newer ones, and torch refuses to say."""
+    try:
+        return read()
+    except RuntimeError:
+        return None
 
 
 def _set_switches(values: dict[str, Any]) -> None:
@@ -55,8 +60,11 @@ def _set_switches(values: dict[str, Any]) -> None:
     torch.use_deterministic_algorithms(values["deterministic"], warn_only=values["warn_only"])
     torch.utils.deterministic.fill_uninitialized_memory = values["fill"]  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = values["benchmark"]
-    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = values["tf32"]
-    for part, precision in zip(_precisions(), values["precisions"], strict=True):  # after the older switches
+    if values["products"] is not None:
+        torch.set_float32_matmul_precision(values["products"])
+    if values["cudnn_tf32"] is not None:
+        torch.backends.cudnn.allow_tf32 = values["cudnn_tf32"]
+    for part, precision in zip(switches(), values["precisions"], strict=True):  # after the older switches
         part.fp32_precision = precision
 
 

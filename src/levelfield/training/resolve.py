@@ -6,17 +6,17 @@ import copy
 import hashlib
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from levelfield import randomness
-from levelfield.data import ImageData, hold_out, open_data
+from levelfield.data import ImageData, Split, hold_out, open_data
 from levelfield.errors import UserError
 from levelfield.models import accepts, create_model, load_plugin
 from levelfield.runs import RunFolder
@@ -76,6 +76,8 @@ def prepare_custom(spec: RunSpec, data: ImageData | None, own: OwnModel | None) 
     """
     check_execution(spec.execution)
     device = choose_device(spec.execution.device)
+    if own is not None:
+        spec = _without_unused(spec)
     own_data = data is not None
     if data is None:
         prepared = prepare(spec.model_copy(update={"model": spec.model.model_copy(update={"name": "resnet_nano"})}))
@@ -89,6 +91,19 @@ def prepare_custom(spec: RunSpec, data: ImageData | None, own: OwnModel | None) 
         spec = spec.model_copy(update={"model": spec.model.model_copy(update={"options": options})})
     prepared = _complete(spec, data, device, None if own is None else own.build)
     return replace(prepared, reproducible=False, own_data=own_data)
+
+
+def _without_unused(spec: RunSpec) -> RunSpec:
+    """`spec` without the dropout that a recipe asks for and a module of one's own cannot be given, which is said."""
+    asked = spec.recipe.regularisation
+    if asked.dropout or asked.drop_path:
+        print(
+            f"{spec.model.name} keeps its own dropout and drop path: regularisation.dropout={asked.dropout} and "
+            f"drop_path={asked.drop_path} of the recipe are not applied to a module of one's own",
+            file=sys.stderr,
+        )
+    left = asked.model_copy(update={"dropout": None, "drop_path": None, "drop_path_mode": "sample"})
+    return spec.model_copy(update={"recipe": spec.recipe.model_copy(update={"regularisation": left})})
 
 
 def _with_own_data(spec: RunSpec, data: ImageData) -> tuple[RunSpec, ImageData]:
@@ -105,11 +120,41 @@ def _with_own_data(spec: RunSpec, data: ImageData) -> tuple[RunSpec, ImageData]:
         if split is not None:  # what was opened with a limit or a slice has the checksum of the whole
             told.update(f"{split.name} {split.side_px} {len(split)}".encode())
             told.update(split.index.numpy().tobytes() + split.labels.numpy().tobytes())
+            for part in _seen(split):  # how they were fitted is not in the checksum, and they may have been changed
+                told.update(part)
+    crop = spec.recipe.augment.crop
+    if (
+        crop is not None
+        and crop.name == "random_resized_crop"
+        and isinstance(data.train.batch(torch.arange(1)), Tensor)
+    ):
+        note = (
+            f"random resized crops are taken from images as they were given, squares of {data.train.side_px} px: where "
+            "these were made so beforehand, from squeezed thumbnails (open_data(..., crop=...) keeps whole images)"
+        )
+        print(note, file=sys.stderr)
+        data = replace(data, notes=(*data.notes, note))
     if share:
         train, validation = hold_out(data.train, share, spec.data.split_seed, data.test.crop_px)
         data = replace(data, train=train, validation=validation)
     described = spec.data.model_copy(update={"validation": share, "checksum": None})
     return spec.model_copy(update={"data": described}), replace(data, checksum=told.hexdigest())
+
+
+def _seen(split: Split) -> Iterator[bytes]:
+    """What says which pixels a network is given of `split`: themselves, or of encoded images how they are fitted."""
+    fit = getattr(split.pixels, "fit", None)
+    yield f"{split.crop_px} {fit}".encode()
+    if fit is not None:  # their content has a checksum, and is decoded anew at every reading
+        return
+    for positions in torch.split(torch.arange(len(split)), 1024):
+        images = split.batch(positions)
+        if isinstance(images, Tensor):
+            yield images.contiguous().numpy().tobytes()
+            continue
+        for start, height, width in zip(images.start, images.height, images.width, strict=True):
+            yield f"{int(height)} {int(width)}".encode()
+            yield images.flat[start : start + 3 * height * width].numpy().tobytes()
 
 
 def _complete(
@@ -196,8 +241,17 @@ def _checked_outputs(model: nn.Module, spec: RunSpec) -> nn.Module:
     """`model`, a user's own, which must give one value a class: with more of them it would train all the same."""
     classes, size = spec.model.num_classes, spec.model.image_size
     assert size is not None
-    with evaluation_mode(model), torch.no_grad():
-        outputs = model(torch.zeros(2, 3, size, size))
+    try:
+        with evaluation_mode(model), torch.no_grad():
+            outputs = model(torch.zeros(2, 3, size, size))
+    except UserError:
+        raise
+    except Exception as error:  # whatever a user's own code raises
+        why = " ".join([type(error).__name__ + ":", *str(error).splitlines()[:1]])
+        raise UserError(
+            f"{spec.model.name} cannot take images of 3 channels and {size} px ({why})\n"
+            "let it fit the data, or give the data another image_size"
+        ) from error
     if not isinstance(outputs, torch.Tensor) or outputs.ndim != 2 or len(outputs) != 2:
         given = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
         raise UserError(

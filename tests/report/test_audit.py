@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -495,7 +496,12 @@ def test_every_check_is_tried(tmp_path: Path) -> None:
     for name in ("ImageNet-22k weights", "selection that did not happen", "smoothing dropped"):
         base, odd, _, _ = PLANTED[name]
         heard |= {finding.check for finding in audited(rows_of(tmp_path / name, base=base, **odd)).findings}
-    assert {check.key for check in CHECKS} - heard == {"search", "overlap", "networks"}  # their own tests are above
+    assert {check.key for check in CHECKS} - heard == {
+        "search",
+        "overlap",
+        "networks",
+        "foreign",
+    }  # their own tests are above
 
 
 @pytest.fixture
@@ -551,3 +557,46 @@ def test_a_published_value_is_no_run(tmp_path: Path) -> None:
     rows = [*rows_of(tmp_path), Row("paper", published=Published({"top1": 99.0}))]
     assert "paper" not in {name for finding in audited(rows).findings for name in finding.rows}
     assert isinstance(build_table(StudyRows("planted", tuple(rows))).audit.verdict, str)
+
+
+def test_what_is_not_known_of_somebody_elses_predictions_is_not_passed(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path)
+    theirs = [write(tmp_path / f"theirs{seed}", spec_of("vit_mini", seed)) for seed in (0, 1)]
+    files = tuple(run.path / "predictions.parquet" for run in theirs)
+    report = audited([*rows, Row("theirs", predictions=files)])
+    (found,) = [finding for finding in report.of("unchecked") if finding.check == "foreign"]
+    assert found.rows == ("theirs",) and found.text == (
+        "The setting, start, training data, length, environment and seeds of theirs: it was not trained here."
+    )
+    passed = [finding.text for finding in report.of("passed") if "every row" in finding.text]
+    assert {f.check for f in report.of("passed")} >= {"settings", "starts", "environment", "seeds", "untrained"}
+    assert len(passed) == 5 and all("every row that was trained here" in text for text in passed), passed
+
+
+def test_a_seed_that_was_asked_for_and_is_in_no_row_is_said(tmp_path: Path) -> None:
+    def said(planned: dict[str, tuple[int, ...]]) -> list[str]:
+        rows = [replace(row, planned=planned.get(row.name, (0, 1))) for row in rows_of(tmp_path)]
+        return [f.text for f in audited(rows).of("differs") if f.check == "failures"]
+
+    assert said({}) == []
+    assert said(dict.fromkeys(("a", "b", "c", "odd"), (0, 1, 2))) == ["Asked for and not there: seed 2 of every row."]
+    assert said({"odd": (0, 1, 2, 3)}) == ["Asked for and not there: seeds 2 and 3 of odd."]
+
+
+def test_two_finished_runs_of_one_seed_with_other_results_are_said(tmp_path: Path) -> None:
+    a, b, c, odd = rows_of(tmp_path)
+    shutil.copytree(odd.runs[0].path, tmp_path / "copy")
+    again = Row("odd", runs=(*odd.runs, RunFolder(tmp_path / "copy")))
+    edit(tmp_path / "copy" / "result.json", {"train_seconds": 1.0})
+    assert audited([a, b, c, again]).unfair == []
+    edit(tmp_path / "copy" / "result.json", {"top1": 99.0})
+    (found,) = audited([a, b, c, again]).unfair
+    assert found.rows == ("odd",) and "contradict each other, and the first counts: seed 0: top1" in found.text
+
+
+def test_what_nobody_declares_varies_by_default(tmp_path: Path) -> None:
+    rows = [*rows_of(tmp_path), Row("vit", runs=(write(tmp_path / "vit", spec_of("vit_mini")),))]
+    texts = [f.text for f in build_table(StudyRows("planted", tuple(rows))).audit.of("declared")]
+    assert texts == ["Varied by default, as the study declares nothing: model.name."]
+    odd = rows_of(tmp_path / "options", odd={"model__options": {"width": 24}})
+    assert "(model.options.width)" in str(build_table(StudyRows("planted", tuple(odd))).audit.unfair)

@@ -116,6 +116,9 @@ def test_a_reduced_scale_is_not_compared_with_what_was_published(tmp_path: Path)
     row = Row("a", runs=(run,), published=Published({"top1": 90.0}, "cifar10", 10))
     assert build_table(StudyRows("s", (row,), scale="cpu")).rows[0].published.reasons  # type: ignore[union-attr]
     assert build_table(StudyRows("s", (row,), scale="full")).rows[0].published.reasons == ()  # type: ignore[union-attr]
+    changed = build_table(StudyRows("s", (row,), scale="full", changes=("budget.steps=12",))).rows[0].published
+    assert changed is not None and changed.inside is None
+    assert changed.reasons == ("changed on the command line: budget.steps=12",)
 
 
 def test_each_test_set_has_its_own_baseline(tmp_path: Path) -> None:

@@ -123,6 +123,30 @@ def test_a_second_stage_starts_from_the_first_of_its_seed(study_file: Write, tmp
     assert not [file for file in (tmp_path / "kept").rglob("*.json") if str(tmp_path) in file.read_text()]
 
 
+def test_the_seeds_of_a_second_stage_are_one_row_without_study_json(study_file: Write, tmp_path: Path) -> None:
+    rows = [
+        {"model": "resnet_nano", "name": "second", "after": "first", "set": {"budget.steps": 1}},
+        {"model": "resnet_nano", "name": "first"},
+    ]
+    Study.load(study_file(models=None, baseline=None, rows=rows)).run(tmp_path / "out")
+    merge_folders([tmp_path / "out"], tmp_path / "kept", compact=True)
+    for out in (tmp_path / "out", tmp_path / "kept"):
+        (out / "study.json").unlink()
+        assert [len(row.runs) for row in read_study(out).rows] == [2, 2]
+
+
+def test_a_failure_of_an_old_setting_is_forgotten_when_the_study_is_edited(study_file: Write, tmp_path: Path) -> None:
+    def failures(lr: float) -> list[int]:
+        rows = [{"model": "vit_mini", "name": "bad", "set": {"recipe.optimizer.lr": lr}}]
+        study = Study.load(study_file(rows=rows, models=["resnet_nano"], seeds=1))
+        if lr > 1:
+            study.run(tmp_path / "out")
+        return [seed for row in report_study(study, tmp_path / "out").rows for seed in row.runs.row.failures]
+
+    assert failures(1e9) == [0] == failures(1e9)
+    assert failures(1e-3) == []
+
+
 def test_a_second_stage_of_an_edited_first_stage_is_trained_anew(study_file: Write, tmp_path: Path) -> None:
     def rows(lr: float) -> list[dict[str, Any]]:
         return [
@@ -226,6 +250,33 @@ def test_somebody_elses_predictions_are_a_row(copied: tuple[Study, Path]) -> Non
         add_predictions(out, "vit_mini", run.path / "predictions.parquet")
     with pytest.raises(UserError, match="cannot be read"):
         add_predictions(out, "broken", out / "results.csv")
+
+
+def test_files_of_one_name_are_runs_of_their_own(copied: tuple[Study, Path], tmp_path: Path) -> None:
+    """Three people's predictions.parquet are three runs; the same one again is none."""
+    study, out = copied
+    files = sorted(out.glob("*/*/predictions.parquet"))[:3]
+    for file in (*files, files[1]):
+        add_predictions(out, "theirs", file)
+    (row,) = [row for row in report_study(study, out).rows if row.name == "theirs"]
+    assert [path.read_bytes() for path in row.runs.row.predictions] == [path.read_bytes() for path in files]
+    shutil.copytree(out, tmp_path / "other")
+    merge_folders([tmp_path / "other"], out)
+    shutil.copy(files[2], tmp_path / "other" / "foreign" / "theirs" / "predictions.parquet")
+    with pytest.raises(UserError, match="differ and have one name"):
+        merge_folders([tmp_path / "other"], out)
+
+
+def test_copies_of_a_run_that_contradict_each_other_do_not_merge(copied: tuple[Study, Path], tmp_path: Path) -> None:
+    _, out = copied
+    shutil.copytree(out, tmp_path / "other")
+    result = find_runs(tmp_path / "other")[0].path / "result.json"
+    said = json.loads(result.read_text())
+    write_json(result, {**said, "train_seconds": 1.0})
+    assert merge_folders([tmp_path / "other"], out).kept == 4
+    write_json(result, {**said, "top1": said["top1"] + 1})
+    with pytest.raises(UserError, match="the same run with different results: top1"):
+        merge_folders([tmp_path / "other"], out)
 
 
 def other_index(p: Predictions) -> Predictions:

@@ -95,6 +95,12 @@ def test_plan_and_status_say_what_is_done(finished: tuple[Path, Path]) -> None:
     assert "2/2" in call("status", path, "--out", out).stdout
 
 
+def test_the_page_is_named_only_where_it_is_that_of_the_table(finished: tuple[Path, Path]) -> None:
+    path, out = finished
+    assert "page:" in call("report", path, "--out", out).stdout
+    assert "page:" not in call("report", path, "--out", out, "--set", "budget.steps=3").stdout
+
+
 def test_pick_and_rm(finished: tuple[Path, Path]) -> None:
     path, out = finished
     picked = call("pick", path, "--out", out, "--max-macs", "100M", "--json")

@@ -163,20 +163,22 @@ def report(
     Changes and plugins are those that the folder was run with; with others (--set) the table is printed, not written.
     Example: `levelfield study report outgrid-cifar100`
     """
-    from levelfield.studies.output import report_study
+    from levelfield.studies.output import is_of, report_study
 
     study, folder, asked = as_asked(name, scale, out, set_, plugin, data_dir)
-    _show(report_study(study, folder, asked), folder, json)
+    written = is_of(folder, asked)
+    _show(report_study(study, folder, asked), folder, json, written)
 
 
-def _show(table: Any, folder: Path, json: bool) -> None:
+def _show(table: Any, folder: Path, json: bool, written: bool = True) -> None:
+    """Print a table; where it was `written`, name its page too."""
     from levelfield.report import render
 
     if json:
         print_json(render.to_json(table))
         return
     console.print(render.to_rich(table))
-    if (folder / "report.html").is_file():
+    if written and (folder / "report.html").is_file():
         console.print(f"page: {folder / 'report.html'}", highlight=False)
 
 

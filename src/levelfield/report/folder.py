@@ -5,7 +5,7 @@ study.json, as whoever carries out a study writes it:
 ```
 {"name": ..., "question": ..., "steps": [[name, row before, row after], ...],
  "description": ..., "scale": ..., "baseline": row name or null,
- "varies": [keys of a run, see `levelfield.spec.varies`], "command": ..., "notes": [...],
+ "varies": [keys of a run, see `levelfield.spec.varies`] or null, "command": ..., "notes": [...],
  "rows": [{"name": ..., "label": ..., "group": ..., "notes": [...],
            "runs": [run folders, relative to study.json],
            "declared": [RunSpec as JSON, ...],
@@ -19,14 +19,15 @@ found lies beside it in sweep.json. Without study.json, runs that differ in noth
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from pathlib import Path
 from typing import Any, Final
 
 from levelfield.errors import UserError
-from levelfield.report.rows import Published, Row, StudyRows, Sweep
+from levelfield.report.rows import Published, Row, StudyRows, Sweep, trained_otherwise
 from levelfield.runs import RunFolder, find_runs
-from levelfield.spec import VARIES, RunSpec
+from levelfield.spec import RunSpec
 
 SWEEPS: Final = "sweep.json"
 
@@ -50,6 +51,8 @@ def read_study(folder: Path) -> StudyRows:
 
 def _from_json(study: dict[str, Any], folder: Path) -> StudyRows:
     rows = []
+    asked = study.get("asked") or {}
+    seeds = asked.get("seeds") or {}
     for row in study["rows"]:
         published = row.get("published")
         runs = (RunFolder(folder / relative) for relative in row.get("runs", ()))
@@ -60,6 +63,7 @@ def _from_json(study: dict[str, Any], folder: Path) -> StudyRows:
                 group=row.get("group") or "",
                 runs=tuple(run for run in runs if run.exists()),
                 declared=tuple(RunSpec.parse(spec, f"study.json: {row['name']}") for spec in row.get("declared", ())),
+                planned=tuple(seeds.get(row["name"]) or asked.get("usual") or ()) if row.get("declared") else (),
                 published=None
                 if not published
                 else Published(
@@ -83,7 +87,8 @@ def _from_json(study: dict[str, Any], folder: Path) -> StudyRows:
         description=study.get("description") or "",
         scale=study.get("scale") or "",
         baseline=study.get("baseline"),
-        varies=tuple(study.get("varies", VARIES)),
+        varies=None if study.get("varies") is None else tuple(study["varies"]),
+        changes=trained_otherwise(asked.get("set") or ()),
         notes=tuple(study.get("notes") or ()),
         command=study.get("command") or "",
         path=folder,
@@ -112,13 +117,22 @@ def read_sweeps(folder: Path) -> tuple[Sweep, ...]:
         raise UserError(f"{path} cannot be read: {error!r}\nremove it and sweep again") from None
 
 
+def _setting(spec: RunSpec) -> str:
+    """What the runs of a row have in common. Where each starts from the run of its seed of another row, that is the
+    row, not the weights, which are another seed's each."""
+    science = spec.science() | {"seed": 0}
+    start = spec.model.start_from
+    if start is not None and re.match(rf"seed{spec.seed}(-|$)", (place := Path(start.source)).name):
+        science["model"] = {**science["model"], "start_from": f"the run of its seed of {place.parent.name}"}
+    return json.dumps(science, sort_keys=True)
+
+
 def _rows_of(runs: list[RunFolder]) -> list[Row]:
     """Runs that differ in nothing but the seed together, named by model, and by recipe and data where those differ."""
     groups: dict[str, list[tuple[RunFolder, RunSpec]]] = defaultdict(list)
     for run in runs:
         spec = run.spec()
-        science = spec.science() | {"seed": 0}
-        groups[json.dumps(science, sort_keys=True)].append((run, spec))
+        groups[_setting(spec)].append((run, spec))
     specs = [members[0][1] for members in groups.values()]
     several = {
         "recipe": len({spec.recipe.name for spec in specs}) > 1,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from levelfield.runs import RunFolder
-from levelfield.spec import VARIES, RunSpec
+from levelfield.spec import RunSpec
+
+EXECUTION: Final = "execution."
+"""Where the path of a change begins that is no change of what is trained."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,8 @@ class Row:
     """One row: its name (unique in the table), label, group, the runs that exist and the runs that were declared.
 
     `declared`: the RunSpecs that the row asks for (one is enough where they differ only in the seed), so that a row
-    without any run is still listed and audited; empty: the specs of the runs stand for them. `predictions`: files of
+    without any run is still listed and audited; empty: the specs of the runs stand for them. `planned`: the seeds that
+    were asked for, where it is known. `predictions`: files of
     somebody else's predictions, counted as one run each. `facts`: what is known of how such a row came about and no
     RunSpec says, by the keys of `levelfield.report.audit` (`selected_on: test`, ...). `failures`: by seed, why there is
     no result of it. `also`: rows of other names that are the same training (`one_per_training`).
@@ -42,6 +46,7 @@ class Row:
     group: str = ""
     runs: tuple[RunFolder, ...] = ()
     declared: tuple[RunSpec, ...] = ()
+    planned: tuple[int, ...] = ()
     published: Published | None = None
     predictions: tuple[Path, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -57,6 +62,16 @@ class Row:
     def names(self) -> tuple[str, ...]:
         """All names under which the training is listed."""
         return (self.name, *(row.name for row in self.also))
+
+
+def trained_otherwise(overrides: Iterable[str]) -> tuple[str, ...]:
+    """Those of --set's `overrides` that change what is trained, not only how that is carried out; without blanks."""
+    return tuple(sorted(_tidy(text) for text in overrides if not text.strip().startswith(EXECUTION)))
+
+
+def _tidy(text: str) -> str:
+    path, equals, value = text.partition("=")
+    return f"{path.strip()}{equals}{value.strip()}"
 
 
 @dataclass(frozen=True)
@@ -81,8 +96,9 @@ class StudyRows:
     say to it, made with the table. `sweeps`: how sensitive rows are to learning rate and weight decay, where that was
     measured.
 
-    `varies`: the keys of a run that its question is about (`levelfield.spec.varies`). `command` reproduces the study,
-    `path` is its folder; both may be absent.
+    `changes`: what was changed on the command line of what its file trains. `varies`: the keys of a run that its
+    question is about (`levelfield.spec.varies`); None where it declares none, and VARIES stands for them.
+    `command` reproduces the study, `path` is its folder; both may be absent.
     """
 
     name: str
@@ -92,7 +108,8 @@ class StudyRows:
     description: str = ""
     scale: str = ""
     baseline: str | None = None
-    varies: tuple[str, ...] = VARIES
+    varies: tuple[str, ...] | None = None
+    changes: tuple[str, ...] = ()
     steps: tuple[tuple[str, str, str], ...] = ()
     sweeps: tuple[Sweep, ...] = ()
     notes: tuple[str, ...] = ()
@@ -124,6 +141,7 @@ def _joined(rows: Sequence[Row]) -> Row:
         first,
         also=tuple(rows[1:]),
         published=next((row.published for row in rows if row.published is not None), None),
+        planned=tuple(sorted({seed for row in rows for seed in row.planned})),
         notes=tuple(dict.fromkeys(note for row in rows for note in row.notes)),
         failures={seed: why for row in reversed(rows) for seed, why in row.failures.items()},
     )

@@ -137,7 +137,7 @@ def build_table(
     profiles = read_costs(study.path)
     table = StudyTable(
         study=study,
-        rows=tuple(_line(r, panel_of[r.row.name], panels[panel_of[r.row.name]], study.scale, profiles) for r in runs),
+        rows=tuple(_line(r, panel_of[r.row.name], panels[panel_of[r.row.name]], study, profiles) for r in runs),
         panels=panels,
         audit=audit([AuditRow(r, panel_of[r.row.name]) for r in runs], study.varies, study.path, data_dir),
         costs=costs_in_words(profiles, study.name if study.command else ""),
@@ -152,7 +152,7 @@ def _first_own(runs: Sequence[RowRuns], scores: Mapping[str, object]) -> str | N
 
 
 def _line(
-    runs: RowRuns, panel: str, comparison: Comparison, scale: str, profiles: Sequence[Mapping[str, Any]]
+    runs: RowRuns, panel: str, comparison: Comparison, study: StudyRows, profiles: Sequence[Mapping[str, Any]]
 ) -> TableRow:
     name = runs.row.name
     if not runs.finished:
@@ -175,7 +175,7 @@ def _line(
             if (values := [run.result[key] for run in runs.finished if run.result.get(key) is not None])
         }
         | costs_of(profiles, runs.spec),
-        published=_published(runs, top1, scale),
+        published=_published(runs, top1, study),
     )
 
 
@@ -184,7 +184,7 @@ def _test_images(runs: RowRuns) -> int:
     return sum(int(line["support"]) for line in runs.finished[0].result.get("classes") or ())
 
 
-def _published(runs: RowRuns, top1: list[float], scale: str) -> AgainstPublished | None:
+def _published(runs: RowRuns, top1: list[float], study: StudyRows) -> AgainstPublished | None:
     published = runs.row.published
     if published is None or "top1" not in published.values:
         return None
@@ -193,19 +193,20 @@ def _published(runs: RowRuns, top1: list[float], scale: str) -> AgainstPublished
         top1,
         published.values["top1"],
         Conditions(
-            runs.spec.data.name if runs.spec else None, len(classes) if classes else None, _reduced(runs, scale)
+            runs.spec.data.name if runs.spec else None, len(classes) if classes else None, _reduced(runs, study)
         ),
         Conditions(published.data, published.num_classes),
     )
 
 
-def _reduced(runs: RowRuns, scale: str) -> tuple[str, ...]:
-    reasons: list[str] = []
+def _reduced(runs: RowRuns, study: StudyRows) -> tuple[str, ...]:
+    """Why a row is not what its author's figure was measured on, in words."""
+    reasons = [f"changed on the command line: {', '.join(study.changes)}"] if study.changes else []
     spec: Any = runs.spec
     if any(run.result.get("data_official") is False for run in runs.finished):
         reasons.append("the data is not the official set")
-    if scale not in ("", "full"):
-        reasons.append(f"run at the reduced scale {scale!r}")
+    if study.scale not in ("", "full"):
+        reasons.append(f"run at the reduced scale {study.scale!r}")
     if spec is not None and spec.data.train_limit:
         reasons.append(f"trained on a subset of {spec.data.train_limit:,} images")
     if spec is not None and spec.data.test_limit:

@@ -13,7 +13,7 @@ from levelfield.errors import nearest
 from levelfield.spec.run import RunSpec
 from levelfield.spec.values import models_in
 
-VARIES: Final = ("model.name", "model.options")
+VARIES: Final = ("model.name",)
 """What is varied where nobody says otherwise: the network."""
 PRETRAINING: Final = "pretraining"
 

@@ -15,13 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from levelfield.errors import UserError
+from levelfield.report.rows import EXECUTION, trained_otherwise
 
 if TYPE_CHECKING:
     from levelfield.studies.plan import PlannedRow, PlannedRun
     from levelfield.studies.study import Changes, Study
-
-EXECUTION = "execution."
-"""Where the path of a change begins that is no change of what is trained."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Asked:
     @property
     def changes(self) -> tuple[str, ...]:
         """Those of the overrides that change what is trained, without blanks."""
-        return tuple(sorted(_tidy(text) for text in self.overrides if not text.strip().startswith(EXECUTION)))
+        return trained_otherwise(self.overrides)
 
     def rows(
         self, study: Study, out: Path, only: Sequence[str] = (), tuned: Mapping[str, Changes] | None = None
@@ -224,8 +222,3 @@ def _in_words(seeds: Sequence[int]) -> str:
 
 def _given(values: Sequence[str] | None) -> tuple[str, ...] | None:
     return None if values is None else tuple(text for text in values if text.strip())
-
-
-def _tidy(text: str) -> str:
-    path, equals, value = text.partition("=")
-    return f"{path.strip()}{equals}{value.strip()}"

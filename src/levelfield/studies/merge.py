@@ -11,9 +11,10 @@ from typing import Any
 
 from levelfield.errors import UserError
 from levelfield.report.audit.leaks import RECORD
+from levelfield.report.audit.predictions import equal_files
 from levelfield.report.costs import COSTS
 from levelfield.report.folder import SWEEPS, read_study
-from levelfield.report.measured import read_row
+from levelfield.report.measured import contradiction, read_row
 from levelfield.report.panels import check
 from levelfield.runs import FolderLock, RunFolder, find_runs, read_predictions, write_json
 from levelfield.spec import RunSpec
@@ -50,6 +51,8 @@ def merge_folders(sources: Sequence[Path], into: Path, *, compact: bool = False)
         for folder, study in studies:
             joined = study if joined is None else _joined(joined, study, folder)
         _check_one_content(together)
+        _check_one_result([folder for folder, _ in together])
+        _check_one_file([folder for folder, _ in together])
         counts = {"copied": 0, "kept": 0, "replaced": 0}
         for folder, _ in studies:
             for run in find_runs(folder):
@@ -80,7 +83,8 @@ def add_predictions(out: Path, name: str, file: Path) -> Path:
     """Let `file` (index, label, probabilities) stand in the study of `out` as a run of the row `name`; its new place.
 
     Raises UserError for a file that holds no predictions, for predictions of other images or labels than those that the
-    study's own runs were tested on, and for the name of a row that the study trains itself.
+    study's own runs were tested on, and for the name of a row that the study trains itself. A file of the name of
+    another one that stands there gets a number behind its own.
     """
     if not NAME.fullmatch(name):
         raise UserError(f"row name {name!r} cannot be a folder's name; use letters, digits, '-', '_', '.' and '+'")
@@ -88,11 +92,20 @@ def add_predictions(out: Path, name: str, file: Path) -> Path:
     if name in {row["name"] for row in study["rows"] if row["declared"]}:
         raise UserError(f"{name!r} is a row of {study['name']} itself; choose another name for the predictions")
     check(read_predictions(file), [read_row(row) for row in read_study(out).rows], str(file))
-    target = out / FOREIGN / name / file.name
+    target = _free(out / FOREIGN / name / file.name, file)
     _copy(file, target)
     own = [row for row in study["rows"] if row["declared"] or not row.get("predictions")]
     write_json(out / "study.json", {**study, "rows": own + rows_as_json(foreign_rows(out), out)})
     return target
+
+
+def _free(target: Path, file: Path) -> Path:
+    """`target`, or with a number where that is another file than `file`; in the order of the seeds that they are."""
+    number, place = 1, target
+    while place.exists() and not equal_files(place, file):
+        place = target.with_name(f"{target.stem}_{number:03d}{target.suffix}")
+        number += 1
+    return place
 
 
 def read_study_json(folder: Path) -> dict[str, Any]:
@@ -172,6 +185,29 @@ def _check_one_content(studies: Sequence[tuple[Path, dict[str, Any]]]) -> None:
                         f"row {row['name']!r} was trained with another {what} in {folder} than in {there}\n"
                         "such runs are not one row: give one of them another name in the study file"
                     )
+
+
+def _check_one_result(folders: Sequence[Path]) -> None:
+    """Raise UserError where finished copies of one run have other scores: only one of them can be right."""
+    first: dict[tuple[Path, str], tuple[Path, RunFolder]] = {}
+    finished = [(folder, run) for folder in folders for run in find_runs(folder) if run.finished]
+    for folder, run in finished:
+        there, one = first.setdefault((run.path.relative_to(folder).parent, run.identity), (folder, run))
+        if there != folder and (said := contradiction(one.result() or {}, run.result() or {})):
+            raise UserError(
+                f"{one.path} and {run.path} are the same run with different results: {said}\n"
+                "move the one away that is not to be trusted, or that was trained on another machine"
+            )
+
+
+def _check_one_file(folders: Sequence[Path]) -> None:
+    """Raise UserError where other people's predictions of one row and file name differ: one would replace the other."""
+    first: dict[Path, Path] = {}
+    for folder in folders:
+        for file in sorted((folder / FOREIGN).glob("*/*.parquet")):
+            one = first.setdefault(file.relative_to(folder), file)
+            if not equal_files(one, file):
+                raise UserError(f"{one} and {file} differ and have one name\nrename one of them in its study folder")
 
 
 def _seedless(spec: RunSpec) -> RunSpec:

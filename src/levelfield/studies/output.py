@@ -55,6 +55,7 @@ def study_rows(
                 group=row.group,
                 runs=tuple(found[0].folder for found in held[row.home].runs.values() if found[0].folder is not None),
                 declared=(row.spec,),
+                planned=asked.seeds_of(row.name),
                 published=published_row(study.name, row.published),
                 facts={"setting_unknown": True} if row.setting_unknown else {},
                 failures=_failures(row, failures),
@@ -68,7 +69,8 @@ def study_rows(
         description=" ".join(part.strip() for part in (study.description, scale.description) if part),
         scale="" if asked.scale == "full" and not study.scales else asked.scale,
         baseline=study.baseline,
-        varies=study.varies,
+        varies=study.varies if "varies" in study.model_fields_set else None,
+        changes=asked.changes,
         notes=(*changes(asked), *seeds_added(asked, {row.name: held[row.home].runs for row in rows})),
         command=commands(asked, planned),
         sweeps=read_sweeps(out),
@@ -130,7 +132,7 @@ def as_json(rows: StudyRows, asked: Asked, out: Path) -> dict[str, Any]:
         "description": rows.description,
         "scale": rows.scale,
         "baseline": rows.baseline,
-        "varies": list(rows.varies),
+        "varies": None if rows.varies is None else list(rows.varies),
         "command": rows.command,
         "notes": list(rows.notes),
         "rows": rows_as_json(rows.rows, out),
@@ -174,13 +176,33 @@ def write_study(rows: StudyRows, asked: Asked, out: Path) -> None:
     write_json(out / "study.json", as_json(rows, asked, out))
 
 
-def read_failures(out: Path) -> dict[str, str]:
-    """`PlannedRun.key` -> why it has no result, as the study's last run left it."""
+def read_failures(out: Path, rows: Iterable[PlannedRow] | None = None) -> dict[str, str]:
+    """`PlannedRun.key` -> why it has no result, as the study's last run left it.
+
+    Left out is what failed with a setting that its row no longer has among `rows`: study.json keeps that of the
+    failure. None: nothing is left out.
+    """
     try:
-        rows = json.loads((out / "study.json").read_text(encoding="utf-8"))["rows"]
+        kept = json.loads((out / "study.json").read_text(encoding="utf-8"))["rows"]
     except (FileNotFoundError, json.JSONDecodeError, KeyError):
         return {}
-    return {f"{row['name']} seed {seed}": str(why) for row in rows for seed, why in (row.get("failures") or {}).items()}
+    asked = {row.name: row.spec.science() for row in rows or ()}
+    return {
+        f"{row['name']} seed {seed}": str(why)
+        for row in kept
+        if rows is None or (row["name"] in asked and _science(row.get("declared")) == asked[row["name"]])
+        for seed, why in (row.get("failures") or {}).items()
+    }
+
+
+def _science(declared: Any) -> dict[str, Any] | None:
+    """That of the one setting that study.json declares for a row; None where it holds none that can be read."""
+    if not isinstance(declared, list) or len(declared) != 1:
+        return None
+    try:
+        return RunSpec.parse(declared[0], "study.json").science()
+    except UserError:
+        return None
 
 
 def results(rows: StudyRows) -> list[dict[str, Any]]:
@@ -235,7 +257,14 @@ def table_for(study: Study, out: Path, asked: Asked | None = None) -> StudyTable
     from levelfield.report.table import build_table
 
     asked = asked or settle(study, out)
-    return build_table(study_rows(study, asked, out, read_failures(out)), data_dir=asked.data_dir)
+    failures = read_failures(out, asked.rows(study, out))
+    return build_table(study_rows(study, asked, out, failures), data_dir=asked.data_dir)
+
+
+def is_of(out: Path, asked: Asked) -> bool:
+    """Whether what `out` holds is the study so asked for: only then is its table written there."""
+    before = read_asked(out)
+    return before is not None and (before.changes, before.plugins) == (asked.changes, asked.plugins)
 
 
 def report_study(study: Study, out: Path, asked: Asked | None = None) -> StudyTable:
@@ -243,9 +272,9 @@ def report_study(study: Study, out: Path, asked: Asked | None = None) -> StudyTa
 
     Its files are written where `out` holds the study so asked for; a table of other settings is only returned.
     """
-    asked, before = asked or settle(study, out), read_asked(out)
-    if before is None or (before.changes, before.plugins) != (asked.changes, asked.plugins):
+    asked = asked or settle(study, out)
+    if not is_of(out, asked):
         return table_for(study, out, asked)
-    rows = study_rows(study, asked, out, read_failures(out))
+    rows = study_rows(study, asked, out, read_failures(out, asked.rows(study, out)))
     write_study(rows, asked, out)
     return write_outputs(rows, out, asked.data_dir)

@@ -88,7 +88,8 @@ def run_study(
             asked = with_seeds(asked, dict.fromkeys(run.row.name for run in runs), wanted, begun)
         found = find_all(out, runs)
         done = {one.run.key for one in found if one.state == "finished"}
-        failures = {key: why for key, why in read_failures(out).items() if key not in done}
+        kept = read_failures(out, asked.rows(study, out, tuned=tuned))
+        failures = {key: why for key, why in kept.items() if key not in done}
 
         def save() -> StudyRows:
             table = study_rows(study, asked, out, failures, tuned)

@@ -57,7 +57,7 @@ def starts(panel: Panel) -> Iterable[Finding]:
     if len(rows) > 1 and len(set(plain.values())) == 1 and not other:
         said = next(iter(plain.values()))
         alike = "" if said == SCRATCH else "; rows of one network from the same ones"
-        yield Finding("starts", "passed", f"every row starts {said}{alike}")
+        yield Finding("starts", "passed", f"{panel.every} starts {said}{alike}")
     for row in rows:
         begun = [run.spec.model.start_from is None for run in row.own if run.spec is not None]
         if len(set(begun)) > 1:

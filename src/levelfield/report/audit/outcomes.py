@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from statistics import fmean
 from typing import Final
@@ -36,9 +36,31 @@ def failures(panel: Panel) -> Iterable[Finding]:
                 yield Finding("failures", "differs", f"{row.name} has no result: {runs} failed: {why}.", (row.name,))
         if done and (missing := lacking(row)):
             yield Finding("failures", "differs", f"{row.name} lacks runs: {'; '.join(missing)}.", (row.name,))
+    for row in panel.measured:
+        if row.runs.conflicts:
+            text = f"{row.name} holds finished runs of one seed that contradict each other, and the first counts: "
+            yield Finding("failures", "unfair", f"{text}{listed(row.runs.conflicts)}.", (row.name,))
+    yield from absent(panel)
     finished = sum(len(row.own) for row in panel.measured)
     if finished and not troubled:
         yield Finding("failures", "passed", f"none of {counted(finished, 'run')} failed or diverged")
+
+
+def absent(panel: Panel) -> Iterable[Finding]:
+    """Seeds that were asked for and of which nothing is there, not even why."""
+    rows = [row for row in panel.measured if row.runs.row.planned]
+    gone: dict[int, list[str]] = defaultdict(list)
+    for row in rows:
+        there = {run.seed for run in row.own} | {run.spec().seed for run in row.runs.row.runs}
+        for seed in sorted(set(row.runs.row.planned) - there - row.runs.row.failures.keys()):
+            gone[seed].append(row.name)
+    seeds_of: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for seed, names in gone.items():
+        seeds_of[tuple(names)].append(str(seed))
+    for lacking_it, seeds in seeds_of.items():
+        of = panel.every if len(lacking_it) == len(rows) > 1 else listed(lacking_it)
+        text = f"Asked for and not there: seed{'s' if len(seeds) > 1 else ''} {listed(seeds, 8)} of {of}."
+        yield Finding("failures", "differs", text, lacking_it)
 
 
 def failed_seeds(row: AuditRow) -> dict[int, str]:
@@ -152,7 +174,7 @@ def untrained(panel: Panel) -> Iterable[Finding]:
         text = f"{never:,} parameters of {row.name} were never trained, {how}."
         yield Finding("untrained", "differs" if declared else "unfair", text, (row.name,))
     if looked and not found:
-        yield Finding("untrained", "passed", "every parameter of every row was trained")
+        yield Finding("untrained", "passed", f"every parameter of {panel.every} was trained")
 
 
 def selection(panel: Panel) -> Iterable[Finding]:
@@ -182,7 +204,7 @@ def seeds(panel: Panel) -> Iterable[Finding]:
         text = f"Rows with one run show nothing of the spread over seeds: {listed(single)}."
         yield Finding("seeds", "differs", text, single)
     elif len(values) > 1 and len(set(values.values())) == 1:
-        yield Finding("seeds", "passed", f"every row has the same {next(iter(values.values()))}")
+        yield Finding("seeds", "passed", f"{panel.every} has the same {next(iter(values.values()))}")
 
 
 def smoothing(panel: Panel) -> Iterable[Finding]:

@@ -18,6 +18,7 @@ from levelfield.spec import VARIES, covers
 
 CHECKS: Final = (
     Check("failures", outcomes.failures),
+    Check("foreign", settings.foreign),
     Check("settings", settings.settings),
     Check("one_setting", settings.one_setting),
     Check("mends", known.mends),
@@ -72,27 +73,29 @@ class AuditReport:
 
 def audit(
     rows: Sequence[AuditRow],
-    varies: Sequence[str] = VARIES,
+    varies: Sequence[str] | None = None,
     folder: Path | None = None,
     data_dir: str | None = None,
 ) -> AuditReport:
     """Audit the rows, those of each panel among themselves.
 
-    `varies`: what the study's question is about (`levelfield.spec.varies`). `folder`: where the study is kept,
-    `data_dir`: where its data may be; both may be absent, and what needs them is then not checked.
+    `varies`: what the study's question is about (`levelfield.spec.varies`); None: it declares nothing.
+    `folder`: where the study is kept, `data_dir`: where its data may be; both may be absent, and what
+    needs them is then not checked.
     """
+    keys = VARIES if varies is None else tuple(varies)
     panels: dict[str, list[AuditRow]] = defaultdict(list)
     for row in rows:
         panels[row.panel].append(row)
     found: dict[tuple[str, str], list[tuple[str, Finding]]] = defaultdict(list)
     compared = {name: members for name, members in panels.items() if any(row.runs.finished for row in members)}
     for name, members in panels.items():
-        panel = Panel(tuple(members), tuple(varies), folder, data_dir)
+        panel = Panel(tuple(members), keys, varies is not None, folder, data_dir)
         for check in CHECKS:
             for finding in check.find(panel):
                 found[finding.severity, finding.text].append((name, finding))
     findings = [_of_panels(each, len(compared)) for each in found.values()]
-    findings += tested_on(Panel(tuple(rows), tuple(varies)))
+    findings += tested_on(Panel(tuple(rows), keys))
     order = {check.key: number for number, check in enumerate(CHECKS)}
     findings.sort(key=lambda finding: (SEVERITIES.index(finding.severity), order.get(finding.check, len(order))))
     return AuditReport(tuple(findings))

@@ -49,6 +49,15 @@ SHOWN: Final = 5
 """Settings with their values in one finding; more are named."""
 
 
+def foreign(panel: Panel) -> Iterable[Finding]:
+    """Rows that are somebody else's predictions: how those came about cannot be looked at."""
+    for row in panel.measured:
+        if row.foreign:
+            some = f"of {len(row.foreign)} runs of {row.name}" if row.own else f"of {row.name}"
+            text = f"The setting, start, training data, length, environment and seeds {some}: it was not trained here."
+            yield Finding("foreign", "unchecked", text, (row.name,))
+
+
 def settings(panel: Panel) -> Iterable[Finding]:
     """Each part of the setting in which rows differ: unfair, unless it is declared or only how runs are carried out."""
     specs = {row.name: row.spec for row in panel.measured if row.spec is not None}
@@ -58,7 +67,8 @@ def settings(panel: Panel) -> Iterable[Finding]:
     declared = [key for key in found if covers(panel.varies, key)]
     if declared:
         named = [one for one in panel.varies if any(covers((one,), key) for key in declared)]
-        text = f"Varied on purpose, as the study's question declares: {listed(named, 12)}."
+        why = "Varied on purpose, as the study's question declares"
+        text = f"{why if panel.declares else 'Varied by default, as the study declares nothing'}: {listed(named, 12)}."
         yield Finding("settings", "declared", text, tuple(specs))
     left = {key: values for key, values in found.items() if key not in declared}
     counting = contrast({name: _counting(spec) for name, spec in specs.items()})
@@ -68,7 +78,7 @@ def settings(panel: Panel) -> Iterable[Finding]:
     if not science:
         keys = counted(sum(1 for key in leaves(next(iter(specs.values()))) if compared(key)), "setting")
         but = " but what the study varies" if declared else ""
-        yield Finding("settings", "passed", f"all {keys} of the runs are the same in every row{but}", tuple(specs))
+        yield Finding("settings", "passed", f"all {keys} of the runs are the same in {panel.every}{but}", tuple(specs))
 
 
 def one_setting(panel: Panel) -> Iterable[Finding]:
@@ -86,7 +96,8 @@ def one_setting(panel: Panel) -> Iterable[Finding]:
                 yield Finding("one_setting", severity, text, (row.name,))  # type: ignore[arg-type]
                 break
     if several and fair:
-        yield Finding("one_setting", "passed", "the runs of a row differ in nothing but the seed")
+        here = " that was trained here" if any(row.foreign for row in panel.measured) else ""
+        yield Finding("one_setting", "passed", f"the runs of a row{here} differ in nothing but the seed")
 
 
 def compared(key: str) -> bool:

@@ -36,7 +36,7 @@ def environment(panel: Panel) -> Iterable[Finding]:
             grouped[tuple(numbers[value] for value in said)].append(key)
         elif len(said[0]) > 1:
             differ += 1
-            text = f"The runs of every row ran with several values of {key}: {' / '.join(said[0])}."
+            text = f"The runs of {panel.every} ran with several values of {key}: {' / '.join(said[0])}."
             yield Finding("environment", "differs", text, tuple(found))
     for together in grouped.values():
         differ += 1
@@ -50,7 +50,7 @@ def environment(panel: Panel) -> Iterable[Finding]:
         text = f"The environment differs ({listed(together[:SHOWN], SHOWN)}). {odd[0]}.{more}"
         yield Finding("environment", "differs", text, odd[1])
     if found and not differ and len(found) > 1:
-        text = f"the environment is the same in every row ({counted(len(keys), 'key')}: versions, machine, commit)"
+        text = f"the environment is the same in {panel.every} ({counted(len(keys), 'key')}: versions, machine, commit)"
         yield Finding("environment", "passed", text, tuple(found))
 
 
@@ -89,7 +89,7 @@ def _on_one(known: Mapping[str, Mapping[str, tuple[str, ...]]], what: str, keys:
         text = f"{what}: whether they come from one machine; only its kind is recorded ({kind})."
         yield Finding("machines", "unchecked", text, tuple(known))
     elif len(place["machine"]) > 1:
-        text = f"{what} are means over {len(place['machine'])} machines, the same ones in every row."
+        text = f"{what} are means over {len(place['machine'])} machines, the same ones in every such row."
         yield Finding("machines", "differs", text, tuple(known))
     else:
         yield Finding("machines", "passed", f"{what[0].lower()}{what[1:]} come from one machine", tuple(known))

@@ -39,6 +39,11 @@ class AuditRow:
         return tuple(run for run in self.runs.finished if run.folder is not None)
 
     @property
+    def foreign(self) -> tuple[Measured, ...]:
+        """The finished runs that are somebody else's predictions."""
+        return tuple(run for run in self.runs.finished if run.folder is None)
+
+    @property
     def spec(self) -> RunSpec | None:
         """The resolved setting of the first finished run; None where none finished."""
         return next((run.spec for run in self.own if run.spec is not None), None)
@@ -55,11 +60,12 @@ class AuditRow:
 
 @dataclass(frozen=True)
 class Panel:
-    """Rows that are compared with each other. `varies`: what their study declares to vary; `folder`: where it is kept,
-    `data_dir`: where its data may be."""
+    """Rows that are compared with each other. `varies`: what their study declares to vary (`declares`; else the keys
+    that stand where none does); `folder`: where it is kept, `data_dir`: where its data may be."""
 
     rows: tuple[AuditRow, ...]
     varies: tuple[str, ...] = VARIES
+    declares: bool = True
     folder: Path | None = None
     data_dir: str | None = None
 
@@ -67,6 +73,11 @@ class Panel:
     def measured(self) -> tuple[AuditRow, ...]:
         """The rows with a result: only they are compared."""
         return tuple(row for row in self.rows if row.runs.finished)
+
+    @property
+    def every(self) -> str:
+        """How a statement that holds of all settings begins: nothing is known of those of somebody else's rows."""
+        return "every row that was trained here" if any(row.foreign for row in self.measured) else "every row"
 
 
 @dataclass(frozen=True)

@@ -198,3 +198,27 @@ def test_parameters() -> None:
     counted = count_parameters(model)
     assert (counted.total, counted.trainable, counted.frozen, counted.buffers) == (140, 124, 16, 9)
     assert counted.mib == (124 * 4 + 16 * 2) / 2**20
+
+
+class Tied(nn.Module):
+    """One layer under two names (`twice`), or two layers with one weight."""
+
+    def __init__(self, twice: bool) -> None:
+        super().__init__()
+        self.a = nn.Linear(3, 3)
+        self.b = self.a if twice else nn.Linear(3, 3)
+        self.b.weight = self.a.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.b(self.a(x.mean((2, 3))))
+        return y
+
+
+@pytest.mark.parametrize("twice", [True, False])
+def test_tied_parameters_are_counted_wherever_they_are_used_and_put_back(twice: bool) -> None:
+    model = Tied(twice)
+    before = [id(parameter) for parameter in model.parameters()]
+    assert count_macs(model, image_size=4).total == 2 * 9
+    assert [id(parameter) for parameter in model.parameters()] == before
+    assert model.a.weight is model.b.weight and model.a.weight.device.type == "cpu"
+    assert all(value.device.type == "cpu" for value in model.state_dict().values())

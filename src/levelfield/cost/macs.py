@@ -161,19 +161,39 @@ def count_macs(model: nn.Module, image_size: int, channels: int = 3) -> MacCount
     model = getattr(model, "_orig_mod", model)  # a compiled model's own code is opaque
     floating = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
 
-    parameters, buffers = dict(model.named_parameters()), dict(model.named_buffers())
+    parameters, buffers = _slots(model, "_parameters"), _slots(model, "_buffers")
     shape = (1, channels, image_size, image_size)
     with evaluating(model):
         try:
-            meta: dict[str, Tensor] = {name: nn.Parameter(p.to("meta"), False) for name, p in parameters.items()}
-            meta |= {name: buffer.to("meta") for name, buffer in buffers.items()}
+            meta = _each_once(parameters, lambda p: nn.Parameter(p.to("meta"), False))
+            meta |= _each_once(buffers, lambda buffer: buffer.to("meta"))
             return _count(model, meta, torch.empty(shape, dtype=floating.dtype, device="meta"))
         except (RuntimeError, TypeError):  # a value was asked for, or a tensor that is no buffer met the meta device
-            own: dict[str, Tensor] = {**parameters, **{name: buffer.clone() for name, buffer in buffers.items()}}
+            own = parameters | _each_once(buffers, Tensor.clone)
             return _count(model, own, torch.zeros(shape, dtype=floating.dtype, device=floating.device))
+
+
+def _slots(model: nn.Module, kind: str) -> dict[str, Tensor]:
+    """Every place that holds a parameter (`_parameters`) or a buffer (`_buffers`), under one name each.
+
+    A module that hangs in the network twice has one place, which swapped twice would not get its own tensor back; a
+    tensor that is tied has several, all of which have to be swapped.
+    """
+    return {
+        f"{prefix}.{key}" if prefix else key: tensor
+        for prefix, module in model.named_modules()
+        for key, tensor in getattr(module, kind).items()
+        if tensor is not None
+    }
+
+
+def _each_once(tensors: dict[str, Tensor], change: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
+    """`change` of every tensor; tied ones stay tied."""
+    changed = {id(tensor): change(tensor) for tensor in tensors.values()}
+    return {name: changed[id(tensor)] for name, tensor in tensors.items()}
 
 
 def _count(model: nn.Module, state: dict[str, Tensor], image: Tensor) -> MacCount:
     with MacCounter() as counter:
-        torch.func.functional_call(model, state, (image,))
+        torch.func.functional_call(model, state, (image,), tie_weights=False)
     return counter.count()

@@ -20,6 +20,7 @@ class WeightAverage:
         self.spec = spec
         self.updates: int | Tensor = 0
         self.module = averaged_twin(model)
+        self._names = _distinct(self.module)
 
     @torch.no_grad()
     def update(self, model: nn.Module, due: bool | Tensor = True) -> None:
@@ -37,7 +38,7 @@ class WeightAverage:
         source = model.state_dict()
         floats: list[Tensor] = []
         targets: list[Tensor] = []
-        for name, value in self.module.state_dict().items():
+        for name, value in self._values():
             if value.is_floating_point():
                 targets.append(value)
                 floats.append(source[name])
@@ -50,16 +51,16 @@ class WeightAverage:
         decay = ((1 + self.updates) / (10 + self.updates)).clamp(max=self.spec.decay)
         source = model.state_dict()
         for floating, weight in ((True, (1 - decay) * due), (False, due.long())):
-            pairs = [
-                (value, source[name])
-                for name, value in self.module.state_dict().items()
-                if value.is_floating_point() is floating
-            ]
+            pairs = [(value, source[name]) for name, value in self._values() if value.is_floating_point() is floating]
             if pairs:
                 targets, values = (list(side) for side in zip(*pairs, strict=True))
                 steps = torch._foreach_sub(values, targets)
                 torch._foreach_mul_(steps, weight)
                 torch._foreach_add_(targets, steps)
+
+    def _values(self) -> list[tuple[str, Tensor]]:
+        values = self.module.state_dict()
+        return [(name, values[name]) for name in self._names]
 
     def state_dict(self) -> dict[str, object]:
         return {"updates": int(self.updates), "module": self.module.state_dict()}
@@ -67,3 +68,12 @@ class WeightAverage:
     def load_state_dict(self, state: dict[str, object]) -> None:
         self.updates = int(state["updates"])  # type: ignore[call-overload]
         self.module.load_state_dict(state["module"])  # type: ignore[arg-type]
+
+
+def _distinct(module: nn.Module) -> tuple[str, ...]:
+    """One name of every tensor: a tied one has several, and would be moved once under each."""
+    first: dict[tuple[object, ...], str] = {}
+    for name, value in module.state_dict().items():
+        where = (value.data_ptr(), value.dtype, value.shape, value.stride()) if value.numel() else (name,)
+        first.setdefault(where, name)
+    return tuple(first.values())

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import math
+import random
 from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -78,5 +80,11 @@ def permutation(n: int, seed: int, stream: str, epoch: int, device: torch.device
 
 
 def seed_model(seed: int, step: int, rank: int = 0) -> None:
-    """Re-seed torch's global generators (dropout, drop path) for one step on one rank: nothing random needs saving."""
-    torch.manual_seed(key(seed, "model", step * 65_536 + rank) & 0x7FFFFFFFFFFFFFFF)
+    """Re-seed the global generators of torch (dropout, drop path), numpy and Python for one step on one rank.
+
+    Nothing random needs saving then, whichever of them a network draws from.
+    """
+    number = key(seed, "model", step * 65_536 + rank) & 0x7FFFFFFFFFFFFFFF
+    torch.manual_seed(number)
+    random.seed(number)
+    np.random.seed(number & 0xFFFFFFFF)

@@ -54,7 +54,7 @@ def odd_run(tmp_path_factory: pytest.TempPathFactory) -> OddRun:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 image.save(path, **options)
         prepared = prepare(
-            run_spec(f"data.name=folder:{root / 'images'}", "data.resize_px=18", "data.train_limit=null",
+            run_spec(f"data.name=folder:{root / 'images'}", "data.resize_px=19", "data.train_limit=null",
                      "data.test_limit=null", "recipe.batch_size=4", "recipe.validation=0.0")
         )  # fmt: skip
         run = train_prepared(prepared, root / "run")

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from levelfield.data.augment import build_eval_transform
 from levelfield.data.decode import read_image
 from levelfield.data.fit import Fit
+from levelfield.data.splits import centre_crop
 from levelfield.errors import UserError
 from levelfield.runs import RunFolder
 from levelfield.spec import RunSpec
@@ -67,15 +68,15 @@ def load_run(path: str | Path, factory: Callable[..., nn.Module] | None = None) 
         raise UserError(
             f"{folder.weights} does not fit {spec.model.name}: {str(error).splitlines()[-1].strip()}"
         ) from None
-    assert spec.model.image_size is not None
-    transform = build_eval_transform(
-        spec.recipe.augment, spec.model.image_size, tuple(description["mean"]), tuple(description["std"])
-    )
+    size = spec.model.image_size
+    assert size is not None
+    transform = build_eval_transform(spec.recipe.augment, size, tuple(description["mean"]), tuple(description["std"]))
 
-    fit = Fit(spec.data.fit, spec.data.resize_px or spec.model.image_size, spec.data.interpolation)
+    fit = Fit(spec.data.fit, spec.data.resize_px or size, spec.data.interpolation)
 
     def preprocess(image: Image.Image | str | Path | bytes) -> Tensor:
         pixels = fit.apply(read_image(image))
-        return transform(torch.from_numpy(pixels.transpose(2, 0, 1).copy()).unsqueeze(0))
+        image_px = torch.from_numpy(pixels.transpose(2, 0, 1).copy()).unsqueeze(0)
+        return transform(centre_crop(image_px, size))
 
     return LoadedRun(model.eval(), tuple(description["classes"]), preprocess, spec, result, folder)

@@ -273,6 +273,19 @@ def test_a_run_is_evaluated_on_what_it_was_trained_on_or_not_at_all(tmp_path: Pa
         lf.evaluate(tmp_path / "run")
 
 
+@pytest.mark.parametrize("fitted", [["data.interpolation=bicubic"], ["data.fit=crop"], ["data.test_limit=7"]])
+def test_other_data_are_read_as_the_runs_own_were(fitted: list[str], tmp_path: Path) -> None:
+    for name in ("mine", "other"):
+        folders(tmp_path / name)
+    spec = run_spec(
+        f"data.name=folder:{tmp_path / 'mine'}", "data.image_size=13", "data.train_limit=null", "data.test_limit=null",
+        "recipe.batch_size=8", "budget.epochs=1", *fitted,
+    )  # fmt: skip
+    own = lf.train(spec, tmp_path / "run").result
+    other = lf.evaluate(tmp_path / "run", f"folder:{tmp_path / 'other'}", device="cpu")
+    assert other.loss == pytest.approx(own["loss"], rel=1e-6)
+
+
 def test_a_run_is_evaluated_in_its_own_precision(tmp_path: Path) -> None:
     run = lf.train(run_spec("recipe.precision=bf16", "budget.epochs=1"), tmp_path / "run")
     assert lf.evaluate(tmp_path / "run").loss == run.result["loss"]

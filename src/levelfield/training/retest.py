@@ -14,7 +14,6 @@ from levelfield.cost import count_macs, count_parameters, measure_inference
 from levelfield.cost.memory import measure_memory
 from levelfield.data import ImageData, build_eval_transform, make_loader, open_data
 from levelfield.errors import UserError, unknown
-from levelfield.spec import DataSpec
 from levelfield.training.device import choose_device, choose_precision, configure_torch, current_device
 from levelfield.training.evaluating import Evaluation, evaluate_model
 from levelfield.training.loaded import LoadedRun, load_run
@@ -88,8 +87,7 @@ def _open(run: LoadedRun, name: str | None, data_dir: str | None) -> ImageData:
     spec, folder = run.spec, data_dir or run.spec.execution.data_dir
     if name not in (None, spec.data.name):
         assert name is not None
-        other = {"name": name, "image_size": spec.model.image_size, "fit": spec.data.fit}
-        return open_data(DataSpec.parse({**other, "resize_px": spec.data.resize_px}, "data"), folder)
+        return open_data(spec.data.model_copy(update={"name": name, "checksum": None}), folder)
     if run.own_data:
         raise UserError(
             f"{run.folder.path} was trained on data of your own ({spec.data.name})\ngive them: data=... (an ImageData)"

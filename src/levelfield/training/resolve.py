@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from levelfield import randomness
 from levelfield.data import ImageData, Split, hold_out, open_data
+from levelfield.data.augment import check_crop
 from levelfield.errors import UserError
 from levelfield.models import accepts, create_model, load_plugin
 from levelfield.runs import RunFolder
@@ -171,6 +172,7 @@ def _complete(
         raise UserError(
             f"model.image_size is {size} and data.image_size is {spec.data.image_size}: give one, or the same twice"
         )
+    check_crop(spec.recipe.augment.crop, data.train.side_px)
     processes = announced_size()
     if spec.recipe.batchnorm == "local" and spec.execution.processes not in (None, processes):
         raise UserError(

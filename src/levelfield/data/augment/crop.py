@@ -39,6 +39,16 @@ def draw_flips(flip: Flip, sample_index: Tensor, epoch: int, seed: int) -> Tenso
     return side.bool()
 
 
+def check_crop(crop: Crop | None, side_px: int) -> None:
+    """Raise UserError where `crop` cannot be taken from training images stored at `side_px`."""
+    if isinstance(crop, PadCrop) and crop.fill == "reflect" and side_px <= crop.padding_px:
+        raise UserError(
+            f"pad_crop cannot reflect {crop.padding_px} px of an image of {side_px} px: images must be larger "
+            "than the padding\n"
+            "set recipe.augment.crop.fill=zero, lower recipe.augment.crop.padding_px, or raise --image-size"
+        )
+
+
 def draw_windows(
     crop: Crop | None, flip: Flip, stored: tuple[int, int], size: int, sample_index: Tensor, epoch: int, seed: int
 ) -> Windows:
@@ -46,6 +56,7 @@ def draw_windows(
 
     `crop` None is the centre. Raises UserError when the stored (padded) image is smaller than the window.
     """
+    check_crop(crop, min(stored))
     padding = crop.padding_px if isinstance(crop, PadCrop) else 0
     room = [extent + 2 * padding - size for extent in stored]
     if min(room) < 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -18,9 +19,12 @@ from small_run import run_spec
 
 import levelfield as lf
 from levelfield.errors import UserError
-from levelfield.runs import FolderLock, RunFolder
+from levelfield.report.curves import write_learning_curve
+from levelfield.runs import FAILURES, FolderLock, RunFolder
+from levelfield.runs import folder as folder_module
 from levelfield.training import Interrupted, NonFiniteLossError, prepare, train_prepared
 from levelfield.training.checkpoint import load_newest, save_checkpoint
+from levelfield.training.plan import make_plan
 
 Start = Callable[..., subprocess.Popen[str]]
 RESULT_KEYS = [
@@ -67,6 +71,18 @@ def test_a_run_writes_its_folder_and_is_never_trained_again(tmp_path: Path) -> N
     again = train_prepared(prepared, tmp_path / "run")
     assert again.result == first.result
     assert (folder.path / "result.json").stat().st_mtime_ns == written
+
+
+def test_the_files_of_a_run_are_those_that_the_documents_list(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    run = train_prepared(prepare(run_spec("budget.epochs=1", "execution.loggers=[tensorboard]")), tmp_path / "run")
+    write_learning_curve(run.folder)
+    there = {path.name + "/" * path.is_dir() for path in run.folder.path.iterdir()}
+    page = (Path(__file__).parents[2] / "docs" / "runs.md").read_text(encoding="utf-8")
+    table = page.split("**The run folder**")[1].split("\n\n")[1]
+    assert sorted(re.findall(r"^\| `(\S+)` ", table, re.M)) == sorted(there | {FAILURES})  # none failed
+    listed = (folder_module.__doc__ or "").split("```")[1]
+    assert sorted(re.findall(r"^(\S+) ", listed, re.M)) == sorted(there | {FAILURES})
 
 
 def test_equal_runs_have_equal_bytes_and_other_seeds_other_ones(tmp_path: Path) -> None:
@@ -193,8 +209,11 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoi
     spec = run_spec(
         "recipe.optimizer={name: sgd, lr: 1.0e18}", "execution.log_every_steps=1", "execution.checkpoint_every_steps=1"
     )
-    with pytest.raises(NonFiniteLossError, match="not finite at step"):
+    with pytest.raises(NonFiniteLossError, match="not finite at step") as seen:
         train_prepared(prepare(spec), tmp_path / "run")
+    step, rate = re.findall(r"at step (\d+) \(learning rate (\S+)\)", str(seen.value))[0]
+    plan = make_plan(spec.recipe, spec.budget, 200)
+    assert float(rate) == pytest.approx(plan.phases[0].learning_rate(int(step) - 1, plan.steps_per_epoch), rel=1e-2)
     result = RunFolder(tmp_path / "run").result()
     assert result is not None and result["status"].startswith("failed: the loss is not finite")
     assert result["top1"] is None
@@ -231,8 +250,14 @@ def test_exhausted_memory_is_said_with_what_to_lower(tmp_path: Path) -> None:
 
 def test_a_folder_of_another_run_or_in_use_is_refused(tmp_path: Path) -> None:
     train_prepared(prepare(run_spec()), tmp_path / "run")
-    with pytest.raises(UserError, match="holds another run"):
-        train_prepared(prepare(run_spec("seed=7")), tmp_path / "run")
+    for changes, named in (
+        (["seed=7"], r"differs in seed\n"),
+        (["budget.epochs=3", "recipe.optimizer.lr=1"], r"differs in budget.epochs, recipe.optimizer.lr\n"),
+        (["recipe.regularisation={label_smoothing: 0.1, clip_norm: 1}", "seed=1", "recipe.batch_size=5",
+          "budget={steps: 3}"], r"(differs in \S+, \S+, \S+, \S+, \S+ and 1 more)"),
+    ):  # fmt: skip
+        with pytest.raises(UserError, match=rf"holds another run(.|\n)*{named}"):
+            train_prepared(prepare(run_spec(*changes)), tmp_path / "run")
     with FolderLock(tmp_path / "busy"), pytest.raises(UserError, match="being written by process"):
         train_prepared(prepare(run_spec()), tmp_path / "busy")
 

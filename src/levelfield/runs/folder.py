@@ -3,12 +3,16 @@
 ```
 run.json               resolved configuration and identity
 environment.json       package versions, git commit, CPU or GPU, threads
+lock                   held while the run is written; says which process writes
+starts.json            the step at which each start of the run began or went on
 metrics.jsonl          a line per interval ("kind": "train") and per epoch ("kind": "epoch")
 checkpoints/           the last few, by step number
 weights.safetensors    final weights, without metadata: equal weights are equal bytes
 predictions.parquet    test index, label, probabilities
 result.json            flat numbers and the per-class report; present only when the run has finished or failed
 failures.json          why attempts at this run failed, in order; absent where none did
+tensorboard/           the metrics for TensorBoard, where that is installed and execution.loggers names it
+learning_curve.png     loss and top-1 over epochs; drawn by the command line
 ```
 """
 

@@ -25,7 +25,7 @@ def check_same_run(spec: RunSpec, world: World) -> None:
     for rank, (other_identity, other_host, other) in enumerate(ranks):
         if other_identity == identity:
             continue
-        here, there = _flat(science), _flat(other)
+        here, there = dotted(science), dotted(other)
         odd = sorted(key for key in here.keys() | there.keys() if here.get(key) != there.get(key))
         told = "; ".join(f"{key} is {there.get(key)!r}, not {here.get(key)!r}" for key in odd[:2]) or "another version"
         raise world.refuse(
@@ -75,11 +75,11 @@ def _steps(ranks: list[Any]) -> str:
     )
 
 
-def _flat(value: Any, name: str = "") -> dict[str, Any]:
+def dotted(value: Any, name: str = "") -> dict[str, Any]:
     """Nested dicts as one, by dotted path."""
     if not isinstance(value, dict):
         return {name: value}
     flat: dict[str, Any] = {}
     for key, inner in value.items():
-        flat |= _flat(inner, f"{name}.{key}" if name else str(key))
+        flat |= dotted(inner, f"{name}.{key}" if name else str(key))
     return flat

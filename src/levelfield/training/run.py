@@ -9,7 +9,7 @@ from contextlib import ExitStack, nullcontext, redirect_stderr
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -17,8 +17,9 @@ from levelfield.data import Loader, Split, make_loader
 from levelfield.errors import UserError
 from levelfield.progress import Progress
 from levelfield.runs import FolderLock, RunFolder, remove_leftovers, write_json
+from levelfield.spec import RunSpec
 from levelfield.spec.revisions import revisions
-from levelfield.training.agreement import agree_on_checkpoint, check_same_run, check_same_weights
+from levelfield.training.agreement import agree_on_checkpoint, check_same_run, check_same_weights, dotted
 from levelfield.training.checkpoint import first_not_finite, save_checkpoint
 from levelfield.training.device import configure_torch, describe_environment, with_earlier
 from levelfield.training.evaluating import Evaluation, evaluate_model
@@ -34,6 +35,9 @@ from levelfield.training.results import write_result
 from levelfield.training.smallest import check_smallest_batch
 from levelfield.training.state import TrainState
 from levelfield.training.stopping import StopRequest
+
+_NAMED: Final = 5
+"""Keys named of those in which two configurations differ."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ def _open_folder(lock: FolderLock, prepared: Prepared, world: World) -> dict[str
         if folder.identity != identity:
             raise UserError(
                 f"{folder.path} holds another run (identity {folder.identity[:12]}, this one is {identity[:12]}): "
-                "its configuration differs\nchoose another --out, or remove that folder"
+                f"{_what_differs(folder, prepared.spec)}\nchoose another --out, or remove that folder"
             )
         if folder.finished:
             return folder.result()
@@ -109,6 +113,19 @@ def _open_folder(lock: FolderLock, prepared: Prepared, world: World) -> dict[str
     environment |= {"data_checksum": prepared.data.checksum}
     write_json(folder.path / "environment.json", with_earlier(environment, folder.environment()))
     return None
+
+
+def _what_differs(folder: RunFolder, spec: RunSpec) -> str:
+    """The keys in which `spec` is not the run in `folder`, up to five."""
+    try:
+        there, here = dotted(folder.spec().science()), dotted(spec.science())
+    except UserError:
+        return "its configuration is one of another version"
+    keys = sorted(key for key in there.keys() | here.keys() if there.get(key) != here.get(key))
+    if not keys:
+        return "its configuration is the same, but another version made it"
+    more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
+    return f"its configuration differs in {', '.join(keys[:_NAMED])}{more}"
 
 
 class Attempt:
@@ -324,7 +341,7 @@ class Attempt:
         state = self.state
         scale = f", loss scale {state.scaler.get_scale():g}" if self.recipe.precision == "fp16" else ""
         return NonFiniteLossError(
-            f"{what} is not finite at step {state.step} (learning rate {state.lr:.3g}{scale})\n"
+            f"{what} is not finite at step {state.step} (learning rate {float(state.updates.latest_rate):.3g}{scale})\n"
             "the last good checkpoint is kept; lower recipe.optimizer.lr, lengthen the warm-up, set "
             "recipe.regularisation.clip_norm=1.0 or recipe.precision=fp32"
         )

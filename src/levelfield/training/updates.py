@@ -33,6 +33,7 @@ class Updates:
         self._count: int | Tensor = torch.tensor(count, device=device) if self.on_device else count
         self._happened: bool | Tensor = False
         self._latest: bool | Tensor = False
+        self._set: float | Tensor | None = None
         if self.on_device:
             planned = range(phase.end - phase.start + 1)
             self._rates = torch.tensor([self._planned(update) for update in planned], device=device)
@@ -58,9 +59,14 @@ class Updates:
             return self._rates.index_select(0, self._count.clamp(max=last).view(1)).view(())
         return self._planned(self._count)
 
+    @property
+    def latest_rate(self) -> float | Tensor:
+        """The learning rate that the latest step had, as `rate`; the next one's where none was taken yet."""
+        return self.rate if self._set is None else self._set
+
     def set_rates(self) -> None:
         """Give every group its learning rate for the next step."""
-        rate = self.rate
+        self._set = rate = self.rate
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["lr_factor"]
 

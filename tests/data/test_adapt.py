@@ -101,6 +101,7 @@ def test_datasets_that_cannot_be_used_say_why(form: str, words: str) -> None:
         (PIXELS, LABELS, None, r"give uint8 \(N, 3, H, W\)"),
         (PLANES[:, :, :5], LABELS, None, "give squares"),
         (PLANES, LABELS[:-1], None, "one label each"),
+        (PLANES, [label - 1 for label in LABELS], None, "labels start at 0, and the lowest given is -1"),
         (PLANES, LABELS, ("a", "b"), "labels are 0..2, but there are 2 classes"),
         (PLANES, torch.tensor(LABELS) + 0.9, None, "labels are torch.float32"),
         (PLANES, torch.tensor(LABELS)[:, None], None, r"torch.int64 \(12, 1\); give one whole number each"),

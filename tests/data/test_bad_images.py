@@ -118,7 +118,7 @@ def folder_with_bad_images(root: Path) -> Path:
 
 
 def test_a_bad_image_stops_the_reading_with_its_name(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"a/bad0.png: the file is empty(.|\n)*on_bad_image=skip"):
+    with pytest.raises(UserError, match=r"a/bad0.png: the file is empty(.|\n)*--set data.on_bad_image=skip"):
         open_data(DataSpec(name="odd"), folder_with_bad_images(tmp_path))
 
 
@@ -130,6 +130,13 @@ def test_skipped_images_are_counted_and_the_others_are_right(tmp_path: Path) -> 
     labels = {image.tobytes(): row % 2 for row, image in enumerate(pixels)}
     shown = data.train.read(torch.arange(12)).permute(0, 2, 3, 1).numpy()
     assert [labels[image.tobytes()] for image in shown] == data.train.labels.tolist()
+
+
+def test_one_image_that_is_left_out_is_said_in_the_singular(tmp_path: Path) -> None:
+    root = folder_with_bad_images(tmp_path)
+    for number in range(1, len(BAD)):
+        (root / "odd" / "train" / "a" / f"bad{number}.png").unlink()
+    assert "1 image that does not decode is left out" in check_data("odd", root).notes
 
 
 def test_check_names_each_bad_image_and_does_not_fail(tmp_path: Path) -> None:

@@ -66,7 +66,9 @@ def from_arrays(
     count = 1 + max(int(split.labels.max()) for split in made.values())
     names = tuple(str(number) for number in range(count)) if classes is None else tuple(classes)
     lowest = min(int(split.labels.min()) for split in made.values())
-    if count > len(names) or lowest < 0:
+    if lowest < 0:
+        raise UserError(f"{name}: labels start at 0, and the lowest given is {lowest}\nnumber the classes from 0 on")
+    if count > len(names):
         raise UserError(f"{name}: labels are {lowest}..{count - 1}, but there are {len(names)} classes")
     mean, std = _statistics(made["train"])
     content = checksum({split: (made[split].labels.numpy(), digests[split]) for split in made})

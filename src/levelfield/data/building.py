@@ -267,7 +267,8 @@ def _index_split(
                     if on_bad_image == "fail":
                         raise UserError(
                             f"{split} image {records.name(one.row)}: {one.bad}\n"
-                            "mend or remove it, or leave such images out: on_bad_image=skip (they are counted)"
+                            "mend or remove it, or leave such images out (they are counted): "
+                            "--set data.on_bad_image=skip"
                         )
                     continue
                 place = len(rows)

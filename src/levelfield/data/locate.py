@@ -101,7 +101,10 @@ def _imported(name: str) -> Found | None:
 
 def _own(prefix: str, path: Path) -> Found:
     if not path.is_dir():
-        raise UserError(f"no folder {str(path)!r} (from {prefix}:{path})")
+        raise UserError(
+            f"no folder {str(path)!r} (from {prefix}:{path})\n"
+            f"give {prefix}: the folder that holds the images' splits, train and test"
+        )
     found = recognise(path, path.resolve().name)
     if found is None:
         raise UserError(

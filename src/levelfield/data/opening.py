@@ -109,7 +109,11 @@ def notes(store: Store) -> tuple[str, ...]:
         found += [f"the content is the official {same.name}", *same.notes]
     left_out = sum(len(split.bad) for split in index.splits.values())
     if left_out:
-        found.append(f"{left_out} images that do not decode are left out")
+        found.append(
+            "1 image that does not decode is left out"
+            if left_out == 1
+            else f"{left_out} images that do not decode are left out"
+        )
     if official(store) is False:
         found.append("other data: not the official content of a known data set")
     return tuple(dict.fromkeys(found))

@@ -38,11 +38,20 @@ def explain(error: ValidationError, root: type[BaseModel], where: str) -> str:
         if fault["type"] == "union_tag_not_found":
             lines.append(f"{where}: {path}: say which kind it is with its key 'name'")
             continue
-        message = fault["msg"].removeprefix("Value error, ")
         given = fault.get("input")
+        message = _said(fault["type"], given) or fault["msg"].removeprefix("Value error, ")
         shown = "" if isinstance(given, (dict, list)) or fault["type"] == "missing" else f" (got {given!r})"
         lines.append(f"{where}: {path}: {message}{shown}" if path else f"{where}: {message}")
     return "\n".join(lines[:3]) + (f"\n... and {len(lines) - 3} more" if len(lines) > 3 else "")
+
+
+def _said(kind: str, given: Any) -> str | None:
+    """What is wrong where pydantic's own words do not say it; None where they do."""
+    if kind in ("model_type", "model_attributes_type"):
+        return "should hold keys and values"
+    if kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal") and str(given).lower() == "nan":
+        return "NaN is no number"
+    return None
 
 
 def _keys_at(root: type[BaseModel], path: tuple[int | str, ...]) -> set[str]:

@@ -158,6 +158,8 @@ class Study(Grid):
         text = str(name)
         if text.endswith((".yaml", ".yml")):
             path = Path(text)
+            if not path.is_file():
+                raise UserError(f"cannot read {path}: no such file\n`levelfield study list` names the shipped studies")
             values = read_yaml(path)
             values.setdefault("name", path.stem)
             study = cls.parse(_anchored(values, path.parent), text)

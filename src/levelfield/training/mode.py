@@ -75,8 +75,8 @@ def frozen_names(model: nn.Module, freeze: Freeze) -> frozenset[str]:
         if not matches:
             close = nearest(pattern.strip("*."), names, 1)
             raise UserError(
-                f"recipe.freeze.patterns: {pattern!r} matches no parameter"
-                + (f"; the nearest name is {close[0]!r}" if close else "")
+                f"recipe.freeze.patterns: {pattern!r} matches no parameter\n"
+                + (f"the nearest name is {close[0]!r}" if close else f"the first names are {', '.join(names[:3])}")
             )
         chosen.update(matches)
     return frozenset(chosen)

@@ -1,32 +1,39 @@
 """A network of the caller's own, told apart from others by all that it computes with.
 
 Its digest covers the source of its classes and of the functions that they call (but for installed packages, whose
-versions are in environment.json), its printed structure, the plain values that its modules hold, and its weights.
+versions are in environment.json), its printed structure, what its modules and classes hold, told as pickle tells it,
+and its weights. What cannot be told (a lock, an open file) makes a digest that never comes again, which is said.
 """
 
 from __future__ import annotations
 
 import copy
+import copyreg
+import dis
 import fnmatch
 import hashlib
 import inspect
 import sys
 import sysconfig
+import uuid
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import CodeType, FunctionType, MethodType, ModuleType
+from types import CodeType, FunctionType, GetSetDescriptorType, MemberDescriptorType, MethodType, ModuleType
 from typing import Final
 
 import torch
 from torch import Tensor, nn
 
 from levelfield.errors import UserError
+from levelfield.training.processes import announced_size
 
 _INSTALLED: Final = tuple(
     Path(sysconfig.get_path(key)).resolve() for key in ("stdlib", "platstdlib", "purelib", "platlib")
 )
+_PLAIN: Final = (int, float, complex, str, bytes, bool, type(None), torch.dtype, torch.device)
 _INTERNAL: Final = frozenset(vars(nn.Module())) - {"_forward_hooks", "_forward_pre_hooks"}
 
 
@@ -58,8 +65,15 @@ class OwnModel:
     def digest(self, module: nn.Module) -> str:
         """SHA-256 (16 hex digits) of the network, given as it is built for the run (under its seed)."""
         told = hashlib.sha256()
-        for text in _told([self.given, module]):
-            told.update(text.encode() + b"\0")
+        untold: list[str] = []
+        for text in _told([self.given, module], untold):
+            told.update(text.encode(errors="surrogatepass") + b"\0")
+        if untold:
+            what = f"{self.name} leads to a {untold[0]}, and what that computes cannot be told"
+            if announced_size() > 1:
+                raise UserError(f"{what}: the processes could not agree on what they train\nlet the module hold none")
+            print(f"{what}: a run of its own each time, never taken from a folder or gone on with", file=sys.stderr)
+            told.update(uuid.uuid4().bytes)
         return told.hexdigest()[:16]
 
 
@@ -74,19 +88,25 @@ def check_frozen(module: nn.Module, patterns: Iterable[str]) -> None:
         )
 
 
-def _told(roots: Iterable[object]) -> Iterator[str]:
-    """Texts that say what `roots` are and what they lead to, each once, in an order that only they decide."""
-    seen: set[int] = set()
+def _told(roots: Iterable[object], untold: list[str]) -> Iterator[str]:
+    """Texts that say what `roots` are and what they lead to, each once, in an order that only they decide.
+
+    `untold` gets the types of what could not be told.
+    """
+    seen: dict[int, int] = {}
     kept: list[object] = []  # so that no address is used twice
-    ahead: list[object] = list(roots)
+    ahead: deque[object] = deque(roots)
     while ahead:
-        here = ahead.pop(0)
-        if id(here) in seen and not isinstance(here, (int, float, str, bytes, bool, type(None))):
+        here = ahead.popleft()
+        if id(here) in seen and not isinstance(here, _PLAIN):
+            yield f"again {seen[id(here)]}"
             continue
-        seen.add(id(here))
+        seen.setdefault(id(here), len(seen))
         kept.append(here)
         yield f"{type(here).__module__}.{type(here).__qualname__}"
-        if isinstance(here, (int, float, complex, str, bytes, bool, type(None), torch.dtype, torch.device)):
+        if not isinstance(here, (nn.Module, type)) and not _installed(type(here).__module__):
+            ahead += [type(here), getattr(here, "__dict__", {})]
+        if isinstance(here, _PLAIN):
             yield repr(here)
         elif isinstance(here, Tensor):
             yield _content(here)
@@ -101,10 +121,13 @@ def _told(roots: Iterable[object]) -> Iterator[str]:
                         yield key
                         ahead.append(value)
         elif isinstance(here, Mapping):
+            yield str(len(here))
             ahead += [part for item in here.items() for part in item]
         elif isinstance(here, (list, tuple)):
+            yield str(len(here))
             ahead += here
         elif isinstance(here, (set, frozenset)):
+            yield str(len(here))
             ahead += sorted(here, key=repr)
         elif isinstance(here, partial):
             ahead += [here.func, here.args, here.keywords]
@@ -115,8 +138,27 @@ def _told(roots: Iterable[object]) -> Iterator[str]:
             if not _installed(here.__module__):
                 yield _source(here)
                 ahead += _leads_to(here)
-        elif not isinstance(here, ModuleType) and not _installed(type(here).__module__):
-            ahead += [type(here), getattr(here, "__dict__", {})]
+        elif isinstance(here, ModuleType):
+            yield here.__name__
+        else:
+            told = _as_pickled(here)
+            if told is None:
+                untold.append(f"{type(here).__module__}.{type(here).__qualname__}")
+            else:
+                ahead += told
+
+
+def _as_pickled(here: object) -> list[object] | None:
+    """What makes `here` anew, by the rules of pickle: a name, or a function with its arguments, state and items."""
+    try:
+        reduce = copyreg.dispatch_table.get(type(here))
+        made = here.__reduce_ex__(4) if reduce is None else reduce(here)
+    except Exception:  # whatever an object that cannot be pickled raises
+        return None
+    if isinstance(made, str):  # found by its name; behind what wraps a function there may be another one
+        return [getattr(here, "__module__", ""), made, getattr(here, "__wrapped__", None)]
+    function, arguments, state, items, pairs = (*made, None, None, None)[:5]
+    return [function, arguments, state, None if items is None else [*items], None if pairs is None else [*pairs]]
 
 
 def _installed(module: str) -> bool:
@@ -158,7 +200,8 @@ def _functions(kind: type) -> list[FunctionType]:
 def _leads_to(thing: type | FunctionType) -> list[object]:
     """What a class inherits from and holds, and what a function refers to by name, encloses or has as defaults."""
     if isinstance(thing, type):
-        return [*thing.__bases__, *_functions(thing)]
+        held = {key: value for key, value in vars(thing).items() if not _by_source(key, value)}
+        return [*thing.__bases__, *_functions(thing), held]
     names = set(_names(thing.__code__))
     found: list[object] = [thing.__defaults__, thing.__kwdefaults__]
     for cell in thing.__closure__ or ():
@@ -166,7 +209,7 @@ def _leads_to(thing: type | FunctionType) -> list[object]:
             found.append(cell.cell_contents)
         except ValueError:  # not filled yet
             continue
-    for name in sorted(names & set(thing.__globals__)):
+    for name in sorted(_globals(thing.__code__) & set(thing.__globals__)):
         value = thing.__globals__[name]
         if isinstance(value, ModuleType):
             if not _installed(value.__name__):
@@ -174,6 +217,18 @@ def _leads_to(thing: type | FunctionType) -> list[object]:
         else:
             found.append(value)
     return found
+
+
+def _by_source(key: str, value: object) -> bool:
+    """Whether a class attribute is told otherwise, as a function, or is Python's own bookkeeping."""
+    written = (FunctionType, staticmethod, classmethod, property, MemberDescriptorType, GetSetDescriptorType)
+    return isinstance(value, written) or (key.startswith("__") and key.endswith("__")) or key == "_abc_impl"
+
+
+def _globals(code: CodeType) -> set[str]:
+    """The names that `code` and the functions in it look up in their module."""
+    found = {str(step.argval) for step in dis.get_instructions(code) if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    return found.union(*(_globals(constant) for constant in code.co_consts if isinstance(constant, CodeType)))
 
 
 def _names(code: CodeType) -> Iterator[str]:

@@ -25,7 +25,7 @@ from levelfield.spec import Plugin, RunSpec
 from levelfield.training.device import check_execution, choose_device, choose_precision
 from levelfield.training.mode import evaluation_mode
 from levelfield.training.own_model import OwnModel, check_frozen
-from levelfield.training.processes import announced_size
+from levelfield.training.processes import announced_main, announced_size
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def prepare_custom(spec: RunSpec, data: ImageData | None, own: OwnModel | None) 
 def _without_unused(spec: RunSpec) -> RunSpec:
     """`spec` without the dropout that a recipe asks for and a module of one's own cannot be given, which is said."""
     asked = spec.recipe.regularisation
-    if asked.dropout or asked.drop_path:
+    if (asked.dropout or asked.drop_path) and announced_main():
         print(
             f"{spec.model.name} keeps its own dropout and drop path: regularisation.dropout={asked.dropout} and "
             f"drop_path={asked.drop_path} of the recipe are not applied to a module of one's own",
@@ -133,7 +133,8 @@ def _with_own_data(spec: RunSpec, data: ImageData) -> tuple[RunSpec, ImageData]:
             f"random resized crops are taken from images as they were given, squares of {data.train.side_px} px: where "
             "these were made so beforehand, from squeezed thumbnails (open_data(..., crop=...) keeps whole images)"
         )
-        print(note, file=sys.stderr)
+        if announced_main():
+            print(note, file=sys.stderr)
         data = replace(data, notes=(*data.notes, note))
     if share:
         train, validation = hold_out(data.train, share, spec.data.split_seed, data.test.crop_px)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+
+import numpy as np
 import pytest
 import torch
 from scipy import stats
@@ -107,10 +110,11 @@ def test_a_permutation_is_one_and_changes_with_every_coordinate() -> None:
     assert stats.chisquare(torch.bincount(firsts, minlength=5).numpy()).pvalue > 1e-3
 
 
-def test_the_model_is_reseeded_by_seed_step_and_rank() -> None:
-    def draw(*where: int) -> float:
+def test_every_generator_is_reseeded_by_seed_step_and_rank() -> None:
+    def draw(*where: int) -> tuple[float, ...]:
         randomness.seed_model(*where)
-        return float(torch.rand(()))
+        return float(torch.rand(())), random.random(), float(np.random.rand())
 
     assert draw(1, 2, 0) == draw(1, 2, 0)
-    assert len({draw(1, 2, 0), draw(1, 3, 0), draw(1, 2, 1), draw(2, 2, 0)}) == 4
+    for draws in zip(draw(1, 2, 0), draw(1, 3, 0), draw(1, 2, 1), draw(2, 2, 0), strict=True):
+        assert len(set(draws)) == 4

@@ -9,6 +9,7 @@ from torchvision.transforms.v2 import functional as tv
 from levelfield.data.augment import build_augment, build_eval_transform
 from levelfield.errors import UserError
 from levelfield.spec import Augment
+from levelfield.spec.recipe import PadCrop
 
 CROPS = {
     "pad_crop": {"name": "pad_crop", "padding_px": 4},
@@ -111,3 +112,30 @@ def test_images_that_are_too_small_are_named() -> None:
             build_augment(build, 32)(photos(1, 24), torch.arange(1), 0, 0)
     with pytest.raises(UserError, match="resize_px"):
         build_eval_transform(Augment(), 32)(photos(1, 24))
+
+
+SMALL = {
+    **{f"crop {name}": {"crop": crop} for name, crop in CROPS.items()},
+    "crop reflect 1": {"crop": {"name": "pad_crop", "padding_px": 1, "fill": "reflect"}},
+    "crop resized": {"crop": {"name": "random_resized_crop"}},
+    "crop resized bicubic": {"crop": {"name": "random_resized_crop", "interpolation": "bicubic"}},
+    **{f"policy {form}": {"policy": {"name": "randaugment", "form": form}} for form in ("torchvision", "timm", "uda")},
+    "policy trivial": {"policy": {"name": "trivial_augment_wide"}},
+    "jitter": {"color_jitter": {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1}},
+    "erasing": {"erasing": {"probability": 1.0}},
+}
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+@pytest.mark.parametrize("name", SMALL)
+def test_the_smallest_images_are_augmented_or_refused_in_words(name: str, size: int) -> None:
+    augment = Augment.model_validate(SMALL[name])
+    apply = build_augment(augment, size)
+    reflected = augment.crop.padding_px if isinstance(augment.crop, PadCrop) and augment.crop.fill == "reflect" else 0
+    for epoch in range(3):
+        if reflected >= size:
+            with pytest.raises(UserError, match=f"cannot reflect {reflected} px of an image of {size} px"):
+                apply(photos(32, size), torch.arange(32), epoch, 0)
+        else:
+            out = apply(photos(32, size), torch.arange(32), epoch, 0)
+            assert out.shape == (32, 3, size, size) and bool(out.isfinite().all())

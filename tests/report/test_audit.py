@@ -22,6 +22,7 @@ from levelfield.report.audit.leaks import keep_record
 from levelfield.runs import Predictions, RunFolder, write_json, write_predictions
 from levelfield.spec.revisions import REVISIONS
 from levelfield.studies.asked import Asked
+from levelfield.studies.compact import rounded
 from levelfield.studies.merge import merge_folders
 from levelfield.studies.output import as_json
 
@@ -208,14 +209,17 @@ def test_what_is_planted_in_the_folders_of_a_row_is_found(name: str, tmp_path: P
 def test_fair_rows_are_left_in_peace_and_what_was_looked_at_is_said(tmp_path: Path) -> None:
     report = audited(rows_of(tmp_path))
     assert {finding.severity for finding in report.findings} == {"unchecked", "passed"}
-    (unchecked,) = report.of("unchecked")
+    unchecked, costs = report.of("unchecked")
     assert unchecked.text.startswith("Whether test images of cifar10 stand in its training set")
+    assert (
+        costs.text == "Parameters and multiply-accumulates: held against the other seeds of a row, not counted again."
+    )
     passed = {finding.check for finding in report.of("passed")}
     assert passed == {
         "failures", "settings", "one_setting", "starts", "test_images", "scores", "independent", "length", "untrained",
         "resumed", "seeds", "environment", "machines", "data", "mends",
     }  # fmt: skip
-    assert report.verdict == "No unfairness found in what was checked; 1 thing not checked."
+    assert report.verdict == "No unfairness found in what was checked; 2 things not checked."
 
 
 def test_nothing_that_was_not_looked_at_is_passed(tmp_path: Path) -> None:
@@ -600,3 +604,43 @@ def test_what_nobody_declares_varies_by_default(tmp_path: Path) -> None:
     assert texts == ["Varied by default, as the study declares nothing: model.name."]
     odd = rows_of(tmp_path / "options", odd={"model__options": {"width": 24}})
     assert "(model.options.width)" in str(build_table(StudyRows("planted", tuple(odd))).audit.unfair)
+
+
+STATED = ("top1", "top3", "top5", "loss", "f1_macro", "f1_weighted", "ece", "brier", "classes")
+
+
+@pytest.mark.parametrize("compact", [False, True])
+def test_every_stated_figure_is_held_against_the_predictions_or_said_not_to_be(compact: bool, tmp_path: Path) -> None:
+    rows = rows_of(tmp_path)
+    path = rows[-1].runs[0].path
+    if compact:
+        for run in rows[-1].runs:
+            found = run.predictions()
+            assert found is not None
+            write_predictions(run.path / "predictions.parquet", rounded(found))
+    report = audited(rows)
+    assert report.unfair == []
+    (passed,) = [f.text for f in report.of("passed") if f.check == "scores"]
+    named = "top1, top3, top5, loss, f1_macro, f1_weighted, " + ("" if compact else "ece, ") + "brier and classes"
+    assert passed == f"{named} of 8 runs follow from their predictions"
+    assert compact == any(f.text.startswith("Whether ece of 8 runs") for f in report.of("unchecked"))
+    fair = json.loads((path / "result.json").read_text())
+    classes = [{**line, "recall": line["recall"] / 2} for line in fair["classes"]]
+    for key in STATED:
+        if compact and key == "ece":
+            continue
+        edit(
+            path / "result.json",
+            {**fair, key: classes if key == "classes" else fair[key] + (6 if key == "ece" else -0.1)},
+        )
+        found_ = [f.text for f in audited(rows).unfair if f.check == "scores"]
+        assert len(found_) == 1 and (key.replace("top", "top-") in found_[0]), (key, found_)
+
+
+@pytest.mark.parametrize("key", ["params", "param_mib", "macs", "flops", "trainable_params"])
+def test_stated_costs_that_contradict_each_other_are_found(key: str, tmp_path: Path) -> None:
+    rows = rows_of(tmp_path)
+    for run in rows[-1].runs[: 1 if key == "trainable_params" else 2]:
+        edit(run.path / "result.json", {key: 1000})
+    found = [f for f in audited(rows).unfair if f.check == "scores"]
+    assert found and all(f.rows == ("odd",) for f in found)

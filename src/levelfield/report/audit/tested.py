@@ -22,7 +22,8 @@ class Tested:
     the test indices and of the labels in the order of the indices. `content`: digest of the probabilities in that
     order. `top`: of top-1, -3 and -5 in percent the lowest and highest that the stored probabilities allow: several
     where classes are equal, and where a repository keeps three decimals (then only the first class is exact).
-    `loss`, `f1_macro`: None where what is stored does not settle them.
+    `loss`, `brier`: the lowest and highest that they allow. `f1_macro`, `f1_weighted`, `ece` and `classes` (precision,
+    recall, F1 and images of each): None where what is stored does not settle them.
     """
 
     images: int
@@ -31,8 +32,12 @@ class Tested:
     labelled: str
     content: str
     top: dict[str, tuple[float, float]]
+    loss: tuple[float, float]
+    brier: tuple[float, float]
     f1_macro: float | None
-    loss: float | None
+    f1_weighted: float | None
+    ece: float | None
+    classes: tuple[tuple[float, float, float, int], ...] | None
 
 
 def read_tested(run: Measured) -> Tested | None:
@@ -45,7 +50,9 @@ def read_tested(run: Measured) -> Tested | None:
     scores = evaluate_probabilities(p, label)
     short = is_rounded(p)
     top = {f"top{k}": bounds(p, label, k, short) for k in TOP if k < p.shape[1]}
-    settled = top["top1"][0] == top["top1"][1] if top else False
+    settled = short or bool(((p == p.max(1, keepdims=True)).sum(1) == 1).all())
+    exact = (scores.loss, scores.loss), (scores.calibration.brier, scores.calibration.brier)
+    loss, brier = rounding(p, label) if short else exact
     return Tested(
         images=len(order),
         distinct=len(np.unique(found.index)),
@@ -53,8 +60,12 @@ def read_tested(run: Measured) -> Tested | None:
         labelled=_digest(label[order]),
         content=_digest(np.ascontiguousarray(p[order])),
         top=top,
+        loss=loss,
+        brier=brier,
         f1_macro=scores.f1_macro if settled else None,
-        loss=None if short else scores.loss,
+        f1_weighted=scores.f1_weighted if settled else None,
+        ece=scores.calibration.ece if settled and not short else None,
+        classes=tuple((c.precision, c.recall, c.f1, c.support) for c in scores.classes) if settled else None,
     )
 
 
@@ -76,6 +87,23 @@ def bounds(p: NDArray[np.float32], label: NDArray[np.int64], k: int, short: bool
     perhaps = ((p >= own - reach) & others).sum(1)
     low = (perhaps < k) | (first & short)
     return 100 * float(low.mean()), 100 * float((surely < k).mean())
+
+
+def rounding(p: NDArray[np.float32], label: NDArray[np.int64]) -> tuple[tuple[float, float], tuple[float, float]]:
+    """The lowest and highest loss and Brier score of the probabilities that `studies.compact.rounded` makes `p` of.
+
+    What is kept as FLOOR may have been next to nothing, so that the loss has no highest value; the first class may have
+    been put a step ahead.
+    """
+    rows, half = np.arange(len(p)), 0.505 * 10.0**-DECIMALS
+    low, high = p.astype(np.float64) - half, np.minimum(p.astype(np.float64) + half, 1.0)
+    low[rows, p.argmax(1)] -= 10.0**-DECIMALS
+    low = np.where(p == FLOOR, 0.0, np.maximum(low, 0.0))
+    with np.errstate(divide="ignore"):
+        loss = [float(-np.log(bound[rows, label]).mean()) for bound in (high, low)]
+    lowest, highest = low**2, high**2
+    lowest[rows, label], highest[rows, label] = (1 - high[rows, label]) ** 2, (1 - low[rows, label]) ** 2
+    return (loss[0], loss[1]), (float(lowest.sum(1).mean()), float(highest.sum(1).mean()))
 
 
 def is_rounded(p: NDArray[np.float32]) -> bool:

@@ -31,7 +31,7 @@ BLOCK: Final = 4096
 
 def scores(panel: Panel) -> Iterable[Finding]:
     """Each result.json against the run's own predictions; what those do not tell, against itself and other seeds."""
-    looked, blind = [], []
+    looked, blind, rounded = [], [], 0
     for row in panel.measured:
         for run, tested in row.tested:
             if run.folder is None:
@@ -45,6 +45,7 @@ def scores(panel: Panel) -> Iterable[Finding]:
                 yield Finding("scores", "unfair", text, (row.name,))
             else:
                 looked.append(compared)
+                rounded += tested.loss[0] < tested.loss[1]
         yield from _costs(row)
     if blind:
         text = f"The scores of {listed(blind)}: no predictions are kept to compute them from."
@@ -54,6 +55,7 @@ def scores(panel: Panel) -> Iterable[Finding]:
     every = [key for key in STATED if all(key in compared for compared in looked)]
     if every:
         text = f"{listed(every, len(every))} of {counted(len(looked), 'run')} follow from their predictions"
+        text += f"; loss and brier of {rounded} only within what rounded probabilities allow" if rounded else ""
         yield Finding("scores", "passed", text)
     if rest := [key for key in STATED if key not in every and any(run.result.get(key) for run in _own(panel))]:
         text = f"Whether {listed(rest, len(rest))} of {counted(len(looked), 'run')} follow from their predictions"

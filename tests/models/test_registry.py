@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,3 +93,46 @@ def test_a_missing_plugin_is_said(tmp_path: Path) -> None:
 def test_accepts_follows_the_architecture() -> None:
     assert accepts("outgrid_7m", "drop_path")
     assert accepts("timm:resnet18", "drop_path") and not accepts("timm:vgg11", "drop_path")
+
+
+def test_what_a_plugin_imports_from_its_own_folder_is_part_of_it(tmp_path: Path) -> None:
+    """In processes of their own, as Python imports a module once."""
+    beside, package = tmp_path / "beside.py", tmp_path / "parts"
+    package.mkdir()
+    files = {
+        tmp_path / "mine.py": "import sys, pathlib\nsys.path.insert(0, str(pathlib.Path(__file__).parent))\n"
+        "import torch, beside\nfrom parts import inner\n",
+        beside: "gain = 1.0\n",
+        package / "__init__.py": "",
+        package / "inner.py": "from . import deep\n",
+        package / "deep.py": "depth = 1\n",
+        tmp_path / "unrelated.py": "x = 1\n",
+    }
+    for path, text in files.items():
+        path.write_text(text)
+    ask = "import sys; from levelfield.models import load_plugin; print(load_plugin(sys.argv[1]))"
+
+    def digest() -> str:
+        done = subprocess.run([sys.executable, "-c", ask, str(tmp_path / "mine.py")], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    first = digest()
+    (tmp_path / "unrelated.py").write_text("x = 2\n")
+    assert digest() == first
+    beside.write_text("gain = 9.0\n")
+    second = digest()
+    (package / "deep.py").write_text("depth = 2\n")
+    assert len({first, second, digest()}) == 3
+
+
+def test_a_changed_file_beside_a_plugin_is_refused_in_the_process_that_imported_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "beside_a_plugin.py").write_text("gain = 1.0\n")
+    (tmp_path / "mine.py").write_text("from beside_a_plugin import gain\n")
+    assert load_plugin(tmp_path / "mine.py") == load_plugin(tmp_path / "mine.py")
+    (tmp_path / "beside_a_plugin.py").write_text("gain = 2.0\n")
+    with pytest.raises(UserError, match=r"beside_a_plugin\.py, which it imports, has changed"):
+        load_plugin(tmp_path / "mine.py")

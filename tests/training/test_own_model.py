@@ -122,3 +122,43 @@ def test_what_cannot_be_told_never_comes_again_and_is_said(
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UserError, match="could not agree"):
         digest(held)
+
+
+def test_a_model_that_the_program_registered_is_told_apart_by_more_than_its_name(tmp_path: Path) -> None:
+    from small_run import run_spec
+
+    import levelfield as lf
+    from levelfield.models import registry
+
+    def registered(gain: float) -> None:
+        registry._models.pop("registered_in_a_test", None)
+
+        @lf.register_model("registered_in_a_test")
+        def build(num_classes: int, width: int = 4) -> nn.Module:
+            made = nn.Sequential(Holds(gain), nn.Linear(3, width), nn.Linear(width, num_classes))
+            made[0].gain = gain
+            return made
+
+    spec = run_spec("model={name: registered_in_a_test, options: {width: 5}}", "budget={steps: 2}")
+    try:
+        registered(1.0)
+        first = lf.train(spec, tmp_path / "run")
+        assert first.folder.description()["reproducible"] == "not reproducible by name"
+        assert lf.train(spec, tmp_path / "run").result == first.result
+        assert lf.train(first.folder.spec(), tmp_path / "again").folder.identity == first.folder.identity
+        assert lf.evaluate(tmp_path / "run").loss == first.result["loss"]
+        registered(9.0)
+        with pytest.raises(UserError, match="holds another run"):
+            lf.train(spec, tmp_path / "run")
+        with pytest.raises(UserError, match="is not what the run was made with"):
+            lf.train(first.folder.spec(), tmp_path / "other")
+    finally:
+        registry._models.pop("registered_in_a_test", None)
+    with pytest.raises(UserError, match="pass factory"):
+        lf.load_run(tmp_path / "run")
+
+
+def test_no_model_of_levelfield_is_taken_for_the_programs() -> None:
+    from levelfield.models import list_models, program_builder
+
+    assert not [name for name in list_models() if program_builder(name) is not None]

@@ -11,6 +11,7 @@ from levelfield.models.registry import (
     load_plugin,
     model_info,
     on_meta,
+    program_builder,
     register_model,
 )
 from levelfield.models.weights import Account, start_model_from, transfer, weights_digest
@@ -30,6 +31,7 @@ __all__ = [
     "no_weight_decay",
     "on_meta",
     "outgrid",
+    "program_builder",
     "register_model",
     "resnet",
     "resnet_mini",

@@ -9,6 +9,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ import torch
 from torch import nn
 
 from levelfield.errors import UserError, unknown
+from levelfield.models.plugin_source import plugin_digest
 from levelfield.spec import StartFrom
 
 Builder = Callable[..., nn.Module]
@@ -171,6 +173,18 @@ def model_info(name: str) -> ModelInfo:
     return _models[name][0]
 
 
+def program_builder(name: str, plugins: Iterable[Path] = ()) -> Builder | None:
+    """What builds `name` where the running program registered it: no model of levelfield or timm, none of `plugins`."""
+    if name not in _models:
+        return None
+    info, builder = _models[name]
+    made: Any = builder
+    while isinstance(made, partial):
+        made = made.func
+    ours = str(getattr(made, "__module__", "")).partition(".")[0] == "levelfield"
+    return None if ours or info.plugin in set(plugins) else builder
+
+
 def accepts(name: str, option: str) -> bool:
     """Whether `create_model(name, <option>=...)` is possible: false for `drop_path` on a network without branches."""
     if name.startswith(TIMM):
@@ -191,16 +205,16 @@ def list_models(pattern: str = "*") -> list[str]:
 
 
 def load_plugin(path: str | Path) -> str:
-    """Import the user's file, once, so that the models it decorates are registered; returns the SHA-256 of its source.
+    """Import the user's file, once, so that the models it decorates are registered; returns its `plugin_digest`.
 
-    Raises UserError for a missing file, or for an exception inside it (its type, message and line).
+    Raises UserError for a missing file, for an exception inside it (its type, message and line), and where a file
+    beside it that it imports has changed since this process imported it.
     """
     file = Path(path).expanduser().resolve()
     if not file.is_file():
         raise UserError(f"plugin {str(path)!r}: no such file; give the path of a Python file that registers models")
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    if _loaded_plugins.get(file) == digest:
-        return digest
+    if file in _loaded_plugins and _loaded_plugins[file] == plugin_digest(file):
+        return _loaded_plugins[file]
     module_name = f"levelfield_plugin_{hashlib.sha256(str(file).encode()).hexdigest()[:16]}"
     spec = importlib.util.spec_from_file_location(module_name, file)
     if spec is None or spec.loader is None:
@@ -218,8 +232,8 @@ def load_plugin(path: str | Path) -> str:
         ) from error
     finally:
         _plugin_being_loaded.pop()
-    _loaded_plugins[file] = digest
-    return digest
+    _loaded_plugins[file] = plugin_digest(file)
+    return _loaded_plugins[file]
 
 
 def _line_of(error: BaseException, file: Path) -> str:

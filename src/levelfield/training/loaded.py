@@ -20,7 +20,7 @@ from levelfield.errors import UserError
 from levelfield.runs import RunFolder
 from levelfield.spec import RunSpec
 from levelfield.training.host import host_unchanged
-from levelfield.training.resolve import build_model, load_plugins
+from levelfield.training.resolve import build_model, load_plugins, own_builder
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,8 @@ def load_run(path: str | Path, factory: Callable[..., nn.Module] | None = None) 
         raise UserError(f"{path} holds no finished run: it has no weights yet\ntrain it to its end first")
     spec = folder.spec()
     load_plugins(spec.plugins)
-    if description["reproducible"] != "by name" and "digest" in spec.model.options and factory is None:
+    own = description["reproducible"] != "by name" and "digest" in spec.model.options
+    if own and factory is None and own_builder(spec) is None:
         raise UserError(f"{path} trained a module of your own ({spec.model.name})\npass factory=... that builds it")
     unstarted = spec.model_copy(update={"model": spec.model.model_copy(update={"start_from": None})})
     with host_unchanged():

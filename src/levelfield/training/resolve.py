@@ -19,7 +19,7 @@ from levelfield import randomness
 from levelfield.data import ImageData, Split, hold_out, open_data
 from levelfield.data.augment import check_crop
 from levelfield.errors import UserError
-from levelfield.models import accepts, create_model, load_plugin
+from levelfield.models import accepts, create_model, load_plugin, program_builder
 from levelfield.runs import RunFolder
 from levelfield.spec import Plugin, RunSpec
 from levelfield.training.device import check_execution, choose_device, choose_precision
@@ -66,7 +66,28 @@ def prepare(spec: RunSpec, device: torch.device | None = None) -> Prepared:
             f"data {spec.data.name!r} is not what the run was made with: checksum {data.checksum[:16]}, "
             f"wanted {spec.data.checksum[:16]}\npoint --data-dir at the same data, or remove data.checksum"
         )
-    return _complete(spec, data, device, None)
+    return _told_apart(_complete(spec, data, device, None))
+
+
+def _told_apart(prepared: Prepared) -> Prepared:
+    """A run of a model that the program itself registered, whose name does not say what it is, with a digest of it."""
+    spec = prepared.spec
+    if (builder := own_builder(spec)) is None:
+        return prepared
+    with torch.random.fork_rng(devices=[]):
+        digest = OwnModel(spec.model.name, builder, builder).digest(prepared.build_model())
+    if spec.model.options.get("digest", digest) != digest:
+        raise UserError(
+            f"model {spec.model.name!r} is not what the run was made with: its source or its first weights are others\n"
+            "register it as it was, or leave model.options.digest out for another run"
+        )
+    model = spec.model.model_copy(update={"options": {**spec.model.options, "digest": digest}})
+    return replace(prepared, spec=spec.model_copy(update={"model": model}), reproducible=False)
+
+
+def own_builder(spec: RunSpec) -> Callable[..., nn.Module] | None:
+    """What builds the model of `spec` where neither levelfield nor one of the run's plugins registered it."""
+    return program_builder(spec.model.name, [Path(plugin.path).resolve() for plugin in spec.plugins])
 
 
 def prepare_custom(spec: RunSpec, data: ImageData | None, own: OwnModel | None) -> Prepared:
@@ -91,6 +112,7 @@ def prepare_custom(spec: RunSpec, data: ImageData | None, own: OwnModel | None) 
         options = {**spec.model.options, "digest": own.digest(network)}
         spec = spec.model_copy(update={"model": spec.model.model_copy(update={"options": options})})
     prepared = _complete(spec, data, device, None if own is None else own.build)
+    prepared = _told_apart(prepared) if own is None else prepared
     return replace(prepared, reproducible=False, own_data=own_data)
 
 
@@ -230,6 +252,9 @@ def build_model(spec: RunSpec, factory: Callable[..., nn.Module] | None = None) 
     # A network without branches or dropout has nothing to apply them to.
     applied = {key: value for key, value in wanted.items() if value is not None and accepts(spec.model.name, key)}
     options: dict[str, Any] = {**applied, **spec.model.options}
+    registered_here = own_builder(spec) is not None
+    if registered_here:
+        options.pop("digest", None)
     if spec.model.start_from is not None:
         options["start_from"] = spec.model.start_from.source
     model = create_model(
@@ -237,7 +262,7 @@ def build_model(spec: RunSpec, factory: Callable[..., nn.Module] | None = None) 
     )
     if line := _normalised_otherwise(spec):
         print(line, file=sys.stderr)
-    return _checked_outputs(model, spec) if spec.plugins else model
+    return _checked_outputs(model, spec) if spec.plugins or registered_here else model
 
 
 def _checked_outputs(model: nn.Module, spec: RunSpec) -> nn.Module:

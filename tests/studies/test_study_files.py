@@ -79,7 +79,7 @@ def test_what_a_study_varies_reaches_its_report(study_file: Write, tmp_path: Pat
     assert read_study(tmp_path).varies == rows.varies == ("model.name", "recipe.optimizer")
     silent = Study.load(study_file())
     assert silent.varies == ("model.name",)
-    assert study_rows(silent, Asked("tiny", "tiny"), tmp_path, {}).varies is None
+    assert study_rows(silent, asked, tmp_path, {}).varies is None
 
 
 def test_rows_with_the_same_science_share_their_runs(study_file: Write) -> None:

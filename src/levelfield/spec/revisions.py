@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from levelfield.spec.identity import used
 from levelfield.spec.recipe import MultiStep, OneCycle, Schedule, Step
 
 if TYPE_CHECKING:
@@ -81,5 +82,6 @@ REVISIONS: Final[dict[str, Callable[[RunSpec], bool]]] = {
 
 
 def revisions(spec: RunSpec) -> list[str]:
-    """Names of the mends that bear on `spec`, sorted."""
+    """Names of the mends that bear on what of `spec` is used, sorted."""
+    spec = used(spec)
     return sorted(name for name, bears_on in REVISIONS.items() if bears_on(spec))

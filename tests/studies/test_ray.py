@@ -163,8 +163,10 @@ def test_without_a_shared_folder_finished_runs_come_back(
 
     there, here = table(tmp_path / "there", RayCluster()), table(tmp_path / "here")
     assert without_clocks(render.records(there)) == without_clocks(render.records(here))
-    failures = [json.loads((tmp_path / name / "study.json").read_text())["failures"] for name in ("there", "here")]
-    assert failures[0] == failures[1] and "not finite" in failures[0]["bad seed 0"]
+    kept = [json.loads((tmp_path / name / "study.json").read_text())["rows"] for name in ("there", "here")]
+    failures = [{row["name"]: row["failures"] for row in rows} for rows in kept]
+    assert failures[0] == failures[1] and [name for name, seeds in failures[0].items() if seeds] == ["bad"]
+    assert "not finite" in failures[0]["bad"]["0"]
     assert not list((tmp_path / "there").rglob("*.ckpt")) and not list((tmp_path / "there").glob("*/.*"))
 
 

@@ -40,7 +40,7 @@ from torchvision import transforms as tv
 from levelfield.data.augment import build_augment
 from levelfield.data.augment.normalize import CIFAR100_MEAN, CIFAR100_STD
 from levelfield.data.augment.resized_crop import draw_parts, take_parts
-from levelfield.data.ragged import Ragged, ragged
+from levelfield.data.store.ragged_images import Ragged, ragged
 from levelfield.spec import Augment
 from levelfield.spec.recipe import RandomResizedCrop
 

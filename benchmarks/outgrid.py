@@ -26,7 +26,8 @@ from levelfield.allocator import keep_freed_memory
 from levelfield.cost import count_macs, count_parameters
 from levelfield.cost.timing import synchronize, training_step
 from levelfield.float32 import float32_precision, set_tf32
-from levelfield.models import create_model, native
+from levelfield.models import create_model
+from levelfield.models.kernels import native
 from levelfield.training.device import describe_environment
 from unfold_outgrid import UnfoldOutGrid
 

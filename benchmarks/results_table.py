@@ -15,10 +15,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from levelfield.report import build_table, read_study
-from levelfield.report.page import write_page
-from levelfield.report.results import fill, markdown
+from levelfield.page.page import write_page
 from levelfield.runs import write_text
+from levelfield.tables import build_table, read_study
+from levelfield.tables.results_document import fill, markdown
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,11 +1,11 @@
 """What the jobs of the measured campaign share: a time limit, the runs that fit into it, an archive of what is done.
 
-A job trains what `results/` lacks of a study with the package's own engine (`studies.run.run_study`). It begins a run
-if the run's expected time fits what is left (expected from finished runs of the same row on the same kind of machine,
-else from a few timed steps with everything that the run will use), or if enough is left to bring it further. A finished
-run goes at once into `OUT/STUDY.tar.gz`, without weights and checkpoints (`levelfield study merge` takes it from
-there). A run that is under way when the time is up leaves a checkpoint in the work folder (`--work`, else `OUT/work`),
-which is kept: the next call goes on from there, so that a run may be longer than any call.
+A job trains what `results/` lacks of a study with the package's own engine (`studies.running.run`). It begins a run if
+the run's expected time fits what is left (expected from finished runs of the same row on the same kind of machine, else
+from a few timed steps with everything that the run will use), or if enough is left to bring it further. A finished run
+goes at once into `OUT/STUDY.tar.gz`, without weights and checkpoints (`levelfield study merge` takes it from there). A
+run that is under way when the time is up leaves a checkpoint in the work folder (`--work`, else `OUT/work`), which is
+kept: the next call goes on from there, so that a run may be longer than any call.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from levelfield.progress import duration
 from levelfield.runs import RunFolder, find_runs, write_json
 from levelfield.spec import RunSpec
 from levelfield.studies import Study
-from levelfield.studies.found import find, read_tuned
-from levelfield.studies.merge import merge_folders
-from levelfield.studies.output import read_failures
-from levelfield.studies.plan import PlannedRun
-from levelfield.studies.run import run_study
-from levelfield.studies.study import parse_seeds
+from levelfield.studies.declared.plan import PlannedRun
+from levelfield.studies.declared.study import parse_seeds
+from levelfield.studies.results.merge import merge_folders
+from levelfield.studies.results.outputs import read_failures
+from levelfield.studies.results.run_folders import find, read_tuned
+from levelfield.studies.running.run import run_study
 
 ROOT: Final = Path(__file__).parents[2]
 ENGINES: Final[dict[str, tuple[str, ...]]] = {
@@ -268,9 +268,9 @@ def probe(spec: RunSpec, parallel: int = 1) -> float:
     """
     import torch
 
-    from levelfield.training.plan import make_plan
-    from levelfield.training.probe import seconds_per_step
     from levelfield.training.resolve import prepare
+    from levelfield.training.step_timing import seconds_per_step
+    from levelfield.training.timetable import make_plan
 
     begin = time.monotonic()
     prepared = prepare(spec)

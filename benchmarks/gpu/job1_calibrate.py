@@ -84,13 +84,13 @@ def machine(device: torch.device) -> dict[str, Any]:
 def steps(model: str, recipe: str, engine: str, device: str, count: int) -> dict[str, Any]:
     """`count` training steps on random images of 32 px, as a run carries them out."""
     from levelfield.data import make_loader
+    from levelfield.training.batch_inputs import TrainingInputs
     from levelfield.training.device import configure_torch
-    from levelfield.training.inputs import TrainingInputs
     from levelfield.training.loop import train_step
-    from levelfield.training.plan import make_plan
     from levelfield.training.processes import World
     from levelfield.training.resolve import prepare_custom
     from levelfield.training.state import TrainState
+    from levelfield.training.timetable import make_plan
 
     begin = time.perf_counter()
     stated = load_recipe(recipe).recipe

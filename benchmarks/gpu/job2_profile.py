@@ -17,7 +17,7 @@ from typing import Any, Final
 from campaign import ENGINES, Clock, parser, say
 
 from levelfield.runs import write_json
-from levelfield.studies.costs import profile_subject, resolved, study_subjects
+from levelfield.studies.running.profile_networks import profile_subject, resolved, study_subjects
 
 GUESS_S: Final = 60.0
 """Seconds that the first profile may take; later ones as long as the longest before."""

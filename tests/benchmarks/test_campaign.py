@@ -16,11 +16,11 @@ import pytest
 import torch
 import yaml
 
-from levelfield.report.results import markdown
 from levelfield.runs import RunFolder, find_runs
 from levelfield.studies import Study
-from levelfield.studies.costs import Subject
-from levelfield.studies.merge import merge_folders
+from levelfield.studies.results.merge import merge_folders
+from levelfield.studies.running.profile_networks import Subject
+from levelfield.tables.results_document import markdown
 from levelfield.training.stopping import StopRequest
 
 GPU = Path(__file__).parents[2] / "benchmarks" / "gpu"

@@ -19,7 +19,7 @@ from levelfield.cost.resting import BUSY_PERCENT
 from levelfield.cost.timing import Timing, training_step
 from levelfield.errors import UserError
 from levelfield.models import create_model
-from levelfield.studies.costs import build
+from levelfield.studies.running.profile_networks import build
 
 profiling = sys.modules["levelfield.cost.profile"]  # the package's own `profile` is the function
 

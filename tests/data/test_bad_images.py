@@ -12,9 +12,9 @@ from made_images import encode, random_images
 from PIL import Image
 
 from levelfield.data import open_data
-from levelfield.data.check import check_data
-from levelfield.data.decode import BadImageError, decode
-from levelfield.data.fit import Fit
+from levelfield.data.checks.dataset_check import check_data
+from levelfield.data.sources.decode import BadImageError, decode
+from levelfield.data.store.image_fit import Fit
 from levelfield.errors import UserError
 from levelfield.spec import DataSpec
 

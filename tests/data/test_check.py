@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from made_images import encode, random_images, write_parquet
 
-from levelfield.data.check import check_data
+from levelfield.data.checks.dataset_check import check_data
 
 
 def test_duplicates_are_found_whatever_their_encoding(tmp_path: Path) -> None:

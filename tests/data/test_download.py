@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from levelfield.data import catalog
-from levelfield.data.catalog import Dataset, Download
-from levelfield.data.download import fetch, get
+from levelfield.data.sources import catalog
+from levelfield.data.sources.catalog import Dataset, Download
+from levelfield.data.sources.download import fetch, get
 from levelfield.errors import UserError
 
 CONTENT = bytes(range(256)) * 4000

@@ -17,8 +17,8 @@ import torch
 from made_images import encode, random_images, write_parquet
 
 from levelfield.data import ImageData, open_data
-from levelfield.data.cache import cache_dir
-from levelfield.data.readers.cifar import unpickle
+from levelfield.data.cache_folder import cache_dir
+from levelfield.data.sources.readers.cifar import unpickle
 from levelfield.errors import UserError
 from levelfield.spec import DataSpec
 

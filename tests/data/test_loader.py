@@ -7,9 +7,9 @@ import torch
 from made_images import encode, random_images
 
 from levelfield.data import Batch, Loader, Split, from_arrays, make_loader
-from levelfield.data.fit import Fit
-from levelfield.data.records import ArrayRecords
-from levelfield.data.splits import EncodedPixels
+from levelfield.data.sources.samples import ArrayRecords
+from levelfield.data.store.image_fit import Fit
+from levelfield.data.store.splits import EncodedPixels
 from levelfield.errors import UserError
 
 COUNT, BATCH, SIDE = 53, 8, 6

@@ -12,7 +12,7 @@ import torch
 from made_images import encode, random_images, write_parquet
 
 from levelfield.data import ImageData, open_data
-from levelfield.data.cache import cache_dir
+from levelfield.data.cache_folder import cache_dir
 from levelfield.errors import UserError
 from levelfield.spec import DataSpec
 

@@ -11,10 +11,10 @@ from made_images import encode
 from PIL import Image
 
 from levelfield.data import build_augment, make_loader, open_data
-from levelfield.data.building import STORE_LIMIT_GIB
-from levelfield.data.ragged import Ragged
-from levelfield.data.splits import MappedPixels
-from levelfield.data.whole import EncodedWhole, MappedWhole
+from levelfield.data.store.build import STORE_LIMIT_GIB
+from levelfield.data.store.ragged_images import Ragged
+from levelfield.data.store.splits import MappedPixels
+from levelfield.data.store.whole_images import EncodedWhole, MappedWhole
 from levelfield.spec import Augment, DataSpec
 from levelfield.spec.recipe import PadCrop, RandomResizedCrop
 from levelfield.training import prepare
@@ -114,5 +114,5 @@ def test_a_run_with_the_crop_trains_on_whole_images(spec: DataSpec) -> None:
 
 def test_what_would_not_fit_the_store_is_read_encoded(spec: DataSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     assert STORE_LIMIT_GIB > 1
-    monkeypatch.setattr("levelfield.data.opening.STORE_LIMIT_GIB", 1e-6)
+    monkeypatch.setattr("levelfield.data.loading.open_data.STORE_LIMIT_GIB", 1e-6)
     assert isinstance(open_data(spec, crop=RandomResizedCrop()).train.pixels, EncodedWhole)

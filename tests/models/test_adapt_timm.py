@@ -14,8 +14,7 @@ import torch
 from torch import nn
 
 from levelfield.errors import UserError
-from levelfield.models import create_model, explain
-from levelfield.models.adapt import timm_file
+from levelfield.models import create_model, explain, timm_file
 from levelfield.models.adapt.trace import trace
 
 SMALLEST = json.loads((Path(__file__).parent / "smallest_timm.json").read_text(encoding="utf-8"))

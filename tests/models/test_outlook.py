@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from levelfield.models.outlook import outlook
+from levelfield.models.kernels.outlook import outlook
 
 
 def by_the_equation(logits: Tensor, values: Tensor, heads: int) -> Tensor:

@@ -14,9 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from levelfield.cost import count_macs
-from levelfield.models import create_model, fused, list_models, native, on_meta
+from levelfield.models import create_model, list_models, on_meta
+from levelfield.models.kernels import fused, native
+from levelfield.models.kernels.outlook import outlook_sum, outlook_weights
 from levelfield.models.outgrid import GridAttention, MBConv, OutlookAttention, SqueezeExcite, capture_attention
-from levelfield.models.outlook import outlook_sum, outlook_weights
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -13,8 +13,8 @@ import pytest
 
 SCRIPT = """
 import itertools, json, torch
-from levelfield.models.outlook import outlook_sum, outlook_weights
-from levelfield.models.outlook_triton import WIDTHS, outlook
+from levelfield.models.kernels.outlook import outlook_sum, outlook_weights
+from levelfield.models.kernels.outlook_triton import WIDTHS, outlook
 
 def relative(got, expected):
     return float((got.detach().double() - expected.detach()).norm() / expected.detach().norm())

@@ -16,7 +16,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 from levelfield.errors import UserError
 from levelfield.models import accepts, checkpoint_gradients, create_model, list_models, model_info, on_meta
 from levelfield.models.contract import blocks
-from levelfield.models.recompute import recomputes
+from levelfield.models.gradient_checkpointing import recomputes
 
 REGISTRY = [name for name in list_models() if model_info(name).plugin is None]
 TIMM = ["dla46x_c", "test_byobnet", "efficientvit_m0", "edgenext_xx_small", "ghostnet_050", "densenet121", "levit_128s"]
@@ -146,7 +146,7 @@ def test_a_backward_pass_may_be_repeated() -> None:
 
 
 def test_evaluation_and_forward_passes_without_gradients_compute_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    import levelfield.models.recompute as module
+    import levelfield.models.gradient_checkpointing as module
 
     model = create_model("vit_mini", 5, 32)
     checkpoint_gradients(model)

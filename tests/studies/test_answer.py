@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from levelfield.report import read_study
-from levelfield.report.answer import answer
-from levelfield.report.numbers import signed
-from levelfield.report.table import build_table
-from levelfield.studies.output import report_study
-from levelfield.studies.study import Step, Study
+from levelfield.studies.declared.study import Step, Study
+from levelfield.studies.results.outputs import report_study
+from levelfield.tables import read_study
+from levelfield.tables.answer import answer
+from levelfield.tables.number_format import signed
+from levelfield.tables.table import build_table
 
 STEP = Step(name="attention for convolution", before="resnet_nano", after="vit_mini")
 

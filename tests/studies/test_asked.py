@@ -14,12 +14,12 @@ from typer.testing import CliRunner
 
 from levelfield.cli.app import app
 from levelfield.errors import UserError
-from levelfield.report import build_table, read_study
 from levelfield.runs import find_runs, write_json
-from levelfield.studies.asked import commands, read_asked, settle
-from levelfield.studies.merge import merge_folders
-from levelfield.studies.output import report_study
-from levelfield.studies.study import Study, parse_seeds
+from levelfield.studies.declared.study import Study, parse_seeds
+from levelfield.studies.results.merge import merge_folders
+from levelfield.studies.results.outputs import report_study
+from levelfield.studies.results.request import commands, read_asked, settle
+from levelfield.tables import build_table, read_study
 
 Write = Callable[..., Path]
 PLUGIN = """

@@ -9,10 +9,10 @@ import pytest
 
 from levelfield.errors import UserError
 from levelfield.progress import Progress
-from levelfield.studies.estimate import OVERHEAD_S, Estimate, estimate
-from levelfield.studies.found import find_all
-from levelfield.studies.study import Study
-from levelfield.training import probe
+from levelfield.studies.declared.study import Study
+from levelfield.studies.results.run_folders import find_all
+from levelfield.studies.running.time_estimate import OVERHEAD_S, Estimate, estimate
+from levelfield.training import step_timing
 from levelfield.training.resolve import Prepared
 
 Write = Callable[..., Path]
@@ -34,8 +34,8 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int | None, int | None]
         seen.append((spec.budget.steps, spec.execution.threads))
         return float(spec.budget.steps)
 
-    monkeypatch.setattr(probe, "estimate_seconds", seconds)
-    monkeypatch.setattr("levelfield.studies.local.os.cpu_count", lambda: 6)
+    monkeypatch.setattr(step_timing, "estimate_seconds", seconds)
+    monkeypatch.setattr("levelfield.studies.running.local.os.cpu_count", lambda: 6)
     return seen
 
 
@@ -67,14 +67,14 @@ def test_runs_at_once_take_no_less_than_the_longest(
 def test_what_cannot_be_run_takes_no_time_and_says_why(
     study_file: Write, tmp_path: Path, timed: list[tuple[int, int | None]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = probe.estimate_seconds
+    whole = step_timing.estimate_seconds
 
     def refused(prepared: Prepared) -> float:
         if prepared.spec.budget.steps == 5:
             raise UserError("no such data")
         return whole(prepared)
 
-    monkeypatch.setattr(probe, "estimate_seconds", refused)
+    monkeypatch.setattr(step_timing, "estimate_seconds", refused)
     found = estimated(study_file(models=None, baseline=None, rows=ROWS, seeds=2), tmp_path / "out")
     assert found.impossible["first"] == "no such data"
     assert found.impossible["second"] == "it starts from the weights of first, which cannot be run"

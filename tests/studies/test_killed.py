@@ -10,11 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from levelfield.report import render
-from levelfield.report.table import StudyTable
 from levelfield.runs import find_runs
-from levelfield.studies.run import run_study
-from levelfield.studies.study import Study
+from levelfield.studies.declared.study import Study
+from levelfield.studies.running.run import run_study
+from levelfield.tables import text_forms
+from levelfield.tables.table import StudyTable
 
 KILLS = 10
 CLOCKED = ("train_seconds",)
@@ -26,7 +26,7 @@ OPTIONS: dict[str, Any] = {
 
 
 def without_clocks(table: StudyTable) -> list[dict[str, Any]]:
-    return [{key: value for key, value in row.items() if key not in CLOCKED} for row in render.records(table)]
+    return [{key: value for key, value in row.items() if key not in CLOCKED} for row in text_forms.records(table)]
 
 
 def weights(out: Path) -> dict[str, bytes]:
@@ -40,7 +40,7 @@ def test_a_study_killed_ten_times_ends_with_the_same_table(study_file: Callable[
     """
     study, out = Study.load(study_file()), tmp_path / "out"
     forks = multiprocessing.get_context("forkserver")
-    forks.set_forkserver_preload(["levelfield.studies.run", "levelfield.training"])
+    forks.set_forkserver_preload(["levelfield.studies.running.run", "levelfield.training"])
     draw = random.Random(5)
     for _ in range(KILLS):
         new, old = set[Path](), set(out.glob("*/*/checkpoints/*.ckpt"))

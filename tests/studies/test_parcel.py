@@ -13,9 +13,9 @@ import pytest
 from levelfield.errors import UserError
 from levelfield.runs import RunFolder
 from levelfield.spec import RunSpec, StartFrom
-from levelfield.studies.local import resolve
-from levelfield.studies.parcel import Parcel, carry_out, pack, put_files
-from levelfield.studies.study import Study
+from levelfield.studies.declared.study import Study
+from levelfield.studies.running.local import resolve
+from levelfield.studies.running.remote_run import Parcel, carry_out, pack, put_files
 from levelfield.training import train
 
 Write = Callable[..., Path]

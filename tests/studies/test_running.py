@@ -16,17 +16,17 @@ import pytest
 
 from levelfield.analysis.compression import ladder
 from levelfield.errors import UserError
-from levelfield.report import build_table, read_study
 from levelfield.runs import Predictions, RunFolder, find_runs, write_json, write_predictions
-from levelfield.studies.compact import rounded, without_places
-from levelfield.studies.found import find_all
-from levelfield.studies.merge import add_predictions, merge_folders
-from levelfield.studies.output import report_study
-from levelfield.studies.pick import parse_quantity, pick
-from levelfield.studies.plan import PlannedRow, PlannedRun
-from levelfield.studies.prune import removals, remove
-from levelfield.studies.run import run_study
-from levelfield.studies.study import Study
+from levelfield.runs.compact import rounded, without_places
+from levelfield.studies.declared.plan import PlannedRow, PlannedRun
+from levelfield.studies.declared.study import Study
+from levelfield.studies.results.merge import add_predictions, merge_folders
+from levelfield.studies.results.outputs import report_study
+from levelfield.studies.results.pick import parse_quantity, pick
+from levelfield.studies.results.prune import removals, remove
+from levelfield.studies.results.run_folders import find_all
+from levelfield.studies.running.run import run_study
+from levelfield.tables import build_table, read_study
 
 Write = Callable[..., Path]
 

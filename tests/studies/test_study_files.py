@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from levelfield.errors import UserError
-from levelfield.report import read_study
-from levelfield.studies.asked import settle
-from levelfield.studies.output import study_rows, write_study
-from levelfield.studies.study import Study, parse_seeds
+from levelfield.studies.declared.study import Study, parse_seeds
+from levelfield.studies.results.outputs import study_rows, write_study
+from levelfield.studies.results.request import settle
+from levelfield.tables import read_study
 
 Write = Callable[..., Path]
 

@@ -11,11 +11,12 @@ from small_run import run_spec
 from torch import Tensor, nn
 
 from levelfield.data import make_loader
-from levelfield.models import create_model, native
+from levelfield.models import create_model
+from levelfield.models.kernels import native
 from levelfield.progress import Progress
 from levelfield.training import prepare, train_prepared
-from levelfield.training.inputs import TrainingInputs
-from levelfield.training.probe import seconds_per_step
+from levelfield.training.batch_inputs import TrainingInputs
+from levelfield.training.step_timing import seconds_per_step
 
 SHORT = ("data.train_limit=72", "budget.epochs=2")  # batches of 32, 32, 8
 

@@ -21,9 +21,9 @@ from levelfield.models import create_model, list_models, model_info, on_meta
 from levelfield.models.layers import DropPath
 from levelfield.spec import Averaging, Freeze, Recipe
 from levelfield.training.averaging import WeightAverage
+from levelfield.training.batch_inputs import evaluation_transform
 from levelfield.training.batchnorm import synchronise_batchnorm
 from levelfield.training.evaluating import evaluate_model
-from levelfield.training.inputs import evaluation_transform
 from levelfield.training.mode import TrainingMode
 from levelfield.training.processes import World
 

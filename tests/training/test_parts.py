@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from levelfield.errors import UserError
-from levelfield.training.parts import check_parts, own_parts, part_bounds
+from levelfield.training.micro_batches import check_parts, own_parts, part_bounds
 
 SPLITS = [(size, micro) for micro in (None, 3, 8, 16) for size in (16, 17, 31, 32, 48)]
 

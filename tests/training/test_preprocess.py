@@ -13,8 +13,8 @@ from small_run import run_spec
 import levelfield as lf
 from levelfield.errors import UserError
 from levelfield.training import prepare, train_prepared
-from levelfield.training.inputs import evaluation_transform
-from levelfield.training.loaded import LoadedRun
+from levelfield.training.batch_inputs import evaluation_transform
+from levelfield.training.finished_run import LoadedRun
 
 OddRun = tuple[Path, torch.Tensor, LoadedRun]
 

@@ -19,12 +19,12 @@ from small_run import run_spec
 
 import levelfield as lf
 from levelfield.errors import UserError
-from levelfield.report.curves import write_learning_curve
+from levelfield.page.learning_curve import write_learning_curve
 from levelfield.runs import FAILURES, FolderLock, RunFolder
 from levelfield.runs import folder as folder_module
 from levelfield.training import Interrupted, NonFiniteLossError, prepare, train_prepared
 from levelfield.training.checkpoint import load_newest, save_checkpoint
-from levelfield.training.plan import make_plan
+from levelfield.training.timetable import make_plan
 
 Start = Callable[..., subprocess.Popen[str]]
 RESULT_KEYS = [

@@ -19,13 +19,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from levelfield import randomness
 from levelfield.data import ImageData, from_arrays, make_loader
 from levelfield.spec import RunSpec, list_recipes, load_recipe
-from levelfield.training.inputs import Batch, TrainingInputs
+from levelfield.training.batch_inputs import Batch, TrainingInputs
 from levelfield.training.loop import train_step
 from levelfield.training.own_model import OwnModel
-from levelfield.training.plan import make_plan
 from levelfield.training.processes import World
 from levelfield.training.resolve import prepare_custom
 from levelfield.training.state import TrainState
+from levelfield.training.timetable import make_plan
 
 ASKING = ("item", "tolist", "cpu", "numpy", "nonzero", "__bool__", "__int__", "__float__", "__index__")
 """Tensor's methods that make the host wait for the values of a tensor on a device."""
@@ -101,7 +101,7 @@ def test_no_input_waits_for_the_device(name: str, world: int, monkeypatch: pytes
     """Every shipped recipe's crops, policies, erasing, mixing and targets, of one process and of two."""
     recipe = load_recipe(name).recipe.model_copy(update={"batch_size": 16})
     data, meta = images(36), torch.device("meta")
-    monkeypatch.setattr("levelfield.training.inputs.AHEAD_VALUES", 1 << 14)
+    monkeypatch.setattr("levelfield.training.batch_inputs.AHEAD_VALUES", 1 << 14)
     loader = make_loader(data.train, batch_size=16, seed=0, shuffle=True, device=meta, rank=world - 1, world=world)
     inputs = TrainingInputs(loader, recipe, data, 32, 0, channels_last=True)
     list(inputs.epoch(0, 3))  # constants are copied once

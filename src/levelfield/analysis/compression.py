@@ -19,12 +19,12 @@ from typing import Any, Final
 
 from levelfield.cost import Timing, measure_inference
 from levelfield.errors import UserError
-from levelfield.report.configuration import flat
-from levelfield.report.folder import read_study
-from levelfield.report.rows import one_per_training
 from levelfield.runs import RunFolder, find_runs
 from levelfield.spec import RunSpec
-from levelfield.training.loaded import load_run
+from levelfield.tables.configuration import flat
+from levelfield.tables.read_folder import read_study
+from levelfield.tables.rows import one_per_training
+from levelfield.training.finished_run import load_run
 
 COSTS: Final = {
     "params_m": "parameters (millions)",

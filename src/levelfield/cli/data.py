@@ -13,8 +13,8 @@ from levelfield.cli.output import DataDir, Json, console, messages, print_json
 from levelfield.errors import UserError
 
 if TYPE_CHECKING:
-    from levelfield.data.check import Report
-    from levelfield.data.store import Progress
+    from levelfield.data.checks.dataset_check import Report
+    from levelfield.data.store.store import Progress
 
 app = typer.Typer(help="List, get, import, check and show data sets.", no_args_is_help=True)
 
@@ -27,8 +27,8 @@ def list_(data_dir: DataDir = None, json: Json = False) -> None:
 
     Example: `levelfield data list`
     """
-    from levelfield.data import catalog
-    from levelfield.data.locate import available
+    from levelfield.data.sources import catalog
+    from levelfield.data.sources.locate import available
 
     places = available(data_dir)
     entries = []
@@ -70,10 +70,10 @@ def get(
 
     Example: `levelfield data get cifar10`
     """
-    from levelfield.data import catalog
-    from levelfield.data.download import get as download
-    from levelfield.data.locate import downloads, find
-    from levelfield.data.opening import prepare
+    from levelfield.data.loading.open_data import prepare
+    from levelfield.data.sources import catalog
+    from levelfield.data.sources.download import get as download
+    from levelfield.data.sources.locate import downloads, find
     from levelfield.errors import unknown
 
     known = catalog.entry(name)
@@ -112,11 +112,11 @@ def import_(
 
     Example: `levelfield data import birds --from ~/pictures/birds --image-size 64`
     """
-    from levelfield.data import catalog
-    from levelfield.data.fit import Fit
-    from levelfield.data.forms import recognise
-    from levelfield.data.locate import remember
-    from levelfield.data.opening import prepare
+    from levelfield.data.loading.open_data import prepare
+    from levelfield.data.sources import catalog
+    from levelfield.data.sources.formats import recognise
+    from levelfield.data.sources.locate import remember
+    from levelfield.data.store.image_fit import Fit
 
     if on_bad_image not in ("fail", "skip"):
         raise UserError(f"--on-bad-image {on_bad_image}: give fail or skip")
@@ -159,7 +159,7 @@ def check(
     """
     from dataclasses import asdict
 
-    from levelfield.data.check import check_data
+    from levelfield.data.checks.dataset_check import check_data
 
     with _progress() as progress:
         report = check_data(name, data_dir, fresh=fresh, progress=progress)
@@ -170,7 +170,7 @@ def check(
 
 
 def _print_report(report: Report) -> None:
-    from levelfield.data.check import SHOWN, unbalanced
+    from levelfield.data.checks.dataset_check import SHOWN, unbalanced
 
     width = max(12, len(report.name) + 2)
 
@@ -216,9 +216,9 @@ def show(
 
     Example: `levelfield data show digits --recipe cpu-fast --out digits.png`
     """
-    from levelfield.data import sheet
-    from levelfield.data.locate import find
-    from levelfield.data.opening import open_data, prepare
+    from levelfield.data.checks import contact_sheet
+    from levelfield.data.loading.open_data import open_data, prepare
+    from levelfield.data.sources.locate import find
     from levelfield.spec import DataSpec, load_recipe
 
     if split not in ("train", "test"):
@@ -232,12 +232,12 @@ def show(
         crop = None if chosen is None else chosen.augment.crop
         data = open_data(DataSpec(name=name, image_size=side), data_dir, crop=crop, progress=progress)
     if chosen is None:
-        picture = sheet.plain_samples(data, data.train if split == "train" else data.test, count, seed)
+        picture = contact_sheet.plain_samples(data, data.train if split == "train" else data.test, count, seed)
     else:
-        picture = sheet.augmented_samples(data, chosen, side, count, seed)
+        picture = contact_sheet.augmented_samples(data, chosen, side, count, seed)
     path = out or Path(f"{data.name}.png")
     try:
-        sheet.save(picture, path)
+        contact_sheet.save(picture, path)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}\nname another file with --out") from None
     messages.print(f"{path}: {picture.width} x {picture.height} px", highlight=False, soft_wrap=True)
@@ -245,7 +245,7 @@ def show(
 
 @contextmanager
 def _progress() -> Iterator[Progress]:
-    from levelfield.data.opening import on_stderr
+    from levelfield.data.loading.open_data import on_stderr
 
     with on_stderr() as progress:
         yield progress

@@ -42,9 +42,9 @@ def profile(
     """
     from levelfield.cost import DTYPES
     from levelfield.models import load_plugin
-    from levelfield.report.costs import COSTS
     from levelfield.runs import write_json
-    from levelfield.studies.costs import Subject, profile_subject, resolved, study_subjects
+    from levelfield.studies.running.profile_networks import Subject, profile_subject, resolved, study_subjects
+    from levelfield.tables.cost_columns import COSTS
     from levelfield.training.device import choose_device, describe_environment
 
     plugins = tuple(plugin or ())
@@ -93,7 +93,7 @@ def profile(
 
 def _print(rows: list[dict[str, Any]], train: bool) -> None:
     """A table for 80 columns; quartiles, p99 and the rest are in the JSON."""
-    from levelfield.studies.costs import PUBLISHED_CONVENTION
+    from levelfield.studies.running.profile_networks import PUBLISHED_CONVENTION
 
     first = rows[0]
     published = any("published" in row for row in rows)

@@ -39,18 +39,18 @@ def report(
     Example: `levelfield report runs/quickstart` prints the table and writes `runs/quickstart/report.html`;
     `levelfield report runs/quickstart --format md` prints Markdown.
     """
-    from levelfield.report import build_table, read_study, render
-    from levelfield.report.page import write_page
-    from levelfield.report.thumbnails import images_of
+    from levelfield.page.page import write_page
+    from levelfield.page.thumbnails import images_of
+    from levelfield.tables import build_table, read_study, text_forms
 
     table = build_table(read_study(folder), baseline, None if data_dir is None else str(data_dir))
     form = Format.JSON if json else format
     if form is Format.JSON and out is None:
-        print_json(render.to_json(table))
+        print_json(text_forms.to_json(table))
         return
     if form in (Format.TERMINAL, Format.HTML):
         if form is Format.TERMINAL:
-            console.print(render.to_rich(table))
+            console.print(text_forms.to_rich(table))
         page = out or folder / "report.html"
         pictures = None
         if images and table.measured:
@@ -62,10 +62,10 @@ def report(
         messages.print(f"page: {page}", soft_wrap=True, highlight=False)
         return
     text = {
-        Format.MD: render.to_markdown,
-        Format.CSV: render.to_csv,
-        Format.LATEX: render.to_latex,
-        Format.JSON: render.to_json_text,
+        Format.MD: text_forms.to_markdown,
+        Format.CSV: text_forms.to_csv,
+        Format.LATEX: text_forms.to_latex,
+        Format.JSON: text_forms.to_json_text,
     }[form](table)
     if out is None:
         typer.echo(text, nl=False)

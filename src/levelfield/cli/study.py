@@ -36,7 +36,7 @@ from levelfield.cli.study_sweep import sweep
 from levelfield.errors import UserError
 
 if TYPE_CHECKING:
-    from levelfield.studies.found import Found
+    from levelfield.studies.results.run_folders import Found
 
 app = typer.Typer(no_args_is_help=True, help="Compare models over seeds: plan, run, look, merge, pick.")
 
@@ -47,7 +47,7 @@ def list_(json: Json = False) -> None:
 
     Example: `levelfield study list`
     """
-    from levelfield.studies.study import Study, list_studies
+    from levelfield.studies.declared.study import Study, list_studies
 
     studies = [Study.load(name) for name in list_studies()]
     if json:
@@ -91,10 +91,10 @@ def run(
     Ends with code 3 where a run failed; its row says why. Example: `levelfield study run quickstart`
     """
     from levelfield.progress import Progress
-    from levelfield.studies.estimate import measured_seconds
-    from levelfield.studies.found import find_all
-    from levelfield.studies.run import run_study
-    from levelfield.studies.study import parse_seeds
+    from levelfield.studies.declared.study import parse_seeds
+    from levelfield.studies.results.run_folders import find_all
+    from levelfield.studies.running.run import run_study
+    from levelfield.studies.running.time_estimate import measured_seconds
 
     study, folder, asked = as_asked(name, scale, out, set_, plugin, data_dir, to_train=True)
     wanted = None if seeds is None else parse_seeds(seeds)
@@ -163,7 +163,7 @@ def report(
     Changes and plugins are those that the folder was run with; with others (--set) the table is printed, not written.
     Example: `levelfield study report outgrid-cifar100`
     """
-    from levelfield.studies.output import is_of, report_study
+    from levelfield.studies.results.outputs import is_of, report_study
 
     study, folder, asked = as_asked(name, scale, out, set_, plugin, data_dir)
     written = is_of(folder, asked)
@@ -172,12 +172,12 @@ def report(
 
 def _show(table: Any, folder: Path, json: bool, written: bool = True) -> None:
     """Print a table; where it was `written`, name its page too."""
-    from levelfield.report import render
+    from levelfield.tables import text_forms
 
     if json:
-        print_json(render.to_json(table))
+        print_json(text_forms.to_json(table))
         return
-    console.print(render.to_rich(table))
+    console.print(text_forms.to_rich(table))
     if written and (folder / "report.html").is_file():
         console.print(f"page: {folder / 'report.html'}", highlight=False)
 

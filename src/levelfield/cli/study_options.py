@@ -15,11 +15,11 @@ from levelfield.cli.output import messages
 from levelfield.errors import UserError
 
 if TYPE_CHECKING:
-    from levelfield.studies.asked import Asked
-    from levelfield.studies.estimate import Estimate
-    from levelfield.studies.found import Found
-    from levelfield.studies.ray_cluster import RayCluster
-    from levelfield.studies.study import Study
+    from levelfield.studies.declared.study import Study
+    from levelfield.studies.results.request import Asked
+    from levelfield.studies.results.run_folders import Found
+    from levelfield.studies.running.ray_cluster import RayCluster
+    from levelfield.studies.running.time_estimate import Estimate
 
 Name = Annotated[str, typer.Argument(help="A study's name (`levelfield study list`) or a .yaml file.")]
 Out = Annotated[Path | None, typer.Option(help="The study's folder. [default: runs/NAME, at a scale runs/NAME-SCALE]")]
@@ -79,11 +79,11 @@ def as_asked(
 ) -> tuple[Study, Path, Asked]:  # fmt: skip
     """The study, its folder, and what is asked for there: what the options say, else what the folder was run with.
 
-    Raises UserError where the folder holds something else (`studies.asked`).
+    Raises UserError where the folder holds something else (`studies.results.request`).
     """
-    from levelfield.studies.asked import settle, settle_to_train
-    from levelfield.studies.found import default_folder
-    from levelfield.studies.study import Study
+    from levelfield.studies.declared.study import Study
+    from levelfield.studies.results.request import settle, settle_to_train
+    from levelfield.studies.results.run_folders import default_folder
 
     study = Study.load(name)
     folder = out or default_folder(study.name, scale or "full")
@@ -110,7 +110,7 @@ def executor_for(
         return
     if parallel != 1:
         raise UserError("--parallel belongs to --on local; on Ray say what one run takes: --cpus-per-run 4")
-    from levelfield.studies.ray_cluster import RayCluster
+    from levelfield.studies.running.ray_cluster import RayCluster
 
     # Ray prints what happens to its nodes on stdout, which is for results.
     with redirect_stdout(sys.stderr), closing(RayCluster(address, cpus=cpus, gpus=gpus)) as cluster:
@@ -120,7 +120,7 @@ def executor_for(
 def timed_estimate(found: list[Found], parallel: int = 1) -> Estimate:
     """Seconds left of `found`, `parallel` runs at once, with progress on stderr."""
     from levelfield.progress import Progress
-    from levelfield.studies.estimate import estimate
+    from levelfield.studies.running.time_estimate import estimate
 
     with Progress() as progress:
         return estimate(found, progress, parallel)

@@ -25,9 +25,9 @@ from levelfield.cli.study_options import (
 )
 
 if TYPE_CHECKING:
-    from levelfield.studies.estimate import Estimate
-    from levelfield.studies.found import Found, Stale
-    from levelfield.studies.plan import PlannedRow
+    from levelfield.studies.declared.plan import PlannedRow
+    from levelfield.studies.results.run_folders import Found, Stale
+    from levelfield.studies.running.time_estimate import Estimate
 
 
 def plan(
@@ -95,9 +95,9 @@ def find(
     plugins: list[str] | None,
 ) -> tuple[list[Found], dict[str, list[Stale]]]:
     """The runs that the options ask for, each with what its folder holds; and stale runs by row."""
-    from levelfield.studies.contents import Contents
-    from levelfield.studies.found import holding
-    from levelfield.studies.study import parse_seeds
+    from levelfield.studies.declared.study import parse_seeds
+    from levelfield.studies.results.input_digests import Contents
+    from levelfield.studies.results.run_folders import holding
 
     study, folder, asked = as_asked(name, scale, out, set_, plugins, data_dir)
     runs = asked.runs(study, folder, None if seeds is None else parse_seeds(seeds), rows or ())
@@ -130,7 +130,7 @@ def _plan_json(found: list[Found], stale: dict[str, list[Stale]], timed: Estimat
 def _print_plan(found: list[Found], stale: dict[str, list[Stale]], timed: Estimate | None) -> None:
     """A line for each row; what all rows share, and what went wrong, stands below the table."""
     from levelfield.progress import duration
-    from levelfield.studies.found import stale_in_words
+    from levelfield.studies.results.run_folders import stale_in_words
 
     rows = list({one.run.row.name: one.run.row for one in found}.values())
     facts = {row.name: _facts(row) for row in rows}

@@ -29,7 +29,7 @@ def merge(
 
     Example: `levelfield study merge runs/quickstart theirs/quickstart --into runs/joined`
     """
-    from levelfield.studies.merge import add_predictions, merge_folders
+    from levelfield.studies.results.merge import add_predictions, merge_folders
 
     merged = merge_folders(folders, into, compact=compact)
     console.print(
@@ -57,8 +57,8 @@ def pick_(
 
     Example: `levelfield study pick quickstart --max-macs 100M --max-latency-ms 50`
     """
-    from levelfield.studies.output import table_for
-    from levelfield.studies.pick import parse_quantity, pick
+    from levelfield.studies.results.outputs import table_for
+    from levelfield.studies.results.pick import parse_quantity, pick
 
     limits: dict[str, float] = {}
     if max_macs is not None:
@@ -110,7 +110,7 @@ def rm(
     What the study asks for is judged by the changes and plugins that the folder was run with.
     Example: `levelfield study rm quickstart --what checkpoints`
     """
-    from levelfield.studies.prune import removals, remove
+    from levelfield.studies.results.prune import removals, remove
 
     if (what is Removing.ROWS) != bool(row):
         raise UserError("--what rows and --row PATTERN belong together; give both")

@@ -15,7 +15,7 @@ from levelfield.cli.study_options import Name, Out, Rows, ScaleName, Set, as_ask
 from levelfield.errors import UserError
 
 if TYPE_CHECKING:
-    from levelfield.studies.sweep import RowSweep
+    from levelfield.studies.running.sweep import RowSweep
 
 
 def sweep(
@@ -38,9 +38,9 @@ def sweep(
     `levelfield study sweep quickstart --weight-decays 0,0.05`
     """
     from levelfield.progress import Progress
-    from levelfield.studies.found import find_all
-    from levelfield.studies.plan import PlannedRun
-    from levelfield.studies.sweep import SEED, grid_rows, run_sweep
+    from levelfield.studies.declared.plan import PlannedRun
+    from levelfield.studies.results.run_folders import find_all
+    from levelfield.studies.running.sweep import SEED, grid_rows, run_sweep
 
     study, folder, asked = as_asked(name, scale, out, set_, plugin, data_dir, to_train=True)
     rows = asked.rows(study, folder, row or (), tuned={})

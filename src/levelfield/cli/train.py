@@ -73,8 +73,8 @@ def train(
 
     from levelfield.progress import Progress
     from levelfield.runs import RunFolder
-    from levelfield.training.probe import estimate_seconds
     from levelfield.training.run import train_prepared
+    from levelfield.training.step_timing import estimate_seconds
 
     folder = out or default_folder(spec)
     precision = prepared.spec.recipe.precision
@@ -90,7 +90,7 @@ def train(
     if not main:
         return
 
-    from levelfield.report.curves import write_learning_curve
+    from levelfield.page.learning_curve import write_learning_curve
 
     write_learning_curve(outcome.folder)
     if json:
@@ -179,8 +179,8 @@ def _print_config(spec: RunSpec) -> None:
 
 def _print_schedule(prepared: Any) -> None:
     """The learning rate over the run as a chart in the terminal."""
-    from levelfield.report.terminal import draw_line
-    from levelfield.training.plan import make_plan
+    from levelfield.cli.character_chart import draw_line
+    from levelfield.training.timetable import make_plan
 
     plan = make_plan(prepared.spec.recipe, prepared.spec.budget, len(prepared.data.train))
     title = f"learning rate over {plan.steps} steps ({plan.steps / plan.steps_per_epoch:g} epochs)"

@@ -1,10 +1,10 @@
 """Data sets, the two loaders, and augmentation. Import what others use from here."""
 
-from levelfield.data.adapt import from_arrays, from_dataset
 from levelfield.data.augment import build_augment, build_eval_transform, build_mix, soft_targets
-from levelfield.data.loader import Batch, Loader, make_loader
-from levelfield.data.opening import open_data
-from levelfield.data.splits import ImageData, Split, hold_out
+from levelfield.data.loading.loader import Batch, Loader, make_loader
+from levelfield.data.loading.open_data import open_data
+from levelfield.data.loading.own_images import from_arrays, from_dataset
+from levelfield.data.store.splits import ImageData, Split, hold_out
 
 __all__ = [
     "Batch",

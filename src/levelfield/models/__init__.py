@@ -1,8 +1,8 @@
 """Networks by name, their contract, and the way in for a user's own. Importing this registers every built-in family."""
 
 from levelfield.models import convnext, outgrid, resnet, resnet_mini, rexnet, roadmap, small_images, vit
+from levelfield.models.adapt.explain import Explanation, explain
 from levelfield.models.contract import checkpoint_gradients, no_weight_decay, stage_of_parameters, stages
-from levelfield.models.explain import Explanation, explain
 from levelfield.models.registry import (
     ModelInfo,
     accepts,

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from torch import Tensor, nn
 
 from levelfield.errors import UserError
-from levelfield.models.recompute import recompute
+from levelfield.models.gradient_checkpointing import recompute
 
 _NORMS = (
     nn.modules.batchnorm._NormBase,
@@ -141,7 +141,7 @@ def _has_layers(module: nn.Module) -> bool:
 def checkpoint_gradients(model: nn.Module, enable: bool = True) -> None:
     """Trade time for memory in training: `blocks(model)` keep their inputs only and are computed again backwards.
 
-    Exact for every network: see `levelfield.models.recompute`. Raises UserError for a network without blocks.
+    Exact for every network (`levelfield.models.gradient_checkpointing`). Raises UserError for one without blocks.
     """
     parts = blocks(model)
     if enable and not parts:

@@ -27,10 +27,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from levelfield.errors import UserError
-from levelfield.models import fused, native
 from levelfield.models.contract import Network
+from levelfield.models.kernels import fused, native
+from levelfield.models.kernels.outlook import TAPS, outlook, outlook_weights
 from levelfield.models.layers import ChannelNorm, DropPath, DropPathMode, linear_rates
-from levelfield.models.outlook import TAPS, outlook, outlook_weights
 from levelfield.models.registry import register_model
 
 

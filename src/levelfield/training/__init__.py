@@ -2,7 +2,7 @@
 
 from levelfield.training.api import evaluate, train
 from levelfield.training.failures import NonFiniteLossError
-from levelfield.training.loaded import LoadedRun, load_run
+from levelfield.training.finished_run import LoadedRun, load_run
 from levelfield.training.resolve import Prepared, prepare, resolve
 from levelfield.training.run import Interrupted, RunResult, train_prepared
 

@@ -26,11 +26,11 @@ from levelfield.float32 import set_tf32
 from levelfield.progress import Progress
 from levelfield.runs import RunFolder
 from levelfield.spec import Budget, DataSpec, Execution, Recipe, RunSpec, load_recipe
+from levelfield.training.batch_inputs import evaluation_transform
 from levelfield.training.device import choose_device, current_device
 from levelfield.training.evaluating import evaluate_model
-from levelfield.training.host import host_unchanged
-from levelfield.training.inputs import evaluation_transform
-from levelfield.training.loaded import LoadedRun, load_run
+from levelfield.training.finished_run import LoadedRun, load_run
+from levelfield.training.host_program import host_unchanged
 from levelfield.training.own_model import OwnModel
 from levelfield.training.resolve import Prepared, prepare, prepare_custom
 from levelfield.training.retest import run_test

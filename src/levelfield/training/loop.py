@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from torch.nn.utils import clip_grad_norm_
 
 from levelfield import randomness
-from levelfield.training.inputs import Batch, TrainingInputs
-from levelfield.training.parts import own_parts
+from levelfield.training.batch_inputs import Batch, TrainingInputs
+from levelfield.training.micro_batches import own_parts
 from levelfield.training.state import TrainState
 
 

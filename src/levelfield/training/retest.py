@@ -16,7 +16,7 @@ from levelfield.data import ImageData, build_eval_transform, make_loader, open_d
 from levelfield.errors import UserError, unknown
 from levelfield.training.device import choose_device, choose_precision, configure_torch, current_device
 from levelfield.training.evaluating import Evaluation, evaluate_model
-from levelfield.training.loaded import LoadedRun, load_run
+from levelfield.training.finished_run import LoadedRun, load_run
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

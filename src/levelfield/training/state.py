@@ -14,10 +14,10 @@ from levelfield.training.averaging import WeightAverage
 from levelfield.training.batchnorm import synchronise_batchnorm
 from levelfield.training.clock import TrainingClock
 from levelfield.training.mode import TrainingMode
+from levelfield.training.optimizer_steps import Updates
 from levelfield.training.optimizers import make_optimizer
-from levelfield.training.plan import RunPlan
 from levelfield.training.processes import World
-from levelfield.training.updates import Updates
+from levelfield.training.timetable import RunPlan
 
 
 class Meter:

@@ -15,7 +15,7 @@ from torchvision.transforms.v2 import functional as tv
 from levelfield.data.augment import build_augment
 from levelfield.data.augment.jitter import Jitter
 from levelfield.data.augment.resized_crop import draw_parts, take_parts
-from levelfield.data.ragged import Ragged, joined, ragged
+from levelfield.data.store.ragged_images import Ragged, joined, ragged
 from levelfield.spec import Augment
 from levelfield.spec.recipe import ColorJitter, RandomResizedCrop
 

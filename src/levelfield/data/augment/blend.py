@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from levelfield.data.augment.lookup import grey_levels
-from levelfield.data.transfer import to_device
+from levelfield.data.to_device import to_device
 
 
 def saturation(images: Tensor, factor: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from levelfield import randomness
-from levelfield.data.transfer import to_device
+from levelfield.data.to_device import to_device
 from levelfield.errors import UserError
 from levelfield.spec.recipe import Crop, PadCrop
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from levelfield import randomness
-from levelfield.data.transfer import to_device
+from levelfield.data.to_device import to_device
 from levelfield.spec.recipe import Erasing
 
 ATTEMPTS: Final = 10

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from levelfield.data.transfer import to_device
+from levelfield.data.to_device import to_device
 
 BITS: Final = 20
 """Positions are whole numbers of 2**-BITS px."""

@@ -14,7 +14,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from levelfield.data.transfer import to_device
+from levelfield.data.to_device import to_device
 
 PIECE: Final = 1 << 17
 """Values that are looked up at a time on a CPU."""

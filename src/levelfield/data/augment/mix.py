@@ -13,7 +13,7 @@ from scipy.special import betaincinv
 from torch import Tensor
 
 from levelfield import randomness
-from levelfield.data.transfer import to_device
+from levelfield.data.to_device import to_device
 from levelfield.errors import UserError
 from levelfield.spec import Mix
 

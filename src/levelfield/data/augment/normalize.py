@@ -8,7 +8,7 @@ from typing import Final, Literal
 import torch
 from torch import Tensor
 
-from levelfield.data.transfer import to_device
+from levelfield.data.to_device import to_device
 
 CIFAR100_MEAN: Final = (0.5071, 0.4865, 0.4409)
 CIFAR100_STD: Final = (0.2673, 0.2564, 0.2762)

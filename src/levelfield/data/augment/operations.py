@@ -16,7 +16,7 @@ from torch import Tensor
 
 from levelfield.data.augment import blend, geometry, lookup
 from levelfield.data.augment.crop import shift
-from levelfield.data.transfer import to_device
+from levelfield.data.to_device import to_device
 
 Kind = Literal["none", "lookup", "shift", "x", "y", "xy", "blend", "box"]
 

@@ -19,8 +19,8 @@ from levelfield.data.augment.memory import ResultMemory
 from levelfield.data.augment.normalize import CIFAR100_MEAN, CIFAR100_STD, Normalize
 from levelfield.data.augment.policy import PolicyAugment
 from levelfield.data.augment.resized_crop import draw_parts, take_parts
-from levelfield.data.ragged import Ragged
-from levelfield.data.transfer import to_device
+from levelfield.data.store.ragged_images import Ragged
+from levelfield.data.to_device import to_device
 from levelfield.spec import Augment
 from levelfield.spec.recipe import PadCrop, RandomResizedCrop
 

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from levelfield import randomness
-from levelfield.data.ragged import Ragged, of_squares
-from levelfield.data.transfer import to_device
+from levelfield.data.store.ragged_images import Ragged, of_squares
+from levelfield.data.to_device import to_device
 from levelfield.spec.recipe import RandomResizedCrop
 
 ATTEMPTS: Final = 10

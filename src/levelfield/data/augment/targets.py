@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from levelfield.data.transfer import to_device
+from levelfield.data.to_device import to_device
 
 
 def soft_targets(

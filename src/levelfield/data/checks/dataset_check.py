@@ -1,0 +1,141 @@
+"""What is in a data set: counts, bad images, sizes, duplicates, statistics, and whether it is the official content."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from levelfield.data.cache_folder import only_one
+from levelfield.data.loading.open_data import notes, official
+from levelfield.data.sources import catalog
+from levelfield.data.sources.locate import find
+from levelfield.data.store.build import build
+from levelfield.data.store.store import OnBadImage, Progress, SplitIndex, Store, folder_of, open_store
+from levelfield.errors import UserError
+
+SHOWN: Final = 5
+"""Examples named of each kind of finding."""
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Exact copies, pixel by pixel at their own size, whatever their encoding.
+
+    `surplus`: copies inside each split beyond the first. `across`: distinct images that are in both train and test;
+    `test_in_train`: test images, copies counted, that are in train. `conflicting`: distinct images that occur under
+    more than one label.
+    """
+
+    surplus: dict[str, int]
+    across: int
+    test_in_train: int
+    conflicting: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that `levelfield data check` says; `verdict` puts `official` into words."""
+
+    name: str
+    form: str
+    path: str | None
+    classes: tuple[str, ...]
+    splits: dict[str, SplitIndex]
+    duplicates: Duplicates
+    checksum: str
+    official: bool | None
+    verdict: str
+    notes: tuple[str, ...]
+
+
+def check_data(
+    name: str,
+    data_dir: Path | str | None = None,
+    *,
+    fresh: bool = False,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Examine a data set; images that do not decode are counted, not fatal. `fresh` decodes everything again.
+
+    Raises UserError where the set is unknown, missing or damaged as a whole.
+    """
+    found = find(name, data_dir)
+    strict, lenient = folder_of(found, "fail", cache), folder_of(found, "skip", cache)
+    store = None if fresh else open_store(strict) or open_store(lenient)
+    if store is None:
+        with only_one(lenient), only_one(strict):
+            store = build(found, lenient, on_bad_image="skip", progress=progress)
+            if not any(split.bad for split in store.index.splits.values()):  # then it is what "fail" would have made
+                shutil.rmtree(strict, ignore_errors=True)
+                lenient.rename(strict)
+                store = Store(strict, store.index)
+    index = store.index
+    return Report(
+        name=index.name,
+        form=index.form,
+        path=index.path,
+        classes=tuple(index.classes),
+        splits=index.splits,
+        duplicates=find_duplicates(store),
+        checksum=index.checksum,
+        official=official(store),
+        verdict=_verdict(store),
+        notes=notes(store),
+    )
+
+
+def at_hand(
+    name: str, checksum: str, data_dir: Path | str | None = None, on_bad_image: OnBadImage = "fail"
+) -> Store | None:
+    """The store of the data set `name` where it is decoded already and its content is that of `checksum`, else None.
+
+    Nothing is decoded for it: a report must not take minutes because somebody has a data set.
+    """
+    try:
+        store = open_store(folder_of(find(name, data_dir), on_bad_image))
+    except UserError:
+        return None
+    return store if store is not None and store.index.checksum == checksum else None
+
+
+def find_duplicates(store: Store) -> Duplicates:
+    """Count exact duplicates by the digests of the decoded pixels."""
+    labels_of: dict[bytes, set[int]] = {}
+    seen: dict[str, Counter[bytes]] = {}
+    for split in store.index.splits:
+        digests = [row.tobytes() for row in store.digests(split)]
+        seen[split] = Counter(digests)
+        for digest, label in zip(digests, store.labels(split).tolist(), strict=True):
+            labels_of.setdefault(digest, set()).add(label)
+    return Duplicates(
+        surplus={split: sum(counts.values()) - len(counts) for split, counts in seen.items()},
+        across=len(seen["train"].keys() & seen["test"].keys()),
+        test_in_train=sum(count for digest, count in seen["test"].items() if digest in seen["train"]),
+        conflicting=sum(len(labels) > 1 for labels in labels_of.values()),
+    )
+
+
+def _verdict(store: Store) -> str:
+    index = store.index
+    if (same := catalog.BY_CHECKSUM.get(index.checksum)) is not None:
+        return f"the official {same.title}, by checksum of its pixels and labels"
+    known = catalog.entry(index.name)
+    if known is None:
+        return "other data: not a known official set"
+    if known.checksum is not None:
+        return f"other data: not the official content of {known.title}"
+    if official(store) is None:
+        return f"counts are those of {known.title}; no checksum of it is on record"
+    return f"other data: the counts are not those of {known.title}"
+
+
+def unbalanced(split: SplitIndex) -> str:
+    """The spread of images per class: '500' where all are alike, else '26-30'."""
+    counts = np.array(split.per_class)
+    return str(counts.min()) if counts.min() == counts.max() else f"{counts.min()}-{counts.max()}"

@@ -1,0 +1,1 @@
+"""From a name or a caller's own images to batches."""

@@ -1,0 +1,1 @@
+"""Where data sets come from: known, located, downloaded, read, decoded."""

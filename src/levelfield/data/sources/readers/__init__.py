@@ -1,0 +1,1 @@
+"""Readers: one a form in which data sets are published."""

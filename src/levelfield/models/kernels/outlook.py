@@ -1,0 +1,59 @@
+"""The Outlooker's inner operator: every pixel mixes its 3x3 neighbourhood with weights of its own.
+
+The same operator as involution (arXiv 2103.06255): the weights come from the centre pixel alone, and nothing is folded
+back as in VOLO. Zero-padded places outside the image take part in the softmax and contribute nothing to the sum.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from levelfield.models.kernels import fused, native
+
+if torch.cuda.is_available() and importlib.util.find_spec("triton") and os.environ.get("LEVELFIELD_NATIVE") != "0":
+    from levelfield.models.kernels import outlook_triton
+else:
+    outlook_triton = None  # type: ignore[assignment]
+
+KERNEL = 3
+TAPS = KERNEL * KERNEL
+
+
+def outlook_weights(logits: Tensor, heads: int) -> Tensor:
+    """Softmax over the nine offsets: logits (B, 9h, H, W), head-major, to weights (B, h, 9, H, W)."""
+    B, _, H, W = logits.shape
+    return logits.reshape(B, heads, TAPS, H, W).softmax(dim=2)
+
+
+def outlook_sum(weights: Tensor, values: Tensor) -> Tensor:
+    """y[p] = sum over the offsets o of weights[p, o] * values[p + o]; values are zero outside the image.
+
+    weights (B, h, 9, H, W), offsets in row-major order; values (B, C, H, W), C divisible by h. Returns (B, C, H, W).
+    """
+    B, C, H, W = values.shape
+    heads = weights.shape[1]
+    padded = F.pad(values, (1, 1, 1, 1)).reshape(B, heads, C // heads, H + 2, W + 2)
+    total = torch.zeros((), dtype=values.dtype, device=values.device)
+    for offset in range(TAPS):
+        row, column = divmod(offset, KERNEL)
+        shifted = padded[:, :, :, row : row + H, column : column + W]
+        total = total + weights[:, :, offset].unsqueeze(2) * shifted
+    return total.reshape(B, C, H, W).to(values.dtype)  # under autocast the softmax, and so the sum, is float32
+
+
+def outlook(logits: Tensor, values: Tensor, heads: int) -> Tensor:
+    """Softmax of `logits` (B, 9h, H, W) over the offsets, then the weighted sum of `values` (B, C, H, W).
+
+    Logits are head-major, then offset in row-major order. Returns (B, C, H, W) in the dtype of `values`.
+    """
+    if native.usable(logits) and native.usable(values) and heads <= native.MAX_HEADS:
+        return fused.outlook(logits, values, heads)
+    if outlook_triton is not None and outlook_triton.usable(logits, values, heads):
+        found: Tensor = outlook_triton.outlook(logits, values, heads)
+        return found
+    return outlook_sum(outlook_weights(logits, heads), values)

@@ -1,0 +1,98 @@
+"""What `levelfield analyze` wrote into a study's folder, as sections of its page: the ladder, and ranks of features."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from levelfield.errors import UserError
+from levelfield.page.markup import bullets, folded, paragraph, scrolled, section, tag, text
+from levelfield.tables.number_format import NONE, percent
+
+FOLDER: Final = "analysis"
+"""Where in a study's folder `levelfield analyze --out` puts what its page is to show."""
+
+
+def sections(study: Path | None) -> list[str]:
+    """A section for each analysis that lies in the folder of a study; none without a folder."""
+    if study is None:
+        return []
+    found = []
+    for stem, (title, shown) in ANALYSES.items():
+        path = study / FOLDER / f"{stem}.json"
+        if path.is_file():
+            try:
+                content = shown(json.loads(path.read_text(encoding="utf-8")))
+            except (json.JSONDecodeError, KeyError, TypeError) as error:
+                raise UserError(
+                    f"{path} cannot be read: {error!r}\nrun levelfield analyze again, or remove it"
+                ) from None
+            found.append(section(f"analysis-{stem}", title, [_figure(path.with_suffix(".svg"), title), *content]))
+    return found
+
+
+def _figure(path: Path, title: str) -> str:
+    if not path.is_file():
+        return ""
+    source = "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode()
+    return tag(
+        "figure", f'<img src="{source}" alt="{text(title)}: the figures are in the table below">', class_="paper"
+    )
+
+
+def _ladder(rungs: list[dict[str, Any]]) -> list[str]:
+    columns = ("model", "top-1 %", "seeds", "steps", "params M", "MACs M", "MiB", "CPU ms")
+    lines = (
+        (
+            rung["model"], percent(rung["top1_mean"]), str(len(rung["top1"])), f"{rung['steps']:,}",
+            percent(rung["params_m"]), percent(rung["macs_m"], 1), percent(rung["size_mib"]),
+            percent(rung["latency_ms"], 1),
+        )
+        for rung in rungs
+    )  # fmt: skip
+    note = "Means over seeds; size of the stored weights; median latency of one image on a CPU, a process a model."
+    return [paragraph(note, class_="note"), _table(columns, lines, "The ladder, largest first")]
+
+
+def _ranks(networks: list[dict[str, Any]]) -> list[str]:
+    columns = (
+        "network", "top-1 %", "mean rank / d_out", "mean effective rank / d_out", "bottlenecks", "directions lost",
+        "final rank", "final nuclear norm",
+    )  # fmt: skip
+    lines = []
+    for network in networks:
+        summary, top1 = network["summary"], network["top1"]
+        lines.append((
+            f"{network['title']}, {network['state']}", NONE if top1 is None else percent(top1),
+            percent(summary["filled"], 3), percent(summary["effective"], 3),
+            f"{summary['bottlenecks']} of {summary['judged']}", str(summary["lost"]),
+            f"{summary['final_rank']} of {summary['final_width']}", percent(summary["final_nuclear_norm"]),
+        ))  # fmt: skip
+    advice = [
+        folded(
+            f"{network['title']}, {network['state']}: {len(network['advice'])} bottlenecks",
+            bullets(f"{one['layer']}: {one['finding']}; {one['remedy']}" for one in network["advice"]),
+        )
+        for network in networks
+        if network["advice"]
+    ]
+    note = f"Features of {networks[0]['images']} images of {networks[0]['data']}, layer by layer."
+    return [paragraph(note, class_="note"), _table(columns, lines, "Ranks, network by network"), *advice]
+
+
+def _table(columns: Sequence[str], lines: Iterable[Sequence[str]], label: str) -> str:
+    head = tag("thead", tag("tr", (tag("th", text(name), scope="col") for name in columns)))
+    body = (
+        tag("tr", [tag("th", text(first), scope="row"), *(tag("td", text(cell)) for cell in cells)])
+        for first, *cells in lines
+    )
+    return scrolled(tag("table", head + tag("tbody", body)), label)
+
+
+ANALYSES: Final[dict[str, tuple[str, Callable[[list[dict[str, Any]]], list[str]]]]] = {
+    "compression": ("What remains when it is made smaller", _ladder),
+    "network-rank": ("Rank of the features", _ranks),
+}

@@ -1,6 +1,0 @@
-"""The fairness audit: everything in which the rows of a table differ, minus what their study declares to vary."""
-
-from levelfield.report.audit.report import CHECKS, AuditReport, audit
-from levelfield.report.audit.values import AuditRow, Check, Finding, Panel
-
-__all__ = ["CHECKS", "AuditReport", "AuditRow", "Check", "Finding", "Panel", "audit"]

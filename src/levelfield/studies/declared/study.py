@@ -1,0 +1,254 @@
+"""A study as a file: models x recipes x data x seeds, the question it asks, and the scales at which it can be asked.
+
+A study has rows. `models`, `recipes` and `data` multiply into rows; `rows` states single ones; `groups` holds further
+sets of both under a heading. What a group leaves out it takes from the study. Every level may `set` keys of a run by
+the dotted paths of the command line's `--set`; the later in study, group, row, scale, the stronger.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BeforeValidator, NonNegativeInt, PrivateAttr, field_validator, model_validator
+
+from levelfield.errors import UserError, unknown
+from levelfield.spec import VARIES, Budget, DataSpec, Value
+from levelfield.spec.library import parse_yaml, read_yaml
+from levelfield.spec.varies import strange
+
+if TYPE_CHECKING:
+    from levelfield.progress import Progress
+    from levelfield.studies.declared.plan import PlannedRow, PlannedRun
+    from levelfield.tables.table import StudyTable
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+"""What a study or row may be called: its name is a folder's name."""
+
+
+def _several(value: Any) -> Any:
+    """One item where a list may stand is a list of one."""
+    return [value] if isinstance(value, (str, dict)) else value
+
+
+def _named(value: Any) -> Any:
+    """A data set by name alone."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+def _counted(value: Any) -> Any:
+    """`seeds: 3` means 0, 1, 2."""
+    return list(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_several)]
+Data = Annotated[DataSpec, BeforeValidator(_named)]
+Seeds = Annotated[tuple[NonNegativeInt, ...], BeforeValidator(_counted)]
+Changes = dict[str, Any]
+"""Dotted path of a run's key -> value, as `--set` takes them; `recipe` and `data` may be replaced by name."""
+
+
+class RowSpec(Value):
+    """One row: a model (or another row's settings) with its own name and changes.
+
+    `after`: the row whose weights (of the same seed) this one starts from. `published`: the key of the published figure
+    that stands beside it. `alias`: what its author calls the model. `setting_unknown`: its author does not state how it
+    was tuned; learning rate and weight decay then come from an equal-budget sweep, where one was made.
+    """
+
+    model: str
+    name: str | None = None
+    recipe: str | None = None
+    data: Data | None = None
+    budget: Budget | None = None
+    set: Changes = {}
+    after: str | None = None
+    alias: str = ""
+    published: str | None = None
+    note: str = ""
+    setting_unknown: bool = False
+
+
+class Grid(Value):
+    """models x recipes x data, and single rows beside them."""
+
+    models: Names = ()
+    recipes: Names = ()
+    data: Annotated[tuple[Data, ...], BeforeValidator(_several)] = ()
+    rows: tuple[RowSpec, ...] = ()
+    budget: Budget | None = None
+    set: Changes = {}
+
+    @field_validator("models", "recipes")
+    @classmethod
+    def _no_repeats(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if repeated := repeats(names):
+            raise ValueError(f"{repeated[0]!r} is named twice; name it once, or give rows of their own names")
+        return names
+
+
+class Group(Grid):
+    """Rows under a heading."""
+
+    name: str
+
+
+class Scale(Value):
+    """A size at which the study can be run: changes to all rows, to the rows of a group, and to single rows."""
+
+    description: str = ""
+    seeds: Seeds | None = None
+    set: Changes = {}
+    groups: dict[str, Changes] = {}
+    rows: dict[str, Changes] = {}
+
+
+class Step(Value):
+    """A change whose effect the study's question asks for: from row `before` to row `after`."""
+
+    name: str
+    before: str
+    after: str
+
+
+class Study(Grid):
+    """A comparison as one value. `Study.load(name)` reads a shipped one or a file.
+
+    `varies`: the keys of a run that differ between rows because the question is about them. The fairness audit calls
+    every other difference unfair (`levelfield.spec.varies`).
+    """
+
+    name: str
+    title: str = ""
+    question: str = ""
+    description: str = ""
+    varies: Names = VARIES
+    baseline: str | None = None
+    seeds: Seeds = (0, 1, 2)
+    groups: tuple[Group, ...] = ()
+    scales: dict[str, Scale] = {}
+    steps: tuple[Step, ...] = ()
+    _source: str = PrivateAttr("")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Study:
+        if not NAME.fullmatch(self.name):
+            raise ValueError(f"name {self.name!r} cannot be a folder's name; use letters, digits, '-', '_' and '.'")
+        if not self.seeds:
+            raise ValueError("seeds is empty; give a number of seeds or a list")
+        for what, names in (("seed", self.seeds), ("group", [group.name for group in self.groups])):
+            if repeated := repeats(names):
+                raise ValueError(f"{what} {repeated[0]!r} is named twice; name it once")
+        if not any(grid.models or grid.rows for grid in (self, *self.groups)):
+            raise ValueError("the study has no rows; give models or rows")
+        for key in self.varies:
+            if (why := strange(key)) is not None:
+                raise ValueError(f"varies: {why}")
+        for scale_name, scale in self.scales.items():
+            if strangers := set(scale.groups) - {group.name for group in self.groups}:
+                raise ValueError(f"scale {scale_name} changes group {min(strangers)!r}, which the study does not have")
+        return self
+
+    @classmethod
+    def load(cls, name: str | Path) -> Study:
+        """The shipped study `name`, or the study in a file that ends in .yaml. Raises UserError."""
+        text = str(name)
+        if text.endswith((".yaml", ".yml")):
+            path = Path(text)
+            if not path.is_file():
+                raise UserError(f"cannot read {path}: no such file\n`levelfield study list` names the shipped studies")
+            values = read_yaml(path)
+            values.setdefault("name", path.stem)
+            study = cls.parse(_anchored(values, path.parent), text)
+            study._source = text
+            return study
+        if text not in list_studies():
+            raise unknown("study", text, list_studies(), "or give a file ending in .yaml")
+        source = resources.files("levelfield.studies") / "shipped" / f"{text}.yaml"
+        values = parse_yaml(source.read_text(encoding="utf-8"), f"study {text}")
+        return cls.parse({"name": text, **values}, f"study {text}")
+
+    @property
+    def source(self) -> str:
+        """What `Study.load` took: the file, as it was given, or the name of a shipped study."""
+        return self._source or self.name
+
+    def scale(self, name: str) -> Scale:
+        """The scale `name`; `full` is the study as it stands."""
+        if name in self.scales:
+            return self.scales[name]
+        if name == "full":
+            return Scale()
+        raise unknown(f"scale of study {self.name}", name, {"full", *self.scales})
+
+    def planned_rows(self, scale: str = "full", **options: Any) -> list[PlannedRow]:
+        """The rows at a scale, in the file's order, each with the run that it describes (`plan.planned_rows`)."""
+        from levelfield.studies.declared.plan import planned_rows
+
+        return planned_rows(self, scale, **options)
+
+    def plan(self, scale: str = "full", seeds: Iterable[int] | None = None, **options: Any) -> list[PlannedRun]:
+        """Every run of the study at a scale, seed by seed, so that a study cut short has compared all rows."""
+        from levelfield.studies.declared.plan import planned_runs
+
+        return planned_runs(self, scale, seeds, **options)
+
+    def run(
+        self,
+        out_dir: str | Path | None = None,
+        *,
+        scale: str | None = None,
+        seeds: Iterable[int] | None = None,
+        progress: Progress | None = None,
+        **options: Any,
+    ) -> StudyTable:
+        """Train what is missing under `out_dir` (default runs/NAME), write table and page there, return the table.
+
+        `scale`: None is that of the folder, else `full`. `options`: those of `studies.running.run.run_study`.
+        """
+        from levelfield.studies.running.run import run_study
+
+        return run_study(self, out_dir, scale=scale, seeds=seeds, progress=progress, **options)
+
+
+def list_studies() -> list[str]:
+    """Names of the studies that ship with the package."""
+    folder = resources.files("levelfield.studies") / "shipped"
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def repeats(names: Iterable[Any]) -> list[Any]:
+    """What `names` holds more than once, in order of its second appearance."""
+    seen: set[Any] = set()
+    return [name for name in names if name in seen or seen.add(name)]  # type: ignore[func-returns-value]
+
+
+def _anchored(value: Any, folder: Path, key: str = "") -> Any:
+    """`value` with recipe files named relative to the study file made relative to where we are."""
+    if isinstance(value, Mapping):
+        return {name: _anchored(item, folder, name) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_anchored(item, folder, key) for item in value]
+    if key in ("recipe", "recipes") and isinstance(value, str) and value.endswith((".yaml", ".yml")):
+        return str(folder / value)
+    return value
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """`3` -> (0, 1, 2); `0,4,7` -> (0, 4, 7); `5-8` -> (5, 6, 7, 8)."""
+    found: list[int] = []
+    try:
+        if text.strip().isdigit():
+            found = list(range(int(text)))
+        else:
+            for part in text.split(","):
+                first, dash, last = part.strip().partition("-")
+                found += range(int(first), int(last) + 1) if dash else [int(first)]
+    except ValueError:
+        found = []
+    if not found or repeats(found):
+        raise UserError(f"--seeds {text!r} names no seeds; give a number (3), a list (0,4,7) or a range (5-8)")
+    return tuple(found)

@@ -1,0 +1,72 @@
+"""What the places that a planned run names hold now: the content of its data, and of the weights that it starts from.
+
+Asked only where it decides something, as data that was never opened here is decoded for it; each place once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from levelfield.errors import UserError
+from levelfield.spec import DataSpec, RunSpec
+from levelfield.studies.declared.plan import ROW
+
+
+class Contents:
+    """The digests of data and weights as they are now. A place that is not here has none (None)."""
+
+    def __init__(self) -> None:
+        self._data: dict[tuple[str, str, str | None], str | None] = {}
+        self._weights: dict[str, str | None] = {}
+
+    def checksum(self, data: DataSpec, data_dir: str | None) -> str | None:
+        """The checksum of a data set, as a run that is resolved now would get it."""
+        key = (data.name, data.on_bad_image, data_dir)
+        if key not in self._data:
+            self._data[key] = _checksum(data, data_dir)
+        return self._data[key]
+
+    def weights(self, source: str) -> str | None:
+        """The digest of a file's or run's weights; weights that would have to be downloaded are left alone."""
+        if source not in self._weights:
+            self._weights[source] = _weights(source)
+        return self._weights[source]
+
+    def filled(self, declared: RunSpec) -> RunSpec:
+        """`declared` with the digests of what is here filled in."""
+        data, start = declared.data, declared.model.start_from
+        if data.checksum is None:
+            found = self.checksum(data, declared.execution.data_dir)
+            declared = declared.model_copy(update={"data": data.model_copy(update={"checksum": found})})
+        if start is not None and start.digest is None and not start.source.startswith(ROW):
+            there = start.model_copy(update={"digest": self.weights(start.source)})
+            declared = declared.model_copy(update={"model": declared.model.model_copy(update={"start_from": there})})
+        return declared
+
+
+def _checksum(data: DataSpec, data_dir: str | None) -> str | None:
+    from levelfield.data.loading.open_data import on_stderr, prepare
+    from levelfield.data.sources.locate import find
+    from levelfield.data.store.image_fit import Fit
+    from levelfield.data.store.store import folder_of, open_store
+
+    side = data.resize_px or data.image_size
+    try:
+        found = find(data.name, data_dir)
+        store = open_store(folder_of(found, data.on_bad_image, None))
+        if store is None:
+            with on_stderr() as progress:
+                fit = None if side is None else Fit(data.fit, side)
+                store = prepare(found, data.on_bad_image, fit, progress=progress)
+    except UserError:
+        return None
+    return store.index.checksum
+
+
+def _weights(source: str) -> str | None:
+    from levelfield.models import weights_digest
+
+    try:
+        return weights_digest(source) if Path(source).expanduser().exists() else None
+    except UserError:
+        return None

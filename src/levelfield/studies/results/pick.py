@@ -1,0 +1,80 @@
+"""The best row of a study for a budget."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from levelfield.errors import UserError
+
+if TYPE_CHECKING:
+    from levelfield.tables.table import StudyTable, TableRow
+
+UNITS: Final = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
+LIMITS: Final = {"macs": "MACs", "params": "parameters", "ms_per_batch": "ms per batch", "mem_peak_mib": "MiB"}
+"""What a budget may limit, by key of a row's means."""
+PROFILED: Final = ("ms_per_batch", "mem_peak_mib")
+"""Limits on what `levelfield profile` measures, not a run."""
+
+
+@dataclass(frozen=True)
+class Pick:
+    """`best`: the row with the highest mean top-1 within the budget. `ties`: rows that cannot be told apart from it.
+
+    `left_out`: row -> why it does not count.
+    """
+
+    best: TableRow
+    ties: tuple[str, ...]
+    left_out: Mapping[str, str]
+
+
+def parse_quantity(text: str, option: str) -> float:
+    """`100M` -> 1e8, `1.5G`, `500k`, `250000`. Raises UserError."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?(?:e\d+)?)\s*([kMG]?)\s*", text)
+    if match is None or float(match[1]) <= 0:
+        raise UserError(f"{option} {text!r} is no quantity; give a number with k, M or G, e.g. 100M")
+    return float(match[1]) * UNITS[match[2]]
+
+
+def pick(table: StudyTable, limits: Mapping[str, float], only: Sequence[str] = ("*",)) -> Pick:
+    """The best measured row of `table` that keeps all `limits` (by the keys of `LIMITS`; at most that much).
+
+    `only`: rows that match one of these patterns.
+
+    Raises UserError where no row was measured or none keeps them.
+    """
+    if not table.measured:
+        raise UserError(f"study {table.study.name} has no finished run yet\n{table.study.command}")
+    left_out = {}
+    fitting = []
+    for row in table.measured:
+        if not any(fnmatch.fnmatchcase(name, pattern) for name in row.runs.row.names for pattern in only):
+            continue
+        reasons = []
+        for key, most in limits.items():
+            value = row.means.get(key)
+            if value is None:
+                reasons.append(f"{LIMITS[key]} not measured")
+            elif value > most:
+                reasons.append(f"{value:,.4g} {LIMITS[key]}, over {most:,.4g}")
+        if reasons:
+            left_out[row.name] = "; ".join(reasons)
+        else:
+            fitting.append(row)
+    if not fitting:
+        nearest = "; ".join(f"{name}: {why}" for name, why in list(left_out.items())[:2])
+        unmeasured = [key for key in limits if key in PROFILED and all(key not in row.means for row in table.measured)]
+        remedy = f"measure them first: levelfield profile --study {table.study.name} --into FOLDER"
+        raise UserError(f"no row keeps the budget ({nearest})\n{remedy if unmeasured else 'raise a limit'}")
+    panels = list(dict.fromkeys(row.panel for row in fitting))
+    if len(panels) > 1:
+        raise UserError(f"the rows are tested on {' and '.join(panels)}, which cannot be compared\nchoose with --row")
+    best = max(fitting, key=lambda row: row.top1.value if row.top1 else 0.0)
+    comparison = table.panels[best.panel]
+    pairs = {row.name: comparison.between(row.name, best.name) for row in fitting if row is not best}
+    ties = tuple(name for name, pair in pairs.items() if pair is None or not pair.different)
+    return Pick(best, ties, left_out)

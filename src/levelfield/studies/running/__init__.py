@@ -1,0 +1,1 @@
+"""How a study is carried out: here, in processes, on a Ray cluster; swept, timed, profiled."""

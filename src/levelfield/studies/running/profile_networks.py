@@ -1,0 +1,111 @@
+"""The cost half of a study's table: every distinct network of a study profiled, beside what its author printed."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from torch import nn
+
+PUBLISHED_CONVENTION: Final = (
+    "the authors print MACs (plus a little element-wise work) as FLOPs, and half of them as MACs"
+)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network to profile: `label` names its row, `printed_macs` is what its author printed as FLOPs.
+
+    Classes and image size that are None are the network's own published ones.
+    """
+
+    label: str
+    model: str
+    classes: int | None = None
+    image_size: int | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    printed_macs: float | None = None
+
+
+def study_subjects(name: str, plugins: Sequence[str] = (), scale: str = "full") -> list[Subject]:
+    """The distinct networks of a study at one of its scales, in its order, each with what its author printed.
+
+    Classes and size that the study leaves to the data are those of the catalogue (of the network, for other data).
+    """
+    from levelfield.data.sources import catalog
+    from levelfield.studies import Study
+    from levelfield.studies.results.published import published_row
+
+    study = Study.load(name)
+    subjects: dict[str, Subject] = {}
+    for row in study.planned_rows(scale, plugins=plugins):
+        spec = row.spec
+        known = catalog.entry(spec.data.name)
+        classes = spec.model.num_classes or (known.classes if known else None)
+        stored = known.pixels.partition("x")[0] if known else ""
+        size = spec.model.image_size or spec.data.image_size or (int(stored) if stored.isdigit() else None)
+        published = published_row(study.name, row.published)
+        printed = published.values.get("macs") if published else None
+        subject = Subject(row.name, spec.model.name, classes, size, spec.model.options, printed)
+        same = json.dumps([subject.model, classes, size, dict(subject.options)], sort_keys=True)
+        subjects.setdefault(same, subject)
+    return list(subjects.values())
+
+
+def resolved(subject: Subject, classes: int | None = None, image_size: int | None = None) -> Subject:
+    """`subject` with its classes and size: those given, else its own, else the network's. Raises UserError."""
+    from levelfield.models import model_info
+
+    info = model_info(subject.model)
+    return Subject(
+        subject.label, subject.model, classes or subject.classes or info.num_classes,
+        image_size or subject.image_size or info.image_size, subject.options, subject.printed_macs,
+    )  # fmt: skip
+
+
+def profile_subject(
+    subject: Subject, *, batch: int, device: str, dtype: str, plugins: Sequence[str] = (), **setting: Any
+) -> dict[str, Any]:
+    """What a resolved `subject` costs, as plain JSON values (`cost.profile`'s, with what they were measured on and the
+    printed pair). `setting`: further keys of `cost.Setting` (train, compile, seconds, threads).
+    """
+    from levelfield.cost import Setting, profile
+
+    assert subject.classes is not None and subject.image_size is not None
+    builder = functools.partial(
+        build, subject.model, subject.classes, subject.image_size, dict(subject.options), tuple(plugins)
+    )
+    measured = profile(
+        Setting(builder, image_size=subject.image_size, batch=batch, device=device, dtype=dtype, **setting)
+    )
+    named = {"name": subject.label, "model": subject.model, "classes": subject.classes}
+    named |= {"image_size": subject.image_size, "options": dict(subject.options), "batch": batch}
+    return {**named, **measured, "device": device, "dtype": dtype, **_published(subject, measured["macs"])}
+
+
+def build(model: str, classes: int, image_size: int, options: dict[str, Any], plugins: tuple[str, ...]) -> nn.Module:
+    """Build a network in the fresh process that measures it."""
+    from levelfield.models import create_model, load_plugin
+
+    for path in plugins:
+        load_plugin(path)
+    return create_model(model, classes, image_size, **options)
+
+
+def _published(subject: Subject, macs: int) -> dict[str, Any]:
+    """The printed pair beside ours: what the author calls FLOPs and MACs, and ours as a multiple of the former."""
+    if subject.printed_macs is None:
+        return {}
+    printed = subject.printed_macs
+    return {
+        "published": {
+            "printed_flops": printed,
+            "printed_macs": printed / 2,
+            "macs_ratio": macs / printed,
+            "convention": PUBLISHED_CONVENTION,
+        }
+    }

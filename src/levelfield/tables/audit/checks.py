@@ -1,0 +1,143 @@
+"""All checks, applied to the rows that are compared with each other.
+
+The audit compares everything that the runs' folders hold, minus what the study declares that it varies; whatever is
+left over is a finding. It reads files, never what somebody says of them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from levelfield.spec import VARIES, covers
+from levelfield.tables.audit import (
+    known_faults,
+    leaks,
+    machines,
+    outcomes,
+    predictions,
+    settings,
+    starting_weights,
+    tuning,
+)
+from levelfield.tables.audit.findings import SEVERITIES, AuditRow, Check, Finding, Panel, counted, listed, odd_ones
+
+CHECKS: Final = (
+    Check("failures", outcomes.failures),
+    Check("foreign", settings.foreign),
+    Check("settings", settings.settings),
+    Check("one_setting", settings.one_setting),
+    Check("mends", known_faults.mends),
+    Check("starts", starting_weights.starts),
+    Check("pretraining", starting_weights.pretraining),
+    Check("overlap", starting_weights.overlap),
+    Check("test_images", predictions.test_images),
+    Check("leaks", leaks.leaks),
+    Check("scores", predictions.scores),
+    Check("independent", predictions.independent),
+    Check("length", outcomes.length),
+    Check("untrained", outcomes.untrained),
+    Check("selection", outcomes.selection),
+    Check("resumed", outcomes.resumed),
+    Check("search", tuning.search),
+    Check("seeds", outcomes.seeds),
+    Check("environment", machines.environment),
+    Check("machines", machines.machines),
+    Check("networks", known_faults.networks),
+    Check("smoothing", outcomes.smoothing),
+    Check("data", leaks.known_of_data),
+)
+
+
+@dataclass(frozen=True)
+class AuditReport:
+    """`findings` in the order of their severity: unfair, differs, declared, unchecked, passed."""
+
+    findings: tuple[Finding, ...]
+
+    def of(self, severity: str) -> list[Finding]:
+        return [finding for finding in self.findings if finding.severity == severity]
+
+    @property
+    def unfair(self) -> list[Finding]:
+        return self.of("unfair")
+
+    @property
+    def verdict(self) -> str:
+        """One sentence to stand above the table."""
+        unfair, differs, unchecked = (len(self.of(kind)) for kind in ("unfair", "differs", "unchecked"))
+        rest = [f"{counted(differs, 'difference')} to mention"] if differs else []
+        rest += [f"{counted(unchecked, 'thing')} not checked"] if unchecked else []
+        more = f"; {' and '.join(rest)}" if rest else ""
+        if unfair:
+            makes = "thing makes" if unfair == 1 else "things make"
+            return f"{unfair} {makes} this comparison unfair{more}; see below before trusting a difference."
+        if not self.of("passed"):
+            return "Nothing has been measured, so nothing was checked."
+        return f"No unfairness found in what was checked{more}."
+
+
+def audit(
+    rows: Sequence[AuditRow],
+    varies: Sequence[str] | None = None,
+    folder: Path | None = None,
+    data_dir: str | None = None,
+) -> AuditReport:
+    """Audit the rows, those of each panel among themselves.
+
+    `varies`: what the study's question is about (`levelfield.spec.varies`); None: it declares nothing.
+    `folder`: where the study is kept, `data_dir`: where its data may be; both may be absent, and what
+    needs them is then not checked.
+    """
+    keys = VARIES if varies is None else tuple(varies)
+    panels: dict[str, list[AuditRow]] = defaultdict(list)
+    for row in rows:
+        panels[row.panel].append(row)
+    found: dict[tuple[str, str], list[tuple[str, Finding]]] = defaultdict(list)
+    compared = {name: members for name, members in panels.items() if any(row.runs.finished for row in members)}
+    for name, members in panels.items():
+        panel = Panel(tuple(members), keys, varies is not None, folder, data_dir)
+        for check in CHECKS:
+            for finding in check.find(panel):
+                found[finding.severity, finding.text].append((name, finding))
+    findings = [_of_panels(each, len(compared)) for each in found.values()]
+    findings += tested_on(Panel(tuple(rows), keys))
+    order = {check.key: number for number, check in enumerate(CHECKS)}
+    findings.sort(key=lambda finding: (SEVERITIES.index(finding.severity), order.get(finding.check, len(order))))
+    return AuditReport(tuple(findings))
+
+
+def _of_panels(found: Sequence[tuple[str, Finding]], panels: int) -> Finding:
+    """What was found alike in some panels, once; named after them unless it holds in all."""
+    finding = found[0][1]
+    names = list(dict.fromkeys(name for name, _ in found if name))
+    rows = tuple(dict.fromkeys(row for _, each in found for row in each.rows))
+    named = finding.check in ("leaks", "data")
+    where = f"{listed(names)}: " if names and len(names) < panels and not named else ""
+    return replace(finding, text=where + finding.text, rows=rows)
+
+
+def tested_on(every: Panel) -> Iterable[Finding]:
+    """Rows on other test sets, which the table does not compare with each other."""
+    sets: Mapping[str, str] = {
+        row.name: row.spec.data.name
+        + (f", {row.spec.data.test_limit:,} test images" if row.spec.data.test_limit else "")
+        for row in every.measured
+        if row.spec is not None
+    }
+    names = {said.partition(",")[0] for said in sets.values()}
+    odd = odd_ones(sets)
+    if odd is None:
+        return
+    if len(set(sets.values())) > len(names):
+        text = "Rows are tested on different images of the same data, so they are not compared with each other."
+        yield Finding("test_images", "unfair", f"{text} {odd[0]}.", odd[1])
+    elif covers(every.varies, "data.name"):
+        text = f"Varied on purpose: the data. Rows are compared only within one set. {odd[0]}."
+        yield Finding("test_images", "declared", text, odd[1])
+    else:
+        text = f"Rows are tested on different data; they are compared only within one set. {odd[0]}."
+        yield Finding("test_images", "differs", text, odd[1])

@@ -1,0 +1,139 @@
+"""What the audit reads and what it says, and how it finds the rows that differ from the rest."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from levelfield.spec import VARIES, RunSpec
+from levelfield.tables.audit.prediction_summary import Tested, read_tested
+from levelfield.tables.row_results import Measured, RowRuns
+
+Severity = Literal["unfair", "differs", "declared", "unchecked", "passed"]
+"""unfair: the comparison favours some row, or a score is not what it seems. differs: no reason to doubt the ranking,
+but to be mentioned. declared: differs, as the study's question wants it. unchecked: could not be looked at. passed:
+looked at, nothing found."""
+SEVERITIES: Final[tuple[Severity, ...]] = ("unfair", "differs", "declared", "unchecked", "passed")
+GROUPS: Final = 5
+"""Groups of rows named in one finding; the rest are counted."""
+
+
+@dataclass(frozen=True)
+class AuditRow:
+    """A row as the audit sees it: its runs as they lie in their folders, and the test set that it is compared on."""
+
+    runs: RowRuns
+    panel: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.runs.row.title
+
+    @property
+    def own(self) -> tuple[Measured, ...]:
+        """The finished runs that levelfield trained: all but somebody else's predictions."""
+        return tuple(run for run in self.runs.finished if run.folder is not None)
+
+    @property
+    def foreign(self) -> tuple[Measured, ...]:
+        """The finished runs that are somebody else's predictions."""
+        return tuple(run for run in self.runs.finished if run.folder is None)
+
+    @property
+    def spec(self) -> RunSpec | None:
+        """The resolved setting of the first finished run; None where none finished."""
+        return next((run.spec for run in self.own if run.spec is not None), None)
+
+    @cached_property
+    def tested(self) -> tuple[tuple[Measured, Tested | None], ...]:
+        """Every finished run with what its predictions say; None where it has none."""
+        return tuple((run, read_tested(run)) for run in self.runs.finished)
+
+    def results(self, key: str) -> list[Any]:
+        """What the finished runs' result.json says under `key`, where it says it."""
+        return [run.result[key] for run in self.runs.finished if run.result.get(key) is not None]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Rows that are compared with each other. `varies`: what their study declares to vary (`declares`; else the keys
+    that stand where none does); `folder`: where it is kept, `data_dir`: where its data may be."""
+
+    rows: tuple[AuditRow, ...]
+    varies: tuple[str, ...] = VARIES
+    declares: bool = True
+    folder: Path | None = None
+    data_dir: str | None = None
+
+    @property
+    def measured(self) -> tuple[AuditRow, ...]:
+        """The rows with a result: only they are compared."""
+        return tuple(row for row in self.rows if row.runs.finished)
+
+    @property
+    def every(self) -> str:
+        """How a statement that holds of all settings begins: nothing is known of those of somebody else's rows."""
+        return "every row that was trained here" if any(row.foreign for row in self.measured) else "every row"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one check has to say, of which rows."""
+
+    check: str
+    severity: Severity
+    text: str
+    rows: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Check:
+    """One kind of unfairness: its key, and the function that finds it among the rows of one panel.
+
+    The function says of everything that it looked at "passed", and of what it could not look at "unchecked".
+    """
+
+    key: str
+    find: Callable[[Panel], Iterable[Finding]]
+
+
+def listed(names: Sequence[str], most: int = 4) -> str:
+    """Names in words: "a, b and c", cut after `most`."""
+    if len(names) > most:
+        return ", ".join(names[:most]) + f" and {len(names) - most} more"
+    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """`3 runs`, `1 run`."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def odd_ones(values: Mapping[str, str]) -> tuple[str, tuple[str, ...]] | None:
+    """Where the values of rows differ: who has what, the minority first, and the rows that differ from the majority.
+
+    None where all are equal.
+    """
+    groups: dict[str, list[str]] = defaultdict(list)
+    for row, value in values.items():
+        groups[value].append(row)
+    if len(groups) < 2:
+        return None
+    sizes = Counter({value: len(rows) for value, rows in groups.items()})
+    (most, share), *_ = sizes.most_common()
+    clear = list(sizes.values()).count(share) == 1 and share > 1
+    minority = [value for value in sorted(groups, key=lambda v: len(groups[v])) if not clear or value != most]
+    said = "; ".join(f"{listed(groups[value])}: {value}" for value in minority[:GROUPS])
+    said += f"; and {counted(len(minority) - GROUPS, 'other value')}" if len(minority) > GROUPS else ""
+    odd = tuple(row for value in minority for row in groups[value])
+    return (said + f"; the other {share}: {most}" if clear else said), odd
+
+
+def differing(check: str, severity: Severity, what: str, values: Mapping[str, str]) -> Iterable[Finding]:
+    """A finding where the rows' values differ, worded "`what` differs. ..."."""
+    if (odd := odd_ones(values)) is not None:
+        yield Finding(check, severity, f"{what} differs. {odd[0]}.", odd[1])

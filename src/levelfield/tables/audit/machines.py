@@ -1,0 +1,119 @@
+"""Where the rows ran: every key of environment.json, machines told apart, and what that means for cost figures."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from levelfield.tables.audit.contrast import ABSENT, words
+from levelfield.tables.audit.findings import AuditRow, Finding, Panel, counted, listed, odd_ones
+from levelfield.tables.cost_columns import profile_of, read_costs, trusted
+
+MACHINE: Final = ("machine", "processor", "gpu", "cores", "device", "threads", "processes")
+"""What tells machines, and shares of one, apart."""
+VERSIONS: Final = ("packages.torch", "cuda")
+"""What decides a network's speed and memory besides."""
+SHOWN: Final = 4
+
+
+def environment(panel: Panel) -> Iterable[Finding]:
+    """Each key of the environment in which rows differ, those that differ alike together."""
+    rows = [row for row in panel.measured if row.own]
+    found = {row.name: _values(row) for row in rows}
+    silent = [name for name, values in found.items() if not values]
+    if silent:
+        text = f"Where and with what versions {listed(silent)} ran: they left no environment.json."
+        yield Finding("environment", "unchecked", text, tuple(silent))
+    found = {name: values for name, values in found.items() if values}
+    keys = list(dict.fromkeys(key for values in found.values() for key in values))
+    grouped: dict[tuple[int, ...], list[str]] = defaultdict(list)
+    differ = 0
+    for key in keys:
+        said = [values.get(key, (ABSENT,)) for values in found.values()]
+        numbers = {value: number for number, value in enumerate(dict.fromkeys(said))}
+        if len(numbers) > 1:
+            grouped[tuple(numbers[value] for value in said)].append(key)
+        elif len(said[0]) > 1:
+            differ += 1
+            text = f"The runs of {panel.every} ran with several values of {key}: {' / '.join(said[0])}."
+            yield Finding("environment", "differs", text, tuple(found))
+    for together in grouped.values():
+        differ += 1
+        words_of = {
+            name: ", ".join(_said(key, values.get(key, (ABSENT,)), len(together) > 1) for key in together[:SHOWN])
+            for name, values in found.items()
+        }
+        odd = odd_ones(words_of)
+        assert odd is not None
+        more = f" They differ in {listed(together[SHOWN:], 8)} too." if len(together) > SHOWN else ""
+        text = f"The environment differs ({listed(together[:SHOWN], SHOWN)}). {odd[0]}.{more}"
+        yield Finding("environment", "differs", text, odd[1])
+    if found and not differ and len(found) > 1:
+        text = f"the environment is the same in {panel.every} ({counted(len(keys), 'key')}: versions, machine, commit)"
+        yield Finding("environment", "passed", text, tuple(found))
+
+
+def machines(panel: Panel) -> Iterable[Finding]:
+    """Times and cost figures of rows that were measured on different machines, or on different shares of one."""
+    timed = [row for row in panel.measured if row.results("train_seconds")]
+    trained = {row.name: values for row in timed if (values := _values(row))}
+    yield from _on_one(trained, "Times of training", MACHINE)
+    profiles = read_costs(panel.folder)
+    of_rows = {row.name: profile_of(profiles, row.spec) for row in panel.measured}
+    profiled = {
+        name: {key: (words(value),) for key, value in _flat(profile.get("environment", {})).items()}
+        for name, profile in of_rows.items()
+        if profile is not None and trusted(profile)
+    }
+    yield from _on_one(profiled, "Cost figures (images/s, milliseconds, memory)", (*MACHINE, *VERSIONS))
+
+
+def _on_one(known: Mapping[str, Mapping[str, tuple[str, ...]]], what: str, keys: tuple[str, ...]) -> Iterable[Finding]:
+    """Whether the rows' figures come from one machine: row -> key of its environment -> values."""
+    if len(known) < 2:
+        return
+    where = {name: tuple(values.get(key, (ABSENT,)) for key in keys) for name, values in known.items()}
+    if len(set(where.values())) > 1:
+        differing = [i for i in range(len(keys)) if len({place[i] for place in where.values()}) > 1]
+        said = {name: ", ".join(_said(keys[i], place[i], True) for i in differing) for name, place in where.items()}
+        odd = odd_ones(said)
+        assert odd is not None
+        text = f"{what} do not compare: they were measured on different machines. {odd[0]}."
+        yield Finding("machines", "differs", text, odd[1])
+        return
+    place = dict(zip(keys, next(iter(where.values())), strict=True))
+    if place["machine"] == (ABSENT,):
+        named = [key for key in ("processor", "gpu", "cores") if place[key] != (ABSENT,)]
+        kind = ", ".join(_said(key, place[key], True) for key in named) or "not even that"
+        text = f"{what}: whether they come from one machine; only its kind is recorded ({kind})."
+        yield Finding("machines", "unchecked", text, tuple(known))
+    elif len(place["machine"]) > 1:
+        text = f"{what} are means over {len(place['machine'])} machines, the same ones in every such row."
+        yield Finding("machines", "differs", text, tuple(known))
+    else:
+        yield Finding("machines", "passed", f"{what[0].lower()}{what[1:]} come from one machine", tuple(known))
+
+
+def _values(row: AuditRow) -> dict[str, tuple[str, ...]]:
+    """Key -> the different values that the row's runs had, in every start of each."""
+    every: list[dict[str, Any]] = []
+    for run in row.own:
+        found = run.folder.environment() if run.folder is not None else {}
+        if found:
+            every += [found, *found.get("earlier", ())]
+    flat = [_flat({key: value for key, value in each.items() if key != "earlier"}) for each in every]
+    keys = dict.fromkeys(key for each in flat for key in each)
+    return {key: tuple(sorted({words(each.get(key, ABSENT)) for each in flat})) for key in keys}
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, part in value.items():
+        found |= _flat(part, f"{prefix}{key}.") if isinstance(part, Mapping) else {f"{prefix}{key}": part}
+    return found
+
+
+def _said(key: str, values: tuple[str, ...], named: bool) -> str:
+    said = " / ".join(values)
+    return f"{key.removeprefix('packages.')} {said}" if named else said

@@ -1,0 +1,161 @@
+"""Every key of every run's resolved setting, minus what the study declares that it varies.
+
+Nothing is listed here that is to be compared: what is not compared is listed, with the reason.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from levelfield.spec import RunSpec, Value, covers
+from levelfield.tables.audit.contrast import Contrast, contrast
+from levelfield.tables.audit.findings import Finding, Panel, Severity, counted, listed, odd_ones
+
+NOT_COMPARED: Final[Mapping[str, str]] = {
+    "seed": "rows are paired by seed",
+    "recipe.name": "a name is not science; what it stands for is compared",
+    "recipe.description": "prose",
+    "recipe.validation": "a default of data.validation, which is compared",
+    "model.start_from.source": "a place; the digest says which weights, and `origin` what they were trained on",
+    "plugins.path": "a place; the digest says which source",
+    "execution.data_dir": "a place; the checksum says which data",
+}
+ELSEWHERE: Final = ("model.start_from",)
+"""Compared by `origin`, seed by seed and network by network."""
+SECTIONS: Final[Mapping[str, str]] = {
+    "model.image_size": "The data",
+    "model.num_classes": "The data",
+    "model": "The network",
+    "data": "The data",
+    "budget": "The declared length of training",
+    "plugins": "The plugin",
+    "recipe.optimizer": "The optimiser",
+    "recipe.schedule": "The schedule of the learning rate",
+    "recipe.phases": "The hand-over to another optimiser",
+    "recipe.batch_size": "The batch size",
+    "recipe.augment": "The augmentation",
+    "recipe.mix": "The mixing of images",
+    "recipe.regularisation": "The regularisation",
+    "recipe.freeze": "What is frozen",
+    "recipe.precision": "The precision",
+    "recipe.averaging": "The average of the weights",
+    "recipe.selection": "Which epoch is the result",
+    "execution": "How the runs were carried out",
+}
+"""How a key's part of the setting is called; a key of no part here goes by its own name."""
+SHOWN: Final = 5
+"""Settings with their values in one finding; more are named."""
+
+
+def foreign(panel: Panel) -> Iterable[Finding]:
+    """Rows that are somebody else's predictions: how those came about cannot be looked at."""
+    for row in panel.measured:
+        if row.foreign:
+            some = f"of {len(row.foreign)} runs of {row.name}" if row.own else f"of {row.name}"
+            text = f"The setting, start, training data, length, environment and seeds {some}: it was not trained here."
+            yield Finding("foreign", "unchecked", text, (row.name,))
+
+
+def settings(panel: Panel) -> Iterable[Finding]:
+    """Each part of the setting in which rows differ: unfair, unless it is declared or only how runs are carried out."""
+    specs = {row.name: row.spec for row in panel.measured if row.spec is not None}
+    if len(specs) < 2:
+        return
+    found = {key: values for key, values in contrast(specs).items() if compared(key)}
+    declared = [key for key in found if covers(panel.varies, key)]
+    if declared:
+        named = [one for one in panel.varies if any(covers((one,), key) for key in declared)]
+        why = "Varied on purpose, as the study's question declares"
+        text = f"{why if panel.declares else 'Varied by default, as the study declares nothing'}: {listed(named, 12)}."
+        yield Finding("settings", "declared", text, tuple(specs))
+    left = {key: values for key, values in found.items() if key not in declared}
+    counting = contrast({name: _counting(spec) for name, spec in specs.items()})
+    science = {key: values for key, values in left.items() if is_science(key) or key.rpartition(".")[2] in counting}
+    yield from findings("settings", "unfair", science)
+    yield from findings("execution", "differs", {k: v for k, v in left.items() if k not in science})
+    if not science:
+        keys = counted(sum(1 for key in leaves(next(iter(specs.values()))) if compared(key)), "setting")
+        but = " but what the study varies" if declared else ""
+        yield Finding("settings", "passed", f"all {keys} of the runs are the same in {panel.every}{but}", tuple(specs))
+
+
+def one_setting(panel: Panel) -> Iterable[Finding]:
+    """The runs of one row must differ in nothing but the seed."""
+    several = [row for row in panel.measured if len(row.own) > 1]
+    fair = True
+    for row in several:
+        specs = {f"seed {run.seed}": run.spec for run in row.own if run.spec is not None}
+        found = {key: values for key, values in contrast(specs).items() if compared(key)}
+        for severity, keys in (("unfair", [k for k in found if is_science(k)]), ("differs", list(found))):
+            if keys:
+                fair = False
+                said = "; ".join(f"{key}: {(odd_ones(found[key]) or ('',))[0]}" for key in keys[:SHOWN])
+                text = f"The runs of {row.name} differ in more than the seed: they are not one row. {said}"
+                yield Finding("one_setting", severity, text, (row.name,))  # type: ignore[arg-type]
+                break
+    if several and fair:
+        here = " that was trained here" if any(row.foreign for row in panel.measured) else ""
+        yield Finding("one_setting", "passed", f"the runs of a row{here} differ in nothing but the seed")
+
+
+def compared(key: str) -> bool:
+    """Whether rows are held against each other in `key` here."""
+    plain = ".".join(part for part in key.split(".") if not part.isdigit())
+    return plain not in NOT_COMPARED and not covers(ELSEWHERE, key)
+
+
+def is_science(key: str) -> bool:
+    """Whether `key` may change the numbers (a batch in parts counts: BatchNorm sees the parts)."""
+    return not key.startswith("execution.") or key == "execution.micro_batch"
+
+
+def leaves(value: Any, key: str = "") -> list[str]:
+    """All keys at or below a value that hold no further values of ours."""
+    if not isinstance(value, Value):
+        return [key]
+    inside = ((f"{key}.{name}".lstrip("."), getattr(value, name)) for name in type(value).model_fields)
+    return [leaf for below, part in inside for leaf in leaves(part, below)]
+
+
+def findings(check: str, severity: Severity, found: Contrast, prefix: str = "") -> Iterable[Finding]:
+    """A finding for each part of the setting and each way in which the rows fall apart there."""
+    grouped: dict[tuple[str, tuple[int, ...]], list[str]] = defaultdict(list)
+    for key, values in found.items():
+        numbers = {said: number for number, said in enumerate(dict.fromkeys(values.values()))}
+        grouped[_section(key)[0], tuple(numbers[said] for said in values.values())].append(key)
+    for (title, _), keys in grouped.items():
+        odd = odd_ones(_side_by_side(found, keys))
+        if odd is None:
+            continue
+        more = f" They differ in {listed(keys[SHOWN:], 8)} too." if len(keys) > SHOWN else ""
+        text = f"{prefix}{title[0].lower() + title[1:] if prefix else title} differs"
+        yield Finding(check, severity, f"{text} ({listed(keys[:SHOWN], SHOWN)}). {odd[0]}.{more}", odd[1])
+
+
+def _side_by_side(found: Contrast, keys: list[str]) -> dict[str, str]:
+    """The rows' values of several keys, each after the end of its key where there are several."""
+    rows = found[keys[0]]
+    if len(keys) == 1:
+        return rows
+    return {row: ", ".join(f"{_section(key)[1]} {found[key][row]}" for key in keys[:SHOWN]) for row in rows}
+
+
+def _section(key: str) -> tuple[str, str]:
+    """The title of the part that a key belongs to, and the rest of the key."""
+    for part, title in SECTIONS.items():
+        if covers((part,), key):
+            return title, key.removeprefix(part).lstrip(".") or key.rpartition(".")[2]
+    return key, key.rpartition(".")[2]
+
+
+def _counting(spec: RunSpec) -> dict[str, Any]:
+    """What of a run's execution counts as science, because of the rest of its setting."""
+    return {key: value for key, value in spec.science().items() if key in type(spec.execution).model_fields}
+
+
+def same(panel: Panel, *keys: str) -> bool:
+    """Whether all measured rows agree in `keys` and everything below them."""
+    specs = {row.name: row.spec for row in panel.measured if row.spec is not None}
+    return not any(covers(keys, key) for key in contrast(specs))

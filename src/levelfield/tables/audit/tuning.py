@@ -1,0 +1,82 @@
+"""Rows whose author does not say how they were tuned: was there a sweep, and did every row get the same of it?"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from levelfield.runs import RunFolder
+from levelfield.spec import RunSpec
+from levelfield.tables.audit.findings import AuditRow, Finding, Panel, counted, differing, listed
+from levelfield.tables.audit.outcomes import budget_in_words
+
+POINT: Final = "-lr"
+"""What follows a row's name in that of a point of its grid (`studies.running.sweep.grid_rows`)."""
+
+
+def search(panel: Panel) -> Iterable[Finding]:
+    """How unknown settings were found, from the sweep's own run folders: points, their length, what came of them."""
+    unknown = [row for row in panel.measured if row.runs.row.facts.get("setting_unknown")]
+    if not unknown:
+        return
+    points = {row.name: _points(row, panel.folder) for row in unknown}
+    searched = {name: found for name, found in points.items() if len(found) > 1}
+    names = [row.name for row in unknown if row.name not in searched]
+    if names:
+        text = f"The author's setting is unknown and was not searched for: {listed(names)} use the recipe's own."
+        yield Finding("search", "unfair" if searched else "differs", text, tuple(names))
+    if not searched:
+        return
+    budgets = {name: _budget(found) for name, found in searched.items()}
+    yield from differing("search", "unfair", "The budget of the search for unknown settings", budgets)
+    unused = [row.name for row in unknown if row.name in searched and not _uses_best(row, searched[row.name])]
+    if unused:
+        text = f"A search was made, but its best learning rate and weight decay are not those of {listed(unused)}."
+        yield Finding("search", "unfair", text, tuple(unused))
+    if len(set(budgets.values())) == 1 and not names and not unused:
+        each = f"{next(iter(budgets.values()))} for each of {listed(list(searched))}"
+        text = f"unknown settings were searched for alike: {each}"
+        yield Finding("search", "passed", text, tuple(searched))
+
+
+Point = tuple[RunSpec, float]
+"""A point's setting and the validation top-1 that it ended with."""
+
+
+def _points(row: AuditRow, folder: Path | None) -> list[Point]:
+    """The finished points of the sweep of a row (of the row whose runs it shares)."""
+    if folder is None:
+        return []
+    from levelfield.studies.results.run_folders import SWEEP
+    from levelfield.studies.running.sweep import validation_top1
+
+    homes = {row.runs.row.name} | {run.folder.path.parent.name for run in row.own if run.folder is not None}
+    found = []
+    for path in sorted((folder / SWEEP).glob("*/*/run.json")):
+        run = RunFolder(path.parent)
+        if (
+            path.parts[-3].rpartition(POINT)[0] in homes
+            and run.finished
+            and (score := validation_top1(run)) is not None
+        ):
+            found.append((run.spec(), score))
+    return found
+
+
+def _budget(points: list[Point]) -> str:
+    lengths: dict[str, int] = defaultdict(int)
+    for spec, _ in points:
+        lengths[budget_in_words(spec.budget)] += 1
+    return " and ".join(f"{counted(count, 'point')} of {length}" for length, count in sorted(lengths.items()))
+
+
+def _uses_best(row: AuditRow, points: list[Point]) -> bool:
+    best = max(points, key=lambda point: point[1])[1]
+    own = row.spec.recipe.optimizer if row.spec is not None else None
+    return own is not None and any(
+        (spec.recipe.optimizer.lr, spec.recipe.optimizer.weight_decay) == (own.lr, own.weight_decay)
+        for spec, score in points
+        if score == best
+    )

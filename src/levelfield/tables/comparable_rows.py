@@ -1,0 +1,115 @@
+"""Which rows may be compared: those that were tested on the same images are a panel.
+
+Rows of our own say on which data they were tested. Somebody else's predictions say it by their index and labels, which
+must be those of a row of our own; where they are none of them, the row says so and is not compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from levelfield.errors import UserError
+from levelfield.runs import Predictions
+from levelfield.tables.row_results import RowRuns
+
+SUM_TOLERANCE = 0.02
+"""How far probabilities of an image may be from a sum of one: they are kept to three decimals."""
+
+
+def placed(rows: Sequence[RowRuns]) -> tuple[list[RowRuns], dict[str, str]]:
+    """`rows`, with a reason in place of predictions that are of no test set here; and the panel of each row, by name.
+
+    Where no row of our own has predictions, somebody else's are held against the first of theirs.
+    """
+    panels = {row.row.name: panel_of(row) for row in rows}
+    if not any(row.row.predictions for row in rows):
+        return list(rows), panels
+    known = references(rows)
+    result = []
+    for row in rows:
+        if row.row.predictions:
+            why = ""
+            for run in row.finished:
+                predictions = run.predictions()
+                assert predictions is not None
+                panel, reason = match(predictions, known or {"": predictions})
+                known = known or {"": predictions}
+                panels[row.row.name], why = panel, why or reason
+            row = _left_out(row, why) if why else row
+        result.append(row)
+    return result, panels
+
+
+def panel_of(runs: RowRuns) -> str:
+    """The test set in words; rows without any spec join the first panel ("")."""
+    spec = runs.spec
+    if spec is None:
+        return ""
+    limit = spec.data.test_limit
+    return spec.data.name + (f" ({limit:,} test images)" if limit else "")
+
+
+def references(rows: Sequence[RowRuns]) -> dict[str, Predictions]:
+    """Of each panel the predictions of one run of our own."""
+    found: dict[str, Predictions] = {}
+    for row in rows:
+        for run in row.finished:
+            if run.folder is not None and panel_of(row) not in found and (own := run.predictions()) is not None:
+                found[panel_of(row)] = own
+    return found
+
+
+def match(predictions: Predictions, known: Mapping[str, Predictions]) -> tuple[str, str]:
+    """The panel whose test images and labels `predictions` are of; "" and why where there is none."""
+    if fault := damage(predictions):
+        return "", fault
+    faults = {panel: _differs(predictions, reference) for panel, reference in known.items()}
+    for panel, why in faults.items():
+        if not why:
+            return panel, ""
+    return "", "; ".join(f"not of {panel or 'the other predictions'}: {why}" for panel, why in faults.items())
+
+
+def damage(predictions: Predictions) -> str:
+    """Why these cannot be predictions of a test set; empty where they can."""
+    index, label, p = predictions.index, predictions.label, predictions.probabilities
+    if not len(index) or len(index) != len(label) or len(index) != len(p):
+        return "it does not hold an index, a label and probabilities for every image"
+    if len(np.unique(index)) != len(index):
+        return "it holds an index twice"
+    if not np.isfinite(p).all() or p.min() < 0 or np.abs(p.sum(1) - 1).max() > SUM_TOLERANCE * p.shape[1] ** 0.5:
+        return "its probabilities are not between 0 and 1 with a sum of 1"
+    if label.min() < 0 or label.max() >= p.shape[1]:
+        return f"it has labels outside its {p.shape[1]} classes"
+    return ""
+
+
+def _differs(one: Predictions, two: Predictions) -> str:
+    if one.probabilities.shape[1] != two.probabilities.shape[1]:
+        return f"it has {one.probabilities.shape[1]} classes, not {two.probabilities.shape[1]}"
+    if len(one.index) != len(two.index):
+        return f"it has {len(one.index):,} images, not {len(two.index):,}"
+    first, second = np.argsort(one.index), np.argsort(two.index)
+    if not np.array_equal(one.index[first], two.index[second]):
+        return "its index is another"
+    wrong = int((one.label[first] != two.label[second]).sum())
+    return f"the labels of {wrong:,} images are others" if wrong else ""
+
+
+def _left_out(row: RowRuns, why: str) -> RowRuns:
+    """`row` without runs, saying why they do not count."""
+    failures = {run.seed: f"not compared: {why}" for run in row.finished}
+    return replace(row, row=replace(row.row, failures=failures), finished=())
+
+
+def check(file_predictions: Predictions, rows: Sequence[RowRuns], where: str) -> None:
+    """Raise UserError unless the predictions can stand beside `rows`."""
+    known = references(rows)
+    if not known:
+        raise UserError(f"{where} cannot be held against anything: no run here is finished\nadd it when one is")
+    _, why = match(file_predictions, known)
+    if why:
+        raise UserError(f"{where} cannot stand beside these rows: {why}\ngive index and label as their own files do")

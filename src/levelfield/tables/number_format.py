@@ -1,0 +1,60 @@
+"""How numbers are written: one form for a quantity wherever it is shown; an en dash where there is none."""
+
+from __future__ import annotations
+
+from levelfield.statistics import Difference, Estimate
+
+NONE = "–"
+
+
+def percent(value: float | None, digits: int = 2) -> str:
+    """A score in percent, without the sign: "93.17"."""
+    return NONE if value is None else f"{value:.{digits}f}"
+
+
+def signed(value: float | None, digits: int = 2) -> str:
+    """A difference in points: "+1.20", with a true minus sign."""
+    return NONE if value is None else f"{value:+.{digits}f}".replace("-", "−")
+
+
+def bounds(estimate: Estimate | Difference | None, least: float = 0.0) -> tuple[float | None, float | None]:
+    """An interval in percent, of scores (`least` 0) or of a difference of scores (-100), cut at what they can be.
+
+    Student's t knows no such limits: with two seeds it may go far beyond.
+    """
+    if estimate is None or estimate.low is None or estimate.high is None:
+        return None, None
+    return max(estimate.low, least), min(estimate.high, 100.0)
+
+
+def interval(estimate: Estimate | None) -> str:
+    """ "[92.82, 93.52]", or an en dash."""
+    low, high = bounds(estimate)
+    return NONE if low is None or high is None else f"[{low:.2f}, {high:.2f}]"
+
+
+def difference_interval(difference: Difference | None) -> str:
+    """ "[+0.31, +2.09]", or an en dash."""
+    low, high = bounds(difference, -100.0)
+    return NONE if low is None or high is None else f"[{signed(low)}, {signed(high)}]"
+
+
+def short(value: float | None) -> str:
+    """A count with three digits and a unit: 7518102 -> "7.52 M"."""
+    if value is None:
+        return NONE
+    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:#.3g}".rstrip(".") + f" {unit}"
+    return f"{value:.3g}"
+
+
+def whole(value: float | None) -> str:
+    """A rounded count with thousands separated: "12,345"."""
+    return NONE if value is None else f"{value:,.0f}"
+
+
+def p_value(value: float | None) -> str:
+    if value is None:
+        return NONE
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"

@@ -1,0 +1,174 @@
+"""Results kept in a repository as Markdown: for every study what was published, what was measured, and the difference.
+
+A page holds marked parts, which `fill` writes anew from the folders of finished studies and nothing else:
+
+    <!-- results of cpu/*: generated, do not edit -->
+    ...
+    <!-- end of results -->
+
+The pattern (fnmatch) chooses among the studies' folders, and the profiles of studies' networks (`profile-*.json`, what
+`levelfield profile --study` prints), by their path below the folder of results.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from levelfield.progress import duration
+from levelfield.tables.cost_columns import trusted
+from levelfield.tables.number_format import NONE, interval, percent, short, whole
+from levelfield.tables.read_folder import read_study
+from levelfield.tables.table import StudyTable, TableRow, build_table
+from levelfield.tables.text_forms import against_baseline, against_published, basis
+
+PART: Final = re.compile(
+    r"<!-- results of (?P<pattern>\S+): generated, do not edit -->\n.*?<!-- end of results -->", re.S
+)
+HEADER: Final = (
+    "row", "seeds", "published", "measured top-1 %", "95 % interval", "difference", "inside the interval",
+    "to baseline", "a run took",
+)  # fmt: skip
+COST_HEADER: Final = (
+    "network", "parameters", "MACs", "printed FLOPs / MACs", "type", "carried out", "batch", "ms at batch 1",
+    "images/s", "images/s in training", "peak in training", "noise",
+)  # fmt: skip
+SHORT_COMMIT: Final = 12
+
+
+def fill(page: str, results: Path) -> str:
+    """`page` with every marked part written anew from the studies below `results`."""
+
+    def written(part: re.Match[str]) -> str:
+        pattern = part["pattern"]
+        body = markdown(results, pattern)
+        return f"<!-- results of {pattern}: generated, do not edit -->\n\n{body}\n<!-- end of results -->"
+
+    return PART.sub(written, page)
+
+
+def markdown(results: Path, pattern: str = "*") -> str:
+    """A section for every study and profile below `results` whose path matches, studies at full scale first."""
+    tables = {
+        name: build_table(read_study(results / name))
+        for name in studies_in(results)
+        if fnmatch.fnmatchcase(name, pattern)
+    }
+    sections = [section(tables[name], name) for name in sorted(tables, key=lambda n: (_reduced(tables[n]), n))]
+    for path in sorted(results.rglob("profile-*.json")):
+        name = path.relative_to(results).with_suffix("").as_posix()
+        if fnmatch.fnmatchcase(name, pattern):
+            sections.append(cost_section(json.loads(path.read_text(encoding="utf-8")), name))
+    return "\n".join(sections) or "Nothing has been measured yet.\n"
+
+
+def studies_in(results: Path) -> list[str]:
+    """The folders below `results` that hold a study, as paths relative to it."""
+    found = []
+    for path in sorted(results.rglob("study.json")):
+        if "rows" in json.loads(path.read_text(encoding="utf-8")):
+            found.append(path.parent.relative_to(results).as_posix())
+    return found
+
+
+def section(table: StudyTable, name: str) -> str:
+    """One study: what it asks, where it was measured, its rows, and what the numbers rest on."""
+    study = table.study
+    lines = [f"### {name}", "", study.question, ""]
+    if _reduced(table):
+        lines += [f"**Reduced scale `{study.scale}`, not the study as published:** {study.description}", ""]
+    lines += [f"`{study.command}`; {_state(table)}. {_measured_on(table)}".strip(), ""]
+    lines += ["| " + " | ".join(HEADER) + " |", "|---|" + "---:|" * (len(HEADER) - 1)]
+    lines += ["| " + " | ".join(_cells(row)) + " |" for row in table.rows]
+    if study.answer:
+        lines += ["", study.answer]
+    lines += ["", f"Fairness: {table.audit.verdict}", ""]
+    lines += [f"- {finding.text}" for finding in (*table.audit.unfair, *table.audit.of("declared"))]
+    lines += [f"- {line}" for line in basis(table)]
+    return "\n".join(lines) + "\n"
+
+
+def cost_section(profiles: Sequence[Mapping[str, Any]], name: str) -> str:
+    """The profiles of a study's networks, a line for each network, type and batch."""
+    machines = _listed(_machine(row["environment"]) for row in profiles)
+    conventions = _listed(row["published"]["convention"] for row in profiles if "published" in row)
+    lines = [
+        f"### {name}",
+        "",
+        f"Measured on {machines}, torch {_listed(_version(r['environment']) for r in profiles)}.",
+    ]
+    lines.append("MACs: convolutions, linear layers and attention products of one image.")
+    lines.append("Time and memory are left out where the machine did not rest or repeated timings disagree.")
+    if conventions:
+        lines.append(f"Printed: {conventions}.")
+    lines += ["", "| " + " | ".join(COST_HEADER) + " |", "|---|" + "---:|" * (len(COST_HEADER) - 1)]
+    return "\n".join([*lines, *("| " + " | ".join(_cost_cells(row)) + " |" for row in profiles)]) + "\n"
+
+
+def _cost_cells(row: Mapping[str, Any]) -> list[str]:
+    pair, training, memory = row.get("published"), row["training"], row["memory"]["training"]
+    engine = "CUDA graphs" if row.get("cuda_graphs") else "compiled" if row.get("compiled") else "kernel by kernel"
+    measured = [
+        f"{row['latency']['ms_median']:.2f}", whole(row["images_per_s"]),
+        whole(training["images_per_s"]) if training else NONE, f"{memory['peak_mib']:,.0f} MiB" if memory else NONE,
+    ]  # fmt: skip
+    return [
+        row["name"], f"{row['params']:,}", short(row["macs"]),
+        f"{short(pair['printed_flops'])} / {short(pair['printed_macs'])}" if pair else NONE,
+        row["dtype"], engine, str(row["batch"]), *(measured if trusted(row) else [NONE] * len(measured)),
+        f"{row['noise_percent']:.1f} %" + (" (noisy)" if row["noisy"] else "")
+        + ("" if row.get("resting") else " (not known to rest)" if row.get("busy_percent") is None else " (busy)"),
+    ]  # fmt: skip
+
+
+def _cells(row: TableRow) -> list[str]:
+    published, difference, inside = against_published(row)
+    if row.top1 is None:
+        return [row.title, "0", published, row.state, NONE, NONE, NONE, NONE, NONE]
+    took = row.means.get("train_seconds")
+    against = " ".join(part for part in against_baseline(row) if part)
+    return [
+        row.title, str(row.n), published, percent(row.top1.value), interval(row.top1), difference or NONE,
+        {"inside": "yes", "outside": "no", "": NONE}.get(inside, inside), against or NONE,
+        NONE if took is None else duration(took),
+    ]  # fmt: skip
+
+
+def _reduced(table: StudyTable) -> bool:
+    return table.study.scale not in ("", "full")
+
+
+def _state(table: StudyTable) -> str:
+    finished = (run for row in table.rows for run in row.runs.finished)
+    runs = len({run.file if run.folder is None else run.folder.path for run in finished})  # rows may share runs
+    comparable = [row.published.inside for row in table.rows if row.published is not None]
+    text = f"{len(table.measured)} of {len(table.rows)} rows measured, {runs} runs"
+    told = [inside for inside in comparable if inside is not None]
+    return text + (f", {sum(told)} of {len(told)} published values where one further run would fall" if told else "")
+
+
+def _measured_on(table: StudyTable) -> str:
+    """The machines, versions and commits that the runs name, each once."""
+    found = [run.folder.environment() for row in table.rows for run in row.runs.finished if run.folder is not None]
+    if not found:
+        return ""
+    parts = [_listed(_machine(each) for each in found), "torch " + _listed(_version(each) for each in found)]
+    commits = _listed(str(each["git_commit"])[:SHORT_COMMIT] for each in found if each.get("git_commit"))
+    return "Measured on " + ", ".join(parts) + (f", commit {commits}." if commits else ".")
+
+
+def _machine(environment: Mapping[str, Any]) -> str:
+    gpu = environment.get("gpu")
+    return str(gpu) if gpu else f"{environment.get('processor', 'a CPU')}, {environment.get('threads', '?')} threads"
+
+
+def _version(environment: Mapping[str, Any]) -> str:
+    return str(environment.get("packages", {}).get("torch", "?"))
+
+
+def _listed(words: Iterable[str]) -> str:
+    return " and ".join(dict.fromkeys(words))

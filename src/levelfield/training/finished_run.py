@@ -1,0 +1,83 @@
+"""A finished run read back: its model with its weights, its classes, and the preprocessing that belongs to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from levelfield.data.augment import build_eval_transform
+from levelfield.data.sources.decode import read_image
+from levelfield.data.store.image_fit import Fit
+from levelfield.data.store.splits import centre_crop
+from levelfield.errors import UserError
+from levelfield.runs import RunFolder
+from levelfield.spec import RunSpec
+from levelfield.training.host_program import host_unchanged
+from levelfield.training.resolve import build_model, load_plugins, own_builder
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A run's model in evaluation mode on the CPU.
+
+    `classes`: names in the order of the logits. `preprocess`: an image (PIL, path or encoded bytes) -> float32
+    (1,3,H,W), decoded, fitted and normalised as the run's test images were. `spec`: the resolved configuration.
+    `result`: the content of result.json.
+    """
+
+    model: nn.Module
+    classes: tuple[str, ...]
+    preprocess: Callable[[Image.Image | str | Path | bytes], Tensor]
+    spec: RunSpec
+    result: dict[str, Any]
+    folder: RunFolder
+
+    @property
+    def own_data(self) -> bool:
+        """Whether it was trained on images that no name stands for."""
+        return bool(self.folder.description()["data"].get("own", False))
+
+
+def load_run(path: str | Path, factory: Callable[..., nn.Module] | None = None) -> LoadedRun:
+    """Read a finished run. `factory` builds the network where the run trained the caller's own module.
+
+    Raises UserError for a folder without a finished run and for weights that do not fit the network.
+    """
+    folder = RunFolder(Path(path))
+    description = folder.description()
+    result = folder.result()
+    if result is None or not folder.weights.is_file():
+        raise UserError(f"{path} holds no finished run: it has no weights yet\ntrain it to its end first")
+    spec = folder.spec()
+    load_plugins(spec.plugins)
+    own = description["reproducible"] != "by name" and "digest" in spec.model.options
+    if own and factory is None and own_builder(spec) is None:
+        raise UserError(f"{path} trained a module of your own ({spec.model.name})\npass factory=... that builds it")
+    unstarted = spec.model_copy(update={"model": spec.model.model_copy(update={"start_from": None})})
+    with host_unchanged():
+        model = build_model(unstarted, factory)
+    try:
+        model.load_state_dict(safetensors.torch.load_file(folder.weights))
+    except RuntimeError as error:
+        raise UserError(
+            f"{folder.weights} does not fit {spec.model.name}: {str(error).splitlines()[-1].strip()}"
+        ) from None
+    size = spec.model.image_size
+    assert size is not None
+    transform = build_eval_transform(spec.recipe.augment, size, tuple(description["mean"]), tuple(description["std"]))
+
+    fit = Fit(spec.data.fit, spec.data.resize_px or size, spec.data.interpolation)
+
+    def preprocess(image: Image.Image | str | Path | bytes) -> Tensor:
+        pixels = fit.apply(read_image(image))
+        image_px = torch.from_numpy(pixels.transpose(2, 0, 1).copy()).unsqueeze(0)
+        return transform(centre_crop(image_px, size))
+
+    return LoadedRun(model.eval(), tuple(description["classes"]), preprocess, spec, result, folder)

@@ -1,0 +1,43 @@
+"""`levelfield report` as a user calls it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from levelfield.cli.app import app
+from levelfield.errors import UserError
+from levelfield.tables import StudyRows
+
+
+def root_of(study: StudyRows) -> Path:
+    assert study.path is not None
+    return study.path
+
+
+def test_it_prints_the_table_and_writes_the_page(study: StudyRows, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    found = CliRunner().invoke(app, ["report", str(root_of(study)), "--out", str(page), "--no-images"])
+    assert found.exit_code == 0, found.output
+    assert "resnet_mini" in found.stdout
+    assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
+@pytest.mark.parametrize(("form", "starts"), [("md", "**Fairness"), ("csv", "row,"), ("latex", r"\begin{tabular}")])
+def test_forms(study: StudyRows, form: str, starts: str, tmp_path: Path) -> None:
+    found = CliRunner().invoke(app, ["report", str(root_of(study)), "--format", form])
+    assert found.stdout.startswith(starts)
+    file = tmp_path / "table"
+    assert CliRunner().invoke(app, ["report", str(root_of(study)), "-f", form, "-o", str(file)]).exit_code == 0
+    assert file.read_text(encoding="utf-8") == found.stdout
+
+
+def test_json_leaves_nothing_else_on_stdout(study: StudyRows) -> None:
+    found = CliRunner().invoke(app, ["report", str(root_of(study)), "--json", "--baseline", "vit_mini"])
+    rows = json.loads(found.stdout)["rows"]
+    assert [row["row"] for row in rows if row["baseline"]] == ["vit_mini"]
+
+
+def test_a_folder_without_runs_is_a_user_error(tmp_path: Path) -> None:
+    assert isinstance(CliRunner().invoke(app, ["report", str(tmp_path)]).exception, UserError)

@@ -1,0 +1,201 @@
+"""The page: what it holds as a file, and how it behaves in headless Chromium.
+
+The browser tests need Chromium and axe-core (`AXE_JS`, or node_modules/axe-core in the clone or global). Without them
+they skip, unless REQUIRE_BROWSER=1.
+"""
+
+import base64
+import io
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import spec_of, write_run
+from PIL import Image
+
+from levelfield.page.charts import PALETTE
+from levelfield.page.page import page, write_page
+from levelfield.tables import Row, StudyRows, build_table
+
+REPOSITORY = Path(__file__).parents[2]
+SECTIONS = (
+    "audit", "table", "p0-accuracy", "p0-learning", "p0-errors", "p0-examples", "words", "details", "configuration",
+    "environment", "reproduce",
+)  # fmt: skip
+
+
+def thumbnail(index: int) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (32, 32), (index % 256, 90, 120)).save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def html(study: StudyRows) -> str:
+    return page(build_table(study), thumbnail)
+
+
+def test_the_page_is_one_small_file_without_network(html: str) -> None:
+    assert len(html.encode()) < 5_000_000
+    markup = re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL)
+    targets = re.findall(r"""(?:src|href)\s*=\s*["']?([^"'\s>]+)""", markup)
+    assert targets
+    assert all(target.startswith(("#", "data:")) for target in targets)
+    assert not re.search(r"@import|url\(", markup)
+
+
+def test_the_page_holds_every_section(html: str) -> None:
+    for section in SECTIONS:
+        assert f'id="{section}"' in html
+    assert re.findall(r'<li><a href="#([^"]+)"', html) == list(SECTIONS)
+    for word in ("not distinguishable", "loss is not finite at step 80", "you need", "McNemar", "not run"):
+        assert word in html
+    assert html.count("data:image/png;base64,") == 24
+    assert base64.b64encode(thumbnail(0))[:20].decode() in html
+
+
+def test_of_several_test_sets_the_first_sections_are_linked(tmp_path: Path) -> None:
+    rows = [
+        Row(data, runs=(write_run(tmp_path / data, spec_of("a", data=data), images=300),))
+        for data in ("cifar10", "digits")
+    ]
+    links = re.findall(r'<li><a href="#([^"]+)"', page(build_table(rows)))
+    assert [link for link in links if link.startswith("p")] == ["p0-accuracy", "p1-accuracy"]
+
+
+def test_what_users_named_is_escaped(tmp_path: Path) -> None:
+    evil = "</script><b>x"
+    row = Row(evil, declared=(spec_of("a"),), notes=(evil,))
+    written = tmp_path / "report.html"
+    write_page(build_table(StudyRows(evil, (row,), question=evil)), written)
+    assert evil not in written.read_text(encoding="utf-8")
+
+
+def test_a_study_without_any_result_has_a_page(tmp_path: Path) -> None:
+    rows = tuple(Row(name, declared=(spec_of(name),)) for name in ("a", "b"))
+    html = page(build_table(StudyRows("empty", rows)))
+    assert html.count("not run") >= 2
+    assert "Nothing was measured yet" in html
+
+
+@pytest.mark.parametrize("ground", ["#ffffff", "#191d23"])
+def test_marks_stand_out_on_light_and_dark(ground: str) -> None:
+    def luminance(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    for colour in PALETTE:
+        high, low = sorted((luminance(colour), luminance(ground)), reverse=True)
+        assert (high + 0.05) / (low + 0.05) >= 2.9, colour
+
+
+def missing(what: str) -> None:
+    message = f"{what}; install Debian's chromium and npm's axe-core to run the browser tests"
+    if os.environ.get("REQUIRE_BROWSER") == "1":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> str:
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        missing("no Chromium on the PATH")
+    assert found is not None
+    return found
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    places = [Path(os.environ["AXE_JS"])] if os.environ.get("AXE_JS") else []
+    places.append(REPOSITORY / "node_modules" / "axe-core" / "axe.min.js")
+    if npm := shutil.which("npm"):
+        root = subprocess.run([npm, "root", "-g"], capture_output=True, text=True, check=False).stdout.strip()
+        places.append(Path(root) / "axe-core" / "axe.min.js")
+    for place in places:
+        if place.is_file():
+            return place.read_text(encoding="utf-8")
+    missing("no axe-core")
+    raise AssertionError
+
+
+def visit(chromium: str, html: str, axe: str, tmp_path: Path, dark: bool, width: int) -> dict[str, Any]:
+    """Open the page with the harness inside, and return what it saw."""
+    early = """<script>window.seenErrors = [];
+    addEventListener("error", (e) => seenErrors.push(String(e.message)));
+    addEventListener("unhandledrejection", (e) => seenErrors.push(String(e.reason)));
+    for (const kind of ["error", "warn"]) { const plain = console[kind];
+      console[kind] = (...what) => { seenErrors.push(kind + ": " + what.join(" ")); plain(...what); }; }
+    </script>"""
+    harness = (Path(__file__).parent / "harness.js").read_text(encoding="utf-8")
+    late = "".join(f"<script>{code}</script>" for code in (axe.replace("</script", "<\\/script"), harness))
+    under_test = html.replace("<head>", "<head>" + early, 1)
+    head, _, tail = under_test.rpartition("</body>")
+    file = tmp_path / "page.html"
+    file.write_text(head + late + "</body>" + tail, encoding="utf-8")
+    command = [
+        chromium, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+        "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+        f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},900",
+        f"--blink-settings=preferredColorScheme={0 if dark else 1}",
+        "--virtual-time-budget=60000", "--dump-dom", file.as_uri(),
+    ]  # fmt: skip
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    outcome = re.search(r'<script type="application/json" id="outcome">(.*?)</script>', dom, flags=re.DOTALL)
+    assert outcome is not None, dom[-2000:]
+    return dict(json.loads(outcome[1]))
+
+
+@pytest.fixture(scope="module", params=[(False, 1280), (True, 500)], ids=["light and wide", "dark and narrow"])
+def seen(
+    request: pytest.FixtureRequest, chromium: str, axe: str, html: str, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
+    dark, width = request.param
+    outcome = visit(chromium, html, axe, tmp_path_factory.mktemp("browser"), dark, width)
+    assert outcome["dark"] == dark
+    return outcome
+
+
+def test_no_console_errors_and_every_chart_is_drawn(seen: dict[str, Any]) -> None:
+    assert seen["errors"] == []
+    assert seen["drawn"] == seen["places"] >= 4
+
+
+def test_nothing_in_the_document_leads_to_the_network(seen: dict[str, Any]) -> None:
+    assert all(link.startswith(("#", "data:")) for link in seen["links"])
+
+
+def test_the_page_is_no_wider_than_the_window(seen: dict[str, Any]) -> None:
+    assert seen["overflow"] <= 0
+
+
+def test_charts_follow_dark_and_light(seen: dict[str, Any]) -> None:
+    assert seen["text"] == ("rgb(163, 173, 184)" if seen["dark"] else "rgb(89, 98, 110)")
+
+
+def test_sorting(seen: dict[str, Any]) -> None:
+    measured = [float(value) for value in seen["falling"] if value]
+    assert len(measured) == 5
+    assert measured == sorted(measured, reverse=True)
+    assert [float(value) for value in seen["rising"] if value] == measured[::-1]
+    assert seen["falling"][5:] == seen["rising"][5:] == ["", ""]  # rows without a value stay at the end
+    assert seen["byName"] == sorted(seen["byName"])
+
+
+def test_filtering_and_hiding(seen: dict[str, Any]) -> None:
+    assert set(seen["filtered"]) == {"outgrid_nano", "convnext_mini"}
+    assert seen["filteredCount"] == "2 of 7 rows"
+    assert seen["restored"] == seen["all"]
+    assert (seen["before"], seen["after"], seen["pressed"]) == (1, 0, "false")
+    assert set(seen["all"]) - set(seen["withoutVit"]) == {"vit_mini"}
+
+
+def test_axe_finds_nothing(seen: dict[str, Any]) -> None:
+    assert seen["axeRules"] > 20
+    assert seen["axe"] == []

@@ -1,0 +1,125 @@
+"""The pages' tables are what the generator writes from the committed results, and say no more than was measured."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from levelfield.page import sections
+from levelfield.runs import write_json
+from levelfield.studies.results.outputs import as_json
+from levelfield.studies.results.request import Asked
+from levelfield.tables import StudyRows, build_table, read_study
+from levelfield.tables.results_document import PART, fill, markdown, studies_in
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/**/*.md"), ROOT / "results/README.md"]
+)
+
+
+@pytest.fixture
+def results(study: StudyRows, tmp_path: Path) -> Path:
+    """A folder of results with the synthetic study, once at full scale and once reduced, and something else."""
+    assert study.path is not None
+    for name, scale in (("synthetic", "full"), ("cpu/synthetic", "cpu")):
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        content = as_json(
+            replace(study, scale=scale, description="Fewer images."), Asked("synthetic", "synthetic", scale), study.path
+        )
+        for row in content["rows"]:
+            row["runs"] = [str(study.path / run) for run in row["runs"]]
+        write_json(folder / "study.json", content)
+    (tmp_path / "rank").mkdir()
+    write_json(tmp_path / "rank" / "study.json", {"plan": {}})
+    return tmp_path
+
+
+def cells(text: str, row: str) -> list[list[str]]:
+    """The cells of the lines of `row`, in the order of the tables."""
+    lines = [line for line in text.splitlines() if line.startswith(f"| {row} |")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_published_measured_difference_inside(results: Path) -> None:
+    assert studies_in(results) == ["cpu/synthetic", "synthetic"]
+    text = markdown(results)
+    full, reduced = cells(text, "resnet_mini")
+    assert full[:3] == ["resnet_mini", "3", "92.50"]
+    measured, difference = float(full[3]), float(full[5].replace("−", "-"))
+    assert difference == pytest.approx(measured - 92.5, abs=0.011)
+    low, high = (float(part) for part in full[4].strip("[]").split(","))
+    assert full[6] == ("yes" if low <= 92.5 <= high else "no")
+    assert full[7:] == ["baseline", "9:00"]
+    assert reduced == [*full[:5], "–", "not comparable", "baseline", "9:00"]
+    assert re.fullmatch(r"−\d+\.\d\d \[.*\] worse", cells(text, "vit_mini")[0][7])
+    assert cells(text, "vit_mini")[0][2] == "71.00" and cells(text, "vit_mini")[0][6] == "not comparable"
+    assert cells(text, "outgrid_nano")[0][2] == "–" and cells(text, "outgrid_nano")[0][6] == "–"
+    assert cells(text, "swin_mini")[0][3] == "failed" and cells(text, "efficient_mini")[0][3] == "not run"
+
+
+def test_reduced_scales_come_last_and_say_so(results: Path) -> None:
+    text = markdown(results)
+    assert text.index("### synthetic") < text.index("### cpu/synthetic") < text.index("Reduced scale `cpu`")
+    assert text.count("not the study as published") == 1
+    assert "5 of 7 rows measured, 15 runs" in text and "torch 2.13.0" in text
+    assert "### synthetic" not in markdown(results, "cpu/*")
+    assert markdown(results, "nothing*") == "Nothing has been measured yet.\n"
+
+
+def test_the_cost_half_stands_beside_the_printed_pair(tmp_path: Path) -> None:
+    speed, memory = {"ms_median": 1.5, "images_per_s": 2000.0}, {"peak_mib": 1234.5}
+    row = {
+        "name": "outgrid_7m", "params": 7518102, "macs": 441.9e6, "dtype": "bf16", "batch": 64,
+        "latency": speed,
+        "images_per_s": 12345.6, "training": speed, "memory": {"training": memory}, "noise_percent": 3.21,
+        "noisy": False, "resting": True, "busy_percent": 0.4, "compiled": True, "cuda_graphs": True,
+        "environment": {"gpu": "Example GPU", "packages": {"torch": "2.11.0"}},
+        "published": {"printed_flops": 448.02e6, "printed_macs": 224.01e6, "convention": "MACs as FLOPs"},
+    }  # fmt: skip
+    plain = {**row, "name": "own", "training": None, "memory": {"training": None}, "cuda_graphs": False}
+    del plain["published"]
+    (tmp_path / "gpu").mkdir()
+    noisy = {**row, "name": "shaken", "noisy": True, "compiled": False, "cuda_graphs": False}
+    busy = {**row, "name": "busy", "resting": False, "busy_percent": 30.0}
+    write_json(tmp_path / "gpu" / "profile-some.json", [row, plain, noisy, busy])
+    text = markdown(tmp_path, "gpu/*")
+    assert "### gpu/profile-some" in text and "Example GPU, torch 2.11.0" in text and "Printed: MACs as FLOPs." in text
+    (cell,) = cells(text, "outgrid_7m")
+    assert cell[1:4] == ["7,518,102", "442 M", "448 M / 224 M"]
+    assert cell[4:] == ["bf16", "CUDA graphs", "64", "1.50", "12,346", "2,000", "1,234 MiB", "3.2 %"]
+    own = cells(text, "own")[0]
+    assert own[3] == "–" and own[5] == "compiled" and own[9:] == ["–", "–", "3.2 %"]
+    assert cells(text, "shaken")[0][5:] == ["kernel by kernel", "64", *"––––", "3.2 % (noisy)"]
+    assert cells(text, "busy")[0][7:] == [*"––––", "3.2 % (busy)"]
+
+
+def test_only_marked_parts_are_written(results: Path) -> None:
+    page = "before\n<!-- results of cpu/*: generated, do not edit -->\nold\n<!-- end of results -->\nafter\n"
+    filled = fill(page, results)
+    assert filled.startswith("before\n<!-- results of cpu/*: generated, do not edit -->\n\n### cpu/synthetic")
+    assert filled.endswith("<!-- end of results -->\nafter\n") and "old" not in filled
+    assert fill(filled, results) == filled
+    assert fill("no part", results) == "no part"
+
+
+def test_committed_pages_are_what_the_generator_writes() -> None:
+    marked = [page for page in PAGES if PART.search(page.read_text(encoding="utf-8"))]
+    assert ROOT / "docs" / "results.md" in marked
+    for page in marked:
+        text = page.read_text(encoding="utf-8")
+        assert fill(text, ROOT / "results") == text, (
+            f"{page} differs from results/: python benchmarks/results_table.py --write {page}"
+        )
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs" / "pages").glob("*.html")), ids=lambda page: page.stem)
+def test_committed_reports_show_the_committed_results(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    table = build_table(read_study(ROOT / "results" / "cpu" / page.stem))
+    for part in (sections.audit(table), sections.ranking_table(table)):
+        assert part in text, f"{page} differs from results/: python benchmarks/results_table.py --pages {page}"

@@ -1,0 +1,223 @@
+"""The table: what a row shows, and every form in which it is written."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import spec_of, write_run
+from rich.console import Console
+from typer.testing import CliRunner
+
+from levelfield.cli.app import app
+from levelfield.data.sources import catalog
+from levelfield.errors import UserError
+from levelfield.page.page import page
+from levelfield.runs import write_json
+from levelfield.tables import Published, Row, StudyRows, build_table, read_study, text_forms
+
+
+def text_of(study: StudyRows, width: int = 80) -> str:
+    console = Console(width=width, file=io.StringIO(), color_system=None)
+    console.print(text_forms.to_rich(build_table(study)))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_a_row_shows_mean_interval_difference_and_rank(study: StudyRows) -> None:
+    table = build_table(study)
+    row = next(row for row in table.rows if row.name == "outgrid_nano")
+    scores = [run.result["top1"] for run in row.runs.finished]
+    assert row.top1 is not None and row.top1.value == pytest.approx(np.mean(scores))
+    assert row.top1.method == "Student's t"
+    assert row.to_baseline is not None and (row.to_baseline.b, row.n) == ("resnet_mini", 3)
+    assert row.sample is not None and row.sample.n == 2000
+    ranks = {row.name: row.rank for row in table.measured}
+    assert ranks["vit_mini"] is not None and ranks["vit_mini"].best > 1
+
+
+def test_rows_without_a_result_say_so(study: StudyRows) -> None:
+    states = {row.name: row.state for row in build_table(study).rows}
+    assert (states["efficient_mini"], states["swin_mini"]) == ("not run", "failed")
+    shown = text_of(study)
+    assert "not run" in shown
+    assert "loss is not finite at step 80" in shown
+
+
+def test_the_terminal_shows_it_all_in_80_columns(study: StudyRows) -> None:
+    shown = text_of(study)
+    assert "…" not in shown
+    for word in ("outgrid_nano", "1.21 M", "2,100", "baseline", "worse", "not comparable"):
+        assert word in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_ties_are_not_given_a_winner(tmp_path: Path) -> None:
+    rows = [
+        Row(n, runs=tuple(write_run(tmp_path / n / str(s), spec_of(n, s), images=300) for s in range(3))) for n in "ab"
+    ]
+    table = build_table(rows)
+    assert [row.to_baseline.verdict for row in table.rows if row.to_baseline] == ["not distinguishable"]
+    assert "not distinguishable" in text_forms.to_markdown(table)
+    assert {str(row.rank) for row in table.rows} == {"1–2"}
+
+
+def test_intervals_are_shown_no_wider_than_a_score_can_be(tmp_path: Path) -> None:
+    """Two seeds far apart: Student's t leaves the scale, JSON has it as it is."""
+    scores = {"a": (4.0, 30.0), "b": (60.0, 20.0)}
+    table = build_table(
+        [
+            Row(n, runs=tuple(write_run(tmp_path / n / str(s), spec_of(n, s), top1=v) for s, v in enumerate(values)))
+            for n, values in scores.items()
+        ]
+    )
+    low = [row["top1_low"] for row in text_forms.records(table)]
+    assert max(low) < 0 and "[0.00, 100.00]" in text_forms.to_markdown(table)
+    assert "[−100.00, +100.00]" in text_forms.to_markdown(table)
+
+
+def test_every_form_holds_the_same_numbers(study: StudyRows) -> None:
+    table = build_table(study)
+    json_rows = {row["row"]: row for row in json.loads(json.dumps(text_forms.to_json(table)))["rows"]}
+    csv_rows = {row["row"]: row for row in csv.DictReader(io.StringIO(text_forms.to_csv(table)))}
+    markdown, latex = text_forms.to_markdown(table), text_forms.to_latex(table)
+    for row in table.measured:
+        assert row.top1 is not None
+        assert json_rows[row.name]["top1"] == float(csv_rows[row.name]["top1"]) == row.top1.value
+        assert f"| {row.title} | 3 | {row.top1.value:.2f} |" in markdown
+        assert row.title.replace("_", r"\_") + f" & 3 & {row.top1.value:.2f}" in latex
+    assert len(json.loads(json.dumps(text_forms.to_json(table)))["pairs"]) == 10
+
+
+def test_published_beside_measured(study: StudyRows) -> None:
+    table = build_table(study)
+    rows = {row.name: row for row in table.rows}
+    resnet, vit = rows["resnet_mini"].published, rows["vit_mini"].published
+    assert resnet is not None and resnet.difference is not None and resnet.reasons == ()
+    assert vit is not None and vit.difference is None
+    assert "published on cifar100, measured on cifar10" in text_forms.to_markdown(table)
+
+
+def test_a_row_that_was_not_run_shows_what_was_published_in_every_form() -> None:
+    study = StudyRows("s", (Row("a", published=Published({"top1": 79.72}, "cifar100", 100)), Row("b")))
+    table = build_table(study)
+    assert [row.state for row in table.rows] == ["not run", "not run"]
+    shown = [line.split() for line in text_of(study).splitlines() if "79.72" in line]
+    assert shown == [["a", "79.72", "not", "run"]]
+    assert "| 79.72 |" in text_forms.to_markdown(table) and "& 79.72 &" in text_forms.to_latex(table)
+    assert [row["published_top1"] for row in text_forms.records(table)] == [79.72, None]
+    assert [row["published_top1"] for row in csv.DictReader(io.StringIO(text_forms.to_csv(table)))] == ["79.72", ""]
+
+
+def test_a_reduced_scale_is_not_compared_with_what_was_published(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a", spec_of("a"), images=100)
+    row = Row("a", runs=(run,), published=Published({"top1": 90.0}, "cifar10", 10))
+    assert build_table(StudyRows("s", (row,), scale="cpu")).rows[0].published.reasons  # type: ignore[union-attr]
+    assert build_table(StudyRows("s", (row,), scale="full")).rows[0].published.reasons == ()  # type: ignore[union-attr]
+    changed = build_table(StudyRows("s", (row,), scale="full", changes=("budget.steps=12",))).rows[0].published
+    assert changed is not None and changed.inside is None
+    assert changed.reasons == ("changed on the command line: budget.steps=12",)
+
+
+def test_each_test_set_has_its_own_baseline(tmp_path: Path) -> None:
+    rows = [
+        Row(f"{data}-{model}", runs=tuple(
+            write_run(tmp_path / data / model / str(s), spec_of(model, s, data=data), images=100) for s in range(2)
+        ))
+        for data in ("cub200", "stanford_dogs") for model in ("a", "b")
+    ]  # fmt: skip
+    table = build_table(rows, "cub200-b")
+    assert {panel: c.baseline for panel, c in table.panels.items()} == {
+        "cub200": "cub200-b",
+        "stanford_dogs": "stanford_dogs-a",
+    }
+    assert all(len(comparison.pairs) == 1 for comparison in table.panels.values())
+
+
+def test_an_unknown_baseline_offers_the_nearest(study: StudyRows) -> None:
+    with pytest.raises(UserError, match="did you mean 'vit_mini'"):
+        build_table(study, "vit_minni")
+
+
+def test_somebody_else_s_predictions_are_a_row(study: StudyRows) -> None:
+    file = study.rows[0].runs[0].path / "predictions.parquet"
+    (row,) = build_table([Row("theirs", predictions=(file,))]).rows
+    assert row.n == 1
+    assert row.top1 is not None
+    assert row.top1.value == pytest.approx(study.rows[0].runs[0].result()["top1"])  # type: ignore[index]
+
+
+def test_a_training_under_several_names_is_one_line_and_counts_once(tmp_path: Path) -> None:
+    """Two trainings under three names: one comparison, not two; the published figures of all names are kept."""
+    runs = {m: tuple(write_run(tmp_path / m / f"seed{s}", spec_of(m, s), images=200) for s in range(3)) for m in "ab"}
+
+    def row(name: str, model: str, top1: float | None = None) -> Row:
+        published = None if top1 is None else Published({"top1": top1}, "cifar10", 10)
+        return Row(name, runs=runs[model], declared=(spec_of(model),), published=published)
+
+    listed = [row("base", "a"), row("step", "b", 95.04), row("also step", "b", 95.13), row("again", "b", 95.04)]
+    table = build_table(StudyRows("s", tuple(listed), baseline="base", steps=(("x", "base", "again"),)))
+    alone = build_table(StudyRows("s", tuple(listed[:2]), baseline="base"))
+    assert [row.name for row in table.rows] == ["base", "step"]
+    assert table.panels == alone.panels and len(table.panels["cifar10"].pairs) == 1
+    assert "step: also listed as also step (published 95.13) and again: the same training, counted once" in (
+        text_forms.basis(table)
+    )
+    assert text_forms.records(table)[1]["also"] == ["also step", "again"]
+    assert "also also step, again" in page(table) and len(table.measured) == 2
+    assert "x (" in table.study.answer
+    assert build_table(StudyRows("s", tuple(listed)), "again").rows[1].is_baseline
+
+
+def test_rows_that_differ_in_anything_or_were_never_declared_stay_apart(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a", spec_of("a"), images=50)
+    rows = [
+        Row("one", runs=(run,)),
+        Row("two", runs=(run,)),
+        Row("not run", declared=(spec_of("a"),)),
+        Row("longer", declared=(spec_of("a", budget={"epochs": 13}),)),
+    ]
+    assert [row.name for row in build_table(rows).rows] == ["one", "two", "not run", "longer"]
+
+
+def test_known_leaks_of_the_data_stand_in_every_table(tmp_path: Path) -> None:
+    write_run(tmp_path / "a" / "seed0", spec_of("a", data="cub200"), images=50)
+    found = CliRunner().invoke(app, ["report", str(tmp_path), "--json"])
+    said = [finding["text"] for finding in json.loads(found.stdout)["audit"]["findings"]]
+    assert catalog.notes("cub200") and all(any(note in text for text in said) for note in catalog.notes("cub200"))
+
+
+def test_a_study_folder_is_read_back(tmp_path: Path) -> None:
+    write_run(tmp_path / "a" / "seed0", spec_of("a"), images=50)
+    published = {"values": {"top1": 79.7, "loss": None}, "data": "cifar10", "num_classes": 10}
+    rows = [
+        {"name": "a", "label": "Model A", "runs": ["a/seed0", "a/seed1"], "published": published},
+        {"name": "b", "declared": [spec_of("b").model_dump(mode="json")]},
+        {"name": "c", "failures": {"0": "no such data\nget it", "1": "no such data\nget it", "2": "no memory"}},
+    ]
+    write_json(tmp_path / "study.json", {"name": "s", "baseline": "a", "rows": rows})
+    found = read_study(tmp_path)
+    assert [(row.title, len(row.runs)) for row in found.rows] == [("Model A", 1), ("b", 0), ("c", 0)]
+    assert found.rows[0].published == Published({"top1": 79.7}, "cifar10", 10)
+    table = build_table(found)
+    assert [row.state for row in table.rows] == ["measured", "not run", "failed"]
+    said = [line for line in text_forms.basis(table) if line.startswith("c: ")]
+    assert said == ["c: no result of seed 0 and seed 1: no such data; get it", "c: no result of seed 2: no memory"]
+
+
+def test_runs_without_a_study_are_grouped_by_setting(tmp_path: Path) -> None:
+    for seed in range(2):
+        write_run(tmp_path / f"x{seed}", spec_of("a", seed), images=50)
+    write_run(tmp_path / "y", spec_of("a", recipe__name="other", recipe__batch_size=64), images=50)
+    rows = read_study(tmp_path).rows
+    assert [(row.name, len(row.runs)) for row in rows] == [("a / cpu-fast", 2), ("a / other", 1)]
+
+
+@pytest.mark.parametrize(("text", "says"), [(None, "no runs in"), ("{", "study.json cannot be read")])
+def test_a_folder_that_holds_nothing_readable(tmp_path: Path, text: str | None, says: str) -> None:
+    if text is not None:
+        (tmp_path / "study.json").write_text(text)
+    with pytest.raises(UserError, match=says):
+        read_study(tmp_path)

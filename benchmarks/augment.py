@@ -42,7 +42,7 @@ from levelfield.data.augment.normalize import CIFAR100_MEAN, CIFAR100_STD
 from levelfield.data.augment.resized_crop import draw_parts, take_parts
 from levelfield.data.store.ragged_images import Ragged, ragged
 from levelfield.spec import Augment
-from levelfield.spec.recipe import RandomResizedCrop
+from levelfield.spec.augment import RandomResizedCrop
 
 PAD_CROP = {"name": "pad_crop", "padding_px": 4}
 RANDAUGMENT = {"name": "randaugment", "ops": 2, "magnitude": 7}

@@ -30,7 +30,7 @@ from levelfield.data import Loader, build_augment, from_arrays, make_loader, ope
 from levelfield.data.store.splits import MappedPixels, Split
 from levelfield.models import create_model
 from levelfield.spec import Augment, DataSpec
-from levelfield.spec.recipe import PadCrop
+from levelfield.spec.augment import PadCrop
 
 ROUNDS = 3
 PARTS = ("first_batch", "waiting", "augmenting", "computing")

@@ -66,7 +66,7 @@ def train_every_recipe() -> None:
 
     from levelfield.progress import Progress
     from levelfield.spec import RunSpec, list_recipes, load_recipe
-    from levelfield.spec.library import recipe_variants
+    from levelfield.spec.recipe_files import recipe_variants
     from levelfield.training import train
 
     torch.set_num_threads(1)

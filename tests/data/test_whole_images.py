@@ -16,7 +16,7 @@ from levelfield.data.store.ragged_images import Ragged
 from levelfield.data.store.splits import MappedPixels
 from levelfield.data.store.whole_images import EncodedWhole, MappedWhole
 from levelfield.spec import Augment, DataSpec
-from levelfield.spec.recipe import PadCrop, RandomResizedCrop
+from levelfield.spec.augment import PadCrop, RandomResizedCrop
 from levelfield.training import prepare
 
 SIZES = [(40, 30), (24, 60), (33, 33), (90, 31), (20, 45), (64, 48)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import sys
 import types
@@ -13,12 +14,10 @@ import pytest
 from defaults import RECORD, present_defaults, science_values
 from keys import NEVER, USED
 
-import levelfield.spec.identity
-import levelfield.spec.recipe
-import levelfield.spec.run
 from levelfield.spec import SCIENCE_VERSION, RunSpec
-from levelfield.spec.library import list_recipes, load_recipe
 from levelfield.spec.overrides import apply
+from levelfield.spec.recipe import load_recipe
+from levelfield.spec.recipe_files import list_recipes
 
 REPOSITORY = Path(__file__).parents[2]
 COMMITTED = sorted((REPOSITORY / "results").rglob("run.json"))
@@ -84,9 +83,13 @@ for _spec in SPECS:
     _spec["recipe"]["precision"] = "fp32"
 
 
+FROM_BELOW = ("schedule", "augment", "budget", "recipe", "run_values", "used_keys", "revisions", "identity", "run")
+"""The modules that a RunSpec is made of, each after those that it imports."""
+
+
 def with_added_key(class_name: str, monkeypatch: pytest.MonkeyPatch) -> type[RunSpec]:
     """RunSpec of the modules as they would be if somebody gave one of their classes another key."""
-    for old in (levelfield.spec.recipe, levelfield.spec.identity, levelfield.spec.run):
+    for old in (importlib.import_module(f"levelfield.spec.{name}") for name in FROM_BELOW):
         assert old.__file__ is not None
         tree = ast.parse(Path(old.__file__).read_text())
         for node in tree.body:

@@ -103,6 +103,6 @@ def test_a_machine_with_another_version_of_levelfield_says_so(
 ) -> None:
     spec = resolve(Study.load(study_file()).plan()[0].spec)
     parcel = sent(spec, tmp_path / "there")
-    monkeypatch.setattr("levelfield.spec.run.SCIENCE_VERSION", 0)
+    monkeypatch.setattr("levelfield.spec.identity.SCIENCE_VERSION", 0)
     outcome = carry_out(parcel, unsent)
     assert outcome.error is not None and "same version on all machines" in outcome.error

@@ -116,8 +116,8 @@ def assemble(
 ) -> RunSpec:
     """The RunSpec that the options describe. Raises UserError for what is missing, unknown or contradictory."""
     from levelfield.spec import RunSpec, load_recipe
-    from levelfield.spec.library import read_mapping
     from levelfield.spec.overrides import apply
+    from levelfield.spec.yaml_files import read_mapping
 
     if config is not None:
         if not config.is_file():

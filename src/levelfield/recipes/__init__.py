@@ -1,1 +1,1 @@
-"""Recipes as YAML files; `levelfield.spec.library` reads them."""
+"""Recipes as YAML files; `levelfield.spec.recipe_files` reads them."""

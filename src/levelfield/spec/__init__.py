@@ -1,17 +1,22 @@
 """The values that describe a run. Import them from here."""
 
-from levelfield.spec.library import RecipeFile, list_recipes, load_recipe
-from levelfield.spec.recipe import Augment, Averaging, Freeze, Mix, Optimizer, Phase, Recipe, Regularisation, Schedule
-from levelfield.spec.run import (
-    SCIENCE_VERSION,
-    Budget,
-    DataSpec,
-    Execution,
-    ModelSpec,
-    Plugin,
-    RunSpec,
-    StartFrom,
+from levelfield.spec.augment import Augment, Mix
+from levelfield.spec.budget import Budget
+from levelfield.spec.identity import SCIENCE_VERSION
+from levelfield.spec.recipe import (
+    Averaging,
+    Freeze,
+    Optimizer,
+    Phase,
+    Recipe,
+    RecipeFile,
+    Regularisation,
+    load_recipe,
 )
+from levelfield.spec.recipe_files import list_recipes
+from levelfield.spec.run import RunSpec
+from levelfield.spec.run_values import DataSpec, Execution, ModelSpec, Plugin, StartFrom
+from levelfield.spec.schedule import Schedule
 from levelfield.spec.values import Value
 from levelfield.spec.varies import VARIES, covers
 

@@ -1,22 +1,52 @@
-"""What of a run's values its identity is made of: those that are used and that differ from their defaults.
+"""The identity of a run: a hash over those of its values that are used and that differ from their defaults.
 
 A key that is left at its default is not hashed, so a key that is added later leaves every identity as it was; what the
 defaults of a SCIENCE_VERSION are is on record in tests/spec/defaults.json, since to change one would make two different
-sciences one. A key that is not used where it stands (the decay of an average that is not kept) counts as its default.
+sciences one. What is used where it stands is told in `used_keys.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from levelfield.spec.recipe import Augment, Averaging, Freeze, Mix, Phase, Recipe, Regularisation, Warmup
+from levelfield.errors import UserError
+from levelfield.spec.revisions import revisions
+from levelfield.spec.run_values import Execution, RunValues
+from levelfield.spec.used_keys import used
 from levelfield.spec.values import Value
 
-if TYPE_CHECKING:
-    from levelfield.spec.run import DataSpec, RunSpec
+SCIENCE_VERSION: Final = 1
+"""Raised on purpose whenever equal science gives other numbers than before: part of every identity."""
+
+
+def science(run: RunValues) -> dict[str, Any]:
+    """`RunSpec.science`."""
+    spec = used(run)
+    values = spec.model_dump(mode="json", exclude={"execution": True, "recipe": {"name", "description"}})
+    values["recipe"].pop("validation")  # it is data.validation now
+    if run.data.checksum is not None and run.data.own_place:
+        values["data"].pop("name")
+    return _without_places(values) | _counting(spec, revisions(run))
+
+
+def identity(run: RunValues, mends: Sequence[str] | None = None) -> str:
+    """`RunSpec.identity`."""
+    if missing := run.unresolved():
+        raise UserError("a run has no identity before it is resolved; open: " + ", ".join(missing))
+    spec = used(run.parse(run.model_dump(warnings=False), "run"))  # equal values in one form: 2 epochs, 2.0 too
+    values = differing(spec.model_copy(update={"execution": Execution()}))
+    for key in ("name", "on_bad_image"):
+        values["data"].pop(key, None)  # the checksum says what was read
+    if spec.data.resize_px == spec.data.image_size:
+        values["data"].pop("resize_px", None)
+    hashed = _without_places(values) | _counting(spec, revisions(run) if mends is None else sorted(mends))
+    canonical = json.dumps([SCIENCE_VERSION, hashed], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def differing(value: Any) -> Any:
@@ -43,80 +73,21 @@ def is_tag(field: FieldInfo) -> bool:
     return get_origin(field.annotation) is Literal and len(get_args(field.annotation)) == 1
 
 
-def used(spec: RunSpec) -> RunSpec:
-    """`spec` with everything that has no effect on its result at its default, and with `data.validation` filled in.
-
-    Only what the values say by themselves: that a network has no dropout to switch on, they do not.
-    """
-    recipe = spec.recipe
-    validation = recipe.validation if spec.data.validation is None else spec.data.validation
-    values: dict[str, Any] = {"data": _used_data(spec.data, validation)}
-    values["recipe"] = _used_recipe(recipe, own_drop_path="drop_path" in spec.model.options)
-    micro_batch = spec.execution.micro_batch
-    if micro_batch is not None and micro_batch >= recipe.batch_size:
-        values["execution"] = spec.execution.model_copy(update={"micro_batch": None})
-    return spec.model_copy(update=values)
+def _without_places(values: dict[str, Any]) -> dict[str, Any]:
+    for plugin in values.get("plugins", ()):
+        plugin.pop("path")
+    if (start := values["model"].get("start_from")) is not None and start.get("digest"):
+        start.pop("source")
+    return values
 
 
-def _used_data(data: DataSpec, validation: float) -> DataSpec:
-    changes: dict[str, Any] = {"validation": validation}
-    if validation == 0 and data.train_limit is None and data.test_limit is None:
-        changes["split_seed"] = default(type(data), "split_seed")
-    return data.model_copy(update=changes)
-
-
-def _used_recipe(recipe: Recipe, own_drop_path: bool) -> Recipe:
-    regularisation = recipe.regularisation
-    idle = {key: default(Recipe, key) for key in ("name", "description", "validation")}
-    plain: dict[str, Any] = {}
-    if regularisation.label_smoothing == 0 or not recipe.mix.active:
-        plain["smoothing_with_mix"] = default(Regularisation, "smoothing_with_mix")
-    if regularisation.drop_path == 0 and not own_drop_path:
-        plain["drop_path_mode"] = default(Regularisation, "drop_path_mode")
-    return recipe.model_copy(
-        update={
-            **idle,
-            "schedule": _used_schedule(recipe.schedule),
-            "phases": tuple(_used_phase(phase) for phase in recipe.phases),
-            "augment": _used_augment(recipe.augment),
-            "mix": _used_mix(recipe.mix),
-            "regularisation": regularisation.model_copy(update=plain),
-            "freeze": recipe.freeze if recipe.freeze.patterns else Freeze(),
-            "averaging": recipe.averaging if recipe.averaging.name != "none" else Averaging(),
-        }
-    )
-
-
-def _used_phase(phase: Phase) -> Phase:
-    return phase.model_copy(update={"schedule": _used_schedule(phase.schedule)})
-
-
-def _used_schedule(schedule: Any) -> Any:
-    """Without the details of a warm-up that has no length."""
-    warmup: Warmup | None = getattr(schedule, "warmup", None)
-    if warmup is None or warmup.steps or warmup.epochs or warmup.ratio:
-        return schedule
-    return schedule.model_copy(update={"warmup": Warmup()})
-
-
-def _used_augment(augment: Augment) -> Augment:
-    changes: dict[str, Any] = {}
-    if augment.erasing is not None and augment.erasing.probability == 0:
-        changes["erasing"] = None
-    jitter = augment.color_jitter
-    if jitter is not None and not (jitter.brightness or jitter.contrast or jitter.saturation or jitter.hue):
-        changes["color_jitter"] = None
-    return augment.model_copy(update=changes)
-
-
-def _used_mix(mix: Mix) -> Mix:
-    if not mix.active:
-        return Mix()
-    if mix.mixup_alpha == 0 or mix.cutmix_alpha == 0:
-        return mix.model_copy(update={"switch_probability": default(Mix, "switch_probability")})
-    return mix
-
-
-def default(kind: type[Value], key: str) -> Any:
-    """The default of a key."""
-    return kind.model_fields[key].get_default(call_default_factory=True)
+def _counting(spec: RunValues, mends: Sequence[str]) -> dict[str, Any]:
+    """What of the execution of `spec` is science, and the mends that bear on the run."""
+    counting: dict[str, Any] = {}
+    if spec.execution.micro_batch is not None:
+        counting["micro_batch"] = spec.execution.micro_batch
+    if spec.recipe.batchnorm == "local" and (spec.execution.processes or 1) > 1:
+        counting["processes"] = spec.execution.processes
+    if mends:
+        counting["revisions"] = mends
+    return counting

@@ -9,13 +9,11 @@ and empties this table.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from levelfield.spec.identity import used
-from levelfield.spec.recipe import MultiStep, OneCycle, Schedule, Step
-
-if TYPE_CHECKING:
-    from levelfield.spec.run import RunSpec
+from levelfield.spec.run_values import RunValues
+from levelfield.spec.schedule import MultiStep, OneCycle, Schedule, Step
+from levelfield.spec.used_keys import used
 
 
 def _warms_up(schedule: Schedule) -> bool:
@@ -24,39 +22,39 @@ def _warms_up(schedule: Schedule) -> bool:
     return any(length for length in (schedule.warmup.steps, schedule.warmup.epochs, schedule.warmup.ratio))
 
 
-def _drops_after_warmup(spec: RunSpec) -> bool:
+def _drops_after_warmup(spec: RunValues) -> bool:
     schedules = [spec.recipe.schedule, *(phase.schedule for phase in spec.recipe.phases)]
     return any(isinstance(s, Step | MultiStep) and _warms_up(s) and not s.warmup.on_top for s in schedules)
 
 
-def _later_warmup_on_top(spec: RunSpec) -> bool:
+def _later_warmup_on_top(spec: RunValues) -> bool:
     later = [phase.schedule for phase in spec.recipe.phases]
     return any(not isinstance(s, OneCycle) and _warms_up(s) and s.warmup.on_top for s in later)
 
 
-def _split_batches(spec: RunSpec) -> bool:
+def _split_batches(spec: RunValues) -> bool:
     return spec.execution.micro_batch is not None and spec.execution.micro_batch < spec.recipe.batch_size
 
 
-def _augments_levels_or_places(spec: RunSpec) -> bool:
+def _augments_levels_or_places(spec: RunValues) -> bool:
     return spec.recipe.augment.policy is not None or spec.recipe.augment.color_jitter is not None
 
 
-def _crops_and_resizes(spec: RunSpec) -> bool:
+def _crops_and_resizes(spec: RunValues) -> bool:
     crop = spec.recipe.augment.crop
     return crop is not None and crop.name == "random_resized_crop"
 
 
-def _draws_shares_from_a_curved_beta(spec: RunSpec) -> bool:
+def _draws_shares_from_a_curved_beta(spec: RunValues) -> bool:
     mix = spec.recipe.mix
     return mix.active and any(alpha not in (0, 1) for alpha in (mix.mixup_alpha, mix.cutmix_alpha))
 
 
-def _fits_timm(spec: RunSpec) -> bool:
+def _fits_timm(spec: RunValues) -> bool:
     return spec.model.name.startswith("timm:") and spec.model.options.get("adapt", "auto") == "auto"
 
 
-REVISIONS: Final[dict[str, Callable[[RunSpec], bool]]] = {
+REVISIONS: Final[dict[str, Callable[[RunValues], bool]]] = {
     # The short last batch of an epoch was cut into full parts and a rest, differently for each number of processes.
     "equal-parts-of-split-batches": _split_batches,
     # Milestones and steps were counted from the end of the warm-up: 30 with 5 epochs of warm-up dropped at 35.
@@ -81,7 +79,7 @@ REVISIONS: Final[dict[str, Callable[[RunSpec], bool]]] = {
 """Name of the mend -> whether it moves the numbers of a run. Never renamed, never removed before the next version."""
 
 
-def revisions(spec: RunSpec) -> list[str]:
+def revisions(spec: RunValues) -> list[str]:
     """Names of the mends that bear on what of `spec` is used, sorted."""
     spec = used(spec)
     return sorted(name for name, bears_on in REVISIONS.items() if bears_on(spec))

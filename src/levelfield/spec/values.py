@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from levelfield.errors import UserError, nearest
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class Value(BaseModel):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from levelfield.errors import UserError
-from levelfield.spec.recipe import (
+from levelfield.spec.schedule import (
     Constant,
     Cosine,
     CosineAnnealing,

@@ -9,7 +9,7 @@ import torch
 from scipy import stats
 
 from levelfield.data.augment.erasing import draw_boxes, erase
-from levelfield.spec.recipe import Erasing
+from levelfield.spec.augment import Erasing
 
 
 def test_boxes_have_the_papers_area_shape_and_place() -> None:

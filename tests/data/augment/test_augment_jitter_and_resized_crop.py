@@ -17,7 +17,7 @@ from levelfield.data.augment.jitter import Jitter
 from levelfield.data.augment.resized_crop import draw_parts, take_parts
 from levelfield.data.store.ragged_images import Ragged, joined, ragged
 from levelfield.spec import Augment
-from levelfield.spec.recipe import ColorJitter, RandomResizedCrop
+from levelfield.spec.augment import ColorJitter, RandomResizedCrop
 
 THEIRS = {
     "Brightness": tv.adjust_brightness,

@@ -9,7 +9,7 @@ from torchvision.transforms.v2 import functional as tv
 from levelfield.data.augment import build_augment, build_eval_transform
 from levelfield.errors import UserError
 from levelfield.spec import Augment
-from levelfield.spec.recipe import PadCrop
+from levelfield.spec.augment import PadCrop
 
 CROPS = {
     "pad_crop": {"name": "pad_crop", "padding_px": 4},

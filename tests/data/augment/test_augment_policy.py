@@ -19,7 +19,7 @@ from levelfield.data.augment.policy import PolicyAugment
 from levelfield.data.augment.spaces import timm_space, uda_space
 from levelfield.errors import UserError
 from levelfield.spec import Augment
-from levelfield.spec.recipe import RandAugment, TrivialAugment
+from levelfield.spec.augment import RandAugment, TrivialAugment
 
 GREY = (128, 128, 128)
 POLICIES = {

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from levelfield import randomness
 from levelfield.data.to_device import to_device
 from levelfield.errors import UserError
-from levelfield.spec.recipe import Crop, PadCrop
+from levelfield.spec.augment import Crop, PadCrop
 
 Flip = Literal["random", "alternate", "none"]
 

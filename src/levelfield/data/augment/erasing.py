@@ -11,7 +11,7 @@ from torch import Tensor
 
 from levelfield import randomness
 from levelfield.data.to_device import to_device
-from levelfield.spec.recipe import Erasing
+from levelfield.spec.augment import Erasing
 
 ATTEMPTS: Final = 10
 """Boxes drawn per image; the first that is smaller than the image in both directions is taken, else none."""

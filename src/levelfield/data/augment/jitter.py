@@ -7,7 +7,7 @@ from torch import Tensor
 
 from levelfield import randomness
 from levelfield.data.augment.operations import Entry, Layer, Space
-from levelfield.spec.recipe import ColorJitter
+from levelfield.spec.augment import ColorJitter
 
 
 class Jitter:

@@ -22,7 +22,7 @@ from levelfield.data.augment.resized_crop import draw_parts, take_parts
 from levelfield.data.store.ragged_images import Ragged
 from levelfield.data.to_device import to_device
 from levelfield.spec import Augment
-from levelfield.spec.recipe import PadCrop, RandomResizedCrop
+from levelfield.spec.augment import PadCrop, RandomResizedCrop
 
 CHUNK_VALUES: Final = 1 << 21
 """On a CPU a batch is worked on in pieces of at most about this many values, which bounds the memory between steps."""

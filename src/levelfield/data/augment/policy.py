@@ -9,7 +9,7 @@ from levelfield import randomness
 from levelfield.data.augment.operations import Layer
 from levelfield.data.augment.spaces import BINS, timm_space, torchvision_space, trivial_space, uda_space
 from levelfield.errors import UserError
-from levelfield.spec.recipe import RandAugment, TrivialAugment
+from levelfield.spec.augment import RandAugment, TrivialAugment
 
 
 class PolicyAugment:

@@ -18,7 +18,7 @@ from torch import Tensor
 from levelfield import randomness
 from levelfield.data.store.ragged_images import Ragged, of_squares
 from levelfield.data.to_device import to_device
-from levelfield.spec.recipe import RandomResizedCrop
+from levelfield.spec.augment import RandomResizedCrop
 
 ATTEMPTS: Final = 10
 """Parts drawn per image; the first that lies inside is taken, else the largest central one of allowed shape."""

@@ -37,7 +37,7 @@ from levelfield.data.store.store import (
 from levelfield.data.store.whole_images import EncodedWhole, MappedWhole, total_bytes
 from levelfield.errors import UserError
 from levelfield.spec import DataSpec
-from levelfield.spec.recipe import Crop, RandomResizedCrop
+from levelfield.spec.augment import Crop, RandomResizedCrop
 
 
 def open_data(

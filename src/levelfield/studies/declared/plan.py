@@ -12,8 +12,9 @@ from typing import Any
 
 from levelfield.errors import UserError, unknown
 from levelfield.spec import DataSpec, Plugin, RunSpec
-from levelfield.spec.library import load_recipe, merge
 from levelfield.spec.overrides import read_scalar, set_path
+from levelfield.spec.recipe import load_recipe
+from levelfield.spec.recipe_files import merge
 from levelfield.studies.declared.study import NAME, Changes, Grid, Group, RowSpec, Scale, Study, repeats
 from levelfield.studies.results.published import published_alias
 

@@ -17,8 +17,8 @@ from pydantic import BeforeValidator, NonNegativeInt, PrivateAttr, field_validat
 
 from levelfield.errors import UserError, unknown
 from levelfield.spec import VARIES, Budget, DataSpec, Value
-from levelfield.spec.library import parse_yaml, read_yaml
 from levelfield.spec.varies import strange
+from levelfield.spec.yaml_files import parse_yaml, read_yaml
 
 if TYPE_CHECKING:
     from levelfield.progress import Progress

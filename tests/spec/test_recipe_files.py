@@ -8,7 +8,7 @@ import pytest
 
 from levelfield.errors import UserError
 from levelfield.spec import Recipe, list_recipes, load_recipe
-from levelfield.spec.library import merge, recipe_variants
+from levelfield.spec.recipe_files import merge, recipe_variants
 
 
 @pytest.mark.parametrize("name", list_recipes())

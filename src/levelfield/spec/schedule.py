@@ -1,0 +1,97 @@
+"""The learning rate over a run, as a recipe's `schedule` states it: one class a kind, told apart by its key `name`.
+
+All lengths are in epochs or steps of the run, all learning rates are those of the full global batch.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+
+from levelfield.spec.values import Probability, Value
+
+
+class Warmup(Value):
+    """A linear warm-up, its length as exactly one of `steps`, `epochs` or `ratio` of the run; none given: no warm-up.
+
+    `on_top` adds it to the stated length of its phase instead of taking it from there: all epochs that the recipe
+    states (milestones, later hand-overs) then come later by so much.
+    """
+
+    steps: NonNegativeInt | None = None
+    epochs: NonNegativeFloat | None = None
+    ratio: Probability | None = None
+    start_factor: NonNegativeFloat = 0.0
+    on_top: bool = False
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Warmup:
+        if sum(length is not None for length in (self.steps, self.epochs, self.ratio)) > 1:
+            raise ValueError("warm-up has several lengths; give one of steps, epochs, ratio")
+        return self
+
+
+class Cosine(Value):
+    """Half a cosine from lr to `final_lr`, from warm-up's end to phase's (Loshchilov and Hutter, arXiv 1608.03983)."""
+
+    name: Literal["cosine"] = "cosine"
+    final_lr: NonNegativeFloat = 0.0
+    warmup: Warmup = Warmup()
+
+
+class OneCycle(Value):
+    """torch's OneCycleLR: lr / div_factor up to lr at `pct_start`, then down to lr / div_factor / final_div_factor."""
+
+    name: Literal["onecycle"] = "onecycle"
+    pct_start: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.3
+    div_factor: PositiveFloat = 25.0
+    final_div_factor: PositiveFloat = 1e4
+    anneal: Literal["cos", "linear"] = "cos"
+
+
+class Step(Value):
+    """lr times `gamma` after every `every_epochs` epochs of the phase, counted from its start, warm-up included."""
+
+    name: Literal["step"] = "step"
+    every_epochs: PositiveInt = 30
+    gamma: PositiveFloat = 0.1
+    warmup: Warmup = Warmup()
+
+
+class MultiStep(Value):
+    """lr times `gamma` at each of `milestones` (epochs of the phase, counted from its start, warm-up included)."""
+
+    name: Literal["multistep"] = "multistep"
+    milestones: tuple[PositiveInt, ...] = (30, 60, 90)
+    gamma: PositiveFloat = 0.1
+    warmup: Warmup = Warmup()
+
+
+class Linear(Value):
+    """A straight line from lr to `final_lr`, from the warm-up's end to the phase's."""
+
+    name: Literal["linear"] = "linear"
+    final_lr: NonNegativeFloat = 0.0
+    warmup: Warmup = Warmup()
+
+
+class Constant(Value):
+    """lr throughout."""
+
+    name: Literal["constant"] = "constant"
+    warmup: Warmup = Warmup()
+
+
+class CosineAnnealing(Value):
+    """torch's CosineAnnealingLR from the warm-up's end on: a cosine of half period `t_max_epochs`, then up again."""
+
+    name: Literal["cosine_annealing"] = "cosine_annealing"
+    t_max_epochs: PositiveFloat = 30.0
+    final_lr: NonNegativeFloat = 0.0
+    warmup: Warmup = Warmup()
+
+
+Schedule = Annotated[
+    Cosine | OneCycle | Step | MultiStep | Linear | Constant | CosineAnnealing, Field(discriminator="name")
+]

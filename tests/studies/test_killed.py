@@ -13,8 +13,8 @@ from typing import Any
 from levelfield.runs import find_runs
 from levelfield.studies.declared.study import Study
 from levelfield.studies.running.run import run_study
-from levelfield.tables import text_forms
 from levelfield.tables.table import StudyTable
+from levelfield.tables.text.records import records
 
 KILLS = 10
 CLOCKED = ("train_seconds",)
@@ -26,7 +26,7 @@ OPTIONS: dict[str, Any] = {
 
 
 def without_clocks(table: StudyTable) -> list[dict[str, Any]]:
-    return [{key: value for key, value in row.items() if key not in CLOCKED} for row in text_forms.records(table)]
+    return [{key: value for key, value in row.items() if key not in CLOCKED} for row in records(table)]
 
 
 def weights(out: Path) -> dict[str, bytes]:

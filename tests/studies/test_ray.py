@@ -24,8 +24,8 @@ from levelfield.studies.declared.study import Study
 from levelfield.studies.running import ray_cluster
 from levelfield.studies.running.ray_cluster import RayCluster
 from levelfield.studies.running.remote_run import pack
-from levelfield.tables import text_forms
 from levelfield.tables.table import StudyTable
+from levelfield.tables.text.records import records
 
 pytestmark = pytest.mark.xdist_group("ray")  # one cluster for all of them
 Write = Callable[..., Path]
@@ -106,7 +106,7 @@ def test_a_study_that_loses_a_node_ends_with_the_table_of_one_left_alone(
     assert process.returncode == 0, stderr
     assert "was lost; begun again on" in stderr and "attempt 2 of 4" in stderr
     alone = Study.load(path).run(tmp_path / "alone", overrides=STEPS)
-    assert without_clocks(json.loads(stdout)["rows"]) == without_clocks(text_forms.records(alone))
+    assert without_clocks(json.loads(stdout)["rows"]) == without_clocks(records(alone))
     assert weights(out) == weights(tmp_path / "alone")
 
 
@@ -162,7 +162,7 @@ def test_without_a_shared_folder_finished_runs_come_back(
         return study.run(out, executor=executor, overrides=["execution.threads=1"], plugins=[str(net)])
 
     there, here = table(tmp_path / "there", RayCluster()), table(tmp_path / "here")
-    assert without_clocks(text_forms.records(there)) == without_clocks(text_forms.records(here))
+    assert without_clocks(records(there)) == without_clocks(records(here))
     kept = [json.loads((tmp_path / name / "study.json").read_text())["rows"] for name in ("there", "here")]
     failures = [{row["name"]: row["failures"] for row in rows} for rows in kept]
     assert failures[0] == failures[1] and [name for name, seeds in failures[0].items() if seeds] == ["bad"]

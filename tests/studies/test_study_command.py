@@ -21,7 +21,9 @@ from levelfield.runs import find_runs
 from levelfield.studies.declared.study import Study, list_studies
 from levelfield.studies.results.merge import merge_folders
 from levelfield.studies.results.published import published_facts, published_row
-from levelfield.tables import build_table, read_study, text_forms
+from levelfield.tables import build_table, read_study
+from levelfield.tables.text.latex import to_latex
+from levelfield.tables.text.markdown import to_markdown
 
 Write = Callable[..., Path]
 
@@ -168,7 +170,7 @@ def test_a_sweep_is_reported_kept_and_used_by_all_rows_of_its_training(study_fil
     said += f"{found['best']['lr']:g}"
     table = build_table(read_study(out))
     assert table.study.sweeps[0].sensitivity == found["sensitivity"]
-    for form in (text_forms.to_markdown, text_forms.to_latex):
+    for form in (to_markdown, to_latex):
         assert said in " ".join(form(table).replace("\n% ", " ").split())
     page = (out / "report.html").read_text()
     assert said in page and 'id="sweeps"' in page

@@ -17,9 +17,12 @@ from levelfield.page.page import page
 from levelfield.runs import write_json
 from levelfield.studies.results.merge import merge_folders
 from levelfield.studies.results.pick import pick
-from levelfield.tables import StudyRows, text_forms
+from levelfield.tables import StudyRows
 from levelfield.tables.cost_columns import COSTS, MEASURED
 from levelfield.tables.table import StudyTable, build_table
+from levelfield.tables.text.columns import cells
+from levelfield.tables.text.footnotes import footnotes
+from levelfield.tables.text.records import records
 
 Profiles = Callable[..., dict[str, Any]]
 
@@ -34,11 +37,11 @@ def profiled(two_rows: StudyRows, profiles: Profiles, **changes: Any) -> StudyTa
 def test_what_runs_say_of_cost_is_not_shown(two_rows: StudyRows, profiles: Profiles) -> None:
     table = build_table(two_rows)
     assert all(not set(MEASURED) & set(row.means) for row in table.rows)
-    assert [line["images_per_s"] for line in text_forms.records(table)] == [None, None]
-    assert [line[10] for line in text_forms.cells(table)[1]] == ["–", "–"]
+    assert [line["images_per_s"] for line in records(table)] == [None, None]
+    assert [line[10] for line in cells(table)[1]] == ["–", "–"]
     costs = [chart.key for chart in charts.trade_offs(table.rows, table.measured, "p")]
     assert costs == ["p-macs", "p-params"]
-    assert any("not measured (levelfield profile --study two --into FOLDER" in line for line in text_forms.basis(table))
+    assert any("not measured (levelfield profile --study two --into FOLDER" in line for line in footnotes(table))
     text = page(table)
     assert "1,271" not in text and "peak memory" not in text
     with pytest.raises(UserError, match="levelfield profile --study two"):
@@ -53,7 +56,7 @@ def test_a_profile_at_rest_is_shown(two_rows: StudyRows, profiles: Profiles) -> 
     assert charted == ["p-macs", "p-params", "p-mem_peak_mib", "p-images_per_s"]
     chosen = pick(table, {"mem_peak_mib": 200.0})
     assert chosen.best.name == "convnext_mini" and "over 200" in chosen.left_out["outgrid_nano"]
-    said = " ".join(text_forms.basis(table))
+    said = " ".join(footnotes(table))
     assert "Example CPU (cpu, fp32, batch 64, 2 threads)" in said and "Left empty" not in said
 
 

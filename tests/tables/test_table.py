@@ -16,12 +16,19 @@ from levelfield.data.sources import catalog
 from levelfield.errors import UserError
 from levelfield.page.page import page
 from levelfield.runs import write_json
-from levelfield.tables import Published, Row, StudyRows, build_table, read_study, text_forms
+from levelfield.tables import Published, Row, StudyRows, build_table, read_study
+from levelfield.tables.text.csv import to_csv
+from levelfield.tables.text.footnotes import footnotes
+from levelfield.tables.text.json import to_json
+from levelfield.tables.text.latex import to_latex
+from levelfield.tables.text.markdown import to_markdown
+from levelfield.tables.text.records import records
+from levelfield.tables.text.terminal import to_rich
 
 
 def text_of(study: StudyRows, width: int = 80) -> str:
     console = Console(width=width, file=io.StringIO(), color_system=None)
-    console.print(text_forms.to_rich(build_table(study)))
+    console.print(to_rich(build_table(study)))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -60,7 +67,7 @@ def test_ties_are_not_given_a_winner(tmp_path: Path) -> None:
     ]
     table = build_table(rows)
     assert [row.to_baseline.verdict for row in table.rows if row.to_baseline] == ["not distinguishable"]
-    assert "not distinguishable" in text_forms.to_markdown(table)
+    assert "not distinguishable" in to_markdown(table)
     assert {str(row.rank) for row in table.rows} == {"1–2"}
 
 
@@ -73,22 +80,22 @@ def test_intervals_are_shown_no_wider_than_a_score_can_be(tmp_path: Path) -> Non
             for n, values in scores.items()
         ]
     )
-    low = [row["top1_low"] for row in text_forms.records(table)]
-    assert max(low) < 0 and "[0.00, 100.00]" in text_forms.to_markdown(table)
-    assert "[−100.00, +100.00]" in text_forms.to_markdown(table)
+    low = [row["top1_low"] for row in records(table)]
+    assert max(low) < 0 and "[0.00, 100.00]" in to_markdown(table)
+    assert "[−100.00, +100.00]" in to_markdown(table)
 
 
 def test_every_form_holds_the_same_numbers(study: StudyRows) -> None:
     table = build_table(study)
-    json_rows = {row["row"]: row for row in json.loads(json.dumps(text_forms.to_json(table)))["rows"]}
-    csv_rows = {row["row"]: row for row in csv.DictReader(io.StringIO(text_forms.to_csv(table)))}
-    markdown, latex = text_forms.to_markdown(table), text_forms.to_latex(table)
+    json_rows = {row["row"]: row for row in json.loads(json.dumps(to_json(table)))["rows"]}
+    csv_rows = {row["row"]: row for row in csv.DictReader(io.StringIO(to_csv(table)))}
+    markdown, latex = to_markdown(table), to_latex(table)
     for row in table.measured:
         assert row.top1 is not None
         assert json_rows[row.name]["top1"] == float(csv_rows[row.name]["top1"]) == row.top1.value
         assert f"| {row.title} | 3 | {row.top1.value:.2f} |" in markdown
         assert row.title.replace("_", r"\_") + f" & 3 & {row.top1.value:.2f}" in latex
-    assert len(json.loads(json.dumps(text_forms.to_json(table)))["pairs"]) == 10
+    assert len(json.loads(json.dumps(to_json(table)))["pairs"]) == 10
 
 
 def test_published_beside_measured(study: StudyRows) -> None:
@@ -97,7 +104,7 @@ def test_published_beside_measured(study: StudyRows) -> None:
     resnet, vit = rows["resnet_mini"].published, rows["vit_mini"].published
     assert resnet is not None and resnet.difference is not None and resnet.reasons == ()
     assert vit is not None and vit.difference is None
-    assert "published on cifar100, measured on cifar10" in text_forms.to_markdown(table)
+    assert "published on cifar100, measured on cifar10" in to_markdown(table)
 
 
 def test_a_row_that_was_not_run_shows_what_was_published_in_every_form() -> None:
@@ -106,9 +113,9 @@ def test_a_row_that_was_not_run_shows_what_was_published_in_every_form() -> None
     assert [row.state for row in table.rows] == ["not run", "not run"]
     shown = [line.split() for line in text_of(study).splitlines() if "79.72" in line]
     assert shown == [["a", "79.72", "not", "run"]]
-    assert "| 79.72 |" in text_forms.to_markdown(table) and "& 79.72 &" in text_forms.to_latex(table)
-    assert [row["published_top1"] for row in text_forms.records(table)] == [79.72, None]
-    assert [row["published_top1"] for row in csv.DictReader(io.StringIO(text_forms.to_csv(table)))] == ["79.72", ""]
+    assert "| 79.72 |" in to_markdown(table) and "& 79.72 &" in to_latex(table)
+    assert [row["published_top1"] for row in records(table)] == [79.72, None]
+    assert [row["published_top1"] for row in csv.DictReader(io.StringIO(to_csv(table)))] == ["79.72", ""]
 
 
 def test_a_reduced_scale_is_not_compared_with_what_was_published(tmp_path: Path) -> None:
@@ -163,9 +170,9 @@ def test_a_training_under_several_names_is_one_line_and_counts_once(tmp_path: Pa
     assert [row.name for row in table.rows] == ["base", "step"]
     assert table.panels == alone.panels and len(table.panels["cifar10"].pairs) == 1
     assert "step: also listed as also step (published 95.13) and again: the same training, counted once" in (
-        text_forms.basis(table)
+        footnotes(table)
     )
-    assert text_forms.records(table)[1]["also"] == ["also step", "again"]
+    assert records(table)[1]["also"] == ["also step", "again"]
     assert "also also step, again" in page(table) and len(table.measured) == 2
     assert "x (" in table.study.answer
     assert build_table(StudyRows("s", tuple(listed)), "again").rows[1].is_baseline
@@ -203,7 +210,7 @@ def test_a_study_folder_is_read_back(tmp_path: Path) -> None:
     assert found.rows[0].published == Published({"top1": 79.7}, "cifar10", 10)
     table = build_table(found)
     assert [row.state for row in table.rows] == ["measured", "not run", "failed"]
-    said = [line for line in text_forms.basis(table) if line.startswith("c: ")]
+    said = [line for line in footnotes(table) if line.startswith("c: ")]
     assert said == ["c: no result of seed 0 and seed 1: no such data; get it", "c: no result of seed 2: no memory"]
 
 

@@ -41,16 +41,21 @@ def report(
     """
     from levelfield.page.page import write_page
     from levelfield.page.thumbnails import images_of
-    from levelfield.tables import build_table, read_study, text_forms
+    from levelfield.tables import build_table, read_study
+    from levelfield.tables.text.csv import to_csv
+    from levelfield.tables.text.json import to_json, to_json_text
+    from levelfield.tables.text.latex import to_latex
+    from levelfield.tables.text.markdown import to_markdown
+    from levelfield.tables.text.terminal import to_rich
 
     table = build_table(read_study(folder), baseline, None if data_dir is None else str(data_dir))
     form = Format.JSON if json else format
     if form is Format.JSON and out is None:
-        print_json(text_forms.to_json(table))
+        print_json(to_json(table))
         return
     if form in (Format.TERMINAL, Format.HTML):
         if form is Format.TERMINAL:
-            console.print(text_forms.to_rich(table))
+            console.print(to_rich(table))
         page = out or folder / "report.html"
         pictures = None
         if images and table.measured:
@@ -62,10 +67,10 @@ def report(
         messages.print(f"page: {page}", soft_wrap=True, highlight=False)
         return
     text = {
-        Format.MD: text_forms.to_markdown,
-        Format.CSV: text_forms.to_csv,
-        Format.LATEX: text_forms.to_latex,
-        Format.JSON: text_forms.to_json_text,
+        Format.MD: to_markdown,
+        Format.CSV: to_csv,
+        Format.LATEX: to_latex,
+        Format.JSON: to_json_text,
     }[form](table)
     if out is None:
         typer.echo(text, nl=False)

@@ -172,12 +172,13 @@ def report(
 
 def _show(table: Any, folder: Path, json: bool, written: bool = True) -> None:
     """Print a table; where it was `written`, name its page too."""
-    from levelfield.tables import text_forms
+    from levelfield.tables.text.json import to_json
+    from levelfield.tables.text.terminal import to_rich
 
     if json:
-        print_json(text_forms.to_json(table))
+        print_json(to_json(table))
         return
-    console.print(text_forms.to_rich(table))
+    console.print(to_rich(table))
     if written and (folder / "report.html").is_file():
         console.print(f"page: {folder / 'report.html'}", highlight=False)
 

@@ -11,7 +11,7 @@ from levelfield.tables.prediction_analysis import Predicted, mcnemar_of
 from levelfield.tables.reproduce import setups
 from levelfield.tables.sentences import in_words, pair_in_words
 from levelfield.tables.table import StudyTable, TableRow
-from levelfield.tables.text_forms import sweep_in_words
+from levelfield.tables.text.footnotes import sweep_in_words
 
 SCORES = (
     "row", "top-1 %", "SD", "over test images", "top-3 %", "top-5 %", "loss", "F1 macro", "F1 weighted", "ECE %", "NLL",

@@ -14,7 +14,8 @@ from levelfield.page.markup import bullets, dot, folded, paragraph, scrolled, se
 from levelfield.tables.number_format import NONE, difference_interval, interval, percent, short, signed, whole
 from levelfield.tables.prediction_analysis import Disagreement
 from levelfield.tables.table import StudyTable, TableRow
-from levelfield.tables.text_forms import against_published, basis
+from levelfield.tables.text.columns import against_published
+from levelfield.tables.text.footnotes import footnotes
 
 CHIP = {"better": "better", "worse": "worse"}
 COLUMNS = (
@@ -96,7 +97,7 @@ def ranking_table(table: StudyTable) -> str:
         tag("div", tag("ul", chips, class_="legend", aria_label="Show or hide rows"), class_="legend-bar"),
         paragraph(note, class_="note controls"),
         scrolled(content, "Table of rows"),
-        tag("div", (paragraph(line) for line in basis(table)), class_="note"),
+        tag("div", (paragraph(line) for line in footnotes(table)), class_="note"),
     ])  # fmt: skip
 
 

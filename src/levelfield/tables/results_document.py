@@ -24,7 +24,8 @@ from levelfield.tables.cost_columns import trusted
 from levelfield.tables.number_format import NONE, interval, percent, short, whole
 from levelfield.tables.read_folder import read_study
 from levelfield.tables.table import StudyTable, TableRow, build_table
-from levelfield.tables.text_forms import against_baseline, against_published, basis
+from levelfield.tables.text.columns import against_baseline, against_published
+from levelfield.tables.text.footnotes import footnotes
 
 PART: Final = re.compile(
     r"<!-- results of (?P<pattern>\S+): generated, do not edit -->\n.*?<!-- end of results -->", re.S
@@ -88,7 +89,7 @@ def section(table: StudyTable, name: str) -> str:
         lines += ["", study.answer]
     lines += ["", f"Fairness: {table.audit.verdict}", ""]
     lines += [f"- {finding.text}" for finding in (*table.audit.unfair, *table.audit.of("declared"))]
-    lines += [f"- {line}" for line in basis(table)]
+    lines += [f"- {line}" for line in footnotes(table)]
     return "\n".join(lines) + "\n"
 
 

@@ -72,7 +72,7 @@ class TableRow:
 
     @property
     def state(self) -> str:
-        """In a word or two: "measured", "failed", "not finished" or "not run"; `text_forms.basis` says why."""
+        """In a word or two: "measured", "failed", "not finished" or "not run"; `text.footnotes` says why."""
         if self.runs.finished:
             return "measured"
         if self.runs.row.failures or any("failed" in reason for reason in self.runs.unfinished):

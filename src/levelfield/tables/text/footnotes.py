@@ -1,0 +1,97 @@
+"""What stands below a table: what its numbers rest on, what did not come out, what is known of rows and networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from levelfield.models import list_models, model_info
+from levelfield.tables.audit.findings import listed
+from levelfield.tables.number_format import percent
+from levelfield.tables.rows import Sweep
+from levelfield.tables.table import StudyTable, TableRow
+
+
+def footnotes(table: StudyTable) -> list[str]:
+    """What the numbers of the table rest on, in a few sentences."""
+    methods = sorted({row.top1.method for row in table.measured if row.top1 and row.top1.method != "none"})
+    baselines = [comparison.baseline for comparison in table.panels.values() if comparison.baseline]
+    title = {row.name: row.title for row in table.rows}
+    lines = []
+    if methods:
+        lines.append(f"Top-1: mean over seeds and its 95 % interval ({' or '.join(methods)}), on one test set.")
+    if baselines:
+        lines.append(
+            f"To baseline ({', '.join(title[name] for name in baselines)}): mean difference paired by seed, paired-t "
+            "interval adjusted by Holm so that a table of equal rows claims any difference at most once in 20; it "
+            "assumes about normal differences. Rank: the places a row may take; ties are ranges."
+        )
+    lines += [table.costs] if table.measured and table.costs else []
+    lines += [f"{row.title}: {reason}" for row in table.rows for reason in row.runs.unfinished]
+    lines += [f"{row.title}: {also_listed(row)}" for row in table.rows if row.runs.row.also]
+    lines += [sweep_in_words(sweep) for sweep in table.study.sweeps]
+    lines += _noted(table, _failures, "")
+    lines += _noted(table, lambda row: row.runs.row.notes, "")
+    lines += _noted(table, _model_notes, "")
+    lines += _noted(table, _published_notes, "published ")
+    return lines + list(table.study.notes)
+
+
+def also_listed(row: TableRow) -> str:
+    """The other rows that are this very training, each with what its author printed for it where that is another value;
+    "" where there are none."""
+    if not row.runs.row.also:
+        return ""
+    own = row.runs.row.published
+    words = []
+    for other in row.runs.row.also:
+        printed = None if other.published is None else other.published.values.get("top1")
+        same = printed is None or (own is not None and printed == own.values.get("top1"))
+        words.append(other.title + ("" if same else f" (published {percent(printed)})"))
+    return f"also listed as {listed(words, 30)}: the same training, counted once"
+
+
+def sweep_in_words(sweep: Sweep) -> str:
+    """What a sweep found for a row, in a sentence."""
+    names = listed(list(sweep.rows), 30)
+    tried = f"{names}: a sweep of {len(sweep.points)} points ({sweep.setting})"
+    if sweep.best is None:
+        return f"{tried} in which every point failed"
+    lr, decay, score = sweep.best
+    text = f"{tried} is best at learning rate {lr:g}, weight decay {decay:g} ({percent(score)} % on validation)"
+    text += "" if sweep.sensitivity is None else f", {percent(sweep.sensitivity)} points above its median point"
+    text += f"; the best lies on the edge of the grid ({', '.join(sweep.edges)})" if sweep.edges else ""
+    failed = sum(point[2] is None for point in sweep.points)
+    return text + (f"; {failed} points failed" if failed else "")
+
+
+def _noted(table: StudyTable, notes_of: Callable[[TableRow], Iterable[str]], kind: str) -> list[str]:
+    """Notes of rows, those that several share once: "a, b and c: published note"."""
+    rows_of: dict[str, list[str]] = {}
+    for row in table.rows:
+        for note in notes_of(row):
+            rows_of.setdefault(note, []).append(row.title)
+    return [f"{listed(rows, 30)}: {kind}{note}" for note, rows in rows_of.items()]
+
+
+def _failures(row: TableRow) -> list[str]:
+    """Why seeds have no result, those with the same reason together."""
+    seeds: dict[str, list[str]] = {}
+    for seed, why in sorted(row.runs.row.failures.items()):
+        seeds.setdefault(why.replace("\n", "; "), []).append(str(seed))
+    return [f"no result of {listed([f'seed {s}' for s in of], 5)}: {why}" for why, of in seeds.items()]
+
+
+def _model_notes(row: TableRow) -> list[str]:
+    """What the registry says of the row's network, where it is used at the size that the note is of."""
+    spec = row.runs.spec
+    if spec is None or spec.model.name not in list_models():
+        return []
+    info = model_info(spec.model.name)
+    return [info.note] if info.note and spec.model.image_size in (None, info.image_size) else []
+
+
+def _published_notes(row: TableRow) -> list[str]:
+    notes = list(row.runs.row.published.notes) if row.runs.row.published else []
+    if row.published is not None and row.published.reasons:
+        notes.append(f"not comparable ({'; '.join(row.published.reasons)})")
+    return notes

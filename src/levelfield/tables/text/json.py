@@ -1,0 +1,37 @@
+"""The table as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from levelfield.tables.table import StudyTable
+from levelfield.tables.text.footnotes import footnotes
+from levelfield.tables.text.records import records
+
+
+def to_json(table: StudyTable) -> dict[str, Any]:
+    """Plain JSON values: the study, the audit, the rows, and every pair of rows that was compared."""
+    findings: Sequence[Any] = [asdict(finding) for finding in table.audit.findings]
+    return {
+        "study": table.study.name,
+        "question": table.study.question,
+        "scale": table.study.scale,
+        "audit": {"verdict": table.audit.verdict, "findings": findings},
+        "command": table.study.command,
+        "answer": table.study.answer,
+        "rows": records(table),
+        "pairs": [
+            asdict(pair) | {"verdict": pair.verdict}
+            for comparison in table.panels.values()
+            for pair in comparison.pairs
+        ],
+        "sweeps": [asdict(sweep) for sweep in table.study.sweeps],
+        "basis": footnotes(table),
+    }
+
+
+def to_json_text(table: StudyTable) -> str:
+    return json.dumps(to_json(table), indent=2, ensure_ascii=False, allow_nan=False) + "\n"

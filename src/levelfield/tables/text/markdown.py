@@ -1,0 +1,18 @@
+"""The table as a pipe table of Markdown."""
+
+from __future__ import annotations
+
+from levelfield.tables.table import StudyTable
+from levelfield.tables.text.columns import cells
+from levelfield.tables.text.footnotes import footnotes
+
+
+def to_markdown(table: StudyTable) -> str:
+    """A pipe table, with audit and basis as text."""
+    header, lines = cells(table)
+    rows = [header, ["---"] + ["---:"] * (len(header) - 1), *lines]
+    out = [f"**Fairness audit.** {table.audit.verdict}", ""]
+    said = [f"- {finding.text}" for finding in (*table.audit.unfair, *table.audit.of("declared"))]
+    out += [*said, ""] if said else []
+    out += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join([*out, "", *footnotes(table)]) + "\n"

@@ -1,0 +1,69 @@
+"""The table for a terminal of 80 columns or more."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from levelfield.tables.number_format import NONE, interval, percent, short, whole
+from levelfield.tables.table import StudyTable, TableRow
+from levelfield.tables.text.columns import against_baseline, against_published
+from levelfield.tables.text.footnotes import footnotes
+
+VERDICT_STYLE = {"better": "green", "worse": "red", "not distinguishable": "dim"}
+
+
+def to_rich(table: StudyTable) -> RenderableType:
+    """The table for a terminal of 80 columns or more, with the audit above and its basis below."""
+    parts: list[RenderableType] = []
+    if table.study.question:
+        parts.append(Text(table.study.question, style="bold"))
+    if table.study.scale not in ("", "full"):
+        parts.append(Text(f"Scale {table.study.scale}: reduced, not the study as published.", style="yellow"))
+    parts.append(Text(f"Fairness: {table.audit.verdict}", style="yellow" if table.audit.unfair else "green"))
+    parts += [Text(f"  ! {finding.text}", style="yellow") for finding in table.audit.unfair]
+    parts += [Text(f"  {finding.text}", style="dim") for finding in table.audit.of("declared")]
+
+    shown = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    shown.add_column("row", overflow="fold", min_width=12)
+    for name in ("n", "top-1 %", "to baseline", "rank", "params", "MACs", "img/s"):
+        shown.add_column(name, justify="right", no_wrap=True)
+    panel = None
+    for row in table.rows:
+        if len(table.panels) > 1 and row.panel != panel:
+            panel = row.panel
+            shown.add_row(Text(panel or "other", style="bold"))
+        shown.add_row(*_terminal_cells(row))
+    parts.append(shown)
+    if any(row.runs.row.published for row in table.rows):
+        parts += [Text(), _published_table(table)]
+    parts += [Text(line, style="dim") for line in footnotes(table)]
+    return Group(*parts)
+
+
+def _terminal_cells(row: TableRow) -> list[RenderableType]:
+    if row.top1 is None:
+        return [row.title, "0", Text(row.state, style="dim"), "", "", "", "", ""]
+    difference, adjusted, verdict = against_baseline(row)
+    against = Text(difference)
+    if verdict:
+        against = Text(f"{difference} ").append(adjusted, style="dim")
+        against.append(f"\n{verdict}", style=VERDICT_STYLE[verdict])
+    score = Text(percent(row.top1.value)).append(f"\n{interval(row.top1)}", style="dim")
+    cost = [short(row.means.get("params")), short(row.means.get("macs")), whole(row.means.get("images_per_s"))]
+    return [row.title, str(row.n), score, against, str(row.rank or NONE), *cost]
+
+
+def _published_table(table: StudyTable) -> Table:
+    shown = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    shown.add_column("published top-1 %", overflow="fold")
+    for name in ("published", "measured", "difference", ""):
+        shown.add_column(name, justify="right")
+    for row in table.rows:
+        if row.runs.row.published is not None:
+            value, difference, inside = against_published(row)
+            measured = percent(row.top1.value) if row.top1 else row.state
+            shown.add_row(row.title, value, measured, difference, Text(inside, style="dim"))
+    return shown

@@ -27,10 +27,10 @@ from levelfield.runs import RunFolder
 from levelfield.spec import RunSpec
 from levelfield.training import Prepared, prepare
 from levelfield.training.device import configure_torch, processor_name
+from levelfield.training.interrupts import StopRequest
 from levelfield.training.loop import train_steps
 from levelfield.training.processes import World
 from levelfield.training.run import Attempt
-from levelfield.training.stopping import StopRequest
 
 STEPS = {"resnet_mini": 300, "resnet18_s1": 40}
 

@@ -268,7 +268,7 @@ def probe(spec: RunSpec, parallel: int = 1) -> float:
     """
     import torch
 
-    from levelfield.training.resolve import prepare
+    from levelfield.training.prepare_run import prepare
     from levelfield.training.step_timing import seconds_per_step
     from levelfield.training.timetable import make_plan
 

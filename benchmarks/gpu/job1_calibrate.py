@@ -87,8 +87,8 @@ def steps(model: str, recipe: str, engine: str, device: str, count: int) -> dict
     from levelfield.training.batch_inputs import TrainingInputs
     from levelfield.training.device import configure_torch
     from levelfield.training.loop import train_step
+    from levelfield.training.prepare_run import prepare_custom
     from levelfield.training.processes import World
-    from levelfield.training.resolve import prepare_custom
     from levelfield.training.state import TrainState
     from levelfield.training.timetable import make_plan
 

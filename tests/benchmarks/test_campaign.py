@@ -21,7 +21,7 @@ from levelfield.studies import Study
 from levelfield.studies.results.merge import merge_folders
 from levelfield.studies.running.profile_networks import Subject
 from levelfield.tables.results_document import markdown
-from levelfield.training.stopping import StopRequest
+from levelfield.training.interrupts import StopRequest
 
 GPU = Path(__file__).parents[2] / "benchmarks" / "gpu"
 JOBS = ("job3_outgrid", "job4_ablation", "job5_modern", "job6_rexnet", "job7_simple_convnext")

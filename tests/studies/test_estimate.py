@@ -13,7 +13,7 @@ from levelfield.studies.declared.study import Study
 from levelfield.studies.results.run_folders import find_all
 from levelfield.studies.running.time_estimate import OVERHEAD_S, Estimate, estimate
 from levelfield.training import step_timing
-from levelfield.training.resolve import Prepared
+from levelfield.training.prepare_run import Prepared
 
 Write = Callable[..., Path]
 ROWS = [

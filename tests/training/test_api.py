@@ -31,7 +31,7 @@ from levelfield.runs import RunFolder
 from levelfield.spec import DataSpec, Recipe
 from levelfield.spec.recipe import Freeze, Regularisation
 from levelfield.training.api import _prepare
-from levelfield.training.host_program import host_unchanged
+from levelfield.training.restore_global_settings import host_unchanged
 
 QUIET: dict[str, Any] = {"device": "cpu", "threads": 1, "loggers": ()}
 RECIPE = Recipe.parse({"batch_size": 16, "precision": "fp32", "validation": 0.0}, "recipe")

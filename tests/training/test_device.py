@@ -11,7 +11,7 @@ import torch
 from small_run import run_spec
 
 from levelfield.errors import UserError
-from levelfield.training import prepare, retest, step_timing, train_prepared
+from levelfield.training import evaluate_finished_run, prepare, step_timing, train_prepared
 from levelfield.training.device import choose_device
 from levelfield.training.processes import join_world
 
@@ -93,12 +93,12 @@ def test_whatever_works_on_a_gpu_makes_it_the_current_one(
         seen.append(list(gpus))
         raise ReachedError
 
-    for name in ("probe.make_plan", "retest.load_run", "run.make_plan"):
+    for name in ("step_timing.make_plan", "evaluate_finished_run.load_run", "run.make_plan"):
         monkeypatch.setattr(f"levelfield.training.{name}", reached)
     monkeypatch.setattr("levelfield.training.run.describe_environment", lambda _: {})
     for work in (
         lambda: step_timing.seconds_per_step(prepared),
-        lambda: retest.retest(tmp_path, device="cuda:1"),
+        lambda: evaluate_finished_run.retest(tmp_path, device="cuda:1"),
         lambda: train_prepared(prepared, tmp_path / "run"),
     ):
         with pytest.raises(ReachedError):

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 import torch
 from small_run import run_spec
 
 from levelfield.data import from_arrays
 from levelfield.errors import UserError
-from levelfield.training.resolve import prepare, prepare_custom, resolve
+from levelfield.training.prepare_run import prepare, prepare_custom, resolve
 
 
 def test_graphs_and_parts_are_refused_before_data_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*arguments: object) -> None:
         raise AssertionError("data were read")
 
-    monkeypatch.setattr(sys.modules["levelfield.training.resolve"], "open_data", never)
+    monkeypatch.setattr("levelfield.training.prepare_run.open_data", never)
     spec = run_spec("execution.cuda_graphs=true", "execution.micro_batch=16")
     for opening in (resolve, prepare, lambda given: prepare_custom(given, None, None)):
         with pytest.raises(UserError, match=r"cuda_graphs=true and execution\.micro_batch=16.*\n.*compile=true"):

@@ -22,8 +22,8 @@ from levelfield.models.layers import DropPath
 from levelfield.spec import Averaging, Freeze, Recipe
 from levelfield.training.averaging import WeightAverage
 from levelfield.training.batch_inputs import evaluation_transform
-from levelfield.training.batchnorm import synchronise_batchnorm
-from levelfield.training.evaluating import evaluate_model
+from levelfield.training.batchnorm_over_processes import synchronise_batchnorm
+from levelfield.training.evaluate_model import evaluate_model
 from levelfield.training.mode import TrainingMode
 from levelfield.training.processes import World
 

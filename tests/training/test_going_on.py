@@ -19,9 +19,9 @@ from levelfield.runs import RunFolder
 from levelfield.training import Interrupted, NonFiniteLossError, loop, prepare, train_prepared
 from levelfield.training import run as run_module
 from levelfield.training.checkpoint import first_not_finite, load_newest, save_checkpoint
+from levelfield.training.interrupts import StopRequest
 from levelfield.training.journal import MetricsFile
 from levelfield.training.state import TrainState
-from levelfield.training.stopping import StopRequest
 
 SPEC = run_spec(
     "budget.steps=12", "execution.checkpoint_every_steps=3", "execution.log_every_steps=1",

@@ -14,7 +14,7 @@ import levelfield as lf
 from levelfield.errors import UserError
 from levelfield.training import prepare, train_prepared
 from levelfield.training.batch_inputs import evaluation_transform
-from levelfield.training.finished_run import LoadedRun
+from levelfield.training.load_finished_run import LoadedRun
 
 OddRun = tuple[Path, torch.Tensor, LoadedRun]
 

@@ -22,8 +22,8 @@ from levelfield.spec import RunSpec, list_recipes, load_recipe
 from levelfield.training.batch_inputs import Batch, TrainingInputs
 from levelfield.training.loop import train_step
 from levelfield.training.own_model import OwnModel
+from levelfield.training.prepare_run import prepare_custom
 from levelfield.training.processes import World
-from levelfield.training.resolve import prepare_custom
 from levelfield.training.state import TrainState
 from levelfield.training.timetable import make_plan
 

@@ -24,7 +24,7 @@ from levelfield.spec import RunSpec
 from levelfield.tables.configuration import flat
 from levelfield.tables.read_folder import read_study
 from levelfield.tables.rows import one_per_training
-from levelfield.training.finished_run import load_run
+from levelfield.training.load_finished_run import load_run
 
 COSTS: Final = {
     "params_m": "parameters (millions)",

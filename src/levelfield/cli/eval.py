@@ -23,7 +23,7 @@ def evaluate(
 
     Example: `levelfield eval runs/first`
     """
-    from levelfield.training.retest import retest
+    from levelfield.training.evaluate_finished_run import retest
 
     block = retest(run, split=split, batch_size=batch, device=device, data_dir=data_dir)
     if json:

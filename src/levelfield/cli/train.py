@@ -57,8 +57,8 @@ def train(
         assignments.append(f"execution.stop_after_seconds={_seconds(stop_after)}")
     spec = assemble(config, model, data, recipe, seed, assignments, plugin or [])
 
+    from levelfield.training.prepare_run import prepare
     from levelfield.training.processes import SaidElsewhereError, announced_main, announced_size
-    from levelfield.training.resolve import prepare
 
     main = announced_main()  # of several processes one speaks, draws and writes
     prepared = prepare(spec)

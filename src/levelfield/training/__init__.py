@@ -1,9 +1,9 @@
 """One run: resolve, train, evaluate, read back."""
 
 from levelfield.training.api import evaluate, train
-from levelfield.training.failures import NonFiniteLossError
-from levelfield.training.finished_run import LoadedRun, load_run
-from levelfield.training.resolve import Prepared, prepare, resolve
+from levelfield.training.load_finished_run import LoadedRun, load_run
+from levelfield.training.prepare_run import Prepared, prepare, resolve
+from levelfield.training.record_failed_run import NonFiniteLossError
 from levelfield.training.run import Interrupted, RunResult, train_prepared
 
 __all__ = [

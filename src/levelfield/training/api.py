@@ -28,12 +28,12 @@ from levelfield.runs import RunFolder
 from levelfield.spec import Budget, DataSpec, Execution, Recipe, RunSpec, load_recipe
 from levelfield.training.batch_inputs import evaluation_transform
 from levelfield.training.device import choose_device, current_device
-from levelfield.training.evaluating import evaluate_model
-from levelfield.training.finished_run import LoadedRun, load_run
-from levelfield.training.host_program import host_unchanged
+from levelfield.training.evaluate_finished_run import run_test
+from levelfield.training.evaluate_model import evaluate_model
+from levelfield.training.load_finished_run import LoadedRun, load_run
 from levelfield.training.own_model import OwnModel
-from levelfield.training.resolve import Prepared, prepare, prepare_custom
-from levelfield.training.retest import run_test
+from levelfield.training.prepare_run import Prepared, prepare, prepare_custom
+from levelfield.training.restore_global_settings import host_unchanged
 from levelfield.training.run import RunResult, train_prepared
 
 Pair = tuple[Any, Any]

@@ -16,7 +16,7 @@ from torch import nn
 
 from levelfield.errors import UserError, nearest
 from levelfield.spec import Freeze
-from levelfield.training.batchnorm import keeps_statistics
+from levelfield.training.batchnorm_over_processes import keeps_statistics
 
 
 class TrainingMode:

@@ -20,21 +20,21 @@ from levelfield.runs import FolderLock, RunFolder, remove_leftovers, write_json
 from levelfield.spec import RunSpec
 from levelfield.spec.revisions import revisions
 from levelfield.training.batch_inputs import TrainingInputs, evaluation_transform
+from levelfield.training.batchnorm_smallest_batch import check_smallest_batch
 from levelfield.training.checkpoint import first_not_finite, save_checkpoint
 from levelfield.training.device import configure_torch, describe_environment, with_earlier
-from levelfield.training.evaluating import Evaluation, evaluate_model
-from levelfield.training.failures import NonFiniteLossError, ended_by
+from levelfield.training.evaluate_model import Evaluation, evaluate_model
+from levelfield.training.interrupts import StopRequest
 from levelfield.training.journal import Journal, Logger, MetricsFile, TensorBoard
 from levelfield.training.loop import train_steps
 from levelfield.training.micro_batches import check_parts
+from levelfield.training.prepare_run import Prepared
 from levelfield.training.process_agreement import agree_on_checkpoint, check_same_run, check_same_weights, dotted
 from levelfield.training.processes import World, join_world
-from levelfield.training.resolve import Prepared
-from levelfield.training.results import write_result
-from levelfield.training.smallest_part import check_smallest_batch
+from levelfield.training.record_failed_run import NonFiniteLossError, ended_by
 from levelfield.training.state import TrainState
-from levelfield.training.stopping import StopRequest
 from levelfield.training.timetable import RunPlan, make_plan
+from levelfield.training.write_result import write_result
 
 _NAMED: Final = 5
 """Keys named of those in which two configurations differ."""

@@ -11,8 +11,8 @@ from levelfield.data import make_loader
 from levelfield.training.batch_inputs import TrainingInputs
 from levelfield.training.device import configure_torch, current_device
 from levelfield.training.loop import train_step
+from levelfield.training.prepare_run import Prepared
 from levelfield.training.processes import World
-from levelfield.training.resolve import Prepared
 from levelfield.training.state import TrainState
 from levelfield.training.timetable import make_plan
 

@@ -42,7 +42,7 @@ class Executor(Protocol):
 
 def resolve(spec: RunSpec) -> RunSpec:
     """`spec` with its open fields filled in for this machine; torch is imported only here."""
-    from levelfield.training.resolve import resolve as fill_in
+    from levelfield.training.prepare_run import resolve as fill_in
 
     return fill_in(spec)
 

@@ -104,7 +104,7 @@ class RayCluster:
         """`spec` resolved for a node: its device and precision are those of the nodes, not of this machine."""
         import torch
 
-        from levelfield.training.resolve import resolve
+        from levelfield.training.prepare_run import resolve
 
         execution, recipe, device = spec.execution, spec.recipe, spec.execution.device
         if device == "auto":

@@ -65,7 +65,7 @@ def measured_seconds(found: Sequence[Found]) -> dict[str, float]:
 
 
 def _probed(one: Found, parallel: int) -> float:
-    from levelfield.training.resolve import prepare
+    from levelfield.training.prepare_run import prepare
     from levelfield.training.step_timing import estimate_seconds
 
     spec = one.run.spec

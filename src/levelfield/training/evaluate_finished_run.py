@@ -15,8 +15,8 @@ from levelfield.cost.memory import measure_memory
 from levelfield.data import ImageData, build_eval_transform, make_loader, open_data
 from levelfield.errors import UserError, unknown
 from levelfield.training.device import choose_device, choose_precision, configure_torch, current_device
-from levelfield.training.evaluating import Evaluation, evaluate_model
-from levelfield.training.finished_run import LoadedRun, load_run
+from levelfield.training.evaluate_model import Evaluation, evaluate_model
+from levelfield.training.load_finished_run import LoadedRun, load_run
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from levelfield.data import from_arrays
 from levelfield.runs import RunFolder
-from levelfield.training import clock as clock_module
 from levelfield.training import loop, prepare, train_prepared
-from levelfield.training.clock import WARM_UP_STEPS, TrainingClock
+from levelfield.training import training_time as clock_module
 from levelfield.training.own_model import OwnModel
-from levelfield.training.resolve import prepare_custom
+from levelfield.training.prepare_run import prepare_custom
 from levelfield.training.run import Interrupted
 from levelfield.training.state import TrainState
+from levelfield.training.training_time import WARM_UP_STEPS, TrainingClock
 
 QUEUED_S, COMPILING_S, HOST_S = 2.0, 100.0, 0.125
 
@@ -78,10 +78,10 @@ def test_a_run_that_goes_on_adds_its_own_warm_up(
     device: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = run_spec("budget.epochs=3", "execution.checkpoint_every_steps=10")
-    from levelfield.training import stopping
+    from levelfield.training import interrupts
 
     with monkeypatch.context() as patch:
-        patch.setattr(stopping.StopRequest, "requested", lambda self: device.busy_until > COMPILING_S + 10 * QUEUED_S)
+        patch.setattr(interrupts.StopRequest, "requested", lambda self: device.busy_until > COMPILING_S + 10 * QUEUED_S)
         with pytest.raises(Interrupted):
             train_prepared(prepare(spec), tmp_path / "run")
     stopped = json.loads((tmp_path / "run" / "starts.json").read_text())

@@ -10,8 +10,8 @@ import torch
 from levelfield.errors import UserError
 from levelfield.runs import FAILURES, RunFolder, write_json
 from levelfield.spec import RunSpec
+from levelfield.training.prepare_run import Prepared
 from levelfield.training.processes import SaidElsewhereError, World
-from levelfield.training.resolve import Prepared
 
 _MEASURED = (
     *("top1", "top3", "top5", "loss", "f1_macro", "f1_weighted", "ece", "brier"),

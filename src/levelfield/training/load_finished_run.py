@@ -19,8 +19,8 @@ from levelfield.data.store.splits import centre_crop
 from levelfield.errors import UserError
 from levelfield.runs import RunFolder
 from levelfield.spec import RunSpec
-from levelfield.training.host_program import host_unchanged
-from levelfield.training.resolve import build_model, load_plugins, own_builder
+from levelfield.training.prepare_run import build_model, load_plugins, own_builder
+from levelfield.training.restore_global_settings import host_unchanged
 
 
 @dataclass(frozen=True)

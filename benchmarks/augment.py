@@ -39,8 +39,8 @@ from torchvision import transforms as tv
 
 from levelfield.data.augment import build_augment
 from levelfield.data.augment.normalize import CIFAR100_MEAN, CIFAR100_STD
-from levelfield.data.augment.resized_crop import draw_parts, take_parts
-from levelfield.data.store.ragged_images import Ragged, ragged
+from levelfield.data.augment.random_resized_crop import draw_parts, take_parts
+from levelfield.data.ragged_images import Ragged, ragged
 from levelfield.spec import Augment
 from levelfield.spec.augment import RandomResizedCrop
 

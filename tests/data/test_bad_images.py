@@ -14,7 +14,7 @@ from PIL import Image
 from levelfield.data import open_data
 from levelfield.data.checks.dataset_check import check_data
 from levelfield.data.sources.decode import BadImageError, decode
-from levelfield.data.store.image_fit import Fit
+from levelfield.data.store.resize import Fit
 from levelfield.errors import UserError
 from levelfield.spec import DataSpec
 

@@ -7,8 +7,8 @@ import torch
 from made_images import encode, random_images
 
 from levelfield.data import Batch, Loader, Split, from_arrays, make_loader
-from levelfield.data.sources.samples import ArrayRecords
-from levelfield.data.store.image_fit import Fit
+from levelfield.data.sources.readers.contract import ArrayRecords
+from levelfield.data.store.resize import Fit
 from levelfield.data.store.splits import EncodedPixels
 from levelfield.errors import UserError
 

@@ -114,9 +114,9 @@ def import_(
     """
     from levelfield.data.loading.open_data import prepare
     from levelfield.data.sources import catalog
-    from levelfield.data.sources.formats import recognise
     from levelfield.data.sources.locate import remember
-    from levelfield.data.store.image_fit import Fit
+    from levelfield.data.sources.recognise_format import recognise
+    from levelfield.data.store.resize import Fit
 
     if on_bad_image not in ("fail", "skip"):
         raise UserError(f"--on-bad-image {on_bad_image}: give fail or skip")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from levelfield.data import ImageData, Loader
 from levelfield.data.augment import EvalTransform, build_augment, build_eval_transform, build_mix, soft_targets
-from levelfield.data.store.ragged_images import joined
+from levelfield.data.ragged_images import joined
 from levelfield.data.to_device import to_device
 from levelfield.spec import Recipe
 

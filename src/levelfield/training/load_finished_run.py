@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from levelfield.data.augment import build_eval_transform
 from levelfield.data.sources.decode import read_image
-from levelfield.data.store.image_fit import Fit
+from levelfield.data.store.resize import Fit
 from levelfield.data.store.splits import centre_crop
 from levelfield.errors import UserError
 from levelfield.runs import RunFolder

@@ -18,7 +18,7 @@ from torch import Tensor
 from levelfield import randomness
 from levelfield.data.augment import build_augment, build_eval_transform, build_mix, soft_targets
 from levelfield.data.augment.operations import Layer, Space
-from levelfield.data.augment.spaces import timm_space, torchvision_space, trivial_space, uda_space
+from levelfield.data.augment.randaugment_spaces import timm_space, torchvision_space, trivial_space, uda_space
 from levelfield.spec import Augment, Mix
 
 RECORD = Path(__file__).with_name("digests.json")

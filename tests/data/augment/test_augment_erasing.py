@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy import stats
 
-from levelfield.data.augment.erasing import draw_boxes, erase
+from levelfield.data.augment.random_erasing import draw_boxes, erase
 from levelfield.spec.augment import Erasing
 
 

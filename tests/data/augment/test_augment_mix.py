@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from levelfield.data.augment import build_mix, soft_targets
-from levelfield.data.augment.mix import cutmix_box
+from levelfield.data.augment.mixup_cutmix import cutmix_box
 from levelfield.errors import UserError
 from levelfield.spec import Mix
 

@@ -21,9 +21,11 @@ from torchvision.transforms.v2 import RandAugment, TrivialAugmentWide
 from torchvision.transforms.v2 import functional as tv
 from torchvision.transforms.v2.functional._geometry import _get_inverse_affine_matrix
 
-from levelfield.data.augment import blend, geometry, lookup
+from levelfield.data.augment import affine_operations as affine
+from levelfield.data.augment import colour_sharpness_cutout as colour
+from levelfield.data.augment import level_operations as levels
 from levelfield.data.augment.operations import Argument, Entry, Layer, Space
-from levelfield.data.augment.spaces import BINS, torchvision_space, trivial_space
+from levelfield.data.augment.randaugment_spaces import BINS, torchvision_space, trivial_space
 
 LOOKUPS = {"Brightness", "Contrast", "Posterize", "Solarize", "AutoContrast", "Equalize", "Identity"}
 FACTORS = {"Brightness", "Contrast", "Color", "Sharpness"}
@@ -139,8 +141,8 @@ def test_flat_and_narrow_channels(name: str) -> None:
 @pytest.mark.parametrize("bits", range(9))
 def test_posterize_keeps_bits_from_none_to_all(bits: int) -> None:
     images = photographs(32, 32)
-    tables = lookup.posterize(images, torch.full((len(images),), float(bits)))
-    assert torch.equal(lookup.look_up(images, tables.expand(-1, 3, -1)), tv.posterize(images, bits))
+    tables = levels.posterize(images, torch.full((len(images),), float(bits)))
+    assert torch.equal(levels.look_up(images, tables.expand(-1, 3, -1)), tv.posterize(images, bits))
     assert bits > 0 or not tables.any()
 
 
@@ -149,38 +151,38 @@ def test_hue_equals_torchvisions(turn: float) -> None:
     images = torch.cat(
         [photographs(32, 32), torch.arange(0, 256, dtype=torch.uint8).view(1, 1, 16, 16).repeat(1, 3, 2, 2)]
     )
-    got = blend.hue(images, torch.full((len(images),), turn, dtype=torch.float64))
+    got = colour.hue(images, torch.full((len(images),), turn, dtype=torch.float64))
     assert differ(got, tv.adjust_hue(images, turn), by=1) == 0
 
 
 @pytest.mark.parametrize(("fill", "axes"), [(0, "xy"), (128, "xy"), (7, "x")])
-def test_what_comes_from_outside_is_filled(fill: int, axes: geometry.Axes) -> None:
+def test_what_comes_from_outside_is_filled(fill: int, axes: affine.Axes) -> None:
     images = photographs(32, 32)
-    moved = geometry.nearest(images, geometry.translate_x(torch.full((14,), 10.0).double(), 32, 32), axes, fill)
+    moved = affine.nearest(images, affine.translate_x(torch.full((14,), 10.0).double(), 32, 32), axes, fill)
     assert (moved[..., :10] == fill).all() and torch.equal(moved[..., 10:], images[..., :-10])
 
 
 @pytest.mark.parametrize("degrees", [-30.0, 7.5, 30.0])
 def test_smooth_maps_interpolate_as_torchvision_does_away_from_the_edge(degrees: float) -> None:
     images = photographs(32, 32)
-    maps = geometry.rotate(torch.full((14,), degrees).double(), 32, 32)
-    got = geometry.smooth(images, maps, torch.zeros(14, dtype=torch.bool), (1, 2, 3))
+    maps = affine.rotate(torch.full((14,), degrees).double(), 32, 32)
+    got = affine.smooth(images, maps, torch.zeros(14, dtype=torch.bool), (1, 2, 3))
     want = tv.rotate(images, degrees, "bilinear")
     weight = tv.rotate(torch.ones(1, 1, 32, 32), degrees, "bilinear")[0, 0]
     whole = weight > 0.999
     assert whole.sum() > 600 and differ(got[..., whole], want[..., whole], by=1) == 0
     corner = got[:, :, 0, 0]
     assert (corner == torch.tensor([1, 2, 3])).all()
-    cubic = geometry.smooth(images, maps, torch.arange(14) % 2 == 0, (1, 2, 3))
+    cubic = affine.smooth(images, maps, torch.arange(14) % 2 == 0, (1, 2, 3))
     assert torch.equal(cubic[1::2], got[1::2]) and not torch.equal(cubic[::2], got[::2])
     assert (cubic[::2].float() - got[::2].float()).abs().mean() < 8
 
 
 def test_shear_is_by_slope_from_the_edge() -> None:
     slope = torch.tensor([0.5], dtype=torch.float64)
-    a, b, c, *rest = geometry.shear_x(slope, 20, 40)[0].tolist()
+    a, b, c, *rest = affine.shear_x(slope, 20, 40)[0].tolist()
     assert (a, b) == (1.0, pytest.approx(0.5)) and rest == [0.0, 1.0, 0.0]
-    assert c + b * -10 == pytest.approx(0) and math.isclose(geometry.shear_y(slope, 20, 40)[0, 5], 10.0)
+    assert c + b * -10 == pytest.approx(0) and math.isclose(affine.shear_y(slope, 20, 40)[0, 5], 10.0)
 
 
 @pytest.mark.parametrize(("file", "size"), [("cifar100/test.parquet", 32), ("cub-20/test.parquet", 128)])

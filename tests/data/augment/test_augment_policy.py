@@ -15,8 +15,8 @@ from torch import Tensor
 
 from levelfield.data.augment import build_augment
 from levelfield.data.augment.operations import Argument, Layer
-from levelfield.data.augment.policy import PolicyAugment
-from levelfield.data.augment.spaces import timm_space, uda_space
+from levelfield.data.augment.randaugment import PolicyAugment
+from levelfield.data.augment.randaugment_spaces import timm_space, uda_space
 from levelfield.errors import UserError
 from levelfield.spec import Augment
 from levelfield.spec.augment import RandAugment, TrivialAugment

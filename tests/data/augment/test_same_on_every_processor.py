@@ -12,7 +12,7 @@ import pytest
 import torch
 from digests import RECORD, cases, digest
 
-from levelfield.data.augment.erasing import _quantiles
+from levelfield.data.augment.random_erasing import _quantiles
 
 STORED = json.loads(RECORD.read_text(encoding="utf-8"))
 

@@ -14,15 +14,17 @@ from typing import Final, Literal, NamedTuple, get_args
 import torch
 from torch import Tensor
 
-from levelfield.data.augment import blend, geometry, lookup
-from levelfield.data.augment.crop import shift
+from levelfield.data.augment import affine_operations as affine
+from levelfield.data.augment import colour_sharpness_cutout as colour
+from levelfield.data.augment import level_operations as levels
+from levelfield.data.augment.crop_and_flip import shift
 from levelfield.data.to_device import to_device
 
 Kind = Literal["none", "lookup", "shift", "x", "y", "xy", "blend", "box"]
 
 
 class Operation(NamedTuple):
-    """What an operation computes (see lookup, geometry and blend for the signatures), and with which it is grouped."""
+    """What an operation computes (signatures: see the three files), and with which it is grouped."""
 
     kind: Kind
     run: Callable[..., Tensor]
@@ -30,24 +32,24 @@ class Operation(NamedTuple):
 
 OPERATIONS: Final[dict[str, Operation]] = {
     "Identity": Operation("none", lambda images, _: images),
-    "Brightness": Operation("lookup", lookup.brightness),
-    "Contrast": Operation("lookup", lookup.contrast),
-    "Posterize": Operation("lookup", lookup.posterize),
-    "Solarize": Operation("lookup", lookup.solarize),
-    "SolarizeAdd": Operation("lookup", lookup.solarize_add),
-    "AddAndSolarize": Operation("lookup", lookup.add_and_solarize),
-    "AutoContrast": Operation("lookup", lookup.autocontrast),
-    "Equalize": Operation("lookup", lookup.equalize),
-    "Invert": Operation("lookup", lookup.invert),
-    "ShearX": Operation("x", geometry.shear_x),
-    "TranslateX": Operation("shift", geometry.translate_x),
-    "ShearY": Operation("y", geometry.shear_y),
-    "TranslateY": Operation("shift", geometry.translate_y),
-    "Rotate": Operation("xy", geometry.rotate),
-    "Color": Operation("blend", blend.saturation),
-    "Sharpness": Operation("blend", blend.sharpness),
-    "Hue": Operation("blend", blend.hue),
-    "Cutout": Operation("box", blend.cut_out),
+    "Brightness": Operation("lookup", levels.brightness),
+    "Contrast": Operation("lookup", levels.contrast),
+    "Posterize": Operation("lookup", levels.posterize),
+    "Solarize": Operation("lookup", levels.solarize),
+    "SolarizeAdd": Operation("lookup", levels.solarize_add),
+    "AddAndSolarize": Operation("lookup", levels.add_and_solarize),
+    "AutoContrast": Operation("lookup", levels.autocontrast),
+    "Equalize": Operation("lookup", levels.equalize),
+    "Invert": Operation("lookup", levels.invert),
+    "ShearX": Operation("x", affine.shear_x),
+    "TranslateX": Operation("shift", affine.translate_x),
+    "ShearY": Operation("y", affine.shear_y),
+    "TranslateY": Operation("shift", affine.translate_y),
+    "Rotate": Operation("xy", affine.rotate),
+    "Color": Operation("blend", colour.saturation),
+    "Sharpness": Operation("blend", colour.sharpness),
+    "Hue": Operation("blend", colour.hue),
+    "Cutout": Operation("box", colour.cut_out),
 }
 
 
@@ -145,7 +147,7 @@ class Space:
             if entry.argument is not None and len(rows):
                 arguments[rows] = entry.argument(Argument(level[rows], sign[rows], height, width))
                 kind, run = OPERATIONS[entry.name]
-                if kind in ("shift", *get_args(geometry.Axes)):
+                if kind in ("shift", *get_args(affine.Axes)):
                     maps[rows] = run(arguments[rows], height, width)
         return arguments, maps
 
@@ -163,16 +165,16 @@ class Space:
         runs = [(OPERATIONS[entry.name].run, rows) for entry, rows in parts]
         if kind == "lookup":
             tables = [run(images[rows], arguments[rows]).expand(-1, 3, 256) for run, rows in runs]
-            lookup.look_up(images[here], torch.cat(tables), out=images[here])
+            levels.look_up(images[here], torch.cat(tables), out=images[here])
             return
         if kind == "none" or kind == "blend" or kind == "box":
             for run, rows in runs:
                 images[rows] = run(images[rows], arguments[rows], *((layer.place[rows],) if kind == "box" else ()))
             return
         if self.smooth:
-            images[here] = geometry.smooth(images[here], maps[here], layer.cubic[here], self.fill)
+            images[here] = affine.smooth(images[here], maps[here], layer.cubic[here], self.fill)
         elif kind == "shift":
             down, right = (-maps[here, column].round().long() for column in (5, 2))
             images[here] = shift(images[here], down, right)
         else:
-            geometry.nearest(images[here], maps[here], kind, out=images[here])
+            affine.nearest(images[here], maps[here], kind, out=images[here])

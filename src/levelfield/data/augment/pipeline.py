@@ -12,14 +12,14 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from levelfield.data.augment.crop import Windows, centre_crop, draw_flips, draw_windows, take_windows
-from levelfield.data.augment.erasing import erase
-from levelfield.data.augment.jitter import Jitter
-from levelfield.data.augment.memory import ResultMemory
+from levelfield.data.augment.color_jitter import Jitter
+from levelfield.data.augment.crop_and_flip import Windows, centre_crop, draw_flips, draw_windows, take_windows
 from levelfield.data.augment.normalize import CIFAR100_MEAN, CIFAR100_STD, Normalize
-from levelfield.data.augment.policy import PolicyAugment
-from levelfield.data.augment.resized_crop import draw_parts, take_parts
-from levelfield.data.store.ragged_images import Ragged
+from levelfield.data.augment.randaugment import PolicyAugment
+from levelfield.data.augment.random_erasing import erase
+from levelfield.data.augment.random_resized_crop import draw_parts, take_parts
+from levelfield.data.augment.reused_memory import ResultMemory
+from levelfield.data.ragged_images import Ragged
 from levelfield.data.to_device import to_device
 from levelfield.spec import Augment
 from levelfield.spec.augment import PadCrop, RandomResizedCrop

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from levelfield import randomness
-from levelfield.data.store.ragged_images import Ragged
+from levelfield.data.ragged_images import Ragged
 from levelfield.data.store.splits import Split, centre_crop
 from levelfield.data.to_device import to_device
 from levelfield.errors import UserError

@@ -13,9 +13,9 @@ import torch
 from levelfield import progress as progress_bars
 from levelfield.data.sources import catalog
 from levelfield.data.sources.locate import find
-from levelfield.data.sources.samples import Found, SubsetRecords
+from levelfield.data.sources.readers.contract import Found, SubsetRecords
 from levelfield.data.store.build import add_variant, add_whole, ensure
-from levelfield.data.store.image_fit import Fit, Whole
+from levelfield.data.store.resize import Fit, Whole
 from levelfield.data.store.splits import (
     EncodedPixels,
     ImageData,

@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.utils.data import Subset
 
 from levelfield.data.sources.decode import BadImageError, decode
-from levelfield.data.sources.samples import Pixels
-from levelfield.data.store.content_digest import DIGEST_BYTES, Digests, canonical_order, checksum, image_digest
-from levelfield.data.store.image_fit import Fit
+from levelfield.data.sources.readers.contract import Pixels
+from levelfield.data.store.content_identity import DIGEST_BYTES, Digests, canonical_order, checksum, image_digest
+from levelfield.data.store.resize import Fit
 from levelfield.data.store.splits import ImageData, MemoryPixels, Split
 from levelfield.errors import UserError
 

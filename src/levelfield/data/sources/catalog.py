@@ -25,7 +25,7 @@ class Download:
 class Dataset:
     """The facts of one data set.
 
-    `train`, `test`: official counts of images. `checksum`: of the official content (`data.store.content_digest`), None
+    `train`, `test`: official counts of images. `checksum`: of the official content (`store.content_identity`), None
     where none is on record. `folders`: further folder names under which it is found. `manual`: what to put where, if
     its licence wants a manual download. `imagenet_leak`: the note for rows fine-tuned from ImageNet weights.
     """

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from levelfield.data.sources.samples import Pixels
+from levelfield.data.sources.readers.contract import Pixels
 from levelfield.errors import UserError
 
 MAX_PIXELS: Final = 89_478_485

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from levelfield.data.cache_folder import cache_dir, replacing
 from levelfield.data.sources import catalog
-from levelfield.data.sources.formats import ARCHIVES, DATASETS, official_form, recognise
 from levelfield.data.sources.readers import digits
-from levelfield.data.sources.samples import Found, Source
+from levelfield.data.sources.readers.contract import Found, Source
+from levelfield.data.sources.recognise_format import ARCHIVES, DATASETS, official_form, recognise
 from levelfield.errors import UserError, unknown
 
 

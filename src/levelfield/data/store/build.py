@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 
 from levelfield.data.cache_folder import no_room, only_one, replacing, reserve
 from levelfield.data.sources.decode import BadImageError, decode
-from levelfield.data.sources.samples import Found, Pixels, Records, Source
-from levelfield.data.store.content_digest import DIGEST_BYTES, canonical_order, checksum, image_digest
-from levelfield.data.store.image_fit import Fit, Whole
+from levelfield.data.sources.readers.contract import Found, Pixels, Records, Source
+from levelfield.data.store.content_identity import DIGEST_BYTES, canonical_order, checksum, image_digest
+from levelfield.data.store.resize import Fit, Whole
 from levelfield.data.store.store import (
     FORMAT,
     NATIVE,

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from levelfield import randomness
+from levelfield.data.ragged_images import Ragged
 from levelfield.data.sources.decode import BadImageError, decode
-from levelfield.data.sources.samples import Pixels, Records, Source, SubsetRecords
-from levelfield.data.store.image_fit import Fit
-from levelfield.data.store.ragged_images import Ragged
+from levelfield.data.sources.readers.contract import Pixels, Records, Source, SubsetRecords
+from levelfield.data.store.resize import Fit
 from levelfield.errors import UserError
 
 

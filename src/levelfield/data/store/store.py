@@ -2,7 +2,7 @@
 
     <cache>/stores/<name>-<fingerprint>-<format>/
         index.json                   classes, checksum, mean, std, counts, modes, sizes, bad images
-        samples-<split>.npz          labels (N,), rows (N,), digests (N, 32) in file order; order (N,), see `content`
+        samples-<split>.npz          labels (N,), rows (N,), digests (N, 32) in file order; order (N,)
         images-<split>-<variant>.npy uint8 (N, 3, S, S); variant `native` (all images of one size) or a fit, `resize-64`
 
 The index needs one pass over all images; pixels of another size come from `native` where there is one, else from the
@@ -20,8 +20,8 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from levelfield.data.cache_folder import cache_dir
-from levelfield.data.sources.samples import Found, Labels
-from levelfield.data.store.content_digest import Digests
+from levelfield.data.sources.readers.contract import Found, Labels
+from levelfield.data.store.content_identity import Digests
 
 FORMAT: Final = 3
 """Raised whenever a store would be written differently; part of its folder's name, so that older ones are not read."""
@@ -90,7 +90,7 @@ class Store:
         return np.asarray(self._sample(split, "order"))
 
     def digests(self, split: str) -> Digests:
-        """uint8 (N, 32): image digests, see `levelfield.data.store.content_digest`."""
+        """uint8 (N, 32): image digests, see `levelfield.data.store.content_identity`."""
         return np.asarray(self._sample(split, "digests"))
 
     def images(self, split: str, variant: str) -> Path:

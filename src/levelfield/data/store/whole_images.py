@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from levelfield.data.sources.samples import Records
-from levelfield.data.store.image_fit import Whole
-from levelfield.data.store.ragged_images import Ragged, ragged
+from levelfield.data.ragged_images import Ragged, ragged
+from levelfield.data.sources.readers.contract import Records
+from levelfield.data.store.resize import Whole
 from levelfield.data.store.splits import decode_again
 
 

@@ -47,7 +47,7 @@ class Contents:
 def _checksum(data: DataSpec, data_dir: str | None) -> str | None:
     from levelfield.data.loading.open_data import on_stderr, prepare
     from levelfield.data.sources.locate import find
-    from levelfield.data.store.image_fit import Fit
+    from levelfield.data.store.resize import Fit
     from levelfield.data.store.store import folder_of, open_store
 
     side = data.resize_px or data.image_size

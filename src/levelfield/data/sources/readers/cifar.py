@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from levelfield.data.sources.readers.tree import Tree, below, required
-from levelfield.data.sources.samples import ArrayRecords, Labels, Pixels, Source
+from levelfield.data.sources.archives import Tree, below, required
+from levelfield.data.sources.readers.contract import ArrayRecords, Labels, Pixels, Source
 from levelfield.errors import UserError
 
 SIDE_PX: Final = 32

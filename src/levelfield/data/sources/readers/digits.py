@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from levelfield.data.sources.samples import ArrayRecords, Source
+from levelfield.data.sources.readers.contract import ArrayRecords, Source
 from levelfield.data.store.splits import cut_test
 
 TEST_SHARE: Final = 0.25

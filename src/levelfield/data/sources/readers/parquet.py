@@ -17,8 +17,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from levelfield.data.sources.readers.tree import inside
-from levelfield.data.sources.samples import Labels, Records, Source
+from levelfield.data.sources.archives import inside
+from levelfield.data.sources.readers.contract import Labels, Records, Source
 from levelfield.data.store.splits import UNUSED_VALIDATION, with_test
 from levelfield.errors import UserError
 

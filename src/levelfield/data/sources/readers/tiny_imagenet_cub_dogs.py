@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from levelfield.data.sources.readers.tree import Tree, TreeRecords, below, required
-from levelfield.data.sources.samples import Source
+from levelfield.data.sources.archives import Tree, TreeRecords, below, required
+from levelfield.data.sources.readers.contract import Source
 from levelfield.errors import UserError
 
 MARKERS: Final = {

@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from levelfield.data.sources.samples import Labels, Pixels
+from levelfield.data.sources.readers.contract import Labels, Pixels
 
 DIGEST_BYTES: Final = 32
 

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Protocol
 
 from levelfield.data.cache_folder import cache_dir, only_one, replacing
-from levelfield.data.sources.samples import Labels
+from levelfield.data.sources.readers.contract import Labels
 from levelfield.errors import UserError
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from levelfield import randomness
 from levelfield.data.augment.operations import Layer
-from levelfield.data.augment.spaces import BINS, timm_space, torchvision_space, trivial_space, uda_space
+from levelfield.data.augment.randaugment_spaces import BINS, timm_space, torchvision_space, trivial_space, uda_space
 from levelfield.errors import UserError
 from levelfield.spec.augment import RandAugment, TrivialAugment
 

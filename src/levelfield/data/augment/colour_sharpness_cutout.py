@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from levelfield.data.augment.lookup import grey_levels
+from levelfield.data.augment.level_operations import grey_levels
 from levelfield.data.to_device import to_device
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from levelfield.data.sources.samples import Pixels
+from levelfield.data.sources.readers.contract import Pixels
 from levelfield.data.to_device import to_device
 
 

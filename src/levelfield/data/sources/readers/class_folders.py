@@ -10,8 +10,8 @@ from typing import Final
 
 import numpy as np
 
-from levelfield.data.sources.readers.tree import FolderTree
-from levelfield.data.sources.samples import FileRecords, Records, Source
+from levelfield.data.sources.archives import FolderTree
+from levelfield.data.sources.readers.contract import FileRecords, Records, Source
 from levelfield.data.store.splits import UNUSED_VALIDATION, with_test
 from levelfield.errors import UserError
 

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from levelfield.data.sources.samples import Pixels
+from levelfield.data.sources.readers.contract import Pixels
 
 Kind = Literal["resize", "pad", "crop"]
 Interpolation = Literal["bilinear", "bicubic"]

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from levelfield import randomness
-from levelfield.data.store.ragged_images import Ragged, of_squares
+from levelfield.data.ragged_images import Ragged, of_squares
 from levelfield.data.to_device import to_device
 from levelfield.spec.augment import RandomResizedCrop
 

@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from levelfield.data.sources.readers import cifar, folders, listed, parquet
-from levelfield.data.sources.readers.tree import below, open_tree
-from levelfield.data.sources.samples import Found, Source
+from levelfield.data.sources.archives import below, open_tree
+from levelfield.data.sources.readers import cifar, class_folders, parquet
+from levelfield.data.sources.readers import tiny_imagenet_cub_dogs as listed
+from levelfield.data.sources.readers.contract import Found, Source
 from levelfield.errors import UserError
 
 ARCHIVES = {
@@ -74,8 +75,9 @@ def _recognise(path: Path, name: str) -> Found | None:
     for archive in sorted(ARCHIVES):
         if (path / archive).is_file():
             return _archive(path / archive, name)
-    if folders.detect(path):
-        return Found(name, "class folders", path, _fingerprint([path]), lambda: folders.read(path), streamable=True)
+    if class_folders.detect(path):
+        mark = _fingerprint([path])
+        return Found(name, "class folders", path, mark, lambda: class_folders.read(path), streamable=True)
     return None
 
 

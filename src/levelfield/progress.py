@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib.util
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
+
+OnProgress = Callable[[str, int, int], None]
+"""Called with (what, done, total) every now and then during long work."""
 
 REFRESH_S = 0.1
 """Seconds between two redraws of a bar; advancing more often costs a clock reading and an addition."""
@@ -184,6 +189,22 @@ class Progress:
     ) -> None:
         self.finish()
         sys.stderr.flush()
+
+
+@contextmanager
+def on_stderr() -> Iterator[OnProgress]:
+    """Progress of long work as bars or lines on stderr; silent as long as there is none."""
+    with Progress() as bars:
+        described = None
+
+        def show(what: str, done: int, total: int) -> None:
+            nonlocal described
+            if what != described:
+                described = what
+                bars.start(total, what)
+            bars.advance(done - bars.done)
+
+        yield show
 
 
 def duration(seconds: float) -> str:

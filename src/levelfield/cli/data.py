@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,10 +9,10 @@ import typer
 
 from levelfield.cli.output import DataDir, Json, console, messages, print_json
 from levelfield.errors import UserError
+from levelfield.progress import on_stderr
 
 if TYPE_CHECKING:
     from levelfield.data.checks.dataset_check import Report
-    from levelfield.data.store.store import Progress
 
 app = typer.Typer(help="List, get, import, check and show data sets.", no_args_is_help=True)
 
@@ -87,7 +85,7 @@ def get(
             size = sum(file.mib or 0 for file in known.downloads)
             messages.print(f"{known.title}: {size:,} MiB from {known.home}\nterms: {known.terms}", highlight=False)
     folder = (to or downloads()) / known.name
-    with _progress() as progress:
+    with on_stderr() as progress:
         for line in download(known, folder, progress):
             messages.print(line, highlight=False)
         store = prepare(find(known.name, folder.parent), progress=progress)
@@ -135,7 +133,7 @@ def import_(
             f"--from {from_}: no data set in a known form\n"
             "expected class folders, Parquet, or an official archive or folder (see docs/data.md)"
         )
-    with _progress() as progress:
+    with on_stderr() as progress:
         store = prepare(found, "skip" if on_bad_image == "skip" else "fail", wanted, progress=progress)
     remember(name, found)
     index = store.index
@@ -161,7 +159,7 @@ def check(
 
     from levelfield.data.checks.dataset_check import check_data
 
-    with _progress() as progress:
+    with on_stderr() as progress:
         report = check_data(name, data_dir, fresh=fresh, progress=progress)
     if json:
         print_json(asdict(report))
@@ -226,7 +224,7 @@ def show(
     chosen = None if recipe is None else load_recipe(recipe).recipe
     if chosen is not None and split == "test":
         raise UserError("--recipe changes training images only; leave out --split test")
-    with _progress() as progress:
+    with on_stderr() as progress:
         store = prepare(find(name, data_dir), progress=progress)
         side = image_size or store.index.native_px or 128
         crop = None if chosen is None else chosen.augment.crop
@@ -241,11 +239,3 @@ def show(
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}\nname another file with --out") from None
     messages.print(f"{path}: {picture.width} x {picture.height} px", highlight=False, soft_wrap=True)
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    from levelfield.data.loading.open_data import on_stderr
-
-    with on_stderr() as progress:
-        yield progress

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from levelfield.data.sources.readers.contract import Pixels
 from levelfield.data.to_device import to_device
 
 
@@ -52,7 +52,7 @@ class Ragged:
         return _together(images, self.height, self.width)
 
 
-def ragged(images: Sequence[Pixels]) -> Ragged:
+def ragged(images: Sequence[NDArray[np.uint8]]) -> Ragged:
     """uint8 (H, W, 3) images of any sizes as one batch."""
     planes = [np.ascontiguousarray(image.transpose(2, 0, 1)).reshape(-1) for image in images]
     height, width = (torch.tensor([image.shape[axis] for image in images], dtype=torch.int64) for axis in (0, 1))
@@ -82,7 +82,7 @@ def joined(parts: Sequence[Tensor | Ragged]) -> Tensor | Ragged:
     return Ragged(torch.cat((*flats, flats[0].new_zeros(int(width.max())))), start, height, width)
 
 
-def _together(planes: Sequence[Pixels], height: Tensor, width: Tensor) -> Ragged:
+def _together(planes: Sequence[NDArray[np.uint8]], height: Tensor, width: Tensor) -> Ragged:
     sizes = 3 * height * width
     slack = np.zeros(int(width.max()) if len(width) else 0, dtype=np.uint8)
     return Ragged(torch.from_numpy(np.concatenate([*planes, slack])), sizes.cumsum(0) - sizes, height, width)

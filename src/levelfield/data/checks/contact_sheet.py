@@ -12,7 +12,8 @@ from torch import Tensor
 
 from levelfield.data.augment import build_augment, build_mix
 from levelfield.data.cache_folder import replacing
-from levelfield.data.store.splits import ImageData, Split, stratified
+from levelfield.data.store.splits import ImageData, Split
+from levelfield.data.stratified_sampling import stratified
 
 if TYPE_CHECKING:
     from levelfield.spec import Recipe

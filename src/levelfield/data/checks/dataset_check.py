@@ -15,8 +15,9 @@ from levelfield.data.loading.open_data import notes, official
 from levelfield.data.sources import catalog
 from levelfield.data.sources.locate import find
 from levelfield.data.store.build import build
-from levelfield.data.store.store import OnBadImage, Progress, SplitIndex, Store, folder_of, open_store
+from levelfield.data.store.store import OnBadImage, SplitIndex, Store, folder_of, open_store
 from levelfield.errors import UserError
+from levelfield.progress import OnProgress
 
 SHOWN: Final = 5
 """Examples named of each kind of finding."""
@@ -59,7 +60,7 @@ def check_data(
     *,
     fresh: bool = False,
     cache: Path | None = None,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> Report:
     """Examine a data set; images that do not decode are counted, not fatal. `fresh` decodes everything again.
 

@@ -2,40 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import torch
 
-from levelfield import progress as progress_bars
 from levelfield.data.sources import catalog
 from levelfield.data.sources.locate import find
 from levelfield.data.sources.readers.contract import Found, SubsetRecords
-from levelfield.data.store.build import add_variant, add_whole, ensure
+from levelfield.data.store.build import ensure
+from levelfield.data.store.pixel_sources import EncodedPixels, MappedPixels, PixelSource
 from levelfield.data.store.resize import Fit, Whole
-from levelfield.data.store.splits import (
-    EncodedPixels,
-    ImageData,
-    MappedPixels,
-    PixelSource,
-    Split,
-    hold_out,
-    stratified,
-)
+from levelfield.data.store.splits import ImageData, Split, hold_out
 from levelfield.data.store.store import (
     NATIVE,
     STORE_LIMIT_GIB,
     OnBadImage,
-    Progress,
     Store,
     folder_of,
     gib,
 )
 from levelfield.data.store.whole_images import EncodedWhole, MappedWhole, total_bytes
+from levelfield.data.store.write_pixels import add_variant, add_whole
+from levelfield.data.stratified_sampling import stratified
 from levelfield.errors import UserError
+from levelfield.progress import OnProgress, on_stderr
 from levelfield.spec import DataSpec
 from levelfield.spec.augment import Crop, RandomResizedCrop
 
@@ -47,7 +39,7 @@ def open_data(
     crop: Crop | None = None,
     pixels: Literal["auto", "store", "encoded"] = "auto",
     cache: Path | None = None,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> ImageData:
     """Open the data set of `spec`, decoding it into the store when that has not happened yet.
 
@@ -132,7 +124,7 @@ def prepare(
     on_bad_image: OnBadImage = "fail",
     fit: Fit | None = None,
     cache: Path | None = None,
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> Store:
     """The store of `found`, built if it is not there, with the pixels of `fit` if given."""
     folder = folder_of(found, on_bad_image, cache)
@@ -142,29 +134,13 @@ def prepare(
     return store
 
 
-@contextmanager
-def on_stderr() -> Iterator[Progress]:
-    """Progress of long work as bars or lines on stderr; silent as long as there is none."""
-    with progress_bars.Progress() as bars:
-        described = None
-
-        def show(what: str, done: int, total: int) -> None:
-            nonlocal described
-            if what != described:
-                described = what
-                bars.start(total, what)
-            bars.advance(done - bars.done)
-
-        yield show
-
-
 def _prepare(
     spec: DataSpec,
     found: Found,
     crop: Crop | None,
     pixels: Literal["auto", "store", "encoded"],
     cache: Path | None,
-    progress: Progress | None,
+    progress: OnProgress | None,
 ) -> tuple[Store, dict[str, PixelSource], PixelSource | None]:
     """The store of `found`, where its splits' pixels come from, and that of whole train images if `crop` wants it."""
     store, sources = _fitted(spec, found, pixels, cache, progress)
@@ -177,7 +153,7 @@ def _whole_train(
     store: Store,
     found: Found,
     pixels: Literal["auto", "store", "encoded"],
-    progress: Progress | None,
+    progress: OnProgress | None,
 ) -> PixelSource:
     """The train images at their aspect ratio: squares of one size as a tensor, others ragged, or still encoded."""
     native_px, index = store.index.native_px, store.index.splits["train"]
@@ -204,7 +180,7 @@ def _fitted(
     found: Found,
     pixels: Literal["auto", "store", "encoded"],
     cache: Path | None,
-    progress: Progress | None,
+    progress: OnProgress | None,
 ) -> tuple[Store, dict[str, PixelSource]]:
     """The store of `found` and where the pixels of its splits come from, at the size and fit that `spec` wants."""
     folder = folder_of(found, spec.on_bad_image, cache)

@@ -17,15 +17,15 @@ from typing import Final
 
 from levelfield.data.cache_folder import cache_dir, replacing
 from levelfield.data.sources.catalog import Dataset, Download
-from levelfield.data.store.store import Progress
 from levelfield.errors import UserError
+from levelfield.progress import OnProgress
 
 ATTEMPTS: Final = 3
 _BLOCK: Final = 1 << 18
 _TIMEOUT_S: Final = 30.0
 
 
-def get(dataset: Dataset, folder: Path, progress: Progress | None = None) -> list[str]:
+def get(dataset: Dataset, folder: Path, progress: OnProgress | None = None) -> list[str]:
     """Download all files of `dataset` into `folder`; returns a line on how each was verified.
 
     Raises UserError for sets that need a manual download, an unreachable home and content that fails its digest.
@@ -37,7 +37,7 @@ def get(dataset: Dataset, folder: Path, progress: Progress | None = None) -> lis
     return [fetch(download, folder, progress) for download in dataset.downloads]
 
 
-def fetch(download: Download, folder: Path, progress: Progress | None = None) -> str:
+def fetch(download: Download, folder: Path, progress: OnProgress | None = None) -> str:
     """Download one file into `folder` unless it is there; returns how its content was verified."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ def fetch(download: Download, folder: Path, progress: Progress | None = None) ->
     return _verify(download, target)
 
 
-def _complete(download: Download, part: Path, progress: Progress | None) -> None:
+def _complete(download: Download, part: Path, progress: OnProgress | None) -> None:
     """Bring `part` to its full length, going on where it ends; a lost connection is tried again a few times."""
     reason = "the connection broke"
     for _ in range(ATTEMPTS):
@@ -75,7 +75,7 @@ def _complete(download: Download, part: Path, progress: Progress | None) -> None
     )
 
 
-def _continue(download: Download, part: Path, progress: Progress | None) -> bool:
+def _continue(download: Download, part: Path, progress: OnProgress | None) -> bool:
     """One attempt; True when the file is complete."""
     have = part.stat().st_size if part.is_file() else 0
     request = urllib.request.Request(download.url, headers={"User-Agent": "levelfield"})

@@ -12,7 +12,6 @@ encoded images. A store is written under temporary names and renamed, so that it
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -32,8 +31,6 @@ STORE_LIMIT_GIB: Final = 64.0
 """Sets whose decoded pixels would take more than this are read encoded, where their form allows it."""
 
 OnBadImage = Literal["fail", "skip"]
-Progress = Callable[[str, int, int], None]
-"""Called with (what, done, total) every now and then during long work."""
 
 
 @dataclass(frozen=True)

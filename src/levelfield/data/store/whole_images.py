@@ -15,8 +15,8 @@ from torch import Tensor
 
 from levelfield.data.ragged_images import Ragged, ragged
 from levelfield.data.sources.readers.contract import Records
+from levelfield.data.store.pixel_sources import decode_again
 from levelfield.data.store.resize import Whole
-from levelfield.data.store.splits import decode_again
 
 
 def sizes_beside(images: Path) -> Path:

@@ -45,10 +45,11 @@ class Contents:
 
 
 def _checksum(data: DataSpec, data_dir: str | None) -> str | None:
-    from levelfield.data.loading.open_data import on_stderr, prepare
+    from levelfield.data.loading.open_data import prepare
     from levelfield.data.sources.locate import find
     from levelfield.data.store.resize import Fit
     from levelfield.data.store.store import folder_of, open_store
+    from levelfield.progress import on_stderr
 
     side = data.resize_px or data.image_size
     try:

@@ -11,8 +11,8 @@ from typing import Final
 import numpy as np
 
 from levelfield.data.sources.archives import FolderTree
+from levelfield.data.sources.cut_test_split import UNUSED_VALIDATION, with_test
 from levelfield.data.sources.readers.contract import FileRecords, Records, Source
-from levelfield.data.store.splits import UNUSED_VALIDATION, with_test
 from levelfield.errors import UserError
 
 EXTENSIONS: Final = frozenset(

@@ -10,8 +10,8 @@ from typing import Final
 
 import numpy as np
 
+from levelfield.data.sources.cut_test_split import cut_test
 from levelfield.data.sources.readers.contract import ArrayRecords, Source
-from levelfield.data.store.splits import cut_test
 
 TEST_SHARE: Final = 0.25
 

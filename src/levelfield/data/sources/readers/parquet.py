@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from levelfield.data.sources.archives import inside
+from levelfield.data.sources.cut_test_split import UNUSED_VALIDATION, with_test
 from levelfield.data.sources.readers.contract import Labels, Records, Source
-from levelfield.data.store.splits import UNUSED_VALIDATION, with_test
 from levelfield.errors import UserError
 
 _PREFIXES: Final = {"train": ("train",), "test": ("test",), "validation": ("val", "dev")}

@@ -1,0 +1,195 @@
+"""The one pass over all images of a split: digests, statistics, sizes, bad images, and the pixels on the way."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from levelfield.data.cache_folder import replacing
+from levelfield.data.sources.decode import BadImageError, decode
+from levelfield.data.sources.readers.contract import Labels, Pixels, Records
+from levelfield.data.store.content_identity import DIGEST_BYTES, Digests, image_digest
+from levelfield.data.store.in_threads import in_threads
+from levelfield.data.store.resize import Fit
+from levelfield.data.store.store import NATIVE, OnBadImage, SplitIndex
+from levelfield.data.store.write_pixels import PixelFile, create_images
+from levelfield.errors import UserError
+from levelfield.progress import OnProgress
+
+_PROBED: Final = 32
+"""Images over a split that tell whether all may have one size."""
+
+
+@dataclass(frozen=True)
+class IndexedSplit:
+    """A split after its pass: `labels` and `rows` (in the files as found) int64 (N,), `digests` uint8 (N, 32), without
+    the images that were left out; `shape` (height, width) where all images have one, else None."""
+
+    index: SplitIndex
+    labels: Labels
+    rows: Labels
+    digests: Digests
+    shape: tuple[int, int] | None
+
+
+@dataclass(frozen=True)
+class _Read:
+    """One image of the pass: its digest, statistics and pixels, or the reason why it is bad."""
+
+    row: int
+    bad: str | None = None
+    digest: bytes = b""
+    mode: str = ""
+    shape: tuple[int, int] = (0, 0)
+    first: tuple[float, ...] = ()
+    second: tuple[float, ...] = ()
+    native: Pixels | None = None
+    fitted: Pixels | None = None
+
+
+def _read(records: Records, row: int, keep: int, fit: Fit | None) -> _Read:
+    try:
+        pixels, mode = decode(records.item(row))
+    except (BadImageError, OSError) as error:
+        return _Read(row, bad=str(error))
+    flat = pixels.reshape(-1, 3)
+    levels = np.arange(256, dtype=np.int64)
+    counts = np.stack([np.bincount(flat[:, channel], minlength=256) for channel in range(3)])
+    return _Read(
+        row,
+        None,
+        image_digest(pixels),
+        mode,
+        (pixels.shape[0], pixels.shape[1]),
+        tuple((counts @ levels / (255.0 * len(flat))).tolist()),
+        tuple((counts @ levels**2 / (255.0**2 * len(flat))).tolist()),
+        pixels if pixels.shape[0] == pixels.shape[1] == keep else None,
+        None if fit is None else fit.apply(pixels),
+    )
+
+
+class _Tally:
+    """What the pass over a split of `total` images has found so far, image after image."""
+
+    def __init__(self, total: int, native: PixelFile | None, fitted: PixelFile | None) -> None:
+        self.native, self.fitted = native, fitted
+        self.rows: list[int] = []
+        self.bad: list[tuple[str, str]] = []
+        self.digests = np.zeros((total, DIGEST_BYTES), dtype=np.uint8)
+        self.modes: Counter[str] = Counter()
+        self.shapes: Counter[tuple[int, int]] = Counter()
+        self.moments: list[tuple[tuple[float, ...], tuple[float, ...]]] = []
+
+    def add(self, one: _Read) -> None:
+        """Take an image that could be decoded."""
+        place = len(self.rows)
+        self.digests[place] = np.frombuffer(one.digest, dtype=np.uint8)
+        self.modes[one.mode] += 1
+        self.shapes[one.shape] += 1
+        self.moments.append((one.first, one.second))
+        if one.native is None:
+            self.native = None  # another size: there will be no native pixels
+        elif self.native is not None:
+            self.native[place] = one.native.transpose(2, 0, 1)
+        if self.fitted is not None and one.fitted is not None:
+            self.fitted[place] = one.fitted.transpose(2, 0, 1)
+        self.rows.append(one.row)
+
+    def flush(self) -> None:
+        for pixels in (self.native, self.fitted):
+            if pixels is not None:
+                pixels.flush()
+
+    def finish(self, labels: Labels, classes: int) -> IndexedSplit:
+        """The split as found; `labels` are those of all its records."""
+        rows = np.array(self.rows, dtype=np.int64)
+        kept = labels[rows]
+        mean, std = _statistics(self.moments)
+        index = SplitIndex(
+            len(rows),
+            np.bincount(kept, minlength=classes).tolist(),
+            dict(self.modes),
+            {f"{width}x{height}": number for (height, width), number in self.shapes.most_common()},
+            self.bad,
+            mean,
+            std,
+        )
+        shape = next(iter(self.shapes)) if len(self.shapes) == 1 else None
+        return IndexedSplit(index, kept, rows, self.digests[: len(rows)], shape)
+
+
+def index_split(
+    split: str,
+    records: Records,
+    classes: int,
+    folder: Path,
+    fit: Fit | None,
+    on_bad_image: OnBadImage,
+    progress: OnProgress | None,
+) -> IndexedSplit:
+    """The pass over one split; its pixels go to `folder`: those of `fit`, and native ones as long as sizes are one.
+
+    Raises UserError for the first bad image, unless they are skipped, and where no image can be decoded.
+    """
+    total, keep = len(records), _probable_side(records)
+    with ExitStack() as stack:
+
+        def create(variant: str, side_px: int) -> PixelFile:
+            return create_images(
+                stack.enter_context(replacing(folder / f"images-{split}-{variant}.npy")), total, side_px
+            )
+
+        wanted = fit if fit is not None and fit.side_px != keep else None
+        native = create(NATIVE, keep) if keep else None
+        tally = _Tally(total, native, None if wanted is None else create(str(wanted), wanted.side_px))
+        for start, chunk in in_threads(total, lambda row: _read(records, row, keep, wanted)):
+            for one in chunk:
+                if one.bad is None:
+                    tally.add(one)
+                    continue
+                tally.bad.append((records.name(one.row), one.bad))
+                if on_bad_image == "fail":
+                    raise UserError(
+                        f"{split} image {records.name(one.row)}: {one.bad}\n"
+                        "mend or remove it, or leave such images out (they are counted): "
+                        "--set data.on_bad_image=skip"
+                    )
+            if progress:
+                progress(f"{split}: decoding", start + len(chunk), total)
+        tally.flush()
+    if not tally.rows:
+        name, why = tally.bad[0]
+        raise UserError(f"no {split} image can be decoded; the first: {name}: {why}")
+    return tally.finish(records.labels, classes)
+
+
+def _statistics(
+    moments: list[tuple[tuple[float, ...], tuple[float, ...]]],
+) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Mean and standard deviation per channel, each image counting alike; exactly rounded sums, so order-free."""
+    mean = [math.fsum(first[c] for first, _ in moments) / len(moments) for c in range(3)]
+    square = [math.fsum(second[c] for _, second in moments) / len(moments) for c in range(3)]
+    std = [math.sqrt(max(0.0, s - m * m)) for m, s in zip(mean, square, strict=True)]
+    return (round(mean[0], 6), round(mean[1], 6), round(mean[2], 6)), (
+        round(std[0], 6),
+        round(std[1], 6),
+        round(std[2], 6),
+    )
+
+
+def _probable_side(records: Records) -> int:
+    """The side of a few images over the whole split, if all are squares of one size, else 0."""
+    shapes = set()
+    for row in np.linspace(0, len(records) - 1, min(len(records), _PROBED), dtype=np.int64).tolist():
+        try:
+            shapes.add(decode(records.item(row))[0].shape[:2])
+        except (BadImageError, OSError):
+            continue
+    height, width = shapes.pop() if len(shapes) == 1 else (0, 1)
+    return height if height == width else 0

@@ -10,9 +10,9 @@ import pytest
 from levelfield.studies.declared.study import Step, Study
 from levelfield.studies.results.outputs import report_study
 from levelfield.tables import read_study
-from levelfield.tables.answer import answer
+from levelfield.tables.answer_to_question import answer
+from levelfield.tables.build import build_table
 from levelfield.tables.number_format import signed
-from levelfield.tables.table import build_table
 
 STEP = Step(name="attention for convolution", before="resnet_nano", after="vit_mini")
 

@@ -23,8 +23,8 @@ from levelfield.studies.results.merge import merge_folders
 from levelfield.studies.results.outputs import as_json
 from levelfield.studies.results.request import Asked
 from levelfield.tables import Published, Row, StudyRows, build_table, read_study
-from levelfield.tables.audit import CHECKS, leaks
-from levelfield.tables.audit.leaks import keep_record
+from levelfield.tables.audit import CHECKS
+from levelfield.tables.audit.checks.leaked_test_images import _counted, keep_record, read_record
 
 TIMM = {"model__start_from": {"source": "timm:resnet50.tv_in1k", "digest": "cd" * 32}}
 TIMM_22K = {"model__start_from": {"source": "timm:resnet50.fb_in22k_ft_in1k", "digest": "ef" * 32}}
@@ -537,7 +537,7 @@ def test_test_images_in_train_are_found_in_the_data_and_kept_for_where_it_is_not
     assert found.rows == ("a", "b")
     keep_record(tmp_path / "study", (run.spec() for row in rows for run in row.runs))
     shutil.rmtree(tmp_path / "own")
-    leaks._counted.cache_clear()
+    _counted.cache_clear()
     assert audited(rows).unfair == [] and "is not at hand" in str(audited(rows).of("unchecked"))
     assert audited(rows, path=tmp_path / "study").unfair == [found]
 
@@ -553,7 +553,7 @@ def test_what_was_looked_up_of_the_data_comes_along_in_a_merge(leaky: tuple[str,
     write_json(tmp_path / "one" / "study.json", as_json(study, Asked("one", "one"), tmp_path / "one"))
     keep_record(tmp_path / "one", (run.spec() for row in rows for run in row.runs))
     merge_folders([tmp_path / "one"], tmp_path / "both", compact=True)
-    assert leaks.read_record(tmp_path / "both") == leaks.read_record(tmp_path / "one") != {}
+    assert read_record(tmp_path / "both") == read_record(tmp_path / "one") != {}
     assert build_table(read_study(tmp_path / "both")).audit.unfair[0].check == "leaks"
 
 

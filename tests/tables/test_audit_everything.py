@@ -17,7 +17,7 @@ from levelfield.runs import RunFolder
 from levelfield.spec import RunSpec
 from levelfield.spec.values import models_in
 from levelfield.tables import Row
-from levelfield.tables.audit.settings import NOT_COMPARED
+from levelfield.tables.audit.checks.settings import NOT_COMPARED
 
 FULL: dict[str, Any] = {
     # every optional part is there, so that every key below it can be changed

@@ -21,7 +21,7 @@ from levelfield.cost import Timing, measure_inference
 from levelfield.errors import UserError
 from levelfield.runs import RunFolder, find_runs
 from levelfield.spec import RunSpec
-from levelfield.tables.configuration import flat
+from levelfield.tables.differing_settings import flat
 from levelfield.tables.read_folder import read_study
 from levelfield.tables.rows import one_per_training
 from levelfield.training.load_finished_run import load_run

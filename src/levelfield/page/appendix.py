@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from levelfield.page.markup import bullets, code, folded, paragraph, scrolled, section, tag, text
-from levelfield.tables.configuration import differences, environments
+from levelfield.tables.differing_settings import differences, environments
 from levelfield.tables.number_format import NONE, interval, percent, whole
 from levelfield.tables.prediction_analysis import Predicted, mcnemar_of
 from levelfield.tables.reproduce import setups
-from levelfield.tables.sentences import in_words, pair_in_words
 from levelfield.tables.table import StudyTable, TableRow
 from levelfield.tables.text.footnotes import sweep_in_words
+from levelfield.tables.verdicts_in_words import in_words, pair_in_words
 
 SCORES = (
     "row", "top-1 %", "SD", "over test images", "top-3 %", "top-5 %", "loss", "F1 macro", "F1 weighted", "ECE %", "NLL",

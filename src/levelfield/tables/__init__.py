@@ -1,7 +1,8 @@
-"""Tables and pages of runs and studies."""
+"""Tables of runs and studies: rows and their results, compared, audited, and written as text."""
 
+from levelfield.tables.build import build_table
 from levelfield.tables.read_folder import read_study
 from levelfield.tables.rows import Published, Row, StudyRows
-from levelfield.tables.table import StudyTable, TableRow, build_table
+from levelfield.tables.table import StudyTable, TableRow
 
 __all__ = ["Published", "Row", "StudyRows", "StudyTable", "TableRow", "build_table", "read_study"]

@@ -18,8 +18,8 @@ from levelfield.studies.results.outputs import FOREIGN, foreign_rows, rows_as_js
 from levelfield.studies.results.request import commands, from_json
 from levelfield.studies.results.run_folders import SWEEP, TUNED, differences, read_tuned, state_of
 from levelfield.studies.running.sweep import join_sweeps
-from levelfield.tables.audit.leaks import RECORD
-from levelfield.tables.audit.predictions import equal_files
+from levelfield.tables.audit.checks.copied_runs import equal_files
+from levelfield.tables.audit.checks.leaked_test_images import RECORD
 from levelfield.tables.comparable_rows import check
 from levelfield.tables.cost_columns import COSTS
 from levelfield.tables.read_folder import SWEEPS, read_study

@@ -233,8 +233,8 @@ def write_outputs(rows: StudyRows, out: Path, data_dir: str | None = None, *, pa
 
     The page shows example images where the data is at hand (`data_dir`, else where the environment says).
     """
-    from levelfield.tables.audit.leaks import keep_record
-    from levelfield.tables.table import build_table
+    from levelfield.tables.audit.checks.leaked_test_images import keep_record
+    from levelfield.tables.build import build_table
 
     keep_record(out, (run.spec() for row in rows.rows for run in row.runs if run.finished), data_dir)
     table = build_table(rows, data_dir=data_dir)
@@ -254,7 +254,7 @@ def write_outputs(rows: StudyRows, out: Path, data_dir: str | None = None, *, pa
 
 def table_for(study: Study, out: Path, asked: Asked | None = None) -> StudyTable:
     """As `report_study`; nothing is written."""
-    from levelfield.tables.table import build_table
+    from levelfield.tables.build import build_table
 
     asked = asked or settle(study, out)
     failures = read_failures(out, asked.rows(study, out))

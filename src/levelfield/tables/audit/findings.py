@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 from levelfield.spec import VARIES, RunSpec
 from levelfield.tables.audit.prediction_summary import Tested, read_tested
+from levelfield.tables.lists_in_words import counted, listed
 from levelfield.tables.row_results import Measured, RowRuns
 
 Severity = Literal["unfair", "differs", "declared", "unchecked", "passed"]
@@ -99,18 +100,6 @@ class Check:
 
     key: str
     find: Callable[[Panel], Iterable[Finding]]
-
-
-def listed(names: Sequence[str], most: int = 4) -> str:
-    """Names in words: "a, b and c", cut after `most`."""
-    if len(names) > most:
-        return ", ".join(names[:most]) + f" and {len(names) - most} more"
-    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
-
-
-def counted(count: int, one: str, many: str = "") -> str:
-    """`3 runs`, `1 run`."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
 def odd_ones(values: Mapping[str, str]) -> tuple[str, tuple[str, ...]] | None:

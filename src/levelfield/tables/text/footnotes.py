@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from levelfield.models import list_models, model_info
-from levelfield.tables.audit.findings import listed
+from levelfield.tables.lists_in_words import listed
 from levelfield.tables.number_format import percent
 from levelfield.tables.rows import Sweep
 from levelfield.tables.table import StudyTable, TableRow

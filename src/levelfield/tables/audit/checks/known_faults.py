@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from levelfield.spec.revisions import revisions
-from levelfield.tables.audit.findings import AuditRow, Finding, Panel, counted, differing, listed
+from levelfield.tables.audit.findings import AuditRow, Finding, Panel, differing
+from levelfield.tables.lists_in_words import counted, listed
 from levelfield.tables.row_results import Measured
 
 

@@ -9,8 +9,9 @@ from typing import Final
 
 from levelfield.runs import RunFolder
 from levelfield.spec import RunSpec
-from levelfield.tables.audit.findings import AuditRow, Finding, Panel, counted, differing, listed
-from levelfield.tables.audit.outcomes import budget_in_words
+from levelfield.tables.audit.checks.training_length import budget_in_words
+from levelfield.tables.audit.findings import AuditRow, Finding, Panel, differing
+from levelfield.tables.lists_in_words import counted, listed
 
 POINT: Final = "-lr"
 """What follows a row's name in that of a point of its grid (`studies.running.sweep.grid_rows`)."""

@@ -15,9 +15,10 @@ from typing import Final
 from levelfield.runs import RunFolder
 from levelfield.spec import RunSpec, StartFrom, covers
 from levelfield.spec.varies import PRETRAINING
-from levelfield.tables.audit.contrast import contrast, words
-from levelfield.tables.audit.findings import AuditRow, Finding, Panel, Severity, differing, listed
-from levelfield.tables.audit.settings import compared, findings, is_science
+from levelfield.tables.audit.checks.settings import compared, findings, is_science
+from levelfield.tables.audit.compare_values import contrast, words
+from levelfield.tables.audit.findings import AuditRow, Finding, Panel, Severity, differing
+from levelfield.tables.lists_in_words import listed
 
 KEY: Final = "model.start_from"
 SCRATCH: Final = "from scratch"

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
+from levelfield.statistics import Difference
+from levelfield.tables.lists_in_words import listed
 from levelfield.tables.number_format import difference_interval, signed
-
-if TYPE_CHECKING:
-    from levelfield.statistics import Difference
-    from levelfield.tables.table import StudyTable
+from levelfield.tables.table import StudyTable
 
 
 def answer(table: StudyTable) -> str:
@@ -32,8 +28,8 @@ def answer(table: StudyTable) -> str:
             continue
         decided = [f"{name} ({_effect(pair)})" for name, pair in effects if pair.different]
         open_ = [f"{name} ({_effect(pair)})" for name, pair in effects if not pair.different]
-        parts = [f"beyond doubt the effect of {_listed(decided)}"] if decided else []
-        parts += [f"no effect can be told of {_listed(open_)}"] if open_ else []
+        parts = [f"beyond doubt the effect of {listed(decided, len(decided))}"] if decided else []
+        parts += [f"no effect can be told of {listed(open_, len(open_))}"] if open_ else []
         sentences.append(f"On {panel}: {'; '.join(parts)}.")
     if not sentences:
         return ""
@@ -43,7 +39,3 @@ def answer(table: StudyTable) -> str:
 def _effect(pair: Difference) -> str:
     interval = "no interval" if pair.low is None else difference_interval(pair)
     return f"{signed(pair.estimate)}, {interval}, n = {pair.n}"
-
-
-def _listed(items: Sequence[str]) -> str:
-    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1]

@@ -6,9 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from levelfield.tables.audit.contrast import ABSENT, words
-from levelfield.tables.audit.findings import AuditRow, Finding, Panel, counted, listed, odd_ones
+from levelfield.tables.audit.compare_values import ABSENT, words
+from levelfield.tables.audit.findings import AuditRow, Finding, Panel, odd_ones
 from levelfield.tables.cost_columns import profile_of, read_costs, trusted
+from levelfield.tables.lists_in_words import counted, listed
 
 MACHINE: Final = ("machine", "processor", "gpu", "cores", "device", "threads", "processes")
 """What tells machines, and shares of one, apart."""

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from levelfield.spec import RunSpec, Value, covers
-from levelfield.tables.audit.contrast import Contrast, contrast
-from levelfield.tables.audit.findings import Finding, Panel, Severity, counted, listed, odd_ones
+from levelfield.tables.audit.compare_values import Contrast, contrast
+from levelfield.tables.audit.findings import Finding, Panel, Severity, odd_ones
+from levelfield.tables.lists_in_words import counted, listed
 
 NOT_COMPARED: Final[Mapping[str, str]] = {
     "seed": "rows are paired by seed",
@@ -23,7 +24,7 @@ NOT_COMPARED: Final[Mapping[str, str]] = {
     "execution.data_dir": "a place; the checksum says which data",
 }
 ELSEWHERE: Final = ("model.start_from",)
-"""Compared by `origin`, seed by seed and network by network."""
+"""Compared by `starting_weights`, seed by seed and network by network."""
 SECTIONS: Final[Mapping[str, str]] = {
     "model.image_size": "The data",
     "model.num_classes": "The data",

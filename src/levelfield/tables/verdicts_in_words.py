@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from levelfield.statistics import Comparison, Difference, McNemar, seeds_needed
-from levelfield.tables.audit.findings import listed
+from levelfield.tables.lists_in_words import listed
 from levelfield.tables.number_format import difference_interval, p_value, percent, signed
 from levelfield.tables.table import StudyTable, TableRow
 

@@ -1,55 +1,21 @@
-"""All checks, applied to the rows that are compared with each other.
+"""The audit: all checks, applied to the rows that are compared with each other.
 
-The audit compares everything that the runs' folders hold, minus what the study declares that it varies; whatever is
-left over is a finding. It reads files, never what somebody says of them.
+It compares everything that the runs' folders hold, minus what the study declares that it varies; whatever is left over
+is a finding. It reads files, never what somebody says of them.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
-from levelfield.spec import VARIES, covers
-from levelfield.tables.audit import (
-    known_faults,
-    leaks,
-    machines,
-    outcomes,
-    predictions,
-    settings,
-    starting_weights,
-    tuning,
-)
-from levelfield.tables.audit.findings import SEVERITIES, AuditRow, Check, Finding, Panel, counted, listed, odd_ones
-
-CHECKS: Final = (
-    Check("failures", outcomes.failures),
-    Check("foreign", settings.foreign),
-    Check("settings", settings.settings),
-    Check("one_setting", settings.one_setting),
-    Check("mends", known_faults.mends),
-    Check("starts", starting_weights.starts),
-    Check("pretraining", starting_weights.pretraining),
-    Check("overlap", starting_weights.overlap),
-    Check("test_images", predictions.test_images),
-    Check("leaks", leaks.leaks),
-    Check("scores", predictions.scores),
-    Check("independent", predictions.independent),
-    Check("length", outcomes.length),
-    Check("untrained", outcomes.untrained),
-    Check("selection", outcomes.selection),
-    Check("resumed", outcomes.resumed),
-    Check("search", tuning.search),
-    Check("seeds", outcomes.seeds),
-    Check("environment", machines.environment),
-    Check("machines", machines.machines),
-    Check("networks", known_faults.networks),
-    Check("smoothing", outcomes.smoothing),
-    Check("data", leaks.known_of_data),
-)
+from levelfield.spec import VARIES
+from levelfield.tables.audit.checks import CHECKS
+from levelfield.tables.audit.checks.tested_images import tested_on
+from levelfield.tables.audit.findings import SEVERITIES, AuditRow, Finding, Panel
+from levelfield.tables.lists_in_words import counted, listed
 
 
 @dataclass(frozen=True)
@@ -118,26 +84,3 @@ def _of_panels(found: Sequence[tuple[str, Finding]], panels: int) -> Finding:
     named = finding.check in ("leaks", "data")
     where = f"{listed(names)}: " if names and len(names) < panels and not named else ""
     return replace(finding, text=where + finding.text, rows=rows)
-
-
-def tested_on(every: Panel) -> Iterable[Finding]:
-    """Rows on other test sets, which the table does not compare with each other."""
-    sets: Mapping[str, str] = {
-        row.name: row.spec.data.name
-        + (f", {row.spec.data.test_limit:,} test images" if row.spec.data.test_limit else "")
-        for row in every.measured
-        if row.spec is not None
-    }
-    names = {said.partition(",")[0] for said in sets.values()}
-    odd = odd_ones(sets)
-    if odd is None:
-        return
-    if len(set(sets.values())) > len(names):
-        text = "Rows are tested on different images of the same data, so they are not compared with each other."
-        yield Finding("test_images", "unfair", f"{text} {odd[0]}.", odd[1])
-    elif covers(every.varies, "data.name"):
-        text = f"Varied on purpose: the data. Rows are compared only within one set. {odd[0]}."
-        yield Finding("test_images", "declared", text, odd[1])
-    else:
-        text = f"Rows are tested on different data; they are compared only within one set. {odd[0]}."
-        yield Finding("test_images", "differs", text, odd[1])

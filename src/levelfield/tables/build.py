@@ -1,0 +1,145 @@
+"""The table of a study, built: rows are read, compared, audited, and the question of the study is answered.
+
+Rows are compared where they were tested on the same thing: the rows of one test set are a panel, with a baseline and a
+family of comparisons of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from statistics import fmean
+from typing import Any, Final
+
+import numpy as np
+
+from levelfield.errors import unknown
+from levelfield.statistics import (
+    AgainstPublished,
+    Comparison,
+    Conditions,
+    against_published,
+    compare_rows,
+    sample_interval,
+    seeds_interval,
+)
+from levelfield.tables.answer_to_question import answer
+from levelfield.tables.audit import AuditRow, audit
+from levelfield.tables.comparable_rows import placed
+from levelfield.tables.cost_columns import costs_in_words, costs_of, read_costs
+from levelfield.tables.row_results import RowRuns, read_row
+from levelfield.tables.rows import Row, StudyRows, one_per_training
+from levelfield.tables.table import StudyTable, TableRow
+
+AVERAGED: Final = (
+    "top3", "top5", "loss", "f1_macro", "f1_weighted", "ece", "brier", "params", "trainable_params", "param_mib",
+    "macs", "flops", "train_seconds", "eval_seconds", "epochs_done", "samples_seen",
+)  # fmt: skip
+"""Keys of result.json that a row shows as the mean over its seeds."""
+
+
+def build_table(
+    rows: Sequence[Row] | StudyRows, baseline: str | None = None, data_dir: str | None = None
+) -> StudyTable:
+    """Read the runs of all rows, compare and audit them, and answer the study's question where it names steps.
+
+    Rows that are the same training are one line, which is listed under the first of their names. `baseline`: a row's
+    name; None: the study's, else the first row with a result. A panel that does not hold it is compared with its own
+    first measured row. `data_dir`: where the audit may find their data.
+    Raises UserError for a baseline that is no row.
+    """
+    study = rows if isinstance(rows, StudyRows) else StudyRows(name="", rows=tuple(rows))
+    study = replace(study, rows=one_per_training(study.rows))
+    line_of = {name: row.name for row in study.rows for name in row.names}
+    baseline = baseline or study.baseline
+    if baseline is not None and baseline not in line_of:
+        raise unknown("baseline row", baseline, list(line_of))
+
+    runs, panel_of = placed([read_row(row) for row in study.rows])
+    panels: dict[str, Comparison] = {}
+    for panel in dict.fromkeys(panel_of.values()):
+        scores = {
+            r.row.name: {run.seed: float(run.result["top1"]) for run in r.finished}
+            for r in runs
+            if panel_of[r.row.name] == panel and r.finished
+        }
+        first = line_of.get(baseline or "")
+        panels[panel] = compare_rows(scores, first if first in scores else _first_own(runs, scores))
+    profiles = read_costs(study.path)
+    table = StudyTable(
+        study=study,
+        rows=tuple(_line(r, panel_of[r.row.name], panels[panel_of[r.row.name]], study, profiles) for r in runs),
+        panels=panels,
+        audit=audit([AuditRow(r, panel_of[r.row.name]) for r in runs], study.varies, study.path, data_dir),
+        costs=costs_in_words(profiles, study.name if study.command else ""),
+    )
+    return replace(table, study=replace(study, answer=answer(table) if study.steps else study.answer))
+
+
+def _first_own(runs: Sequence[RowRuns], scores: Mapping[str, object]) -> str | None:
+    """The first measured row of a panel that is not somebody else's predictions; one of those only where all are."""
+    own = (r.row.name for r in runs if r.row.name in scores and not r.row.predictions)
+    return next(own, next(iter(scores), None))
+
+
+def _line(
+    runs: RowRuns, panel: str, comparison: Comparison, study: StudyRows, profiles: Sequence[Mapping[str, Any]]
+) -> TableRow:
+    name = runs.row.name
+    if not runs.finished:
+        return TableRow(runs, panel, None, None, None, False, None, None, {}, None)
+    top1 = [float(run.result["top1"]) for run in runs.finished]
+    estimate = seeds_interval(top1)
+    images = _test_images(runs)
+    return TableRow(
+        runs=runs,
+        panel=panel,
+        top1=estimate,
+        sd=float(np.std(top1, ddof=1)) if len(top1) > 1 else None,
+        sample=sample_interval(estimate.value, images) if images else None,
+        is_baseline=name == comparison.baseline,
+        to_baseline=comparison.to_baseline(name),
+        rank=comparison.ranks.get(name),
+        means={
+            key: fmean(values)
+            for key in AVERAGED
+            if (values := [run.result[key] for run in runs.finished if run.result.get(key) is not None])
+        }
+        | costs_of(profiles, runs.spec),
+        published=_published(runs, top1, study),
+    )
+
+
+def _test_images(runs: RowRuns) -> int:
+    """Test images of a row, from the supports of its per-class report."""
+    return sum(int(line["support"]) for line in runs.finished[0].result.get("classes") or ())
+
+
+def _published(runs: RowRuns, top1: list[float], study: StudyRows) -> AgainstPublished | None:
+    published = runs.row.published
+    if published is None or "top1" not in published.values:
+        return None
+    classes = runs.finished[0].result.get("classes")
+    return against_published(
+        top1,
+        published.values["top1"],
+        Conditions(
+            runs.spec.data.name if runs.spec else None, len(classes) if classes else None, _reduced(runs, study)
+        ),
+        Conditions(published.data, published.num_classes),
+    )
+
+
+def _reduced(runs: RowRuns, study: StudyRows) -> tuple[str, ...]:
+    """Why a row is not what its author's figure was measured on, in words."""
+    reasons = [f"changed on the command line: {', '.join(study.changes)}"] if study.changes else []
+    spec: Any = runs.spec
+    if any(run.result.get("data_official") is False for run in runs.finished):
+        reasons.append("the data is not the official set")
+    if study.scale not in ("", "full"):
+        reasons.append(f"run at the reduced scale {study.scale!r}")
+    if spec is not None and spec.data.train_limit:
+        reasons.append(f"trained on a subset of {spec.data.train_limit:,} images")
+    if spec is not None and spec.data.test_limit:
+        reasons.append(f"tested on a subset of {spec.data.test_limit:,} images")
+    return tuple(reasons)

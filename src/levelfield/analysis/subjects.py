@@ -18,8 +18,8 @@ from levelfield.data.augment import build_eval_transform
 from levelfield.models import create_model, model_info
 from levelfield.runs import RunFolder
 from levelfield.spec import Augment, DataSpec
+from levelfield.training.build_model import build_model
 from levelfield.training.load_finished_run import load_run
-from levelfield.training.prepare_run import build_model
 
 IMAGES: Final = 256
 BATCH: Final = 64

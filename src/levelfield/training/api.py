@@ -10,16 +10,8 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.data import (
-    BatchSampler,
-    DataLoader,
-    IterableDataset,
-    RandomSampler,
-    SequentialSampler,
-    default_collate,
-)
 
-from levelfield.data import ImageData, from_dataset, make_loader, open_data
+from levelfield.data import ImageData, make_loader, open_data
 from levelfield.errors import UserError
 from levelfield.evaluation import Scores
 from levelfield.float32 import set_tf32
@@ -31,12 +23,11 @@ from levelfield.training.device import choose_device, current_device
 from levelfield.training.evaluate_finished_run import run_test
 from levelfield.training.evaluate_model import evaluate_model
 from levelfield.training.load_finished_run import LoadedRun, load_run
+from levelfield.training.own_data import Pair, take_over
 from levelfield.training.own_model import OwnModel
 from levelfield.training.prepare_run import Prepared, prepare, prepare_custom
 from levelfield.training.restore_global_settings import host_unchanged
 from levelfield.training.run import RunResult, train_prepared
-
-Pair = tuple[Any, Any]
 
 
 def train(
@@ -172,7 +163,7 @@ def _prepare(
         raise UserError("the recipe states no length: give epochs=...")
     if not isinstance(model, str) and not callable(model):
         raise UserError(f"model must be a name, a module or a function that builds one, not {type(model).__name__}")
-    opened = _own_data(data, image_size)
+    opened = take_over(data, image_size)
     own = None if isinstance(model, str) else OwnModel.of(model)
     values = {
         "model": {"name": own.name if own is not None else model},
@@ -186,39 +177,3 @@ def _prepare(
     }  # fmt: skip
     spec = RunSpec.parse(values, "train")
     return prepare(spec) if own is None and opened is None else prepare_custom(spec, opened, own)
-
-
-def _own_data(data: str | ImageData | Pair, image_size: int | None) -> ImageData | None:
-    """The caller's data as ImageData; None for a name."""
-    if isinstance(data, str):
-        return None
-    if isinstance(data, ImageData):
-        return data
-    if not (isinstance(data, tuple) and len(data) == 2):
-        raise UserError(f"data must be a name, an ImageData or a pair (train, test), not {type(data).__name__}")
-    train, test = (_whole(part) if isinstance(part, DataLoader) else part for part in data)
-    for part in (train, test):
-        if isinstance(part, IterableDataset) or not (hasattr(part, "__len__") and hasattr(part, "__getitem__")):
-            raise UserError(f"data must be map-style Datasets or DataLoaders over them, not {type(part).__name__}")
-    return from_dataset(train, test, image_size=image_size)
-
-
-def _whole(loader: DataLoader[Any]) -> Any:
-    """The Dataset of a DataLoader that gives all of it as it is; what else one does would be lost, and is refused."""
-    dataset, batches = loader.dataset, loader.batch_sampler
-    if isinstance(dataset, IterableDataset):
-        return dataset
-    sampler = loader.sampler if batches is None else getattr(batches, "sampler", None)
-    plain = type(sampler) in (SequentialSampler, RandomSampler) and type(batches) in (BatchSampler, type(None))
-    if not plain or getattr(sampler, "replacement", False) or len(sampler) != len(dataset):  # type: ignore[arg-type]
-        name = type(sampler if plain or type(batches) is BatchSampler else batches).__name__
-        raise UserError(
-            f"the DataLoader's {name} is not taken over: all {len(dataset)} images of its Dataset would be used\n"  # type: ignore[arg-type]
-            "give a Dataset of the images that are meant: torch.utils.data.Subset(dataset, indices)"
-        )
-    if loader.batch_size is not None and loader.collate_fn is not default_collate:
-        raise UserError(
-            "the DataLoader's collate_fn is not taken over: images are read one by one from its Dataset\n"
-            "give the Dataset itself; what changes images belongs to it or, where it is random, to the recipe"
-        )
-    return dataset

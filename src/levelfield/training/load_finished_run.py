@@ -19,7 +19,7 @@ from levelfield.data.store.splits import centre_crop
 from levelfield.errors import UserError
 from levelfield.runs import RunFolder
 from levelfield.spec import RunSpec
-from levelfield.training.prepare_run import build_model, load_plugins, own_builder
+from levelfield.training.build_model import build_model, load_plugins, own_builder
 from levelfield.training.restore_global_settings import host_unchanged
 
 

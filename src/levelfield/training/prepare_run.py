@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import copy
-import hashlib
-import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from levelfield import randomness
-from levelfield.data import ImageData, Split, hold_out, open_data
+from levelfield.data import ImageData, open_data
 from levelfield.data.augment import check_crop
 from levelfield.errors import UserError
-from levelfield.models import accepts, create_model, load_plugin, program_builder
-from levelfield.runs import RunFolder
-from levelfield.spec import Plugin, RunSpec
+from levelfield.spec import RunSpec
+from levelfield.training.build_model import build_model, build_own, load_plugins, own_builder
 from levelfield.training.device import check_execution, choose_device, choose_precision
-from levelfield.training.mode import evaluation_mode
+from levelfield.training.own_data import with_own_data
 from levelfield.training.own_model import OwnModel, check_frozen
 from levelfield.training.processes import announced_main, announced_size
 
@@ -85,11 +77,6 @@ def _told_apart(prepared: Prepared) -> Prepared:
     return replace(prepared, spec=spec.model_copy(update={"model": model}), reproducible=False)
 
 
-def own_builder(spec: RunSpec) -> Callable[..., nn.Module] | None:
-    """What builds the model of `spec` where neither levelfield nor one of the run's plugins registered it."""
-    return program_builder(spec.model.name, [Path(plugin.path).resolve() for plugin in spec.plugins])
-
-
 def prepare_custom(spec: RunSpec, data: ImageData | None, own: OwnModel | None) -> Prepared:
     """As `prepare`, with the caller's own data or model in place of a name. Not reproducible by name.
 
@@ -105,9 +92,9 @@ def prepare_custom(spec: RunSpec, data: ImageData | None, own: OwnModel | None) 
         prepared = prepare(spec.model_copy(update={"model": spec.model.model_copy(update={"name": "resnet_nano"})}))
         spec, data = prepared.spec.model_copy(update={"model": spec.model}), prepared.data
     else:
-        spec, data = _with_own_data(spec, data)
+        spec, data = with_own_data(spec, data)
     if own is not None:
-        network = _build_own(spec.seed, own.build, len(data.classes))
+        network = build_own(spec.seed, own.build, len(data.classes))
         check_frozen(network, spec.recipe.freeze.patterns)
         options = {**spec.model.options, "digest": own.digest(network)}
         spec = spec.model_copy(update={"model": spec.model.model_copy(update={"options": options})})
@@ -127,58 +114,6 @@ def _without_unused(spec: RunSpec) -> RunSpec:
         )
     left = asked.model_copy(update={"dropout": None, "drop_path": None, "drop_path_mode": "sample"})
     return spec.model_copy(update={"recipe": spec.recipe.model_copy(update={"regularisation": left})})
-
-
-def _with_own_data(spec: RunSpec, data: ImageData) -> tuple[RunSpec, ImageData]:
-    """The caller's data with the validation slice that the recipe asks for, and the run that says what they are."""
-    if spec.data.image_size not in (None, data.test.side_px):
-        raise UserError(
-            f"image_size is {spec.data.image_size}, but the images of the data given are {data.test.side_px} px\n"
-            "leave image_size out, or give data of that size"
-        )
-    wanted = spec.recipe.validation if spec.data.validation is None else spec.data.validation
-    share = 0.0 if data.validation is not None else wanted
-    told = hashlib.sha256(f"{data.checksum} {data.mean} {data.std}".encode())
-    for split in (data.train, data.validation, data.test):
-        if split is not None:  # what was opened with a limit or a slice has the checksum of the whole
-            told.update(f"{split.name} {split.side_px} {len(split)}".encode())
-            told.update(split.index.numpy().tobytes() + split.labels.numpy().tobytes())
-            for part in _seen(split):  # how they were fitted is not in the checksum, and they may have been changed
-                told.update(part)
-    crop = spec.recipe.augment.crop
-    if (
-        crop is not None
-        and crop.name == "random_resized_crop"
-        and isinstance(data.train.batch(torch.arange(1)), Tensor)
-    ):
-        note = (
-            f"random resized crops are taken from images as they were given, squares of {data.train.side_px} px: where "
-            "these were made so beforehand, from squeezed thumbnails (open_data(..., crop=...) keeps whole images)"
-        )
-        if announced_main():
-            print(note, file=sys.stderr)
-        data = replace(data, notes=(*data.notes, note))
-    if share:
-        train, validation = hold_out(data.train, share, spec.data.split_seed, data.test.crop_px)
-        data = replace(data, train=train, validation=validation)
-    described = spec.data.model_copy(update={"validation": share, "checksum": None})
-    return spec.model_copy(update={"data": described}), replace(data, checksum=told.hexdigest())
-
-
-def _seen(split: Split) -> Iterator[bytes]:
-    """What says which pixels a network is given of `split`: themselves, or of encoded images how they are fitted."""
-    fit = getattr(split.pixels, "fit", None)
-    yield f"{split.crop_px} {fit}".encode()
-    if fit is not None:  # their content has a checksum, and is decoded anew at every reading
-        return
-    for positions in torch.split(torch.arange(len(split)), 1024):
-        images = split.batch(positions)
-        if isinstance(images, Tensor):
-            yield images.contiguous().numpy().tobytes()
-            continue
-        for start, height, width in zip(images.start, images.height, images.width, strict=True):
-            yield f"{int(height)} {int(width)}".encode()
-            yield images.flat[start : start + 3 * height * width].numpy().tobytes()
 
 
 def _complete(
@@ -237,101 +172,3 @@ def _complete(
         }
     )
     return Prepared(spec, data, device, lambda: build_model(spec, factory))
-
-
-def build_model(spec: RunSpec, factory: Callable[..., nn.Module] | None = None) -> nn.Module:
-    """The model of a resolved run with its initial weights: a function of the seed (and of what it starts from)."""
-    if factory is not None:
-        assert spec.model.num_classes is not None
-        return _checked_outputs(_build_own(spec.seed, factory, spec.model.num_classes), spec)
-    torch.manual_seed(_init_seed(spec.seed))
-    regularisation = spec.recipe.regularisation
-    wanted = {"drop_path": regularisation.drop_path, "dropout": regularisation.dropout}
-    if regularisation.drop_path_mode != "sample":
-        wanted["drop_path_mode"] = regularisation.drop_path_mode  # type: ignore[assignment]
-    # A network without branches or dropout has nothing to apply them to.
-    applied = {key: value for key, value in wanted.items() if value is not None and accepts(spec.model.name, key)}
-    options: dict[str, Any] = {**applied, **spec.model.options}
-    registered_here = own_builder(spec) is not None
-    if registered_here:
-        options.pop("digest", None)
-    if spec.model.start_from is not None:
-        options["start_from"] = spec.model.start_from.source
-    model = create_model(
-        spec.model.name, num_classes=spec.model.num_classes, image_size=spec.model.image_size, **options
-    )
-    if line := _normalised_otherwise(spec):
-        print(line, file=sys.stderr)
-    return _checked_outputs(model, spec) if spec.plugins or registered_here else model
-
-
-def _checked_outputs(model: nn.Module, spec: RunSpec) -> nn.Module:
-    """`model`, a user's own, which must give one value a class: with more of them it would train all the same."""
-    classes, size = spec.model.num_classes, spec.model.image_size
-    assert size is not None
-    try:
-        with evaluation_mode(model), torch.no_grad():
-            outputs = model(torch.zeros(2, 3, size, size))
-    except UserError:
-        raise
-    except Exception as error:  # whatever a user's own code raises
-        why = " ".join([type(error).__name__ + ":", *str(error).splitlines()[:1]])
-        raise UserError(
-            f"{spec.model.name} cannot take images of 3 channels and {size} px ({why})\n"
-            "let it fit the data, or give the data another image_size"
-        ) from error
-    if not isinstance(outputs, torch.Tensor) or outputs.ndim != 2 or len(outputs) != 2:
-        given = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
-        raise UserError(
-            f"{spec.model.name} gives {given} for 2 images of {size} px\nlet it give a tensor (images, classes)"
-        )
-    if outputs.shape[1] != classes:
-        raise UserError(
-            f"{spec.model.name} has {outputs.shape[1]} outputs and the data {classes} classes\n"
-            "give it as many outputs as classes: a factory is called with num_classes"
-        )
-    return model
-
-
-def _init_seed(seed: int) -> int:
-    return randomness.key(seed, "init") & 0x7FFFFFFFFFFFFFFF
-
-
-def _build_own(seed: int, factory: Callable[..., nn.Module], num_classes: int) -> nn.Module:
-    """The caller's network under the run's seed, whichever generator it draws from; a copy, so that it stays as it is.
-
-    Raises UserError where the factory returns something else.
-    """
-    number = _init_seed(seed)
-    torch.manual_seed(number)
-    random.seed(number)
-    np.random.seed(number & 0xFFFFFFFF)
-    network = factory(num_classes=num_classes)
-    if not isinstance(network, nn.Module):
-        raise UserError(f"model must return a module when called with num_classes, not {type(network).__name__}")
-    return copy.deepcopy(network)
-
-
-def _normalised_otherwise(spec: RunSpec) -> str | None:
-    """A line where the weights come from a run whose images were normalised in another way than here."""
-    start = spec.model.start_from
-    if start is None or not (folder := RunFolder(Path(start.source).expanduser())).exists():
-        return None
-    then, now = folder.spec().recipe.augment.normalize, spec.recipe.augment.normalize
-    if then == now:
-        return None
-    return (
-        f"  its images were normalised as {then!r}, here as {now!r}: set recipe.augment.normalize={then} for the same"
-    )
-
-
-def load_plugins(plugins: tuple[Plugin, ...]) -> tuple[Plugin, ...]:
-    """Load users' files, and return them with the SHA-256 of their source."""
-    loaded = []
-    for plugin in plugins:
-        path = Path(plugin.path).resolve()
-        digest = load_plugin(path)
-        if plugin.digest not in (None, digest):
-            raise UserError(f"plugin {path} is not what the run was made with: its source has changed")
-        loaded.append(Plugin(path=str(path), digest=digest))
-    return tuple(loaded)

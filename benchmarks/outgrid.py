@@ -28,7 +28,7 @@ from levelfield.cost.timing import synchronize, training_step
 from levelfield.float32 import float32_precision, set_tf32
 from levelfield.models import create_model
 from levelfield.models.kernels import native
-from levelfield.training.device import describe_environment
+from levelfield.training.environment import describe_environment
 from unfold_outgrid import UnfoldOutGrid
 
 TOLERANCE = 1e-5

@@ -26,7 +26,8 @@ from levelfield.progress import Progress
 from levelfield.runs import RunFolder
 from levelfield.spec import RunSpec
 from levelfield.training import Prepared, prepare
-from levelfield.training.device import configure_torch, processor_name
+from levelfield.training.device import configure_torch
+from levelfield.training.environment import processor_name
 from levelfield.training.interrupts import StopRequest
 from levelfield.training.loop import train_steps
 from levelfield.training.processes import World

@@ -128,7 +128,8 @@ class Campaign:
 
     @cached_property
     def environment(self) -> dict[str, Any]:
-        from levelfield.training.device import choose_device, describe_environment
+        from levelfield.training.device import choose_device
+        from levelfield.training.environment import describe_environment
 
         return describe_environment(choose_device("auto"))
 

@@ -34,7 +34,8 @@ from levelfield.float32 import float32_precision, set_tf32
 from levelfield.runs import write_json
 from levelfield.spec import RunSpec, load_recipe
 from levelfield.spec.overrides import apply
-from levelfield.training.device import choose_device, describe_environment
+from levelfield.training.device import choose_device
+from levelfield.training.environment import describe_environment
 
 GUESS_S: Final = 90.0
 """Seconds that a part may take; it is begun only if so many are left."""

@@ -33,7 +33,8 @@ def main(arguments: list[str] | None = None) -> list[dict[str, Any]]:
     options.add_argument("--seconds", type=float, default=1.0, help="of each timing")
     chosen = options.parse_args(arguments)
     clock = Clock(chosen.minutes)
-    from levelfield.training.device import choose_device, describe_environment
+    from levelfield.training.device import choose_device
+    from levelfield.training.environment import describe_environment
 
     device = choose_device(chosen.device)
     environment = describe_environment(device)

@@ -21,7 +21,7 @@ from levelfield.spec import RunSpec
 from levelfield.spec.revisions import revisions
 from levelfield.tables import Row, StudyRows, build_table
 from levelfield.tables.audit import AuditReport
-from levelfield.training.device import describe_environment
+from levelfield.training.environment import describe_environment
 
 IMAGES = 40
 Change = Callable[[Path], None]

@@ -12,7 +12,7 @@ from small_run import run_spec
 
 from levelfield.runs import RunFolder
 from levelfield.training import NonFiniteLossError, loop, prepare, train_prepared
-from levelfield.training.device import describe_environment, with_earlier
+from levelfield.training.environment import describe_environment, with_earlier
 
 
 def test_a_run_that_diverged_and_went_on_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

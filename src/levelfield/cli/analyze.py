@@ -134,7 +134,7 @@ def _measure(study: Study, plan: Plan, workers: int, yes: bool) -> None:
 
     from levelfield.analysis.rank_study import Point, expected_seconds
     from levelfield.progress import Progress
-    from levelfield.training.device import describe_environment
+    from levelfield.training.environment import describe_environment
 
     torch.set_num_threads(1)
     pending = study.pending()

@@ -45,7 +45,8 @@ def profile(
     from levelfield.runs import write_json
     from levelfield.studies.running.profile_networks import Subject, profile_subject, resolved, study_subjects
     from levelfield.tables.cost_columns import COSTS
-    from levelfield.training.device import choose_device, describe_environment
+    from levelfield.training.device import choose_device
+    from levelfield.training.environment import describe_environment
 
     plugins = tuple(plugin or ())
     for path in plugins:

@@ -14,11 +14,10 @@ from levelfield.cost import count_macs, count_parameters, measure_inference
 from levelfield.cost.memory import measure_memory
 from levelfield.data import ImageData, build_eval_transform, make_loader, open_data
 from levelfield.errors import UserError, unknown
-from levelfield.training.device import choose_device, choose_precision, configure_torch, current_device
+from levelfield.training.device import choose_device, configure_torch, current_device
 from levelfield.training.evaluate_model import Evaluation, evaluate_model
 from levelfield.training.load_finished_run import LoadedRun, load_run
-
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+from levelfield.training.precision import DTYPES, choose_precision
 
 
 def retest(
@@ -68,7 +67,7 @@ def run_test(
     if images is None:
         raise UserError(f"{run.folder.path} was trained without a validation slice: use --split test")
     wanted = spec.recipe.precision
-    dtype = _DTYPES[choose_precision("fp32" if wanted == "fp16" and target.type == "cpu" else wanted, target)]
+    dtype = DTYPES[choose_precision("fp32" if wanted == "fp16" and target.type == "cpu" else wanted, target)]
     configure_torch(spec.execution, target, spec.recipe.tf32)
     size, layout = spec.model.image_size, spec.execution.channels_last
     assert size is not None
@@ -144,6 +143,6 @@ def _retest(path: Path, split: str, batch_size: int, target: torch.device, data_
         "macs": macs,
         "flops": 2 * macs,
         "device": str(target),
-        "precision": {v: k for k, v in _DTYPES.items()}[dtype],
+        "precision": {v: k for k, v in DTYPES.items()}[dtype],
         "report": [vars(score).copy() for score in scores.report()],
     }

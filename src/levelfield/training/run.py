@@ -22,7 +22,8 @@ from levelfield.spec.revisions import revisions
 from levelfield.training.batch_inputs import TrainingInputs, evaluation_transform
 from levelfield.training.batchnorm_smallest_batch import check_smallest_batch
 from levelfield.training.checkpoint import first_not_finite, save_checkpoint
-from levelfield.training.device import configure_torch, describe_environment, with_earlier
+from levelfield.training.device import configure_torch
+from levelfield.training.environment import describe_environment, with_earlier
 from levelfield.training.evaluate_model import Evaluation, evaluate_model
 from levelfield.training.interrupts import StopRequest
 from levelfield.training.journal import Journal, Logger, MetricsFile, TensorBoard

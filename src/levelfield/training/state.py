@@ -15,6 +15,7 @@ from levelfield.training.batchnorm_over_processes import synchronise_batchnorm
 from levelfield.training.mode import TrainingMode
 from levelfield.training.optimizer_steps import Updates
 from levelfield.training.optimizers import make_optimizer
+from levelfield.training.precision import DTYPES
 from levelfield.training.processes import World
 from levelfield.training.timetable import RunPlan
 from levelfield.training.training_time import TrainingClock
@@ -72,7 +73,7 @@ class TrainState:
         self.mode = TrainingMode(self.model, recipe.freeze, plan.steps_per_epoch)
         self.average = WeightAverage(self.model, recipe.averaging) if recipe.averaging.name == "ema" else None
         self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16")
-        self.dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(recipe.precision, torch.float32)
+        self.dtype = DTYPES.get(recipe.precision, torch.float32)
         self.step = self.phase = 0
         self.clock = TrainingClock(device)
         self.interval, self.epoch_meter = Meter(device), Meter(device)

@@ -295,7 +295,8 @@ def _carry_out(parcel: Parcel, weights: list[Any], board: Any, name: str) -> Out
 
 def _describe(gpu: bool) -> dict[str, Any]:
     """The task that says what a node offers to a run, with a GPU or without."""
-    from levelfield.training.device import choose_device, choose_precision
+    from levelfield.training.device import choose_device
+    from levelfield.training.precision import choose_precision
 
     device = choose_device("auto" if gpu else "cpu")
     return {

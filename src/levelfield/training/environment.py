@@ -1,0 +1,82 @@
+"""What a number was measured with: package versions, commit, processor, GPU, threads, machine; and where before."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def describe_environment(device: torch.device) -> dict[str, Any]:
+    """What a number was measured with: package versions, git commit, processor, threads."""
+    from importlib import metadata
+
+    names = ("levelfield", "torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pyarrow", "pillow")
+    versions = {}
+    for name in names:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    environment: dict[str, Any] = {
+        "python": platform.python_version(),
+        "packages": versions,
+        "git_commit": _git_commit(),
+        "os": platform.platform(),
+        "device": str(device),
+        "machine": _machine(),
+        "processor": processor_name(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+    }
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        environment["gpu"] = properties.name
+        environment["gpu_memory_mib"] = properties.total_memory // 2**20
+        environment["cuda"] = torch.version.cuda
+    return environment
+
+
+def with_earlier(environment: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """`environment` with what a run had been started in `before`, where that was another."""
+    earlier = list(before.get("earlier", ()))
+    last = {key: value for key, value in before.items() if key != "earlier"}
+    if last and last != environment and last not in earlier:
+        earlier.append(last)
+    return {**environment, "earlier": earlier} if earlier else environment
+
+
+def _machine() -> str:
+    """A short digest that tells this machine from another of the same kind, without naming it."""
+    try:
+        own = Path("/etc/machine-id").read_text(encoding="utf-8").strip()
+    except OSError:
+        own = ""
+    return hashlib.sha256(f"{platform.node()} {own}".encode()).hexdigest()[:8]
+
+
+def processor_name() -> str:
+    """The CPU's model name as the system states it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _git_commit() -> str | None:
+    """The commit of the checkout that this package runs from; None where it is installed."""
+    head = Path(__file__).resolve().parents[3] / ".git" / "HEAD"
+    if not head.is_file():
+        return None
+    text = head.read_text(encoding="utf-8").strip()
+    if not text.startswith("ref: "):
+        return text
+    reference = head.parent / text.removeprefix("ref: ")
+    return reference.read_text(encoding="utf-8").strip() if reference.is_file() else None

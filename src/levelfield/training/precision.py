@@ -1,0 +1,38 @@
+"""How precisely a run computes: the name in its recipe, what becomes of it on a device, and the dtype of autocast."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Final, Literal
+
+import torch
+
+from levelfield.errors import UserError
+
+Precision = Literal["fp32", "bf16", "fp16"]
+DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""What the forward pass computes in by autocast; weights, the loss and what the optimiser holds stay float32."""
+
+
+def choose_precision(wanted: str, device: torch.device) -> Precision:
+    """`auto`: fp16 on CUDA (bf16 where the device prefers it is asked for by name), fp32 elsewhere.
+
+    `bf16_if_native`: bf16 on CUDA and on CPUs with bf16 instructions, else fp32.
+    """
+    if wanted == "auto":
+        return "fp16" if device.type == "cuda" else "fp32"
+    if wanted == "bf16_if_native":
+        return "bf16" if device.type == "cuda" or (device.type == "cpu" and cpu_has_bf16()) else "fp32"
+    if wanted == "fp16" and device.type == "cpu":
+        raise UserError("precision fp16 needs a GPU: set recipe.precision to auto, bf16 or fp32 on a CPU")
+    assert wanted in ("fp32", "bf16", "fp16")
+    return wanted  # type: ignore[return-value]
+
+
+def cpu_has_bf16() -> bool:
+    """Whether the CPU multiplies bf16 natively (AVX512_BF16, AMX or Arm's BF16); emulation is slower than fp32."""
+    if platform.machine() in ("x86_64", "AMD64"):
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    cpuinfo = Path("/proc/cpuinfo")
+    return cpuinfo.is_file() and " bf16" in cpuinfo.read_text(encoding="utf-8", errors="replace")

@@ -58,7 +58,7 @@ def raw_loop(prepared: Prepared, attempt: Attempt, steps: int) -> tuple[float, l
 
 def engine(attempt: Attempt) -> tuple[float, list[float]]:
     """Seconds and losses of levelfield's loop with its journal, progress and checkpoints."""
-    with attempt.open_journal() as attempt.journal:
+    with attempt.journal:
         begin = time.perf_counter()
         train_steps(
             attempt.state,
@@ -67,7 +67,7 @@ def engine(attempt: Attempt) -> tuple[float, list[float]]:
             after_step=attempt.after_step,
             after_epoch=lambda state, epoch: None,
         )
-        synchronize(attempt.device)
+        synchronize(attempt.state.device)
         seconds = time.perf_counter() - begin
     return seconds, [line["train_loss"] for line in attempt.folder.metrics() if line["kind"] == "train"]
 

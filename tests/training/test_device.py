@@ -95,7 +95,7 @@ def test_whatever_works_on_a_gpu_makes_it_the_current_one(
 
     for name in ("step_timing.make_plan", "evaluate_finished_run.load_run", "run.make_plan"):
         monkeypatch.setattr(f"levelfield.training.{name}", reached)
-    monkeypatch.setattr("levelfield.training.run.describe_environment", lambda _: {})
+    monkeypatch.setattr("levelfield.training.open_run_folder.describe_environment", lambda _: {})
     for work in (
         lambda: step_timing.seconds_per_step(prepared),
         lambda: evaluate_finished_run.retest(tmp_path, device="cuda:1"),

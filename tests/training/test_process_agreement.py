@@ -75,7 +75,7 @@ def test_what_ends_one_process_ends_all_at_once_and_is_recorded(
     exact = run_module.Attempt.after_step
 
     def out_of_memory_later(self: run_module.Attempt, state: Any) -> bool:
-        if state.step == 7 and self.world.rank == 1:
+        if state.step == 7 and state.world.rank == 1:
             raise torch.OutOfMemoryError("no more")
         return exact(self, state)
 

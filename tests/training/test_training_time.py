@@ -17,9 +17,9 @@ from levelfield.data import from_arrays
 from levelfield.runs import RunFolder
 from levelfield.training import loop, prepare, train_prepared
 from levelfield.training import training_time as clock_module
+from levelfield.training.interrupts import Interrupted
 from levelfield.training.own_model import OwnModel
 from levelfield.training.prepare_run import prepare_custom
-from levelfield.training.run import Interrupted
 from levelfield.training.state import TrainState
 from levelfield.training.training_time import WARM_UP_STEPS, TrainingClock
 

@@ -9,11 +9,12 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
-from levelfield.data import ImageData, Loader
+from levelfield.data import ImageData, Loader, Split, make_loader
 from levelfield.data.augment import EvalTransform, build_augment, build_eval_transform, build_mix, soft_targets
 from levelfield.data.ragged_images import joined
 from levelfield.data.to_device import to_device
-from levelfield.spec import Recipe
+from levelfield.spec import Recipe, RunSpec
+from levelfield.training.processes import World
 
 AHEAD_VALUES: Final = 1 << 22
 """On a GPU so many values (16 MiB) are augmented at a time: 21 batches of 64 images of 32 px, one of 64 at 224 px."""
@@ -99,3 +100,22 @@ def evaluation_transform(recipe: Recipe, data: ImageData, image_size: int, chann
     """What validation and test images go through: uint8 (B,3,H,W) -> float32 (B,3,image_size,image_size)."""
     layout = torch.channels_last if channels_last else torch.contiguous_format
     return build_eval_transform(recipe.augment, image_size, data.mean, data.std, memory_format=layout)
+
+
+def run_loader(
+    spec: RunSpec, split: Split, batch_size: int, device: torch.device, world: World, *, shuffle: bool = False
+) -> Loader:
+    """This rank's loader of `split` in batches of `batch_size` images over all ranks, as the run's execution asks."""
+    execution = spec.execution
+    return make_loader(
+        split,
+        batch_size=batch_size,
+        seed=spec.seed,
+        shuffle=shuffle,
+        device=device,
+        kind=execution.loader,
+        workers=execution.workers,
+        resident_budget_mib=execution.resident_budget_mib,
+        rank=world.rank,
+        world=world.size,
+    )

@@ -10,7 +10,6 @@ import hashlib
 import io
 import pickle
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from levelfield.errors import UserError
 from levelfield.runs import write_bytes
+from levelfield.training.not_finite import first_not_finite
 
 _NAME: Final = re.compile(r"step-(\d+)\.ckpt")
 
@@ -68,26 +68,6 @@ def load_newest(
     return None, notes
 
 
-def first_not_finite(state: dict[str, Any], infinite: frozenset[str] = frozenset()) -> str | None:
-    """The name of a tensor of `state` that is not finite, None where all are. Waits for the device once.
-
-    Weights and buffers (the average's and the best ones too) have to be finite, but for those that `infinite` names: a
-    mask of -inf is. The optimiser's own values may be infinite, but never NaN.
-    """
-    names, good = [], []
-    for key in ("model", "average", "best", "optimizer"):
-        for name, value in _floats(state.get(key), key):
-            if name.rpartition("/")[2] in infinite or key == "optimizer":
-                good.append(value.isnan().any().logical_not())
-            else:
-                good.append(value.isfinite().all())
-            names.append(name)
-    if not names:
-        return None
-    verdicts = torch.stack([verdict.to(good[0].device) for verdict in good]).tolist()
-    return next((name for name, fine in zip(names, verdicts, strict=True) if not fine), None)
-
-
 def fingerprint(tensors: dict[str, Tensor]) -> str:
     """SHA-256 (16 hex digits) over names and bytes of `tensors`."""
     digest = hashlib.sha256()
@@ -95,19 +75,6 @@ def fingerprint(tensors: dict[str, Tensor]) -> str:
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-def _floats(value: Any, name: str) -> Iterator[tuple[str, Tensor]]:
-    """The floating tensors in nested dicts and lists, by their path."""
-    if isinstance(value, Tensor):
-        if value.is_floating_point() and value.numel():
-            yield name, value
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _floats(inner, f"{name}/{key}")
-    elif isinstance(value, list | tuple):
-        for number, inner in enumerate(value):
-            yield from _floats(inner, f"{name}/{number}")
 
 
 def _by_number(folder: Path) -> list[tuple[int, Path]]:

@@ -8,6 +8,10 @@ import time
 from types import FrameType, TracebackType
 from typing import Self
 
+import torch
+
+from levelfield.training.processes import World
+
 
 class StopRequest:
     """While it is entered, SIGINT and SIGTERM set `reason` (and `signalled`) instead of ending the process.
@@ -48,3 +52,36 @@ class StopRequest:
         if self.signalled:
             raise KeyboardInterrupt
         self.reason, self.signalled = signal.Signals(number).name, True
+
+
+class Interrupted(KeyboardInterrupt):
+    """Training stopped on request after writing a checkpoint; the same call goes on from there."""
+
+
+class AskedTogether:
+    """What every rank asks itself after a step (stop? save?), answered alike on all of them.
+
+    Several processes ask one another about twice a second, as it makes them wait for one another: a run that is asked
+    to stop has half a minute under torchrun, however long its steps are.
+    """
+
+    def __init__(self, world: World, device: torch.device, step: int) -> None:
+        self.world, self.device = world, device
+        self._asked, self._ask_at = (step, time.monotonic()), step + 1
+
+    def any(self, step: int, *flags: bool) -> list[bool]:
+        """Of each flag whether any rank raises it; none of them at a step at which nobody is asked."""
+        if self.world.size == 1:
+            return list(flags)
+        if step < self._ask_at:
+            return [False] * len(flags)
+        now = time.monotonic()
+        own = [*map(float, flags), (now - self._asked[1]) / max(1, step - self._asked[0])]
+        *raised, seconds = self.world.sum(torch.tensor(own, device=self.device)).tolist()
+        self._asked, self._ask_at = (step, now), step + steps_until_asked(seconds / self.world.size)
+        return [number > 0 for number in raised]
+
+
+def steps_until_asked(seconds_per_step: float) -> int:
+    """After how many steps several processes ask one another again whether to stop."""
+    return min(50, max(1, int(0.5 / max(seconds_per_step, 1e-6))))

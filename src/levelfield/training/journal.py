@@ -1,4 +1,4 @@
-"""What a run says of itself while it trains: metrics.jsonl always, TensorBoard where asked for."""
+"""What a run says of itself while it trains: metrics.jsonl always, TensorBoard where asked for, a line of progress."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
+
+from levelfield.evaluation import Scores
+from levelfield.progress import Progress
+from levelfield.spec import Execution
+from levelfield.training.not_finite import check_loss
+from levelfield.training.state import TrainState
 
 
 class Logger(Protocol):
@@ -78,20 +84,93 @@ class TensorBoard:
 
 
 class Journal:
-    """All loggers of a run as one; a context manager."""
+    """A run's metrics.jsonl, its TensorBoard files and its line of progress; a context manager. Only rank 0 writes.
 
-    def __init__(self, loggers: list[Logger]) -> None:
-        self._loggers = loggers
+    Made once the run's state is restored. `lines`: how many lines of metrics.jsonl there were when that was saved.
+    """
 
-    def log(self, step: int, values: Mapping[str, Any]) -> None:
-        for logger in self._loggers:
-            logger.log(step, values)
+    def __init__(
+        self, folder: Path, name: str, state: TrainState, execution: Execution, progress: Progress, lines: int
+    ) -> None:
+        self.folder, self.name, self.state, self.plan = folder, name, state, state.plan
+        self.execution, self.progress, self._lines_before = execution, progress, lines
+        self._metrics: MetricsFile | None = None
+        self._loggers: list[Logger] = []
+        self._timed = (state.clock.train_images, state.clock.train_seconds)
 
     def __enter__(self) -> Self:
+        self.progress.start(self.plan.steps, self.name, done=self.state.step)
+        if self.state.world.main:
+            self._open()
         return self
+
+    def _open(self) -> None:
+        step = self.state.step
+        self._metrics = MetricsFile(self.folder / "metrics.jsonl", step)
+        if (lost := self._lines_before - self._metrics.lines) > 0:
+            self.progress.note(f"metrics.jsonl lacks {lost} of its lines before step {step}")
+        self._loggers.append(self._metrics)
+        if "tensorboard" in self.execution.loggers:
+            try:
+                self._loggers.append(TensorBoard(self.folder / "tensorboard", step))
+            except ImportError:
+                self.progress.note("tensorboard is not installed: its files are not written, metrics.jsonl has it all")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for logger in self._loggers:
             logger.close()
+        if kind is None:
+            self.progress.finish()
+
+    def sync(self) -> int:
+        """Wait until metrics.jsonl is on the disk; how many lines it has. On rank 0, whose journal is entered."""
+        assert self._metrics is not None
+        self._metrics.sync()
+        return self._metrics.lines
+
+    def after_step(self) -> None:
+        """A step further; what is due by the number of steps."""
+        self.progress.advance(1)
+        if self.state.step % self.execution.log_every_steps == 0:
+            self.log_interval()
+
+    def log_interval(self) -> None:
+        """The line of the steps since the last one. Raises NonFiniteLossError for a loss that is no number."""
+        state = self.state
+        state.clock.pause()
+        loss, top1, seen = state.interval.read(state.world)
+        if seen == 0:
+            return
+        check_loss(loss, state)
+        images, seconds = state.clock.train_images - self._timed[0], state.clock.train_seconds - self._timed[1]
+        self._timed = (state.clock.train_images, state.clock.train_seconds)
+        rate = images / seconds if images else None  # an interval of nothing but warm-up has none
+        line: dict[str, Any] = {"kind": "train", "epoch": state.step / self.plan.steps_per_epoch, "train_loss": loss}
+        line |= {"train_top1": top1, "lr": state.lr, "images_per_s": None if rate is None else round(rate, 1)}
+        if state.recipe.precision == "fp16":
+            line["loss_scale"] = state.scaler.get_scale()
+        self._log(line)
+        shown = {"loss": f"{loss:.3f}", "top-1": f"{top1:.1f}", "lr": f"{state.lr:.2g}"}
+        shown |= {} if rate is None else {"images/s": f"{rate:.0f}"}
+        self.progress.advance(0, epoch=f"{state.step // self.plan.steps_per_epoch + 1}/{self.plan.epochs}", **shown)
+        state.epoch_meter.take(state.interval)
+
+    def log_epoch(self, epoch: int, validation: Scores | None) -> None:
+        """The line of the finished epoch `epoch` (from 0), with its validation where there is a slice."""
+        state = self.state
+        loss, top1, seen = state.epoch_meter.read(state.world)
+        state.epoch_meter.reset()
+        line: dict[str, Any] = {"kind": "epoch", "epoch": epoch + 1, "train_loss": loss, "train_top1": top1}
+        line |= {"samples": seen, "lr": state.lr, "train_seconds": round(state.clock.train_seconds, 3)}
+        shown = {"epoch": f"{epoch + 1}/{self.plan.epochs}", "loss": f"{loss:.3f}", "top-1": f"{top1:.1f}"}
+        if validation is not None:
+            line |= {"val_loss": validation.loss, "val_top1": validation.top1}
+            shown["val"] = f"{validation.top1:.1f}"
+        self._log(line)
+        self.progress.advance(0, **shown)
+
+    def _log(self, line: Mapping[str, Any]) -> None:
+        for logger in self._loggers:
+            logger.log(self.state.step, line)

@@ -10,6 +10,7 @@ import torch
 from levelfield.errors import UserError
 from levelfield.runs import FAILURES, RunFolder, write_json
 from levelfield.spec import RunSpec
+from levelfield.training.not_finite import NonFiniteLossError
 from levelfield.training.prepare_run import Prepared
 from levelfield.training.processes import SaidElsewhereError, World
 
@@ -20,10 +21,6 @@ _MEASURED = (
     *("epochs_done", "samples_seen"),
 )
 """Keys of result.json that hold a measurement, null in a failed run."""
-
-
-class NonFiniteLossError(UserError):
-    """The loss or the weights are no longer numbers: training cannot go on."""
 
 
 def ended_by(error: Exception, prepared: Prepared, folder: RunFolder, world: World) -> Exception:

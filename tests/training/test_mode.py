@@ -157,11 +157,11 @@ def test_evaluation_gives_every_module_its_own_mode_back_even_after_an_error() -
 
 
 def test_nobody_else_in_training_sets_a_mode() -> None:
-    """`loaded.py` hands a finished network out in evaluation mode; it trains nothing."""
+    """`load_finished_run.py` hands a finished network out in evaluation mode; it trains nothing."""
     folder = Path(levelfield.__file__).parent / "training"
     setting = re.compile(r"\.(eval|train)\(|requires_grad_\(|\.training\s*=[^=]")
     found = {path.name for path in folder.glob("*.py") if setting.search(path.read_text(encoding="utf-8"))}
-    assert found == {"mode.py", "loaded.py"}
+    assert found == {"mode.py", "load_finished_run.py"}
 
 
 def test_the_identity_of_runs_that_freeze_says_that_freezing_was_mended() -> None:

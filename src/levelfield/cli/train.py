@@ -13,6 +13,7 @@ from levelfield.errors import UserError
 
 if TYPE_CHECKING:
     from levelfield.spec import RunSpec
+    from levelfield.training.prepare_run import Prepared
 
 
 def train(
@@ -45,40 +46,43 @@ def train(
 
     Example: `levelfield train --model resnet_mini --data digits --set budget.epochs=5 --out runs/first`
     """
-    assignments = list(set_ or [])
-    for path, value in (
-        ("execution.device", device),
-        ("execution.data_dir", data_dir),
-        ("data.image_size", image_size),
-    ):
-        if value is not None:
-            assignments.append(f"{path}={value}")
-    if stop_after is not None:
-        assignments.append(f"execution.stop_after_seconds={_seconds(stop_after)}")
+    options = {
+        "execution.device": device, "execution.data_dir": data_dir, "data.image_size": image_size,
+        "execution.stop_after_seconds": None if stop_after is None else _seconds(stop_after),
+    }  # fmt: skip
+    assignments = [*(set_ or []), *(f"{key}={value}" for key, value in options.items() if value is not None)]
     spec = assemble(config, model, data, recipe, seed, assignments, plugin or [])
 
     from levelfield.training.prepare_run import prepare
-    from levelfield.training.processes import SaidElsewhereError, announced_main, announced_size
+    from levelfield.training.processes import announced_main
 
-    main = announced_main()  # of several processes one speaks, draws and writes
     prepared = prepare(spec)
-    if (show_config or show_schedule) and not main:
+    if show_config or show_schedule:
+        if announced_main():
+            show = _print_config if show_config else _print_schedule
+            show(prepared)
         return
-    if show_config:
-        _print_config(prepared.spec)
-        return
-    if show_schedule:
-        _print_schedule(prepared)
-        return
+    folder = out or default_folder(spec)
+    result = _train(prepared, folder, spec.recipe.precision, yes)
+    if result is not None and json:
+        print_json(result)
+    elif result is not None:
+        _print_summary(result, folder)
 
+
+def _train(prepared: Prepared, folder: Path, precision: str, yes: bool) -> dict[str, Any] | None:
+    """Train, draw the learning curve, and return the result; None on all but one of several processes, which speaks.
+
+    `precision`: what was asked for.
+    """
     from levelfield.progress import Progress
     from levelfield.runs import RunFolder
+    from levelfield.training.processes import SaidElsewhereError, announced_main, announced_size
     from levelfield.training.run import train_prepared
     from levelfield.training.step_timing import estimate_seconds
 
-    folder = out or default_folder(spec)
-    precision = prepared.spec.recipe.precision
-    if main and spec.recipe.precision == "bf16_if_native" and precision == "fp32":
+    main = announced_main()
+    if main and precision == "bf16_if_native" and prepared.spec.recipe.precision == "fp32":
         messages.print("this CPU has no bf16 instructions: training in fp32 (recorded in run.json)", highlight=False)
     if not RunFolder(folder).finished and announced_size() == 1:
         confirm_long_work(estimate_seconds(prepared), "training", yes)
@@ -88,15 +92,12 @@ def train(
     except SaidElsewhereError:
         raise typer.Exit(2) from None
     if not main:
-        return
+        return None
 
     from levelfield.page.learning_curve import write_learning_curve
 
     write_learning_curve(outcome.folder)
-    if json:
-        print_json(outcome.result)
-    else:
-        _print_summary(outcome.result, folder)
+    return outcome.result
 
 
 def default_folder(spec: RunSpec) -> Path:
@@ -168,16 +169,16 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _print_config(spec: RunSpec) -> None:
+def _print_config(prepared: Prepared) -> None:
     import sys
 
     import yaml
 
-    values = spec.model_dump(mode="json")
+    values = prepared.spec.model_dump(mode="json")
     sys.stdout.write(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100))
 
 
-def _print_schedule(prepared: Any) -> None:
+def _print_schedule(prepared: Prepared) -> None:
     """The learning rate over the run as a chart in the terminal."""
     from levelfield.cli.character_chart import draw_line
     from levelfield.training.timetable import make_plan

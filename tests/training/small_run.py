@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +34,15 @@ def run_spec(*assignments: str) -> RunSpec:
     return RunSpec.parse(apply(BASE, assignments), "run")
 
 
-def stopped_at(step: int, spec: RunSpec, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Train `spec` in one process until `step`, and stop there with a checkpoint."""
+def stop_after(steps: Sequence[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the starts that follow ask to stop, the n-th `steps[n]` steps after it began."""
+    left = iter(steps)
 
     class Stops:
         reason, signalled = "test", False
 
         def __init__(self, _: object) -> None:
-            self.calls = 0
+            self.calls, self.after = 0, next(left)
 
         def __enter__(self) -> Stops:
             return self
@@ -49,9 +51,14 @@ def stopped_at(step: int, spec: RunSpec, out: Path, monkeypatch: pytest.MonkeyPa
 
         def requested(self) -> bool:
             self.calls += 1
-            return self.calls >= step
+            return self.calls >= self.after
 
+    monkeypatch.setattr(run_module, "StopRequest", Stops)
+
+
+def stopped_at(step: int, spec: RunSpec, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train `spec` in one process until `step`, and stop there with a checkpoint."""
     with monkeypatch.context() as patch:
-        patch.setattr(run_module, "StopRequest", Stops)
+        stop_after([step], patch)
         with pytest.raises(Interrupted):
             train_prepared(prepare(spec), out)

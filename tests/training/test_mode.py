@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_run import run_spec
+from small_run import run_spec, stop_after
 from torch import nn
 
 import levelfield
 from levelfield.models import create_model, list_models, model_info, on_meta
 from levelfield.spec import Freeze, RunSpec
-from levelfield.training import prepare, train_prepared
+from levelfield.training import Interrupted, prepare, train_prepared
 from levelfield.training.mode import TrainingMode, averaged_twin, evaluation_mode
 
 NAMES = [name for name in list_models() if model_info(name).plugin is None]
@@ -97,30 +97,10 @@ def test_a_frozen_position_table_leaves_dropout_on(tmp_path: Path, monkeypatch: 
 
 def test_a_run_resumed_after_the_thaw_ends_with_the_same_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped while frozen, at the thaw, and in the middle of a later epoch."""
-    import levelfield.training.run as module
-    from levelfield.training import Interrupted
-
     freeze = "recipe.freeze={patterns: ['stem*', 'levels*'], epochs: 1}"
     spec = run_spec(freeze, "recipe.regularisation.dropout=0.2", "budget.epochs=3", "recipe.averaging.name=ema")
     whole = train_prepared(prepare(spec), tmp_path / "whole")
-    stops = iter([3, 4, 9, 100])
-
-    class StopsAfter:
-        reason, signalled = "test", False
-
-        def __init__(self, _: object) -> None:
-            self.left = next(stops)
-
-        def __enter__(self) -> StopsAfter:
-            return self
-
-        def __exit__(self, *_: object) -> None: ...
-
-        def requested(self) -> bool:
-            self.left -= 1
-            return self.left <= 0
-
-    monkeypatch.setattr(module, "StopRequest", StopsAfter)
+    stop_after([3, 4, 9, 100], monkeypatch)
     for _ in range(3):
         with pytest.raises(Interrupted):
             train_prepared(prepare(spec), tmp_path / "pieces")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_run import run_spec
+from small_run import run_spec, stop_after
 
 import levelfield as lf
 from levelfield.errors import UserError
@@ -103,29 +103,7 @@ def test_stopping_and_going_on_changes_no_byte(tmp_path: Path, recipe: str, monk
     ]  # fmt: skip
     spec = run_spec(*changes)
     whole = train_prepared(prepare(spec), tmp_path / "whole")
-
-    import levelfield.training.run as module
-
-    stops = iter([3, 7, 1, 100])
-
-    class StopsAt:
-        """Asks to stop a few steps after each start."""
-
-        reason, signalled = "test", False
-
-        def __init__(self, _: object) -> None:
-            self.calls, self.after = 0, next(stops)
-
-        def __enter__(self) -> StopsAt:
-            return self
-
-        def __exit__(self, *_: object) -> None: ...
-
-        def requested(self) -> bool:
-            self.calls += 1
-            return self.calls >= self.after
-
-    monkeypatch.setattr(module, "StopRequest", StopsAt)
+    stop_after([3, 7, 1, 100], monkeypatch)
     for _ in range(3):
         with pytest.raises(Interrupted):
             train_prepared(prepare(spec), tmp_path / "pieces")

@@ -1,4 +1,4 @@
-"""Training and evaluation as a library: names, or the caller's own module and data."""
+"""`lf.train` and `lf.evaluate`: training and evaluation by names, or of the caller's own module and data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not there, newest by number, checked by SHA-256, loaded without executing code.
+"""Checkpoint files: whole or not there, newest by number, checked by SHA-256, loaded without executing code.
 
 A file is the hex SHA-256 of what follows, a newline, and a torch archive of tensors and primitives (`weights_only`).
 A state in which something is not a number is neither written (`first_not_finite`) nor gone on from.

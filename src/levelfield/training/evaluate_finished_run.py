@@ -1,4 +1,4 @@
-"""A finished run tested again: the full block of figures."""
+"""A finished run tested again, as it was at its end: its scores, or the full block of figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The training loop. Everything that changes numbers between a batch and the weights is on this page."""
+"""The training step and the loop over it: all that changes numbers between a batch and the weights is on this page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One run: lock and identity, restore or initialise, train, evaluate, write the result."""
+"""One run: its folder locked, its parts put together, trained to the end, its result written or its failure told."""
 
 from __future__ import annotations
 

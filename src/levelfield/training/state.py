@@ -1,4 +1,4 @@
-"""What changes while a run trains, and how it is saved and restored."""
+"""What changes while a run trains (network, optimiser, average, counters), and as which values it is saved."""
 
 from __future__ import annotations
 

@@ -26,16 +26,8 @@ class Validation:
         state = self.state
         state.world.broadcast_buffers(model)
         loader = run_loader(self.spec, split, self.spec.execution.eval_batch_size, state.device, state.world)
-        return evaluate_model(
-            model,
-            loader,
-            self.transform,
-            self.data,
-            state.dtype,
-            state.device,
-            state.world,
-            keep_predictions=keep_predictions,
-        )
+        where = (state.dtype, state.device, state.world)
+        return evaluate_model(model, loader, self.transform, self.data, *where, keep_predictions=keep_predictions)
 
     def after_epoch(self, epoch: int) -> Scores | None:
         """The validation of epoch `epoch` (from 0), None without a slice; keeps the best weights if they count."""

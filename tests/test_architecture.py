@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 import time
+from graphlib import CycleError, TopologicalSorter
 from importlib import resources
 from pathlib import Path
 
@@ -40,6 +41,19 @@ ALLOWED_UP = {
     ("studies.running", "studies"),
 }  # fmt: skip
 """Still to be turned round."""
+LONG_FILES = {"models/kernels/native/outgrid.cpp"}
+"""C++, and tables: longer than 300 lines on purpose."""
+STILL_IN_A_CIRCLE = ("levelfield.studies.", "levelfield.tables.", "levelfield.training.")
+STILL_LONG_FILES = {
+    "page/charts.py", "training/run.py", "training/prepare_run.py", "studies/declared/plan.py", "analysis/rank_study.py",
+    "studies/running/ray_cluster.py", "models/outgrid.py",
+}  # fmt: skip
+STILL_LONG_FUNCTIONS = {
+    "levelfield.training.write_result.write_result", "levelfield.cli.profile.profile",
+    "levelfield.studies.running.run.run_study", "levelfield.data.loading.own_images.from_arrays",
+    "levelfield.cli.train.train", "levelfield.cli.analyze.rank",
+}  # fmt: skip
+"""To be mended: these three are to become empty, and nothing new is to come in."""
 ROOMS = {name for names in FLOORS for name in names}
 
 
@@ -87,10 +101,70 @@ def test_imports_go_down_only() -> None:
     assert wrong == []
 
 
+def modules() -> dict[str, Path]:
+    """Every module of ours by its dotted name; a folder's is its `__init__.py`."""
+    found = {}
+    for path in SOURCE.rglob("*.py"):
+        parts = ("levelfield", *path.relative_to(SOURCE).with_suffix("").parts)
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imported_files() -> dict[str, set[str]]:
+    """Each module of ours and those that it imports, inside functions and under TYPE_CHECKING too."""
+    known = modules()
+    graph: dict[str, set[str]] = {}
+    for name, path in known.items():
+        wanted = []
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                wanted += [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                whole = [f"{node.module}.{alias.name}" for alias in node.names]
+                wanted += [each if each in known else node.module for each in whole]
+        graph[name] = {each for each in wanted if each in known} - {name}
+    return graph
+
+
+def test_no_import_goes_in_a_circle() -> None:
+    graph = {
+        name: {each for each in imported if not each.startswith(STILL_IN_A_CIRCLE)}
+        for name, imported in imported_files().items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail("imports go in a circle: " + " <- ".join(error.args[1]))
+
+
 def test_no_file_has_outgrown_its_idea() -> None:
-    long = {str(p.relative_to(SOURCE)): n for p in SOURCE.rglob("*.py") if (n := len(p.read_text().splitlines())) > 450}
-    assert long == {}
-    assert not {p.stem for p in SOURCE.rglob("*.py")} & {"utils", "util", "helpers", "common", "misc"}
+    files = [path for path in SOURCE.rglob("*") if path.suffix in {".py", ".cpp", ".js", ".css"}]
+    lines = {path.relative_to(SOURCE).as_posix(): len(path.read_text(encoding="utf-8").splitlines()) for path in files}
+    long = {name: count for name, count in lines.items() if count > 300}
+    assert long.keys() <= LONG_FILES | STILL_LONG_FILES, long
+    assert not {path.stem for path in files} & {"utils", "util", "helpers", "common", "misc"}
+
+
+def test_no_function_is_longer_than_a_screen() -> None:
+    long = {}
+    for name, path in modules().items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert node.end_lineno is not None
+                if (length := node.end_lineno - node.lineno + 1) > 60:
+                    long[f"{name}.{node.name}"] = length
+    assert long.keys() <= STILL_LONG_FUNCTIONS, long
+
+
+def test_every_folder_and_file_says_what_it_holds() -> None:
+    """In a docstring whose first line stands by itself: the list of files in docs/ARCHITECTURE.md is made of them."""
+    files = sorted(SOURCE.rglob("*.py"))
+    missing = {folder for path in files if not (folder := path.parent / "__init__.py").exists()}
+    first = {
+        path: (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0] for path in files
+    }
+    assert not missing
+    assert {str(path.relative_to(SOURCE)): line for path, line in first.items() if not line.endswith((".", "?"))} == {}
 
 
 def test_public_names_are_these_and_documented() -> None:

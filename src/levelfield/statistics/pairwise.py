@@ -1,5 +1,4 @@
-"""Two rows: the difference paired by seed, its test, and the family-wise adjustment that makes many of them one
-decision.
+"""Two rows: the difference paired by seed, its test, and the adjustment that makes many of them one decision.
 
 The decision is the paired t interval at the level that Holm's step-down procedure (Holm 1979, weights included)
 leaves for it: it excludes zero exactly when the adjusted p is at most `alpha`. The exact sign-flip permutation test,

@@ -1,5 +1,4 @@
-"""What the networks of a table cost in time and memory: only what `levelfield profile` measured, and only if it can be
-trusted.
+"""What the networks of a table cost in time and memory, as far as `levelfield profile` measured it at rest.
 
 A training run cannot say it: what a process holds at its highest is not what a network needs, and one pass over a test
 set is not a throughput. So `levelfield profile --study NAME --into FOLDER` measures every network in processes of its

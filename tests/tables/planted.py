@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from conftest import spec_of, write_run
 
 from levelfield.runs import Predictions, RunFolder, write_json, write_predictions
 from levelfield.spec import RunSpec
@@ -22,6 +21,7 @@ from levelfield.spec.revisions import revisions
 from levelfield.tables import Row, StudyRows, build_table
 from levelfield.tables.audit import AuditReport
 from levelfield.training.environment import describe_environment
+from synthetic_runs import spec_of, write_run
 
 IMAGES = 40
 Change = Callable[[Path], None]

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import profile_of, spec_of
 from PIL import Image
 from planted import IMAGES, audited, edit, redraw, restate, rows_of, write
 
@@ -25,6 +24,7 @@ from levelfield.studies.results.request import Asked
 from levelfield.tables import Published, Row, StudyRows, build_table, read_study
 from levelfield.tables.audit import CHECKS
 from levelfield.tables.audit.checks.leaked_test_images import _counted, keep_record, read_record
+from synthetic_runs import profile_of, spec_of
 
 TIMM = {"model__start_from": {"source": "timm:resnet50.tv_in1k", "digest": "cd" * 32}}
 TIMM_22K = {"model__start_from": {"source": "timm:resnet50.fb_in22k_ft_in1k", "digest": "ef" * 32}}

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
-from conftest import spec_of
 from planted import ENVIRONMENT, audited, edit, write
 from pydantic import BaseModel
 
@@ -18,6 +17,7 @@ from levelfield.spec import RunSpec
 from levelfield.spec.values import models_in
 from levelfield.tables import Row
 from levelfield.tables.audit.checks.settings import NOT_COMPARED
+from synthetic_runs import spec_of
 
 FULL: dict[str, Any] = {
     # every optional part is there, so that every key below it can be changed

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from levelfield.errors import UserError
-from levelfield.page import appendix, charts
+from levelfield.page.charts.trade_offs import trade_offs
 from levelfield.page.page import page
+from levelfield.page.sections.all_scores import details
 from levelfield.runs import write_json
 from levelfield.studies.results.merge import merge_folders
 from levelfield.studies.results.pick import pick
@@ -40,7 +41,7 @@ def test_what_runs_say_of_cost_is_not_shown(two_rows: StudyRows, profiles: Profi
     assert all(not set(MEASURED) & set(row.means) for row in table.rows)
     assert [line["images_per_s"] for line in records(table)] == [None, None]
     assert [line[10] for line in cells(table)[1]] == ["–", "–"]
-    costs = [chart.key for chart in charts.trade_offs(table.rows, table.measured, "p")]
+    costs = [chart.key for chart in trade_offs(table.rows, table.measured, "p")]
     assert costs == ["p-macs", "p-params"]
     assert any("not measured (levelfield profile --study two --into FOLDER" in line for line in footnotes(table))
     text = page(table)
@@ -53,7 +54,7 @@ def test_a_profile_at_rest_is_shown(two_rows: StudyRows, profiles: Profiles) -> 
     table = profiled(two_rows, profiles)
     assert [row.means["images_per_s"] for row in table.rows] == [2100, 3400]
     assert table.rows[0].means["ms_per_batch_q1"] < table.rows[0].means["ms_per_batch"]
-    charted = [chart.key for chart in charts.trade_offs(table.rows, table.measured, "p")]
+    charted = [chart.key for chart in trade_offs(table.rows, table.measured, "p")]
     assert charted == ["p-macs", "p-params", "p-mem_peak_mib", "p-images_per_s"]
     chosen = pick(table, {"mem_peak_mib": 200.0})
     assert chosen.best.name == "convnext_mini" and "over 200" in chosen.left_out["outgrid_nano"]
@@ -83,7 +84,7 @@ def test_what_cannot_be_trusted_or_is_of_something_else_stays_empty(
     table = profiled(two_rows, profiles, **changes)
     assert table.rows[0].means["images_per_s"] == 2100
     assert not set(MEASURED) & set(table.rows[1].means)
-    assert "p-images_per_s" not in [chart.key for chart in charts.trade_offs(table.rows, table.measured, "p")]
+    assert "p-images_per_s" not in [chart.key for chart in trade_offs(table.rows, table.measured, "p")]
     assert "MiB not measured" in pick(table, {"mem_peak_mib": 300.0}).left_out["convnext_mini"]
 
 
@@ -130,5 +131,6 @@ def test_merging_takes_costs_along_and_joins_no_two(profiles: Profiles, tmp_path
 
 def test_the_page_shows_quartiles(two_rows: StudyRows, profiles: Profiles) -> None:
     table = profiled(two_rows, profiles, noisy=True)
-    shown = appendix.details(table, {})
-    assert "30.5 [29.5, 31.5]" in shown and "18.8" not in shown
+    shown = details(table, {})
+    assert shown is not None
+    assert "30.5 [29.5, 31.5]" in shown.body and "18.8" not in shown.body

@@ -9,17 +9,17 @@ from html import unescape
 from pathlib import Path
 
 import pytest
-from conftest import spec_of, write_run
 from typer.testing import CliRunner
 
 from levelfield.cli.app import app
 from levelfield.cli.train import assemble
-from levelfield.page.appendix import reproduce
+from levelfield.page.sections.reproduce import reproduce
 from levelfield.runs import RunFolder, find_runs, write_json
 from levelfield.spec import RunSpec, list_recipes, load_recipe
 from levelfield.studies.declared.study import Study, list_studies
 from levelfield.tables import Row, StudyRows, build_table, read_study
 from levelfield.tables.reproduce import printed, setups
+from synthetic_runs import spec_of, write_run
 
 RESULTS = Path(__file__).parents[2] / "results"
 STUDIES = sorted(path.parent for path in RESULTS.glob("cpu/*/study.json"))

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import spec_of, write_run
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -24,6 +23,7 @@ from levelfield.tables.text.latex import to_latex
 from levelfield.tables.text.markdown import to_markdown
 from levelfield.tables.text.records import records
 from levelfield.tables.text.terminal import to_rich
+from synthetic_runs import spec_of, write_run
 
 
 def text_of(study: StudyRows, width: int = 80) -> str:

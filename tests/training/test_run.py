@@ -19,7 +19,7 @@ from small_run import run_spec, stop_after
 
 import levelfield as lf
 from levelfield.errors import UserError
-from levelfield.page.learning_curve import write_learning_curve
+from levelfield.page.run_learning_curve import write_learning_curve
 from levelfield.runs import FAILURES, FolderLock, RunFolder
 from levelfield.runs import folder as folder_module
 from levelfield.training import Interrupted, NonFiniteLossError, prepare, train_prepared

@@ -94,7 +94,7 @@ def _train(prepared: Prepared, folder: Path, precision: str, yes: bool) -> dict[
     if not main:
         return None
 
-    from levelfield.page.learning_curve import write_learning_curve
+    from levelfield.page.run_learning_curve import write_learning_curve
 
     write_learning_curve(outcome.folder)
     return outcome.result

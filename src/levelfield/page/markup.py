@@ -52,8 +52,3 @@ def scrolled(table: str, label: str) -> str:
 
 def dot(colour: str) -> str:
     return tag("span", class_="dot", style=f"background:{colour}")
-
-
-def section(key: str, title: str, content: str | Iterable[str], **attributes: object) -> str:
-    inner = content if isinstance(content, str) else "".join(content)
-    return tag("section", tag("h2", text(title)) + inner, id=key, **attributes)

@@ -7,17 +7,30 @@ vl-convert, so that nothing is fetched), and sorts, filters and hides rows.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
+from importlib.metadata import version
 from pathlib import Path
 
-from levelfield.page import analysis_sections, appendix, charts, sections
-from levelfield.page.charts import Chart
-from levelfield.page.markup import text
+from levelfield.page.markup import paragraph, tag, text
+from levelfield.page.section import Section, contents
+from levelfield.page.sections.all_scores import details
+from levelfield.page.sections.analyses import analyses
+from levelfield.page.sections.audit import audit
+from levelfield.page.sections.chart_sections import chart_sections
+from levelfield.page.sections.differing_settings import configuration
+from levelfield.page.sections.disagreements import examples
+from levelfield.page.sections.environment import environment
+from levelfield.page.sections.ranking_table import ranking_table
+from levelfield.page.sections.reproduce import reproduce
+from levelfield.page.sections.sweeps import sweeps
+from levelfield.page.sections.verdicts import words
 from levelfield.runs import write_text
-from levelfield.tables.prediction_analysis import Predicted, confusion_pairs, most_disagreed, read_predicted
-from levelfield.tables.table import StudyTable, TableRow
+from levelfield.tables.prediction_analysis import Predicted, most_disagreed, read_predicted
+from levelfield.tables.table import StudyTable
 
 ImageOf = Callable[[int], bytes | None]
 """The thumbnail (PNG) of a test image by its index, or None where there is none."""
@@ -31,52 +44,37 @@ def write_page(table: StudyTable, path: Path, image_of: ImageOf | None = None) -
 def page(table: StudyTable, image_of: ImageOf | None = None) -> str:
     """The page of `table` as HTML."""
     predicted = {row.name: found for row in table.measured if (found := read_predicted(row)) is not None}
+    sections = [
+        audit(table),
+        ranking_table(table),
+        *_of_test_sets(table, predicted, image_of),
+        *analyses(table.study.path),
+        words(table, predicted),
+        details(table, predicted),
+        sweeps(table),
+        configuration(table),
+        environment(table),
+        reproduce(table),
+    ]
+    return _fill(table, [section for section in sections if section is not None])
+
+
+def _of_test_sets(table: StudyTable, predicted: Mapping[str, Predicted], image_of: ImageOf | None) -> list[Section]:
+    """The sections of every test set; where there are several, the table of contents names the first of each."""
     panels = list(dict.fromkeys(row.panel for row in table.measured))
-    body = [sections.audit(table), sections.ranking_table(table)]
-    drawn: list[Chart] = []
+    found: list[Section] = []
     for i, panel in enumerate(panels):
         rows = [row for row in table.measured if row.panel == panel]
         of = f" on {panel}" if len(panels) > 1 else ""
         own = {row.name: predicted[row.name] for row in rows if row.name in predicted}
-        for key, title, shown in _figures(table, rows, own, f"p{i}"):
-            body.append(sections.figures(key, title + of, shown))
-            drawn += shown
+        shown: list[Section | None] = [*chart_sections(table.rows, rows, own, f"p{i}", of)]
         if own:
             names = [score.name for score in next(iter(own.values())).scores.classes]
             pictures = image_of if i == 0 else None
-            body.append(sections.examples(table, f"p{i}-examples", of, most_disagreed(own), names, pictures))
-    body += [
-        *analysis_sections.sections(table.study.path),
-        appendix.words(table, predicted),
-        appendix.details(table, predicted),
-        appendix.sweeps(table),
-        appendix.configuration(table),
-        appendix.environment(table),
-        appendix.reproduce(table),
-    ]
-    return _fill(table, body, drawn)
-
-
-def _figures(
-    table: StudyTable, rows: Sequence[TableRow], own: dict[str, Predicted], key: str
-) -> list[tuple[str, str, list[Chart]]]:
-    """The sections of charts of one panel's measured rows: key, title, charts."""
-    accuracy = [charts.ranking(table.rows, rows, f"{key}-dots"), *charts.trade_offs(table.rows, rows, f"{key}-cost")]
-    learning = charts.learning_curves(table.rows, rows, f"{key}-curve")
-    errors: list[Chart | None] = []
-    if own:
-        best = next(row for row in rows if row.name in own)
-        errors = [
-            charts.per_class(rows, own, f"{key}-class"),
-            charts.confusions(rows, confusion_pairs(own), f"{key}-pairs"),
-            charts.calibration(table.rows, rows, own, f"{key}-calibration"),
-            charts.confusion_matrix(best, own[best.name], f"{key}-matrix"),
-        ]
-    return [
-        (f"{key}-accuracy", "Accuracy and cost", accuracy),
-        (f"{key}-learning", "Learning curves", learning),
-        (f"{key}-errors", "Where they are right and wrong", [chart for chart in errors if chart is not None]),
-    ]
+            shown.append(examples(table, f"p{i}-examples", of, most_disagreed(own), names, pictures))
+        first, *others = [section for section in shown if section is not None]
+        found += [first, *(replace(section, in_contents=len(panels) == 1) for section in others)]
+    return found
 
 
 @cache
@@ -92,9 +90,30 @@ def _asset(name: str) -> str:
     return (resources.files("levelfield.page") / "assets" / name).read_text(encoding="utf-8")
 
 
-def _fill(table: StudyTable, body: list[str], drawn: list[Chart]) -> str:
-    specs = {chart.key: chart.spec for chart in drawn}
-    content = "\n".join(part for part in body if part)
+def _header(table: StudyTable, sections: Sequence[Section]) -> str:
+    """Name, question, what was run, and links to the sections."""
+    study = table.study
+    parts = [tag("h1", text(study.name or "Comparison"))]
+    if study.question:
+        parts.append(paragraph(study.question, class_="question"))
+    if study.answer:
+        parts.append(paragraph(study.answer, class_="answer"))
+    if study.description:
+        parts.append(paragraph(study.description, class_="muted"))
+    if study.scale not in ("", "full"):
+        scale = tag("span", text(f"scale {study.scale}"), class_="chip worse")
+        parts.append(tag("p", f"{scale} Reduced: not the study as published."))
+    return tag("header", [*parts, contents(sections)])
+
+
+def _footer() -> str:
+    written = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return tag("footer", text(f"Written by levelfield {version('levelfield')} on {written}. It needs no network."))
+
+
+def _fill(table: StudyTable, sections: Sequence[Section]) -> str:
+    specs = {chart.key: chart.spec for section in sections for chart in section.charts}
+    content = "\n".join(section.html() for section in sections)
     data = json.dumps(specs, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("</", "<\\/")
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -107,11 +126,11 @@ def _fill(table: StudyTable, body: list[str], drawn: list[Chart]) -> str:
 {_asset("style.css")}</style>
 </head>
 <body>
-{sections.header(table, content)}
+{_header(table, sections)}
 <main>
 {content}
 </main>
-{sections.footer()}
+{_footer()}
 <script type="application/json" id="charts-data">{data}</script>
 <script>{_bundle()}</script>
 <script>

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from levelfield.errors import UserError
-from levelfield.page.markup import bullets, folded, paragraph, scrolled, section, tag, text
+from levelfield.page.markup import bullets, folded, paragraph, scrolled, tag, text
+from levelfield.page.section import Section
 from levelfield.tables.number_format import NONE, percent
 
 FOLDER: Final = "analysis"
 """Where in a study's folder `levelfield analyze --out` puts what its page is to show."""
 
 
-def sections(study: Path | None) -> list[str]:
+def analyses(study: Path | None) -> list[Section]:
     """A section for each analysis that lies in the folder of a study; none without a folder."""
     if study is None:
         return []
@@ -30,7 +31,8 @@ def sections(study: Path | None) -> list[str]:
                 raise UserError(
                     f"{path} cannot be read: {error!r}\nrun levelfield analyze again, or remove it"
                 ) from None
-            found.append(section(f"analysis-{stem}", title, [_figure(path.with_suffix(".svg"), title), *content]))
+            picture = _figure(path.with_suffix(".svg"), title)
+            found.append(Section(f"analysis-{stem}", title, "".join([picture, *content])))
     return found
 
 

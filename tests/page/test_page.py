@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import spec_of, write_run
 from PIL import Image
 
-from levelfield.page.charts import PALETTE
+from levelfield.page.charts.chart import PALETTE
 from levelfield.page.page import page, write_page
 from levelfield.tables import Row, StudyRows, build_table
+from synthetic_runs import spec_of, write_run
 
 REPOSITORY = Path(__file__).parents[2]
 SECTIONS = (

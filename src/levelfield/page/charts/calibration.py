@@ -1,0 +1,45 @@
+"""Whether confidence is to be believed: the reliability diagram."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from levelfield.page.charts.chart import Chart, Spec, colour_scale
+from levelfield.tables.prediction_analysis import Predicted
+from levelfield.tables.table import TableRow
+
+
+def calibration(
+    all_rows: Sequence[TableRow], measured: Sequence[TableRow], predicted: Mapping[str, Predicted], key: str
+) -> Chart | None:
+    """Reliability: share that is right against mean confidence, in bins of confidence with at least ten images."""
+    values = [
+        {"row": row.name, "name": row.title, "confidence": 100 * b.confidence, "accuracy": 100 * b.accuracy,
+         "images": b.count}
+        for row in measured
+        if row.name in predicted
+        for b in predicted[row.name].scores.calibration.bins
+        if b.count >= 10 and b.accuracy is not None and b.confidence is not None
+    ]  # fmt: skip
+    if not values:
+        return None
+    colour = colour_scale(all_rows)
+    x = {"field": "confidence", "type": "quantitative", "title": "confidence (%)", "scale": {"domain": [0, 100]},
+         "axis": {"grid": False}}  # fmt: skip
+    y = {"field": "accuracy", "type": "quantitative", "title": "right (%)", "scale": {"domain": [0, 100]}}
+    spec: Spec = {
+        "data": {"values": values},
+        "width": "container",
+        "height": 280,
+        "layer": [
+            {"data": {"values": [{"confidence": 0, "accuracy": 0}, {"confidence": 100, "accuracy": 100}]},
+             "mark": {"type": "line", "strokeDash": [4, 3], "strokeWidth": 1.2, "color": "#8a8f98"},
+             "encoding": {"x": x, "y": y}},
+            {"mark": {"type": "line", "strokeWidth": 2, "point": {"size": 36}},
+             "encoding": {"x": x, "y": y, "color": colour, "tooltip": [
+                 {"field": "name", "title": "row"}, {"field": "confidence", "format": ".1f"},
+                 {"field": "accuracy", "title": "right", "format": ".1f"}, {"field": "images"}]}},
+        ],
+    }  # fmt: skip
+    note = "Below the dashed diagonal a row is over-confident, above it under-confident. Bins with at least 10 images."
+    return Chart(key, "Calibration", note, "Reliability diagram: share right against confidence by row.", spec)

@@ -1,0 +1,38 @@
+"""Which classes are hard, and for which row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Final
+
+from levelfield.page.charts.chart import Chart, Spec
+from levelfield.page.charts.heat_map import heat_map, rows_axis
+from levelfield.tables.prediction_analysis import Predicted
+from levelfield.tables.table import TableRow
+
+MOST_CLASSES: Final = 30
+
+
+def per_class(measured: Sequence[TableRow], predicted: Mapping[str, Predicted], key: str) -> Chart | None:
+    """Recall of every class by row, hardest classes first; of more than thirty classes the hardest thirty."""
+    rows = [row for row in measured if row.name in predicted]
+    if not rows:
+        return None
+    recalls = {row.name: {c.name: 100 * c.recall for c in predicted[row.name].scores.classes} for row in rows}
+    names = list(next(iter(recalls.values())))
+    mean = {name: fmean(recall.get(name, 0.0) for recall in recalls.values()) for name in names}
+    hardest = sorted(names, key=lambda name: mean[name])[:MOST_CLASSES]
+    values: list[Spec] = [
+        {"row": row.name, "name": row.title, "order": i, "class": name, "value": recalls[row.name].get(name, 0.0)}
+        for i, row in enumerate(rows)
+        for name in hardest
+    ]
+    low, high = min(v["value"] for v in values), max(v["value"] for v in values)
+    x = {"field": "class", "type": "nominal", "title": None, "sort": hardest,
+         "axis": {"labelAngle": -40, "labelLimit": 110, "ticks": False, "domain": False}}  # fmt: skip
+    spec = heat_map(values, x, rows_axis(), "recall (%)", (low + high) / 2, len(hardest) <= 20, True, False)
+    note = f"Recall of each class over all seeds, hardest class first. Hardest: {', '.join(hardest[:3])}."
+    if len(names) > len(hardest):
+        note += f" The {len(hardest)} hardest of {len(names)} classes."
+    return Chart(key, "Per class", note, "Heat map of the recall of each class by row.", spec, wide=True, dense=True)

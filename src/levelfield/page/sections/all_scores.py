@@ -1,0 +1,56 @@
+"""All scores of every measured row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from levelfield.page.markup import paragraph, scrolled, tag, text
+from levelfield.page.section import Section
+from levelfield.tables.number_format import NONE, interval, percent, whole
+from levelfield.tables.prediction_analysis import Predicted
+from levelfield.tables.table import StudyTable, TableRow
+
+SCORES = (
+    "row", "top-1 %", "SD", "over test images", "top-3 %", "top-5 %", "loss", "F1 macro", "F1 weighted", "ECE %", "NLL",
+    "Brier", "train s", "peak MiB", "ms/batch",
+)  # fmt: skip
+
+
+def details(table: StudyTable, predicted: Mapping[str, Predicted]) -> Section | None:
+    """All scores of every measured row."""
+    if not table.measured:
+        return None
+    head = tag("thead", tag("tr", (tag("th", text(name), scope="col") for name in SCORES)))
+    body = tag("tbody", (_scores(row, predicted.get(row.name)) for row in table.measured))
+    note = (
+        "Means over seeds; ms/batch: median and quartiles of the profile. Over test images: 95 % interval of that "
+        "accuracy on other images of the same kind (Wilson). "
+        "Calibration (ECE in 15 bins, negative log-likelihood, Brier score) over the predictions of all seeds."
+    )
+    return Section(
+        "details", "Details", paragraph(note, class_="note") + scrolled(tag("table", head + body), "All scores")
+    )
+
+
+def _scores(row: TableRow, found: Predicted | None) -> str:
+    means = row.means
+    calibration = found.scores.calibration if found else None
+    weighted = found.scores.f1_weighted if found else means.get("f1_weighted")
+    values = [
+        percent(row.top1.value if row.top1 else None), percent(row.sd), interval(row.sample),
+        percent(means.get("top3")), percent(means.get("top5")), percent(means.get("loss"), 3),
+        percent(means.get("f1_macro"), 4), percent(weighted, 4),
+        percent(calibration.ece if calibration else None), percent(calibration.nll if calibration else None, 3),
+        percent(calibration.brier if calibration else None, 3), whole(means.get("train_seconds")),
+        whole(means.get("mem_peak_mib")), _milliseconds(means),
+    ]  # fmt: skip
+    cells = [tag("th", text(row.title), scope="row"), *(tag("td", value) for value in values)]
+    return tag("tr", cells, data_of=row.name)
+
+
+def _milliseconds(means: Mapping[str, float]) -> str:
+    """Of a batch: the median and the quartiles of its profile."""
+    median = means.get("ms_per_batch")
+    if median is None:
+        return NONE
+    return f"{median:.1f} [{means['ms_per_batch_q1']:.1f}, {means['ms_per_batch_q3']:.1f}]"

@@ -1,0 +1,31 @@
+"""In what the rows were configured differently, and what they share."""
+
+from __future__ import annotations
+
+from levelfield.page.markup import code, folded, paragraph, scrolled, tag, text
+from levelfield.page.section import Section
+from levelfield.tables.differing_settings import differences
+from levelfield.tables.number_format import NONE
+from levelfield.tables.table import StudyTable
+
+
+def configuration(table: StudyTable) -> Section | None:
+    """In what the rows' settings differ, and what they share."""
+    different, shared = differences(table)
+    rows = [row for row in table.rows if row.runs.spec is not None]
+    if not rows:
+        return None
+    if different:
+        head = [tag("th", "setting", scope="col"), *(tag("th", text(row.title), scope="col") for row in rows)]
+        lines = (
+            tag("tr", [tag("th", tag("code", text(key)), scope="row"),
+                       *(tag("td", text(values.get(row.name, NONE))) for row in rows)])
+            for key, values in different.items()
+        )  # fmt: skip
+        content = tag("table", tag("thead", tag("tr", head)) + tag("tbody", lines))
+        shown = scrolled(content, "Settings that differ")
+    else:
+        shown = paragraph("The rows differ in nothing but the model.")
+    common = code("\n".join(f"{key}: {value}" for key, value in shared.items()))
+    shown += folded(f"{len(shared)} settings that all rows share", common)
+    return Section("configuration", "In what the rows differ", shown)

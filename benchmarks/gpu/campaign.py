@@ -1,6 +1,6 @@
 """What the jobs of the measured campaign share: a time limit, the runs that fit into it, an archive of what is done.
 
-A job trains what `results/` lacks of a study with the package's own engine (`studies.running.run`). It begins a run if
+A job trains what `results/` lacks of a study with the package's own engine (`levelfield.Study.run`). It begins a run if
 the run's expected time fits what is left (expected from finished runs of the same row on the same kind of machine, else
 from a few timed steps with everything that the run will use), or if enough is left to bring it further. A finished run
 goes at once into `OUT/STUDY.tar.gz`, without weights and checkpoints (`levelfield study merge` takes it from there). A
@@ -31,13 +31,13 @@ from levelfield.errors import UserError
 from levelfield.progress import duration
 from levelfield.runs import RunFolder, find_runs, write_json
 from levelfield.spec import RunSpec
-from levelfield.studies import Study
 from levelfield.studies.declared.plan import PlannedRun
-from levelfield.studies.declared.study import parse_seeds
+from levelfield.studies.declared.seeds import parse_seeds
 from levelfield.studies.results.merge import merge_folders
-from levelfield.studies.results.outputs import read_failures
-from levelfield.studies.results.run_folders import find, read_tuned
-from levelfield.studies.running.run import run_study
+from levelfield.studies.results.run_folders import find
+from levelfield.studies.results.study_json import read_failures
+from levelfield.study import Study
+from levelfield.tables.sweeps import read_tuned
 
 ROOT: Final = Path(__file__).parents[2]
 ENGINES: Final[dict[str, tuple[str, ...]]] = {
@@ -224,8 +224,8 @@ class Campaign:
         stopped = False
         try:
             with self.clock.limit():
-                run_study(
-                    self.study, self.work, scale=self.scale, seeds=seeds, only=rows, parallel=self.parallel,
+                self.study.run(
+                    self.work, scale=self.scale, seeds=seeds, only=rows, parallel=self.parallel,
                     may_begin=self.may_begin, page=False, overrides=[*ENGINES[self.engine], "execution.loggers=[]"],
                     data_dir=data_dir, tuned=tuned,
                 )  # fmt: skip

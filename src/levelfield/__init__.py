@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from levelfield.data import open_data
     from levelfield.models import create_model, list_models, register_model
     from levelfield.spec import Recipe, RunSpec
-    from levelfield.studies import Study
+    from levelfield.study import Study
     from levelfield.training import evaluate, load_run, train
 
 _HOMES = {
@@ -29,7 +29,7 @@ _HOMES = {
     "register_model": "levelfield.models",
     "RunSpec": "levelfield.spec",
     "Recipe": "levelfield.spec",
-    "Study": "levelfield.studies",
+    "Study": "levelfield.study",
     "train": "levelfield.training",
     "evaluate": "levelfield.training",
     "load_run": "levelfield.training",

@@ -17,9 +17,9 @@ import torch
 import yaml
 
 from levelfield.runs import RunFolder, find_runs
-from levelfield.studies import Study
 from levelfield.studies.results.merge import merge_folders
 from levelfield.studies.running.profile_networks import Subject
+from levelfield.study import Study
 from levelfield.tables.results_document import markdown
 from levelfield.training.interrupts import StopRequest
 

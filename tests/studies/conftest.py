@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from levelfield.studies.declared.study import Study
+from levelfield.study import Study
 
 RECIPE = {
     "optimizer": {"name": "adamw", "lr": 0.003},

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from levelfield.studies.declared.study import Step, Study
+from levelfield.studies.declared.study import Step
 from levelfield.studies.results.outputs import report_study
+from levelfield.study import Study
 from levelfield.tables import read_study
 from levelfield.tables.answer_to_question import answer
 from levelfield.tables.build import build_table

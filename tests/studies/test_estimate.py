@@ -9,9 +9,9 @@ import pytest
 
 from levelfield.errors import UserError
 from levelfield.progress import Progress
-from levelfield.studies.declared.study import Study
 from levelfield.studies.results.run_folders import find_all
 from levelfield.studies.running.time_estimate import OVERHEAD_S, Estimate, estimate
+from levelfield.study import Study
 from levelfield.training import step_timing
 from levelfield.training.prepare_run import Prepared
 
@@ -35,7 +35,7 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int | None, int | None]
         return float(spec.budget.steps)
 
     monkeypatch.setattr(step_timing, "estimate_seconds", seconds)
-    monkeypatch.setattr("levelfield.studies.running.local.os.cpu_count", lambda: 6)
+    monkeypatch.setattr("levelfield.studies.running.processes.os.cpu_count", lambda: 6)
     return seen
 
 

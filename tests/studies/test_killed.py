@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from levelfield.runs import find_runs
-from levelfield.studies.declared.study import Study
-from levelfield.studies.running.run import run_study
+from levelfield.study import Study
 from levelfield.tables.table import StudyTable
 from levelfield.tables.text.records import records
 
@@ -40,11 +39,11 @@ def test_a_study_killed_ten_times_ends_with_the_same_table(study_file: Callable[
     """
     study, out = Study.load(study_file()), tmp_path / "out"
     forks = multiprocessing.get_context("forkserver")
-    forks.set_forkserver_preload(["levelfield.studies.running.run", "levelfield.training"])
+    forks.set_forkserver_preload(["levelfield.study", "levelfield.training"])
     draw = random.Random(5)
     for _ in range(KILLS):
         new, old = set[Path](), set(out.glob("*/*/checkpoints/*.ckpt"))
-        process = forks.Process(target=run_study, args=(study, out), kwargs=OPTIONS)
+        process = forks.Process(target=study.run, args=(out,), kwargs=OPTIONS)
         process.start()
         wanted, deadline = draw.randint(0, 3), time.monotonic() + 120
         while len(new) < wanted:
@@ -55,8 +54,8 @@ def test_a_study_killed_ten_times_ends_with_the_same_table(study_file: Callable[
         process.kill()
         process.join()
         assert process.exitcode == -signal.SIGKILL
-    table = run_study(study, out, **OPTIONS)
-    alone = run_study(study, tmp_path / "alone", **OPTIONS)
+    table = study.run(out, **OPTIONS)
+    alone = study.run(tmp_path / "alone", **OPTIONS)
     assert without_clocks(table) == without_clocks(alone)
     assert weights(out) == weights(tmp_path / "alone")
     results = [run.result() for run in find_runs(out)]

@@ -13,9 +13,10 @@ import pytest
 from levelfield.errors import UserError
 from levelfield.runs import RunFolder
 from levelfield.spec import RunSpec, StartFrom
-from levelfield.studies.declared.study import Study
-from levelfield.studies.running.local import resolve
-from levelfield.studies.running.remote_run import Parcel, carry_out, pack, put_files
+from levelfield.studies.running.executor import resolve_here
+from levelfield.studies.running.ray_node import carry_out
+from levelfield.studies.running.ray_parcel import Parcel, pack, put_files
+from levelfield.study import Study
 from levelfield.training import train
 
 Write = Callable[..., Path]
@@ -51,7 +52,7 @@ def sent(spec: RunSpec, folder: Path) -> Parcel:
 
 
 def test_a_machine_that_sees_the_folder_trains_in_it(study_file: Write, elsewhere: Path, tmp_path: Path) -> None:
-    spec = resolve(Study.load(study_file()).plan()[0].spec)
+    spec = resolve_here(Study.load(study_file()).plan()[0].spec)
     (tmp_path / "mark").write_bytes(b"mark")
     outcome = carry_out(pack(spec, tmp_path / "run", (str(tmp_path / "mark"), b"mark")), unsent)
     assert outcome.error is None and outcome.files is None and outcome.seconds > 0
@@ -63,10 +64,12 @@ def test_elsewhere_a_run_comes_back_as_files(study_file: Write, elsewhere: Path,
     own paths."""
     (tmp_path / "net.py").write_text(PLUGIN)
     path = study_file(models=["sent_net"], baseline=None, seeds=1)
-    spec = resolve(Study.load(path).plan(plugins=[str(tmp_path / "net.py")])[0].spec)
+    spec = resolve_here(Study.load(path).plan(plugins=[str(tmp_path / "net.py")])[0].spec)
     train(spec, tmp_path / "first")
     start = StartFrom(source=str(tmp_path / "first"))
-    second = resolve(spec.model_copy(update={"seed": 1, "model": spec.model.model_copy(update={"start_from": start})}))
+    second = resolve_here(
+        spec.model_copy(update={"seed": 1, "model": spec.model.model_copy(update={"start_from": start})})
+    )
     train(second, tmp_path / "here")
 
     folder = tmp_path / "there"
@@ -90,7 +93,7 @@ def test_what_stops_a_run_is_told_in_the_words_of_a_run_here(
     study_file: Write, elsewhere: Path, tmp_path: Path
 ) -> None:
     path = study_file(models=["resnet_nano"], seeds=1, set={"recipe.optimizer.lr": 1e9})
-    spec = resolve(Study.load(path).plan()[0].spec)
+    spec = resolve_here(Study.load(path).plan()[0].spec)
     with pytest.raises(UserError) as here:
         train(spec, tmp_path / "here")
     outcome = carry_out(sent(spec, tmp_path / "there"), unsent)
@@ -101,7 +104,7 @@ def test_what_stops_a_run_is_told_in_the_words_of_a_run_here(
 def test_a_machine_with_another_version_of_levelfield_says_so(
     study_file: Write, elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = resolve(Study.load(study_file()).plan()[0].spec)
+    spec = resolve_here(Study.load(study_file()).plan()[0].spec)
     parcel = sent(spec, tmp_path / "there")
     monkeypatch.setattr("levelfield.spec.identity.SCIENCE_VERSION", 0)
     outcome = carry_out(parcel, unsent)

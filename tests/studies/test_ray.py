@@ -20,10 +20,10 @@ import pytest
 from levelfield.errors import UserError
 from levelfield.progress import Progress
 from levelfield.runs import RunFolder, find_runs
-from levelfield.studies.declared.study import Study
 from levelfield.studies.running import ray_cluster
 from levelfield.studies.running.ray_cluster import RayCluster
-from levelfield.studies.running.remote_run import pack
+from levelfield.studies.running.ray_parcel import pack
+from levelfield.study import Study
 from levelfield.tables.table import StudyTable
 from levelfield.tables.text.records import records
 

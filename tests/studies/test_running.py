@@ -19,13 +19,12 @@ from levelfield.errors import UserError
 from levelfield.runs import Predictions, RunFolder, find_runs, write_json, write_predictions
 from levelfield.runs.compact import rounded, without_places
 from levelfield.studies.declared.plan import PlannedRow, PlannedRun
-from levelfield.studies.declared.study import Study
 from levelfield.studies.results.merge import add_predictions, merge_folders
 from levelfield.studies.results.outputs import report_study
 from levelfield.studies.results.pick import parse_quantity, pick
 from levelfield.studies.results.prune import removals, remove
 from levelfield.studies.results.run_folders import find_all
-from levelfield.studies.running.run import run_study
+from levelfield.study import Study
 from levelfield.tables import build_table, read_study
 
 Write = Callable[..., Path]
@@ -442,7 +441,7 @@ def test_a_run_that_may_not_begin_is_left_for_another_time(study_file: Write, tm
         asked.append(run.name)
         return run.row.name == "vit_mini"
 
-    run_study(study, tmp_path / "out", may_begin=only_vit, page=False)
+    study.run(tmp_path / "out", may_begin=only_vit, page=False)
     assert asked == ["resnet_nano seed 0", "vit_mini seed 0"]
     assert not (tmp_path / "out" / "report.html").exists()
     assert [row.state for row in report_study(study, tmp_path / "out").rows] == ["not run", "measured"]

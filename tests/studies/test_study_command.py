@@ -18,9 +18,10 @@ from typer.testing import CliRunner
 from levelfield.cli.study import app
 from levelfield.errors import UserError
 from levelfield.runs import find_runs
-from levelfield.studies.declared.study import Study, list_studies
+from levelfield.studies.declared.published import published_facts, published_row
+from levelfield.studies.declared.study_file import list_studies
 from levelfield.studies.results.merge import merge_folders
-from levelfield.studies.results.published import published_facts, published_row
+from levelfield.study import Study
 from levelfield.tables import build_table, read_study
 from levelfield.tables.text.latex import to_latex
 from levelfield.tables.text.markdown import to_markdown

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from levelfield.errors import UserError
-from levelfield.studies.declared.study import Study, parse_seeds
-from levelfield.studies.results.outputs import study_rows, write_study
+from levelfield.studies.declared.seeds import parse_seeds
 from levelfield.studies.results.request import settle
+from levelfield.studies.results.study_json import write_study
+from levelfield.studies.results.study_rows import study_rows
+from levelfield.study import Study
 from levelfield.tables import read_study
 
 Write = Callable[..., Path]

@@ -19,8 +19,8 @@ from levelfield.runs import Predictions, RunFolder, write_json, write_prediction
 from levelfield.runs.compact import rounded
 from levelfield.spec.revisions import REVISIONS
 from levelfield.studies.results.merge import merge_folders
-from levelfield.studies.results.outputs import as_json
 from levelfield.studies.results.request import Asked
+from levelfield.studies.results.study_json import as_json
 from levelfield.tables import Published, Row, StudyRows, build_table, read_study
 from levelfield.tables.audit import CHECKS
 from levelfield.tables.audit.checks.leaked_test_images import _counted, keep_record, read_record

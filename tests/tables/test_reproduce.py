@@ -16,7 +16,8 @@ from levelfield.cli.train import assemble
 from levelfield.page.sections.reproduce import reproduce
 from levelfield.runs import RunFolder, find_runs, write_json
 from levelfield.spec import RunSpec, list_recipes, load_recipe
-from levelfield.studies.declared.study import Study, list_studies
+from levelfield.studies.declared.study_file import list_studies
+from levelfield.study import Study
 from levelfield.tables import Row, StudyRows, build_table, read_study
 from levelfield.tables.reproduce import printed, setups
 from synthetic_runs import spec_of, write_run

@@ -47,9 +47,10 @@ def list_(json: Json = False) -> None:
 
     Example: `levelfield study list`
     """
-    from levelfield.studies.declared.study import Study, list_studies
+    from levelfield.studies.declared.study import StudySpec
+    from levelfield.studies.declared.study_file import list_studies
 
-    studies = [Study.load(name) for name in list_studies()]
+    studies = [StudySpec.load(name) for name in list_studies()]
     if json:
         facts = [
             {"name": s.name, "title": s.title, "question": s.question.strip(), "scales": scales(s)} for s in studies
@@ -91,9 +92,10 @@ def run(
     Ends with code 3 where a run failed; its row says why. Example: `levelfield study run quickstart`
     """
     from levelfield.progress import Progress
-    from levelfield.studies.declared.study import parse_seeds
+    from levelfield.studies.declared.seeds import parse_seeds
+    from levelfield.studies.results.request import StudyOptions
     from levelfield.studies.results.run_folders import find_all
-    from levelfield.studies.running.run import run_study
+    from levelfield.studies.running.run_study import run_study
     from levelfield.studies.running.time_estimate import measured_seconds
 
     study, folder, asked = as_asked(name, scale, out, set_, plugin, data_dir, to_train=True)
@@ -107,16 +109,13 @@ def run(
             table = run_study(
                 study,
                 folder,
-                scale=scale,
+                StudyOptions(scale, set_, plugin, data_dir),
                 seeds=wanted,
                 progress=progress,
                 executor=executor,
                 parallel=parallel,
                 only=row or (),
                 expected_s=expected_s,
-                overrides=set_,
-                plugins=plugin,
-                data_dir=data_dir,
             )
     _show(table, folder, json)
     if study.name == "quickstart" and not json:

@@ -15,7 +15,7 @@ from levelfield.cli.output import messages
 from levelfield.errors import UserError
 
 if TYPE_CHECKING:
-    from levelfield.studies.declared.study import Study
+    from levelfield.studies.declared.study import StudySpec
     from levelfield.studies.results.request import Asked
     from levelfield.studies.results.run_folders import Found
     from levelfield.studies.running.ray_cluster import RayCluster
@@ -76,19 +76,19 @@ GpusPerRun = Annotated[
 def as_asked(
     name: str, scale: str | None, out: Path | None, set_: list[str] | None, plugin: list[str] | None,
     data_dir: str | None, *, to_train: bool = False,
-) -> tuple[Study, Path, Asked]:  # fmt: skip
+) -> tuple[StudySpec, Path, Asked]:  # fmt: skip
     """The study, its folder, and what is asked for there: what the options say, else what the folder was run with.
 
     Raises UserError where the folder holds something else (`studies.results.request`).
     """
-    from levelfield.studies.declared.study import Study
-    from levelfield.studies.results.request import settle, settle_to_train
+    from levelfield.studies.declared.study import StudySpec
+    from levelfield.studies.results.request import StudyOptions, settle, settle_to_train
     from levelfield.studies.results.run_folders import default_folder
 
-    study = Study.load(name)
+    study = StudySpec.load(name)
     folder = out or default_folder(study.name, scale or "full")
     settled = settle_to_train if to_train else settle
-    asked = settled(study, folder, scale=scale, overrides=set_, plugins=plugin, data_dir=data_dir)
+    asked = settled(study, folder, StudyOptions(scale, set_, plugin, data_dir))
     if set_ is None and asked.changes:
         messages.print(f"as {folder} was run: --set {' --set '.join(asked.changes)}", markup=False, highlight=False)
     return study, folder, asked

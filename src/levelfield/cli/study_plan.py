@@ -95,7 +95,7 @@ def find(
     plugins: list[str] | None,
 ) -> tuple[list[Found], dict[str, list[Stale]]]:
     """The runs that the options ask for, each with what its folder holds; and stale runs by row."""
-    from levelfield.studies.declared.study import parse_seeds
+    from levelfield.studies.declared.seeds import parse_seeds
     from levelfield.studies.results.input_digests import Contents
     from levelfield.studies.results.run_folders import holding
 

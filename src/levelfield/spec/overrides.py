@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
 from levelfield.errors import UserError
 
+EXECUTION: Final = "execution."
+"""Where the path of a change begins that is no change of what is trained."""
 _FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
 """What YAML 1.1 takes for text although it is a number: 1e-3."""
 
@@ -22,11 +24,31 @@ def apply(config: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, An
     """
     result: dict[str, Any] = copy.deepcopy(dict(config))
     for assignment in assignments:
-        path, equals, text = assignment.partition("=")
-        if not equals or not path.strip():
-            raise UserError(f"--set {assignment!r} is not of the form key=value, e.g. --set recipe.optimizer.lr=1e-3")
-        set_path(result, path.strip(), read_scalar(text))
+        set_path(result, *read_assignment(assignment))
     return result
+
+
+def read_assignment(assignment: str) -> tuple[str, Any]:
+    """`path=value` as path and value. Raises UserError for another form."""
+    path, equals, text = assignment.partition("=")
+    if not equals or not path.strip():
+        raise UserError(f"--set {assignment!r} is not of the form key=value, e.g. --set recipe.optimizer.lr=1e-3")
+    return path.strip(), read_scalar(text)
+
+
+def only_how(overrides: Iterable[str]) -> bool:
+    """Whether `overrides` say only how runs are carried out, not what is trained."""
+    return all(text.strip().startswith(EXECUTION) for text in overrides)
+
+
+def trained_otherwise(overrides: Iterable[str]) -> tuple[str, ...]:
+    """Those of --set's `overrides` that change what is trained, not only how that is carried out; without blanks."""
+    return tuple(sorted(_tidy(text) for text in overrides if not only_how([text])))
+
+
+def _tidy(text: str) -> str:
+    path, equals, value = text.partition("=")
+    return f"{path.strip()}{equals}{value.strip()}"
 
 
 def read_scalar(text: str) -> Any:

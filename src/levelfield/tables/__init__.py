@@ -1,8 +1,9 @@
 """Tables of runs and studies: rows and their results, compared, audited, and written as text."""
 
+from levelfield.studies.declared.published import Published
 from levelfield.tables.build import build_table
 from levelfield.tables.read_folder import read_study
-from levelfield.tables.rows import Published, Row, StudyRows
+from levelfield.tables.rows import Row, StudyRows
 from levelfield.tables.table import StudyTable, TableRow
 
 __all__ = ["Published", "Row", "StudyRows", "StudyTable", "TableRow", "build_table", "read_study"]

@@ -22,14 +22,15 @@ import json
 import re
 from collections import defaultdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from levelfield.errors import UserError
 from levelfield.runs import RunFolder, find_runs
 from levelfield.spec import RunSpec
-from levelfield.tables.rows import Published, Row, StudyRows, Sweep, trained_otherwise
-
-SWEEPS: Final = "sweep.json"
+from levelfield.spec.overrides import trained_otherwise
+from levelfield.studies.declared.published import Published
+from levelfield.tables.rows import Row, StudyRows
+from levelfield.tables.sweeps import read_sweeps
 
 
 def read_study(folder: Path) -> StudyRows:
@@ -93,28 +94,6 @@ def _from_json(study: dict[str, Any], folder: Path) -> StudyRows:
         command=study.get("command") or "",
         path=folder,
     )
-
-
-def read_sweeps(folder: Path) -> tuple[Sweep, ...]:
-    """What sweeps of the study in `folder` found (sweep.json); empty where there was none."""
-    path = folder / SWEEPS
-    try:
-        sweeps = json.loads(path.read_text(encoding="utf-8"))
-        return tuple(
-            Sweep(
-                rows=tuple(sweep["rows"]),
-                points=tuple((point["lr"], point["weight_decay"], point["val_top1"]) for point in sweep["points"]),
-                best=sweep["best"] and (sweep["best"]["lr"], sweep["best"]["weight_decay"], sweep["best"]["val_top1"]),
-                edges=tuple(sweep["edges"]),
-                sensitivity=sweep["sensitivity"],
-                setting=sweep["setting"],
-            )
-            for sweep in sweeps
-        )
-    except FileNotFoundError:
-        return ()
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise UserError(f"{path} cannot be read: {error!r}\nremove it and sweep again") from None
 
 
 def _setting(spec: RunSpec) -> str:

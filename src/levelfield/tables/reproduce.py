@@ -15,11 +15,10 @@ from typing import Any, Final
 
 from levelfield.runs import RunFolder
 from levelfield.spec import RunSpec
+from levelfield.studies.declared.row_to_run import ROW
 from levelfield.tables.row_results import Measured
 from levelfield.tables.table import StudyTable, TableRow
 
-STARTS_FROM_ROW: Final = "row:"
-"""How a declared run says from which row's weights it starts."""
 PLACE_PARTS: Final = 2
 """The last parts of a run folder's path, row and run: what is kept of it where a study moves to another place."""
 
@@ -53,7 +52,7 @@ def setups(table: StudyTable) -> dict[str, list[Setup]]:
     taken: set[str] = set()
     runs = {row.name: _runs(row, taken) for row in table.rows}
     places = {_place(run.folder.path): run for each in runs.values() for run in each if run.folder is not None}
-    places |= {(f"{STARTS_FROM_ROW}{name}", str(run.spec.seed)): run for name, each in runs.items() for run in each}
+    places |= {(f"{ROW}{name}", str(run.spec.seed)): run for name, each in runs.items() for run in each}
     return {name: _setups(each, places) for name, each in runs.items() if each}
 
 

@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from levelfield.runs import RunFolder
 from levelfield.spec import RunSpec
-
-EXECUTION: Final = "execution."
-"""Where the path of a change begins that is no change of what is trained."""
-
-
-@dataclass(frozen=True)
-class Published:
-    """What an author printed for a row.
-
-    `values`: by the keys of result.json (`top1` in percent, `params`, `macs`, ...). `data` and `num_classes`: what it
-    was measured on; a row on anything else is "not comparable". `notes`: what a reader must know of the figure.
-    """
-
-    values: Mapping[str, float]
-    data: str | None = None
-    num_classes: int | None = None
-    notes: tuple[str, ...] = ()
+from levelfield.studies.declared.published import Published
 
 
 @dataclass(frozen=True)
@@ -62,16 +46,6 @@ class Row:
     def names(self) -> tuple[str, ...]:
         """All names under which the training is listed."""
         return (self.name, *(row.name for row in self.also))
-
-
-def trained_otherwise(overrides: Iterable[str]) -> tuple[str, ...]:
-    """Those of --set's `overrides` that change what is trained, not only how that is carried out; without blanks."""
-    return tuple(sorted(_tidy(text) for text in overrides if not text.strip().startswith(EXECUTION)))
-
-
-def _tidy(text: str) -> str:
-    path, equals, value = text.partition("=")
-    return f"{path.strip()}{equals}{value.strip()}"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A study as a file: models x recipes x data x seeds, the question it asks, and the scales at which it can be asked.
+"""A study as a value: models x recipes x data x seeds, the question it asks, and the scales at which it can be asked.
 
 A study has rows. `models`, `recipes` and `data` multiply into rows; `rows` states single ones; `groups` holds further
 sets of both under a heading. What a group leaves out it takes from the study. Every level may `set` keys of a run by
@@ -8,22 +8,16 @@ the dotted paths of the command line's `--set`; the later in study, group, row, 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from importlib import resources
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, NonNegativeInt, PrivateAttr, field_validator, model_validator
 
-from levelfield.errors import UserError, unknown
+from levelfield.errors import unknown
 from levelfield.spec import VARIES, Budget, DataSpec, Value
 from levelfield.spec.varies import strange
-from levelfield.spec.yaml_files import parse_yaml, read_yaml
-
-if TYPE_CHECKING:
-    from levelfield.progress import Progress
-    from levelfield.studies.declared.plan import PlannedRow, PlannedRun
-    from levelfield.tables.table import StudyTable
+from levelfield.studies.declared.study_file import read_study_file
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 """What a study or row may be called: its name is a folder's name."""
@@ -114,8 +108,8 @@ class Step(Value):
     after: str
 
 
-class Study(Grid):
-    """A comparison as one value. `Study.load(name)` reads a shipped one or a file.
+class StudySpec(Grid):
+    """A comparison as its file declares it; `levelfield.Study` adds what can be done with it.
 
     `varies`: the keys of a run that differ between rows because the question is about them. The fairness audit calls
     every other difference unfair (`levelfield.spec.varies`).
@@ -134,7 +128,7 @@ class Study(Grid):
     _source: str = PrivateAttr("")
 
     @model_validator(mode="after")
-    def _consistent(self) -> Study:
+    def _consistent(self) -> StudySpec:
         if not NAME.fullmatch(self.name):
             raise ValueError(f"name {self.name!r} cannot be a folder's name; use letters, digits, '-', '_' and '.'")
         if not self.seeds:
@@ -153,27 +147,16 @@ class Study(Grid):
         return self
 
     @classmethod
-    def load(cls, name: str | Path) -> Study:
+    def load(cls, name: str | Path) -> Self:
         """The shipped study `name`, or the study in a file that ends in .yaml. Raises UserError."""
-        text = str(name)
-        if text.endswith((".yaml", ".yml")):
-            path = Path(text)
-            if not path.is_file():
-                raise UserError(f"cannot read {path}: no such file\n`levelfield study list` names the shipped studies")
-            values = read_yaml(path)
-            values.setdefault("name", path.stem)
-            study = cls.parse(_anchored(values, path.parent), text)
-            study._source = text
-            return study
-        if text not in list_studies():
-            raise unknown("study", text, list_studies(), "or give a file ending in .yaml")
-        source = resources.files("levelfield.studies") / "shipped" / f"{text}.yaml"
-        values = parse_yaml(source.read_text(encoding="utf-8"), f"study {text}")
-        return cls.parse({"name": text, **values}, f"study {text}")
+        values, where = read_study_file(name)
+        study = cls.parse(values, where)
+        study._source = str(name)
+        return study
 
     @property
     def source(self) -> str:
-        """What `Study.load` took: the file, as it was given, or the name of a shipped study."""
+        """What `load` took: the file, as it was given, or the name of a shipped study."""
         return self._source or self.name
 
     def scale(self, name: str) -> Scale:
@@ -184,71 +167,8 @@ class Study(Grid):
             return Scale()
         raise unknown(f"scale of study {self.name}", name, {"full", *self.scales})
 
-    def planned_rows(self, scale: str = "full", **options: Any) -> list[PlannedRow]:
-        """The rows at a scale, in the file's order, each with the run that it describes (`plan.planned_rows`)."""
-        from levelfield.studies.declared.plan import planned_rows
-
-        return planned_rows(self, scale, **options)
-
-    def plan(self, scale: str = "full", seeds: Iterable[int] | None = None, **options: Any) -> list[PlannedRun]:
-        """Every run of the study at a scale, seed by seed, so that a study cut short has compared all rows."""
-        from levelfield.studies.declared.plan import planned_runs
-
-        return planned_runs(self, scale, seeds, **options)
-
-    def run(
-        self,
-        out_dir: str | Path | None = None,
-        *,
-        scale: str | None = None,
-        seeds: Iterable[int] | None = None,
-        progress: Progress | None = None,
-        **options: Any,
-    ) -> StudyTable:
-        """Train what is missing under `out_dir` (default runs/NAME), write table and page there, return the table.
-
-        `scale`: None is that of the folder, else `full`. `options`: those of `studies.running.run.run_study`.
-        """
-        from levelfield.studies.running.run import run_study
-
-        return run_study(self, out_dir, scale=scale, seeds=seeds, progress=progress, **options)
-
-
-def list_studies() -> list[str]:
-    """Names of the studies that ship with the package."""
-    folder = resources.files("levelfield.studies") / "shipped"
-    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
-
 
 def repeats(names: Iterable[Any]) -> list[Any]:
     """What `names` holds more than once, in order of its second appearance."""
     seen: set[Any] = set()
     return [name for name in names if name in seen or seen.add(name)]  # type: ignore[func-returns-value]
-
-
-def _anchored(value: Any, folder: Path, key: str = "") -> Any:
-    """`value` with recipe files named relative to the study file made relative to where we are."""
-    if isinstance(value, Mapping):
-        return {name: _anchored(item, folder, name) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_anchored(item, folder, key) for item in value]
-    if key in ("recipe", "recipes") and isinstance(value, str) and value.endswith((".yaml", ".yml")):
-        return str(folder / value)
-    return value
-
-
-def parse_seeds(text: str) -> tuple[int, ...]:
-    """`3` -> (0, 1, 2); `0,4,7` -> (0, 4, 7); `5-8` -> (5, 6, 7, 8)."""
-    found: list[int] = []
-    try:
-        if text.strip().isdigit():
-            found = list(range(int(text)))
-        else:
-            for part in text.split(","):
-                first, dash, last = part.strip().partition("-")
-                found += range(int(first), int(last) + 1) if dash else [int(first)]
-    except ValueError:
-        found = []
-    if not found or repeats(found):
-        raise UserError(f"--seeds {text!r} names no seeds; give a number (3), a list (0,4,7) or a range (5-8)")
-    return tuple(found)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from levelfield.errors import UserError
 from levelfield.spec import DataSpec, RunSpec
-from levelfield.studies.declared.plan import ROW
+from levelfield.studies.declared.row_to_run import ROW
 
 
 class Contents:

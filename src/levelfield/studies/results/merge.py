@@ -14,16 +14,17 @@ from levelfield.runs import FolderLock, RunFolder, find_runs, read_predictions, 
 from levelfield.runs.compact import without_places, without_study_places, write_compact
 from levelfield.spec import RunSpec
 from levelfield.studies.declared.study import NAME
-from levelfield.studies.results.outputs import FOREIGN, foreign_rows, rows_as_json
 from levelfield.studies.results.request import commands, from_json
-from levelfield.studies.results.run_folders import SWEEP, TUNED, differences, read_tuned, state_of
-from levelfield.studies.running.sweep import join_sweeps
+from levelfield.studies.results.run_folders import differences, state_of
+from levelfield.studies.results.study_json import read_study_json, rows_as_json
+from levelfield.studies.results.study_rows import FOREIGN, foreign_rows
 from levelfield.tables.audit.checks.copied_runs import equal_files
 from levelfield.tables.audit.checks.leaked_test_images import RECORD
 from levelfield.tables.comparable_rows import check
 from levelfield.tables.cost_columns import COSTS
-from levelfield.tables.read_folder import SWEEPS, read_study
+from levelfield.tables.read_folder import read_study
 from levelfield.tables.row_results import contradiction, read_row
+from levelfield.tables.sweeps import SWEEP, SWEEPS, TUNED, join_sweeps, read_tuned
 
 
 @dataclass(frozen=True)
@@ -106,18 +107,6 @@ def _free(target: Path, file: Path) -> Path:
         place = target.with_name(f"{target.stem}_{number:03d}{target.suffix}")
         number += 1
     return place
-
-
-def read_study_json(folder: Path) -> dict[str, Any]:
-    """study.json of a folder. Raises UserError where there is none or it is damaged."""
-    path = folder / "study.json"
-    try:
-        study: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{folder} holds no study (no study.json)\ngive a folder of `levelfield study run`") from None
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path} cannot be read: {error}\nlevelfield study report writes a new one") from None
-    return study
 
 
 def read_plain(path: Path) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from typing import Literal
 from levelfield.runs import FolderLock, find_runs
 from levelfield.studies.declared.plan import PlannedRow
 from levelfield.studies.results.input_digests import Contents
-from levelfield.studies.results.run_folders import SWEEP, holding, state_of
-from levelfield.studies.running.sweep import swept_runs
+from levelfield.studies.results.run_folders import holding, state_of
+from levelfield.tables.sweeps import SWEEP, swept_runs
 
 What = Literal["stale", "checkpoints", "rows"]
 

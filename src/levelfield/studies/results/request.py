@@ -12,14 +12,28 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final
 
 from levelfield.errors import UserError
-from levelfield.tables.rows import EXECUTION, trained_otherwise
+from levelfield.spec.overrides import only_how, trained_otherwise
+from levelfield.studies.declared.plan import PlannedRow, PlannedRun, planned_rows, runs_of
+from levelfield.studies.declared.seeds import seeds_in_words
+from levelfield.studies.declared.study import Changes, StudySpec
+from levelfield.tables.sweeps import read_tuned
 
-if TYPE_CHECKING:
-    from levelfield.studies.declared.plan import PlannedRow, PlannedRun
-    from levelfield.studies.declared.study import Changes, Study
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """What a command says of how a study is to be run: as --scale, --set, --plugin and --data-dir give it. What is None
+    it does not say."""
+
+    scale: str | None = None
+    overrides: Sequence[str] | None = None
+    plugins: Sequence[str] | None = None
+    data_dir: str | None = None
+
+
+NOTHING: Final = StudyOptions()
 
 
 @dataclass(frozen=True)
@@ -43,29 +57,22 @@ class Asked:
         return trained_otherwise(self.overrides)
 
     def rows(
-        self, study: Study, out: Path, only: Sequence[str] = (), tuned: Mapping[str, Changes] | None = None
+        self, study: StudySpec, out: Path, only: Sequence[str] = (), tuned: Mapping[str, Changes] | None = None
     ) -> list[PlannedRow]:
         """The rows of `study` as asked for, with what a sweep in `out` found (or with `tuned` instead)."""
-        from levelfield.studies.declared.plan import planned_rows
-        from levelfield.studies.results.run_folders import read_tuned
-
         found = read_tuned(out) if tuned is None else tuned
-        return planned_rows(study, self.scale, only=only, **self.options, tuned=found)
+        return planned_rows(
+            study, self.scale, overrides=self.overrides, only=only, plugins=self.plugins, data_dir=self.data_dir,
+            tuned=found,
+        )  # fmt: skip
 
     def runs(
-        self, study: Study, out: Path, seeds: Sequence[int] | None = None, only: Sequence[str] = (),
+        self, study: StudySpec, out: Path, seeds: Sequence[int] | None = None, only: Sequence[str] = (),
         tuned: Mapping[str, Changes] | None = None,
     ) -> list[PlannedRun]:  # fmt: skip
         """The runs of those rows: of `seeds`, or of those planned for each row (None)."""
-        from levelfield.studies.declared.plan import runs_of
-
         rows = self.rows(study, out, only, tuned)
         return runs_of(rows, {row.name: self.seeds_of(row.name) if seeds is None else seeds for row in rows})
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """Of `plan.planned_rows`."""
-        return {"overrides": self.overrides, "plugins": self.plugins, "data_dir": self.data_dir}
 
     def seeds_of(self, row: str) -> tuple[int, ...]:
         """The seeds planned for a row: those asked for, else the study's at this scale."""
@@ -111,75 +118,63 @@ def from_json(asked: Mapping[str, Any]) -> Asked:
     )
 
 
-def settle(
-    study: Study,
-    out: Path,
-    *,
-    scale: str | None = None,
-    overrides: Sequence[str] | None = None,
-    plugins: Sequence[str] | None = None,
-    data_dir: str | None = None,
-) -> Asked:
-    """What `study` in `out` is asked for: what is given, else what the folder says, else nothing.
+def settle(study: StudySpec, out: Path, said: StudyOptions = NOTHING) -> Asked:
+    """What `study` in `out` is asked for: what is said, else what the folder says, else nothing.
 
     Overrides that only say how runs are carried out leave the folder's changes as they are; an empty one ("") takes
     all back. Raises UserError where the folder holds another study, or this one at another scale.
     """
     before = read_asked(out)
     if before is None:
-        usual = study.scale(scale or "full").seeds or study.seeds
-        fresh = Asked(study.name, study.source, scale or "full", usual=usual, data_dir=data_dir)
-        return replace(fresh, overrides=_given(overrides) or (), plugins=_given(plugins) or ())
+        scale = said.scale or "full"
+        usual = study.scale(scale).seeds or study.seeds
+        fresh = Asked(study.name, study.source, scale, usual=usual, data_dir=said.data_dir)
+        return replace(fresh, overrides=_given(said.overrides) or (), plugins=_given(said.plugins) or ())
     if before.study != study.name:
         raise UserError(f"{out} holds study {before.study!r}, not {study.name!r}\nchoose another folder with --out")
-    if scale is not None and scale != before.scale:
+    if said.scale is not None and said.scale != before.scale:
         raise UserError(
-            f"{out} holds {study.name} at scale {before.scale!r}, not {scale!r}\nchoose another folder with --out"
+            f"{out} holds {study.name} at scale {before.scale!r}, not {said.scale!r}\nchoose another folder with --out"
         )
-    changes = _given(overrides)
+    changes = _given(said.overrides)
     if changes is None:
         changes = before.overrides
-    elif changes and _only_how(changes):
-        changes = tuple(text for text in before.overrides if not _only_how([text])) + changes
-    sources = _given(plugins)
+    elif changes and only_how(changes):
+        changes = tuple(text for text in before.overrides if not only_how([text])) + changes
+    sources = _given(said.plugins)
     return Asked(
         study=study.name,
         source=study.source,
         scale=before.scale,
         overrides=changes,
         plugins=before.plugins if sources is None else sources,
-        data_dir=before.data_dir if data_dir is None else data_dir,
+        data_dir=before.data_dir if said.data_dir is None else said.data_dir,
         seeds=before.seeds,
         usual=study.scale(before.scale).seeds or study.seeds,
     )
 
 
-def settle_to_train(study: Study, out: Path, **given: Any) -> Asked:
+def settle_to_train(study: StudySpec, out: Path, said: StudyOptions) -> Asked:
     """As `settle`, for a command that trains: what changes the runs must be said. Raises UserError where the folder
     was run at a scale, with changes or with plugins, and nothing is said of them."""
-    asked, before = settle(study, out, **given), read_asked(out)
+    asked, before = settle(study, out, said), read_asked(out)
     if before is None:
         return asked
     scale = () if before.scale == "full" else (before.scale,)
-    overrides = _given(given.get("overrides"))
-    science_said = overrides is not None and (not overrides or not _only_how(overrides))
-    for option, said, held, back in (
-        ("--scale", given.get("scale") is not None, scale, ""),
+    overrides = _given(said.overrides)
+    science_said = overrides is not None and (not overrides or not only_how(overrides))
+    for option, is_said, held, back in (
+        ("--scale", said.scale is not None, scale, ""),
         ("--set", science_said, before.changes, ", --set '' for the study as its file has it,"),
-        ("--plugin", given.get("plugins") is not None, before.plugins, ", --plugin '' for none,"),
+        ("--plugin", said.plugins is not None, before.plugins, ", --plugin '' for none,"),
     ):
-        if held and not said:
+        if held and not is_said:
             words = " ".join(f"{option} {shlex.quote(text)}" for text in held)
             raise UserError(
                 f"{out} was run with {words}, and this says nothing of it\n"
                 f"say the same again{back} or choose another folder with --out"
             )
     return asked
-
-
-def _only_how(overrides: Sequence[str]) -> bool:
-    """Whether overrides say only how runs are carried out."""
-    return all(text.strip().startswith(EXECUTION) for text in overrides)
 
 
 def with_seeds(asked: Asked, rows: Iterable[str], seeds: Iterable[int], begun: bool) -> Asked:
@@ -207,17 +202,10 @@ def commands(asked: Asked, planned: Mapping[str, Sequence[int]]) -> str:
         groups.setdefault(tuple(sorted(set(seeds))), []).append(row)
     lines = []
     for seeds, rows in groups.items():
-        line = words + ([] if seeds == tuple(sorted(asked.usual)) else ["--seeds", _in_words(seeds)])
+        line = words + ([] if seeds == tuple(sorted(asked.usual)) else ["--seeds", seeds_in_words(seeds)])
         line += [] if len(groups) == 1 else [word for row in rows for word in ("--row", row)]
         lines.append(shlex.join(line))
     return "\n".join(lines)
-
-
-def _in_words(seeds: Sequence[int]) -> str:
-    """As `parse_seeds` reads it: 3 for 0, 1, 2; else a list, which a lone number is not."""
-    if tuple(seeds) == tuple(range(len(seeds))):
-        return str(len(seeds))
-    return f"{seeds[0]}-{seeds[0]}" if len(seeds) == 1 else ",".join(map(str, seeds))
 
 
 def _given(values: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -10,23 +10,16 @@ belong is stale, and said to be.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from levelfield.errors import UserError
 from levelfield.runs import RunFolder
 from levelfield.spec import RunSpec, StartFrom
-from levelfield.studies.declared.plan import ROW, PlannedRow, PlannedRun
-from levelfield.studies.declared.study import Changes
+from levelfield.studies.declared.plan import PlannedRow, PlannedRun
+from levelfield.studies.declared.row_to_run import ROW
 from levelfield.studies.results.input_digests import Contents
-
-TUNED: Final = "tuned.json"
-"""What a sweep found, by row, in the study's folder."""
-SWEEP: Final = "sweep"
-"""The folder of a sweep's runs, below the study's."""
 
 State = Literal["finished", "failed", "begun", "missing"]
 
@@ -252,14 +245,3 @@ def _differences(declared: Any, resolved: Any, path: str) -> list[str]:
     if isinstance(declared, list) and isinstance(resolved, list) and len(declared) == len(resolved):
         return [one for each in zip(declared, resolved, strict=True) for one in _differences(*each, path)]
     return [] if declared == resolved else [path]
-
-
-def read_tuned(out: Path) -> Mapping[str, Changes]:
-    """Row -> the setting that a sweep in `out` found for it; empty where there was none."""
-    try:
-        tuned: dict[str, Changes] = json.loads((out / TUNED).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except json.JSONDecodeError as error:
-        raise UserError(f"{out / TUNED} cannot be read: {error}\nremove it and sweep again") from None
-    return tuned

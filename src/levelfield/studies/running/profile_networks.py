@@ -8,6 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from levelfield.studies.declared.plan import planned_rows
+from levelfield.studies.declared.published import published_row
+from levelfield.studies.declared.study import StudySpec
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -37,12 +41,10 @@ def study_subjects(name: str, plugins: Sequence[str] = (), scale: str = "full") 
     Classes and size that the study leaves to the data are those of the catalogue (of the network, for other data).
     """
     from levelfield.data.sources import catalog
-    from levelfield.studies import Study
-    from levelfield.studies.results.published import published_row
 
-    study = Study.load(name)
+    study = StudySpec.load(name)
     subjects: dict[str, Subject] = {}
-    for row in study.planned_rows(scale, plugins=plugins):
+    for row in planned_rows(study, scale, plugins=plugins):
         spec = row.spec
         known = catalog.entry(spec.data.name)
         classes = spec.model.num_classes or (known.classes if known else None)

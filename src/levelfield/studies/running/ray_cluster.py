@@ -1,16 +1,13 @@
-"""An executor on a Ray cluster: each run is a Ray task with CPUs and GPUs of its own.
+"""The executor on a Ray cluster: each run is a Ray task with CPUs and GPUs of its own.
 
-Ray decides where and when a task runs, and starts it again on another node when its node is lost. What a node does, and
-what it must be sent for that, is in `parcel.py`.
+Ray decides where and when a task runs, and starts it again on another node when its node is lost. What a node does is
+in `ray_node.py`, what it is sent for that in `ray_parcel.py`.
 """
 
 from __future__ import annotations
 
-import _thread
-import logging
 import os
 import secrets
-import socket
 import threading
 import time
 from collections.abc import Mapping
@@ -18,36 +15,24 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from levelfield.errors import UserError
 from levelfield.progress import Progress
 from levelfield.runs import write_bytes
 from levelfield.spec import SCIENCE_VERSION, RunSpec
-from levelfield.studies.running.remote_run import STOPPED, Outcome, Parcel, carry_out, pack, put_files
+from levelfield.studies.running.ray_joining import import_ray, join, resources_of_a_run, runs_that_fit
+from levelfield.studies.running.ray_node import STOPPED, Board, carry_out_task, describe_node
+from levelfield.studies.running.ray_parcel import Outcome, pack, put_files
 
-RETRIES = 3
+RETRIES: Final = 3
 """How often a run is started again because its node or its process was lost."""
-CPUS = 4
-"""CPUs of a run where the cluster has no GPUs and nothing else is asked for."""
-CONNECT_S = 5.0
-STOP_S = 60.0
+STOP_S: Final = 60.0
 """Seconds that runs get to write a checkpoint when the study is stopped."""
-LOOK_S = 0.5
+LOOK_S: Final = 0.5
 """Seconds between two looks at what the nodes report."""
-ARRIVE_S = 90.0
+ARRIVE_S: Final = 90.0
 """Seconds after which a shared file system must show here what another machine has written."""
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What one run takes of a node."""
-
-    cpus: int
-    gpus: float
-
-    def __str__(self) -> str:
-        return f"{self.cpus} CPUs" + (f" and {self.gpus:g} GPUs" if self.gpus else "")
 
 
 @dataclass
@@ -73,16 +58,18 @@ class RayCluster:
     """
 
     def __init__(self, address: str | None = None, *, cpus: int | None = None, gpus: float | None = None) -> None:
-        self._ray = _import_ray()
-        self._joined = _join(self._ray, address)
+        self._ray = import_ray()
+        self._joined = join(self._ray, address)
         try:
-            self.resources = _resources(self._nodes(), cpus, gpus)
+            self.resources = resources_of_a_run(self._nodes(), cpus, gpus)
             options = {"num_cpus": self.resources.cpus, "num_gpus": self.resources.gpus, "max_retries": RETRIES}
-            self._task = self._ray.remote(**options)(_carry_out)
-            self._facts = self._get(self._ray.remote(**options)(_describe).remote(bool(self.resources.gpus)), "a node")
+            self._task = self._ray.remote(**options)(carry_out_task)
+            self._facts = self._get(
+                self._ray.remote(**options)(describe_node).remote(bool(self.resources.gpus)), "a node"
+            )
             if self._facts["science_version"] != SCIENCE_VERSION:
                 raise UserError("the nodes have another version of levelfield than this machine: install one on all")
-            self._board = self._ray.remote(num_cpus=0)(_Board).options(scheduling_strategy=_here(self._ray)).remote()
+            self._board = self._ray.remote(num_cpus=0)(Board).options(scheduling_strategy=_here(self._ray)).remote()
         except BaseException:
             self._leave()
             raise
@@ -98,7 +85,7 @@ class RayCluster:
     @property
     def slots(self) -> int:
         """Twice what fits into the cluster now: a run always waits for the next free node."""
-        return 2 * max(1, sum(_fitting(node, self.resources) for node in self._nodes()))
+        return 2 * max(1, sum(runs_that_fit(node, self.resources) for node in self._nodes()))
 
     def resolve(self, spec: RunSpec) -> RunSpec:
         """`spec` resolved for a node: its device and precision are those of the nodes, not of this machine."""
@@ -235,150 +222,7 @@ class RayCluster:
             raise UserError(f"{node} was lost, and so were {RETRIES} attempts to go on elsewhere: {what}") from None
 
 
-class _Board:
-    """An actor beside the study: where runs were begun, as the nodes tell, and whether all are to stop."""
-
-    def __init__(self) -> None:
-        self._begun: set[str] = set()
-        self._news: list[tuple[str, str]] = []
-        self._stopping = False
-
-    def begin(self, name: str, node: str) -> bool:
-        """Say that a run begins on a node; whether it may: none does any more once `stop` has answered."""
-        if not self._stopping:
-            self._begun.add(name)
-            self._news.append((name, node))
-        return not self._stopping
-
-    def take(self) -> list[tuple[str, str]]:
-        """Where runs were begun since the last call."""
-        news, self._news = self._news, []
-        return news
-
-    def stop(self) -> set[str]:
-        """Ask all runs to stop; which were ever begun."""
-        self._stopping = True
-        return self._begun
-
-    def stopping(self) -> bool:
-        return self._stopping
-
-
-def _carry_out(parcel: Parcel, weights: list[Any], board: Any, name: str) -> Outcome:
-    """The task: on a node. `weights` is inside a list so that Ray does not fetch it before it is asked for."""
-    import ray
-
-    ended = threading.Event()
-
-    def stop_when_asked() -> None:
-        # Ray's own cancelling interrupts again and again: the second time would cut the checkpoint.
-        with suppress(ray.exceptions.RayError):
-            while not ended.wait(LOOK_S):
-                if ray.get(board.stopping.remote()):
-                    _thread.interrupt_main()
-                    return
-
-    def fetch() -> bytes:
-        content: bytes = ray.get(weights[0])
-        return content
-
-    node = f"node {socket.gethostname()} ({ray.get_runtime_context().get_node_id()[:6]})"
-    with suppress(ray.exceptions.RayActorError):  # a run can do without the board
-        if not ray.get(board.begin.remote(name, node)):
-            return Outcome(0.0, STOPPED)
-    threading.Thread(target=stop_when_asked, daemon=True).start()
-    try:
-        return carry_out(parcel, fetch)
-    finally:
-        ended.set()
-
-
-def _describe(gpu: bool) -> dict[str, Any]:
-    """The task that says what a node offers to a run, with a GPU or without."""
-    from levelfield.training.device import choose_device
-    from levelfield.training.precision import choose_precision
-
-    device = choose_device("auto" if gpu else "cpu")
-    return {
-        "science_version": SCIENCE_VERSION,
-        "device": device.type,
-        "precision": {wanted: choose_precision(wanted, device) for wanted in ("auto", "bf16_if_native")},
-    }
-
-
-def _import_ray() -> Any:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray
-        import ray.exceptions
-        import ray.util.scheduling_strategies
-    except ModuleNotFoundError:
-        raise UserError("--on ray needs Ray: pip install 'levelfield[ray]', here and on the cluster's nodes") from None
-    return ray
-
-
-def _join(ray: Any, address: str | None) -> bool:
-    """Connect to a cluster; True where that was done here, so that leaving it is due here too."""
-    if ray.is_initialized():
-        return False
-    address = address or os.environ.get("RAY_ADDRESS")
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if address is None:
-        try:
-            ray.init(address="auto", **options)
-        except ConnectionError:
-            ray.init(include_dashboard=False, **options)
-        return True
-    _check_reachable(address)
-    try:
-        ray.init(address=address, **options)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"the Ray cluster at {address} cannot be joined: {reason}") from None
-    return True
-
-
-def _check_reachable(address: str) -> None:
-    """Ray itself waits for minutes where nothing answers."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not host or not port.isdigit():
-        raise UserError(f"--address {address!r} is not HOST:PORT; `ray start --head` prints it, e.g. 10.0.0.7:6379")
-    try:
-        socket.create_connection((host, int(port)), CONNECT_S).close()
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UserError(
-            f"no Ray cluster answers at {address}: {reason}\nstart one there with `ray start --head`, or open its port"
-        ) from None
-
-
 def _here(ray: Any) -> Any:
     """Where the study itself is: an actor there lives as long as the study."""
     node = ray.get_runtime_context().get_node_id()
     return ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node, soft=False)
-
-
-def _resources(nodes: list[Mapping[str, float]], cpus: int | None, gpus: float | None) -> Resources:
-    """What a run takes, from what is asked for and what the nodes have."""
-    with_gpus = [node for node in nodes if node.get("GPU", 0) >= 1]
-    if gpus is None:
-        gpus = 1.0 if with_gpus else 0.0
-    if cpus is None:
-        if gpus:
-            cpus = min((int(node.get("CPU", 1) * min(1.0, gpus / node["GPU"])) for node in with_gpus), default=1)
-        else:
-            cpus = min([CPUS, *(int(node["CPU"]) for node in nodes if node.get("CPU", 0) >= 1)])
-    wanted = Resources(max(1, cpus), gpus)
-    if not any(_fitting(node, wanted) for node in nodes):
-        largest = max(nodes, key=lambda node: (node.get("GPU", 0), node.get("CPU", 0)))
-        has = Resources(int(largest.get("CPU", 0)), largest.get("GPU", 0))
-        raise UserError(
-            f"no node of the Ray cluster has {wanted} for a run; the largest has {has}\n"
-            "say what a run may take with --cpus-per-run and --gpus-per-run"
-        )
-    return wanted
-
-
-def _fitting(node: Mapping[str, float], wanted: Resources) -> int:
-    """How many runs fit on a node."""
-    return int(min(node.get(kind, 0) / each for kind, each in (("CPU", wanted.cpus), ("GPU", wanted.gpus)) if each))

@@ -7,7 +7,6 @@ and every point to `sweep.json`, which reports show.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -18,11 +17,11 @@ from typing import Any, Final
 from levelfield.allocator import keep_freed_memory
 from levelfield.errors import UserError
 from levelfield.progress import Progress
-from levelfield.runs import FolderLock, RunFolder, write_json
+from levelfield.runs import FolderLock, write_json
 from levelfield.studies.declared.plan import PlannedRow, PlannedRun
-from levelfield.studies.results.run_folders import SWEEP, TUNED, find, read_tuned, run_folder
-from levelfield.studies.running.local import resolve
-from levelfield.tables.read_folder import SWEEPS, read_sweeps
+from levelfield.studies.results.run_folders import find, run_folder
+from levelfield.studies.running.executor import resolve_here
+from levelfield.tables.sweeps import SWEEP, SWEEPS, TUNED, read_sweeps_json, read_tuned, validation_top1
 
 LR: Final = "recipe.optimizer.lr"
 WEIGHT_DECAY: Final = "recipe.optimizer.weight_decay"
@@ -151,7 +150,7 @@ def run_sweep(
                 found = find(folder, run)
                 try:
                     if found.state != "finished":
-                        resolved = resolve(run.spec)
+                        resolved = resolve_here(run.spec)
                         train(resolved, run_folder(folder, run, resolved.identity()), progress=inner)
                         found = find(folder, run)
                 except UserError as error:
@@ -166,17 +165,6 @@ def run_sweep(
             sweeps.append(RowSweep(row.name, tuple(done), also, _in_words(points)))
             _save(out, sweeps)
     return sweeps
-
-
-def validation_top1(folder: RunFolder) -> float | None:
-    """The last validation top-1 in a run's metrics."""
-    scores = [line["val_top1"] for line in folder.metrics() if line.get("val_top1") is not None]
-    return float(scores[-1]) if scores else None
-
-
-def swept_runs(out: Path) -> set[Path]:
-    """The run folders that the points of the sweeps in `out` have."""
-    return {out / SWEEP / point["run"] for sweep in _read(out) for point in sweep["points"] if point.get("run")}
 
 
 def _in_words(points: Sequence[PlannedRow]) -> str:
@@ -196,7 +184,7 @@ def _save(out: Path, sweeps: Sequence[RowSweep]) -> None:
     failed = {name for sweep in sweeps if not sweep.best for name in (sweep.row, *sweep.also)}
     write_json(out / TUNED, {k: v for k, v in {**read_tuned(out), **best}.items() if k not in failed})
     now = {name for sweep in sweeps for name in (sweep.row, *sweep.also)}
-    before = [sweep for sweep in _read(out) if not now & set(sweep["rows"])]
+    before = [sweep for sweep in read_sweeps_json(out) if not now & set(sweep["rows"])]
     write_json(out / SWEEPS, before + [_as_json(sweep) for sweep in sweeps])
 
 
@@ -209,17 +197,3 @@ def _as_json(sweep: RowSweep) -> dict[str, Any]:
         "sensitivity": sweep.sensitivity,
         "points": [asdict(point) for point in sweep.points],
     }
-
-
-def join_sweeps(into: Path, other: Path) -> list[dict[str, Any]]:
-    """The sweeps of `into` and, of rows that were not swept there, those of `other`."""
-    mine = _read(into)
-    known = {name for sweep in mine for name in sweep["rows"]}
-    return mine + [sweep for sweep in _read(other) if not known & set(sweep["rows"])]
-
-
-def _read(out: Path) -> list[dict[str, Any]]:
-    read_sweeps(out)  # says in one line what is wrong with the file
-    path = out / SWEEPS
-    found: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-    return found

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from levelfield.errors import UserError
 from levelfield.progress import Progress
 from levelfield.studies.results.run_folders import Found
-from levelfield.studies.running.local import threads_of
+from levelfield.studies.running.processes import threads_of
 
 OVERHEAD_S = 2.0
 """Seconds that a run takes beside its training steps and its test: opening data, counting, writing files."""

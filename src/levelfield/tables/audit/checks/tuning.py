@@ -12,6 +12,7 @@ from levelfield.spec import RunSpec
 from levelfield.tables.audit.checks.training_length import budget_in_words
 from levelfield.tables.audit.findings import AuditRow, Finding, Panel, differing
 from levelfield.tables.lists_in_words import counted, listed
+from levelfield.tables.sweeps import SWEEP, validation_top1
 
 POINT: Final = "-lr"
 """What follows a row's name in that of a point of its grid (`studies.running.sweep.grid_rows`)."""
@@ -50,9 +51,6 @@ def _points(row: AuditRow, folder: Path | None) -> list[Point]:
     """The finished points of the sweep of a row (of the row whose runs it shares)."""
     if folder is None:
         return []
-    from levelfield.studies.results.run_folders import SWEEP
-    from levelfield.studies.running.sweep import validation_top1
-
     homes = {row.runs.row.name} | {run.folder.path.parent.name for run in row.own if run.folder is not None}
     found = []
     for path in sorted((folder / SWEEP).glob("*/*/run.json")):

@@ -1,80 +1,104 @@
-"""A run carried out on another machine: what travels there, what is done there, what comes back.
+"""What runs on the nodes of a Ray cluster: the task that trains one run there, and the one that says what a node has.
 
-Where that machine sees the study's folder the run is trained in it, so that any other machine can go on from its newest
-checkpoint. Elsewhere it is trained in that machine's own cache, and the ended folder comes back as data, without
-checkpoints. Plugins, and weights that the run starts from, come along where the machine does not have them.
+A run is trained in the study's folder where the node sees it, so that any other node can go on from its newest
+checkpoint, else in the node's own cache.
 """
 
 from __future__ import annotations
 
+import _thread
 import os
 import shutil
+import socket
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from levelfield.errors import UserError
 from levelfield.runs import FolderLock, RunFolder, write_bytes, write_json
-from levelfield.spec import Plugin, RunSpec
+from levelfield.spec import SCIENCE_VERSION, Plugin, RunSpec
+from levelfield.studies.running.ray_parcel import Outcome, Parcel, read_files
 
-LOCK_S = 120.0
+LOCK_S: Final = 120.0
 """Seconds to wait for the lock of a run folder: a file server frees that of a lost machine only after a while."""
-STOPPED = "stopped on request"
+LOOK_S: Final = 0.5
+"""Seconds between two looks at whether the study is to stop."""
+STOPPED: Final = "stopped on request"
 """Why a run has no result that was not allowed to begin, or was interrupted."""
-UNSENT = ("lock", "checkpoints")
-"""What of a run folder stays where it is."""
 
 
-@dataclass(frozen=True)
-class Parcel:
-    """A resolved run on its way.
+class Board:
+    """An actor beside the study: where runs were begun, as the nodes tell, and whether all are to stop."""
 
-    `run`: its specification as plain JSON values. `folder`: its run folder, absolute. `mark`: a file that only a
-    machine which sees the study's folder can read, and what it holds. `directory`: what relative paths of the run start
-    from. `plugins`: the source of each plugin. `start`: the file of weights that it starts from, absolute.
-    """
+    def __init__(self) -> None:
+        self._begun: set[str] = set()
+        self._news: list[tuple[str, str]] = []
+        self._stopping = False
 
-    run: dict[str, Any]
-    identity: str
-    folder: str
-    mark: tuple[str, bytes]
-    directory: str
-    plugins: tuple[bytes, ...] = ()
-    start: str | None = None
+    def begin(self, name: str, node: str) -> bool:
+        """Say that a run begins on a node; whether it may: none does any more once `stop` has answered."""
+        if not self._stopping:
+            self._begun.add(name)
+            self._news.append((name, node))
+        return not self._stopping
 
+    def take(self) -> list[tuple[str, str]]:
+        """Where runs were begun since the last call."""
+        news, self._news = self._news, []
+        return news
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a run: the seconds it took, why it failed (None: it did not), and its files by their path in the
-    folder where they could not be left there."""
+    def stop(self) -> set[str]:
+        """Ask all runs to stop; which were ever begun."""
+        self._stopping = True
+        return self._begun
 
-    seconds: float
-    error: str | None = None
-    files: dict[str, bytes] | None = None
-
-
-def pack(spec: RunSpec, folder: Path, mark: tuple[str, bytes]) -> Parcel:
-    """A resolved run as it is sent from this machine."""
-    start = spec.model.start_from
-    return Parcel(
-        run=spec.model_dump(mode="json"),
-        identity=spec.identity(),
-        folder=str(folder.absolute()),
-        mark=mark,
-        directory=str(Path.cwd()),
-        plugins=tuple(Path(plugin.path).read_bytes() for plugin in spec.plugins),
-        start=None if start is None else weights_file(start.source),
-    )
+    def stopping(self) -> bool:
+        return self._stopping
 
 
-def weights_file(source: str) -> str | None:
-    """The file that a `start_from` names, absolute; None where it names no file here (timm's weights)."""
-    path = Path(source).expanduser().absolute()
-    path = RunFolder(path).weights if path.is_dir() else path
-    return str(path) if path.is_file() else None
+def carry_out_task(parcel: Parcel, weights: list[Any], board: Any, name: str) -> Outcome:
+    """The task: on a node. `weights` is inside a list so that Ray does not fetch it before it is asked for."""
+    import ray
+
+    ended = threading.Event()
+
+    def stop_when_asked() -> None:
+        # Ray's own cancelling interrupts again and again: the second time would cut the checkpoint.
+        with suppress(ray.exceptions.RayError):
+            while not ended.wait(LOOK_S):
+                if ray.get(board.stopping.remote()):
+                    _thread.interrupt_main()
+                    return
+
+    def fetch() -> bytes:
+        content: bytes = ray.get(weights[0])
+        return content
+
+    node = f"node {socket.gethostname()} ({ray.get_runtime_context().get_node_id()[:6]})"
+    with suppress(ray.exceptions.RayActorError):  # a run can do without the board
+        if not ray.get(board.begin.remote(name, node)):
+            return Outcome(0.0, STOPPED)
+    threading.Thread(target=stop_when_asked, daemon=True).start()
+    try:
+        return carry_out(parcel, fetch)
+    finally:
+        ended.set()
+
+
+def describe_node(gpu: bool) -> dict[str, Any]:
+    """The task that says what a node offers to a run, with a GPU or without."""
+    from levelfield.training.device import choose_device
+    from levelfield.training.precision import choose_precision
+
+    device = choose_device("auto" if gpu else "cpu")
+    return {
+        "science_version": SCIENCE_VERSION,
+        "device": device.type,
+        "precision": {wanted: choose_precision(wanted, device) for wanted in ("auto", "bf16_if_native")},
+    }
 
 
 def carry_out(parcel: Parcel, weights: Callable[[], bytes]) -> Outcome:
@@ -174,22 +198,3 @@ def _holds(path: str, content: bytes) -> bool:
         return Path(path).read_bytes() == content
     except OSError:
         return False
-
-
-def read_files(folder: Path) -> dict[str, bytes]:
-    """The files of a run folder by their path in it, without lock and checkpoints."""
-    paths = {path.relative_to(folder): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    return {name.as_posix(): path.read_bytes() for name, path in paths.items() if name.parts[0] not in UNSENT}
-
-
-def put_files(files: dict[str, bytes], folder: Path) -> None:
-    """Make `folder` hold `files`: it has them all or, after a crash, none. What was there is replaced."""
-    beside = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(beside, ignore_errors=True)
-    for name, content in files.items():
-        path = beside / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, content)
-    with FolderLock(folder):
-        shutil.rmtree(folder)
-        beside.rename(folder)

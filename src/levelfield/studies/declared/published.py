@@ -1,19 +1,33 @@
-"""What the authors of the studied networks printed: facts carried in the package, as rows of a report need them."""
+"""What the authors of the studied networks printed: facts carried in the package, as rows of a table need them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
 
 import yaml
 
-from levelfield.tables.rows import Published
-
 COMPARED = {"top1": 1.0, "top3": 1.0, "top5": 1.0, "f1_macro": 1.0, "loss": 1.0, "params": 1.0, "printed_macs_m": 1e6}
 """Facts that a run measures too, and the factor to result.json's unit. Printed speeds are those of other machines."""
 RESULT_KEYS = {"printed_macs_m": "macs"}
 MACS_NOTE = "the author prints these MACs as FLOPs, and half of them as MACs"
+
+
+@dataclass(frozen=True)
+class Published:
+    """What an author printed for a row.
+
+    `values`: by the keys of result.json (`top1` in percent, `params`, `macs`, ...). `data` and `num_classes`: what it
+    was measured on; a row on anything else is "not comparable". `notes`: what a reader must know of the figure.
+    """
+
+    values: Mapping[str, float]
+    data: str | None = None
+    num_classes: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Executors on this machine: one run after another in this process, or several at once in processes of their own."""
+"""The executor that trains several runs at once on this machine, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -9,68 +9,18 @@ import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from typing import Final
 
 from levelfield.errors import UserError
 from levelfield.progress import Progress
 from levelfield.runs import write_text
 from levelfield.spec import RunSpec
+from levelfield.studies.running.executor import resolve_here
 
-STOPPED = 130
+STOPPED: Final = 130
 """Exit code of a run that was asked to stop and wrote a checkpoint."""
-GRACE_S = 10.0
+GRACE_S: Final = 10.0
 """Seconds that runs get to stop by themselves after Ctrl-C, which the terminal sends to all of them, before SIGTERM."""
-
-
-class Executor(Protocol):
-    """Carries out runs.
-
-    `slots`: how many it takes at once. `resolve`: `spec` with its open fields filled in, as they are where it will run.
-    `submit`: a future of the seconds that the run took, which fails with what stopped it. `close` stops what still
-    runs, each with a checkpoint; closing twice is harmless.
-    """
-
-    @property
-    def slots(self) -> int: ...
-
-    def resolve(self, spec: RunSpec) -> RunSpec: ...
-
-    def submit(self, spec: RunSpec, folder: Path, progress: Progress) -> Future[float]: ...
-
-    def close(self) -> None: ...
-
-
-def resolve(spec: RunSpec) -> RunSpec:
-    """`spec` with its open fields filled in for this machine; torch is imported only here."""
-    from levelfield.training.prepare_run import resolve as fill_in
-
-    return fill_in(spec)
-
-
-class InProcess:
-    """Trains in this process; `submit` returns when the run has ended. torch is imported once."""
-
-    slots = 1
-
-    def resolve(self, spec: RunSpec) -> RunSpec:
-        return resolve(spec)
-
-    def submit(self, spec: RunSpec, folder: Path, progress: Progress) -> Future[float]:
-        from levelfield.allocator import keep_freed_memory
-        from levelfield.training import train
-
-        keep_freed_memory()  # this process trains; as a library, `train` leaves malloc alone
-        future: Future[float] = Future()
-        began = time.monotonic()
-        try:
-            train(spec, folder, progress=progress)
-            future.set_result(time.monotonic() - began)
-        except Exception as error:
-            future.set_exception(error)
-        return future
-
-    def close(self) -> None:
-        pass
 
 
 class Processes:
@@ -86,7 +36,7 @@ class Processes:
         self._closing = False
 
     def resolve(self, spec: RunSpec) -> RunSpec:
-        return resolve(spec)
+        return resolve_here(spec)
 
     def submit(self, spec: RunSpec, folder: Path, progress: Progress) -> Future[float]:
         return self._pool.submit(self._train, spec, folder)

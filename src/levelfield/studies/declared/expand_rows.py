@@ -1,0 +1,77 @@
+"""From the grids of a study to its rows: models x recipes x data multiplied, names given, models known."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from levelfield.errors import UserError, unknown
+from levelfield.spec import Plugin
+from levelfield.studies.declared.study import NAME, Grid, RowSpec, StudySpec, repeats
+
+
+def single_rows(study: StudySpec, grid: Grid, plugins: Sequence[str]) -> list[RowSpec]:
+    """The rows of one grid, each with name, recipe and data filled in."""
+    recipes = grid.recipes or study.recipes or ("cpu-fast",)
+    data = grid.data or study.data
+    models = [model for pattern in grid.models for model in _models(pattern, plugins)]
+    if repeated := repeats(models):
+        raise UserError(
+            f"study {study.name} names model {repeated[0]!r} twice; name it once, or give rows of their own"
+        )
+    rows = []
+    for model in models:
+        for recipe in recipes:
+            for source in data or (None,):
+                parts = [model]
+                parts += [Path(recipe).stem] if len(recipes) > 1 else []
+                parts += [source.name] if source is not None and len(data) > 1 else []
+                name = "-".join(parts).replace(":", "-").replace("/", "-")
+                rows.append(RowSpec(model=model, name=name, recipe=recipe, data=source))
+    for row in grid.rows:
+        name = row.name or row.model.replace(":", "-").replace("/", "-")
+        if not NAME.fullmatch(name):
+            raise UserError(f"study {study.name}: row {name!r} cannot be a folder's name; use letters, digits, - _ . +")
+        check_model(row.model, plugins)
+        filled = {"name": name, "recipe": row.recipe or recipes[0], "data": row.data or (data[0] if data else None)}
+        rows.append(row.model_copy(update=filled))
+    for row in rows:
+        if row.data is None:
+            raise UserError(f"study {study.name}: row {row.name!r} has no data; give data: at the study, group or row")
+    return rows
+
+
+def check_model(name: str, plugins: Sequence[str] = ()) -> None:
+    """Raise UserError for a model that neither the registry nor a plugin knows; `timm:` names are timm's business."""
+    if not name.startswith("timm:") and name not in (known := _registry(loaded(plugins))):
+        raise unknown("model", name, known, "levelfield models lists them; timm's are timm:NAME")
+
+
+def loaded(plugins: Sequence[str]) -> tuple[Plugin, ...]:
+    """Users' files, loaded, each with the digest of its source as it is now."""
+    if not plugins:
+        return ()
+    from levelfield.models import load_plugin
+
+    return tuple(Plugin(path=path, digest=load_plugin(path)) for path in plugins)
+
+
+def _models(pattern: str, plugins: Sequence[str]) -> list[str]:
+    if not any(sign in pattern for sign in "*?["):
+        check_model(pattern, plugins)
+        return [pattern]
+    found = fnmatch.filter(_registry(loaded(plugins)), pattern)
+    if not found:
+        raise UserError(f"models pattern {pattern!r} matches no model; levelfield models lists all names")
+    return found
+
+
+@cache
+def _registry(plugins: tuple[Plugin, ...]) -> list[str]:
+    """All models' names, those of `plugins` as they are now among them."""
+    from levelfield.models import list_models
+
+    names: list[str] = list_models()
+    return names

@@ -1,0 +1,106 @@
+"""The rows of a study's table: what was declared, with the runs that its folder holds of it, and what is to be said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+from levelfield.studies.declared.plan import PlannedRow
+from levelfield.studies.declared.published import published_row
+from levelfield.studies.declared.study import Changes, StudySpec
+from levelfield.studies.results.input_digests import Contents
+from levelfield.studies.results.request import Asked, commands
+from levelfield.studies.results.run_folders import holding, stale_in_words
+from levelfield.tables.rows import Row, StudyRows
+from levelfield.tables.sweeps import read_sweeps
+
+FOREIGN: Final = "foreign"
+"""The folder that holds other people's predictions, a folder per row."""
+
+
+def study_rows(
+    study: StudySpec, asked: Asked, out: Path, failures: Mapping[str, str], tuned: Mapping[str, Changes] | None = None
+) -> StudyRows:
+    """All rows of a study as asked for, with the runs that `out` holds of them: of every seed there, not only those
+    planned now. What of a row is stale is said and not counted.
+
+    `failures`: by `PlannedRun.key`, why there is none. `tuned`: instead of what a sweep in `out` found.
+    """
+    rows, contents = asked.rows(study, out, tuned=tuned), Contents()
+    held = {row.home: holding(out, row, contents) for row in rows}
+    scale = study.scale(asked.scale)
+    planned = {row.name: (*asked.seeds_of(row.name), *held[row.home].runs) for row in rows}
+    return StudyRows(
+        name=study.name,
+        rows=tuple(
+            Row(
+                name=row.name,
+                group=row.group,
+                runs=tuple(found[0].folder for found in held[row.home].runs.values() if found[0].folder is not None),
+                declared=(row.spec,),
+                planned=asked.seeds_of(row.name),
+                published=published_row(study.name, row.published),
+                facts={"setting_unknown": True} if row.setting_unknown else {},
+                failures=_failures(row, failures),
+                notes=(*_notes(row), *stale_in_words(held[row.home].stale)),
+            )
+            for row in rows
+        )
+        + tuple(foreign_rows(out)),
+        question=study.question.strip(),
+        steps=tuple((step.name, step.before, step.after) for step in study.steps),
+        description=" ".join(part.strip() for part in (study.description, scale.description) if part),
+        scale="" if asked.scale == "full" and not study.scales else asked.scale,
+        baseline=study.baseline,
+        varies=study.varies if "varies" in study.model_fields_set else None,
+        changes=asked.changes,
+        notes=(*changes(asked), *seeds_added(asked, {row.name: held[row.home].runs for row in rows})),
+        command=commands(asked, planned),
+        sweeps=read_sweeps(out),
+        path=out,
+    )
+
+
+def foreign_rows(out: Path) -> list[Row]:
+    """Rows that are somebody else's predictions: a folder of Parquet files each, below `foreign`."""
+    folders = sorted(path for path in (out / FOREIGN).glob("*") if path.is_dir())
+    note = "somebody else's predictions: how it was trained is not known here, nor with which seeds (paired in order)"
+    return [Row(name=path.name, predictions=tuple(sorted(path.glob("*.parquet"))), notes=(note,)) for path in folders]
+
+
+def changes(asked: Asked) -> list[str]:
+    """The note on a table whose rows were changed on the command line (how they are carried out is no change)."""
+    return [f"changed on the command line: {', '.join(asked.changes)}"] if asked.changes else []
+
+
+def seeds_added(asked: Asked, held: Mapping[str, Iterable[int]]) -> list[str]:
+    """The note on a table with more seeds than its study declares: its error rate holds for one look at those.
+
+    `held`: the seeds of which there are runs, by row.
+    """
+    more = {row: count for row, seeds in held.items() if (count := len(set(seeds))) > len(asked.usual)}
+    if not more:
+        return []
+    most = max(more.values())
+    return [
+        f"{len(more)} of {len(held)} rows have more seeds than the {len(asked.usual)} that the study declares (up to "
+        f"{most}). Where they were added because the table did not decide before, its 5 % no longer hold: a seed at a "
+        "time until something shows makes 16 % false tables (docs/statistics.md)."
+    ]
+
+
+def _failures(row: PlannedRow, failures: Mapping[str, str]) -> dict[int, str]:
+    """Of `failures` (run key -> reason) those of a row's runs, by seed."""
+    named = ((run.rpartition(" seed "), why) for run, why in failures.items())
+    return {int(seed): why for (home, _, seed), why in named if home == row.home}
+
+
+def _notes(row: PlannedRow) -> list[str]:
+    notes = [f"published as {row.alias}"] if row.alias else []
+    notes += [row.note] if row.note else []
+    if row.setting_unknown:
+        notes.append(
+            "setting unknown" + (f"; {row.tuned}" if row.tuned else ", and not swept: the recipe's own is used")
+        )
+    return notes

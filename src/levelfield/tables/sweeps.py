@@ -1,0 +1,80 @@
+"""What sweeps over learning rate and weight decay left in a study's folder, read.
+
+`tuned.json` holds the best setting of each row, `sweep.json` every point, the folder `sweep` the points' runs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from levelfield.errors import UserError
+from levelfield.runs import RunFolder
+from levelfield.studies.declared.study import Changes
+from levelfield.tables.rows import Sweep
+
+TUNED: Final = "tuned.json"
+SWEEPS: Final = "sweep.json"
+SWEEP: Final = "sweep"
+
+
+def read_tuned(out: Path) -> Mapping[str, Changes]:
+    """Row -> the setting that a sweep in `out` found for it; empty where there was none."""
+    try:
+        tuned: dict[str, Changes] = json.loads((out / TUNED).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except json.JSONDecodeError as error:
+        raise UserError(f"{out / TUNED} cannot be read: {error}\nremove it and sweep again") from None
+    return tuned
+
+
+def read_sweeps(folder: Path) -> tuple[Sweep, ...]:
+    """What sweeps of the study in `folder` found (sweep.json); empty where there was none."""
+    path = folder / SWEEPS
+    try:
+        sweeps = json.loads(path.read_text(encoding="utf-8"))
+        return tuple(
+            Sweep(
+                rows=tuple(sweep["rows"]),
+                points=tuple((point["lr"], point["weight_decay"], point["val_top1"]) for point in sweep["points"]),
+                best=sweep["best"] and (sweep["best"]["lr"], sweep["best"]["weight_decay"], sweep["best"]["val_top1"]),
+                edges=tuple(sweep["edges"]),
+                sensitivity=sweep["sensitivity"],
+                setting=sweep["setting"],
+            )
+            for sweep in sweeps
+        )
+    except FileNotFoundError:
+        return ()
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise UserError(f"{path} cannot be read: {error!r}\nremove it and sweep again") from None
+
+
+def read_sweeps_json(folder: Path) -> list[dict[str, Any]]:
+    """sweep.json as it stands; empty where there is none."""
+    read_sweeps(folder)  # says in one line what is wrong with the file
+    path = folder / SWEEPS
+    found: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    return found
+
+
+def join_sweeps(into: Path, other: Path) -> list[dict[str, Any]]:
+    """The sweeps of `into` and, of rows that were not swept there, those of `other`."""
+    mine = read_sweeps_json(into)
+    known = {name for sweep in mine for name in sweep["rows"]}
+    return mine + [sweep for sweep in read_sweeps_json(other) if not known & set(sweep["rows"])]
+
+
+def swept_runs(folder: Path) -> set[Path]:
+    """The run folders that the points of the sweeps in `folder` have."""
+    named = (point.get("run") for sweep in read_sweeps_json(folder) for point in sweep["points"])
+    return {folder / SWEEP / run for run in named if run}
+
+
+def validation_top1(folder: RunFolder) -> float | None:
+    """The last validation top-1 in a run's metrics."""
+    scores = [line["val_top1"] for line in folder.metrics() if line.get("val_top1") is not None]
+    return float(scores[-1]) if scores else None

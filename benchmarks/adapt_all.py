@@ -20,9 +20,9 @@ import timm
 import torch
 
 from levelfield.errors import UserError
-from levelfield.models.adapt import timm_file, timm_setting
-from levelfield.models.adapt.timm_models import fit_timm
-from levelfield.models.adapt.trace import trace
+from levelfield.models.adapt_timm import timm_file, timm_setting
+from levelfield.models.adapt_timm.find_downsampling import trace
+from levelfield.models.adapt_timm.timm_models import fit_timm
 
 LIST = Path(__file__).parents[1] / "tests" / "models" / "smallest_timm.json"
 BEGIN, END = "<!-- refusals: written by benchmarks/adapt_all.py -->", "<!-- end of refusals -->"

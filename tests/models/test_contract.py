@@ -16,7 +16,7 @@ from levelfield.models import (
     stage_of_parameters,
     stages,
 )  # fmt: skip
-from levelfield.models.contract import classifier_name
+from levelfield.models.network_parts import classifier_name
 
 NAMES = [name for name in list_models() if model_info(name).plugin is None]
 SMALL = ["outgrid_nano", "resnet_nano", "convnext_nano_p2", "vit_mini", "rexnet_tiny_0.35"]
@@ -65,7 +65,7 @@ def test_one_training_step_then_a_finite_forward_and_a_round_trip(name: str) -> 
 def test_two_sizes_channels_last_and_the_contract(name: str) -> None:
     """In float64: the two layouts sum in another order, in which processors differ too. An untrained EfficientNetV2
     multiplies float32's rounding to 1e-3 of its logits of 1e3, float64's to 1e-13; a wrong layout is wrong by 1.
-    (The compiled float32 forms, which float64 does not take, are held to plain torch in test_outlook_native.py.)
+    (The compiled float32 forms, which float64 does not take, are held to plain torch in test_native_kernels.py.)
     """
     torch.manual_seed(0)
     model = _waken(create_model(name, num_classes=5, image_size=64)).eval().double()

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from levelfield.models import create_model
-from levelfield.models.resnet_mini import opponent_cosines
+from levelfield.models.families.resnet_mini import opponent_cosines
 
 
 @pytest.mark.parametrize(("side_px", "map_px"), [(8, 1), (16, 1), (28, 3), (32, 3), (64, 7)])

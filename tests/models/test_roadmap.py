@@ -10,7 +10,7 @@ import torch
 from levelfield.cost import count_macs
 from levelfield.errors import UserError
 from levelfield.models import create_model
-from levelfield.models.roadmap import STORY, Roadmap, Switches, after_step
+from levelfield.models.families.convnext_roadmap import STORY, Roadmap, Switches, after_step
 
 DETERMINED = [(step, gmacs) for step, _, gmacs in STORY if step != "LayerNorm"]
 

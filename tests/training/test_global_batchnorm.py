@@ -18,7 +18,7 @@ from two_ranks import RANKS, on_two_ranks
 from levelfield.data import from_arrays, make_loader
 from levelfield.errors import UserError
 from levelfield.models import create_model, list_models, model_info, on_meta
-from levelfield.models.layers import DropPath
+from levelfield.models.stochastic_depth import DropPath
 from levelfield.spec import Averaging, Freeze, Recipe
 from levelfield.training.averaging import WeightAverage
 from levelfield.training.batch_inputs import evaluation_transform

@@ -1,8 +1,10 @@
-"""Networks by name, their contract, and the way in for a user's own. Importing this registers every built-in family."""
+"""Networks by name, what any of them is asked, and the way in for a user's own; importing this registers our own."""
 
-from levelfield.models import convnext, outgrid, resnet, resnet_mini, rexnet, roadmap, small_images, vit
-from levelfield.models.adapt.explain import Explanation, explain
-from levelfield.models.contract import checkpoint_gradients, no_weight_decay, stage_of_parameters, stages
+from levelfield.models import families
+from levelfield.models.adapt_timm.explain import Explanation, explain
+from levelfield.models.gradient_checkpointing import checkpoint_gradients
+from levelfield.models.network_parts import stages
+from levelfield.models.parameter_groups import no_weight_decay, stage_of_parameters
 from levelfield.models.registry import (
     ModelInfo,
     accepts,
@@ -22,26 +24,19 @@ __all__ = [
     "ModelInfo",
     "accepts",
     "checkpoint_gradients",
-    "convnext",
     "create_model",
     "explain",
+    "families",
     "list_models",
     "load_plugin",
     "model_info",
     "no_weight_decay",
     "on_meta",
-    "outgrid",
     "program_builder",
     "register_model",
-    "resnet",
-    "resnet_mini",
-    "rexnet",
-    "roadmap",
-    "small_images",
     "stage_of_parameters",
     "stages",
     "start_model_from",
     "transfer",
-    "vit",
     "weights_digest",
 ]

@@ -20,10 +20,27 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from levelfield.errors import UserError
+from levelfield.models.network_parts import blocks
 
-def recompute(blocks: Iterable[nn.Module], enable: bool = True) -> None:
-    """Switch the recomputation of each of `blocks` on or off. None of them may lie inside another."""
-    for block in blocks:
+
+def checkpoint_gradients(model: nn.Module, enable: bool = True) -> None:
+    """Trade time for memory in training: `blocks(model)` keep their inputs only and are computed again backwards.
+
+    Exact for every network. Raises UserError for one without blocks.
+    """
+    parts = blocks(model)
+    if enable and not parts:
+        raise UserError(
+            f"{type(model).__name__} has no blocks whose inputs could be kept in place of all that they compute\n"
+            "leave execution.gradient_checkpointing off for it, or build it of modules that hold several layers"
+        )
+    recompute(parts.values(), enable)
+
+
+def recompute(parts: Iterable[nn.Module], enable: bool = True) -> None:
+    """Switch the recomputation of each of `parts` on or off. None of them may lie inside another."""
+    for block in parts:
         switched = getattr(type(block), "_recomputes", None)
         if enable and switched is None:
             block.__class__ = _recomputing(type(block))

@@ -131,7 +131,7 @@ def create_model(
         if value < 1:
             raise UserError(f"model {name!r}: {what} must be at least 1, got {value}")
     if name.startswith(TIMM):
-        from levelfield.models.adapt import create_timm
+        from levelfield.models.adapt_timm import create_timm
 
         model = create_timm(name.removeprefix(TIMM), classes, side_px, **options)
     else:
@@ -164,7 +164,7 @@ def _build(name: str, num_classes: int, image_size: int, options: Mapping[str, A
 def model_info(name: str) -> ModelInfo:
     """What is known of `name`. Raises UserError with the nearest names where there is none."""
     if name.startswith(TIMM):
-        from levelfield.models.adapt import timm_setting
+        from levelfield.models.adapt_timm import timm_setting
 
         num_classes, image_size, family = timm_setting(name.removeprefix(TIMM))
         return ModelInfo(name, family, num_classes, image_size, {}, None)
@@ -188,7 +188,7 @@ def program_builder(name: str, plugins: Iterable[Path] = ()) -> Builder | None:
 def accepts(name: str, option: str) -> bool:
     """Whether `create_model(name, <option>=...)` is possible: false for `drop_path` on a network without branches."""
     if name.startswith(TIMM):
-        from levelfield.models.adapt import timm_accepts
+        from levelfield.models.adapt_timm import timm_accepts
 
         return timm_accepts(name.removeprefix(TIMM), option)
     options = model_info(name).options

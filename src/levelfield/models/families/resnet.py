@@ -3,7 +3,7 @@
 Input (B, 3, H, W). Stem: 3x3 convolution (stride `stem_stride`), BatchNorm, ReLU; stages of basic blocks, each stage
 after the first at half the resolution; global average pool, linear classifier. He initialisation of the convolutions.
 `resnet_nano`: widths 32, 64, 128, one block each, 308,650 parameters at 10 classes. The published ResNets at small
-sizes are timm's: `small_images.py`.
+sizes are timm's: `published_small_image_forms.py`.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from levelfield.models.contract import Network
-from levelfield.models.layers import DropPath, DropPathMode, linear_rates
+from levelfield.models.network import Network
 from levelfield.models.registry import register_model
+from levelfield.models.stochastic_depth import DropPath, DropPathMode, linear_rates
 
 
 class BasicBlock(nn.Module):
@@ -71,19 +71,6 @@ class ResNet(Network):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-
-    def forward_features(self, x: Tensor) -> Tensor:
-        x = self.stem(x)
-        for level in self.levels:
-            x = level(x)
-        return x
-
-    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        x = self.dropout(x.mean((2, 3)))
-        return x if pre_logits else self.head(x)
-
-    def stages(self) -> dict[str, nn.Module]:
-        return {"stem": self.stem} | {f"levels.{i}": level for i, level in enumerate(self.levels)}
 
 
 _NANO: dict[str, Any] = dict(widths=(32, 64, 128), depths=(1, 1, 1), stem_stride=2)

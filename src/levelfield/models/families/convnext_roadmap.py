@@ -19,9 +19,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from levelfield.models.contract import Network
-from levelfield.models.layers import ChannelNorm, DropPath, DropPathMode, linear_rates
+from levelfield.models.layers import ChannelNorm
+from levelfield.models.network import Network
 from levelfield.models.registry import register_model
+from levelfield.models.stochastic_depth import DropPath, DropPathMode, linear_rates
 
 
 @dataclass(frozen=True)
@@ -185,18 +186,8 @@ class Roadmap(Network):
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
 
-    def forward_features(self, x: Tensor) -> Tensor:
-        x = self.stem(x)
-        for level in self.levels:
-            x = level(x)
-        return x
-
-    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        x = self.dropout(self.norm(x.mean((2, 3), keepdim=True)).flatten(1))
-        return x if pre_logits else self.head(x)
-
-    def stages(self) -> dict[str, nn.Module]:
-        return {"stem": self.stem} | {f"levels.{i}": level for i, level in enumerate(self.levels)}
+    def pool(self, x: Tensor) -> Tensor:
+        return self.norm(x.mean((2, 3), keepdim=True)).flatten(1)
 
 
 _STATION_II = after_step("width")

@@ -20,9 +20,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from levelfield.models.contract import Network
-from levelfield.models.layers import DropPath, DropPathMode, linear_rates
+from levelfield.models.network import Network
 from levelfield.models.registry import register_model
+from levelfield.models.stochastic_depth import DropPath, DropPathMode, linear_rates
 
 
 def opponent_cosines() -> Tensor:
@@ -83,18 +83,8 @@ class ResNetMini(Network):
         with torch.no_grad():
             first.weight.copy_(opponent_cosines())
 
-    def forward_features(self, x: Tensor) -> Tensor:
-        x = self.stem(x)
-        for level in self.levels:
-            x = level(x)
-        return x
-
-    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        x = self.dropout(x.amax((2, 3)))
-        return x if pre_logits else self.head(x)
-
-    def stages(self) -> dict[str, nn.Module]:
-        return {"stem": self.stem} | {f"levels.{i}": level for i, level in enumerate(self.levels)}
+    def pool(self, x: Tensor) -> Tensor:
+        return x.amax((2, 3))
 
 
 @register_model("resnet_mini", family="ResNet", options=("drop_path", "drop_path_mode", "dropout"))

@@ -11,11 +11,18 @@ import torch
 from torch import nn
 
 from levelfield.errors import UserError, unknown
-from levelfield.models.adapt.initialise import initialise_as_built
-from levelfield.models.adapt.relax import CannotRelaxError, Change, relax, resize_patch
-from levelfield.models.adapt.rules import LEAST_LAST_SIDE, WHY_NOT, Plan, plans, restate_sizes, window_arguments
-from levelfield.models.adapt.trace import Trace, trace
-from levelfield.models.layers import DropPath
+from levelfield.models.adapt_timm.find_downsampling import Trace, trace
+from levelfield.models.adapt_timm.initialise_resized_kernels import initialise_as_built
+from levelfield.models.adapt_timm.remove_downsampling import CannotRelaxError, Change, relax, resize_patch
+from levelfield.models.adapt_timm.size_rules import (
+    LEAST_LAST_SIDE,
+    WHY_NOT,
+    Plan,
+    plans,
+    restate_sizes,
+    window_arguments,
+)
+from levelfield.models.stochastic_depth import DropPath
 
 _TIMM_OPTIONS = {"drop_path": "drop_path_rate", "dropout": "drop_rate"}
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from levelfield.models.adapt.trace import Reducer, Trace
+from levelfield.models.adapt_timm.find_downsampling import Reducer, Trace
 
 _POOLS = (nn.MaxPool2d, nn.AvgPool2d)
 

@@ -15,7 +15,7 @@ import timm
 from timm.models.efficientnet import _gen_efficientnet
 from torch import nn
 
-from levelfield.models.adapt.timm_models import set_drop_path_mode
+from levelfield.models.adapt_timm.timm_models import set_drop_path_mode
 from levelfield.models.registry import register_model
 
 _OPTIONS = ("drop_path", "drop_path_mode", "dropout")

@@ -15,8 +15,8 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from levelfield.errors import UserError
 from levelfield.models import accepts, checkpoint_gradients, create_model, list_models, model_info, on_meta
-from levelfield.models.contract import blocks
 from levelfield.models.gradient_checkpointing import recomputes
+from levelfield.models.network_parts import blocks
 
 REGISTRY = [name for name in list_models() if model_info(name).plugin is None]
 TIMM = ["dla46x_c", "test_byobnet", "efficientvit_m0", "edgenext_xx_small", "ghostnet_050", "densenet121", "levit_128s"]

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from levelfield.models.adapt import Change, fit_timm
-from levelfield.models.adapt.trace import watching
-from levelfield.models.contract import stages
-from levelfield.models.empty_operators import Degenerate, degenerate_operators
+from levelfield.models.adapt_timm import Change, fit_timm
+from levelfield.models.adapt_timm.find_downsampling import watching
+from levelfield.models.degenerate_operators import Degenerate, degenerate_operators
+from levelfield.models.network_parts import stages
 from levelfield.models.registry import TIMM, create_model, model_info
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from levelfield.models.adapt.stem import StemWatch
+from levelfield.models.adapt_timm.find_stem import StemWatch
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Trace:
     """A forward pass: `levels` are the reducers that met the same input side, largest side first; sides in px.
 
     A residual branch and its shortcut are on one level, so that changing a whole level keeps them in step. The first
-    `stem` of the levels lie before the network's first branch (`stem.py`). `last_side` is that of the map (or the
-    square of tokens) which `forward_features` returns.
+    `stem` of the levels lie before the network's first branch (`find_stem.py`). `last_side` is that of the map (or
+    the square of tokens) which `forward_features` returns.
     """
 
     side: int

@@ -27,11 +27,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from levelfield.errors import UserError
-from levelfield.models.contract import Network
 from levelfield.models.kernels import fused, native
 from levelfield.models.kernels.outlook import TAPS, outlook, outlook_weights
-from levelfield.models.layers import ChannelNorm, DropPath, DropPathMode, linear_rates
+from levelfield.models.layers import ChannelNorm
+from levelfield.models.network import Network
 from levelfield.models.registry import register_model
+from levelfield.models.stochastic_depth import DropPath, DropPathMode, linear_rates
 
 
 class ChannelLinear(nn.Linear):
@@ -286,13 +287,6 @@ class OutGridViT(Network):
                 x = self.downsamples[stage - 1](x)
             x = level(x)
         return self.norm(x)
-
-    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        x = self.dropout(x.mean((2, 3)))
-        return x if pre_logits else self.head(x)
-
-    def stages(self) -> dict[str, nn.Module]:
-        return {"stem": self.stem} | {f"levels.{i}": level for i, level in enumerate(self.levels)}
 
 
 def _check_grids(image_size: int, stem_stride: int, grids: tuple[int, ...]) -> None:

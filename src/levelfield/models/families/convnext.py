@@ -18,9 +18,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from levelfield.models.contract import Network
-from levelfield.models.layers import ChannelNorm, DropPath, DropPathMode, linear_rates
+from levelfield.models.layers import ChannelNorm
+from levelfield.models.network import Network
 from levelfield.models.registry import register_model
+from levelfield.models.stochastic_depth import DropPath, DropPathMode, linear_rates
 
 
 class ConvNeXtBlock(nn.Module):
@@ -78,12 +79,8 @@ class ConvNeXt(Network):
             x = level(x)
         return x
 
-    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        x = self.dropout(self.norm(x.mean((2, 3))))
-        return x if pre_logits else self.head(x)
-
-    def stages(self) -> dict[str, nn.Module]:
-        return {"stem": self.stem} | {f"levels.{i}": level for i, level in enumerate(self.levels)}
+    def pool(self, x: Tensor) -> Tensor:
+        return self.norm(x.mean((2, 3)))
 
 
 _SMALL = dict(depths=(2, 2, 2, 2), widths=(64, 128, 256, 512))

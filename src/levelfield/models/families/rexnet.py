@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from levelfield.models.contract import Network
+from levelfield.models.network import Network
 from levelfield.models.registry import register_model
 
 GROUPS = (1, 2, 2, 3, 3, 5)
@@ -108,10 +108,7 @@ class ReXNet(Network):
         self.head: nn.Module = nn.Conv2d(self.num_features, num_classes, 1)
 
     def forward_features(self, x: Tensor) -> Tensor:
-        x = self.stem(x)
-        for level in self.levels:
-            x = level(x)
-        return self.last(x)
+        return self.last(super().forward_features(x))
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
         x = self.dropout(x.mean((2, 3), keepdim=True))
@@ -123,8 +120,7 @@ class ReXNet(Network):
         self.head = nn.Conv2d(self.num_features, num_classes, 1, device=device)
 
     def stages(self) -> dict[str, nn.Module]:
-        levels = {f"levels.{i}": level for i, level in enumerate(self.levels)}
-        return {"stem": self.stem} | levels | {"last": self.last}
+        return super().stages() | {"last": self.last}
 
 
 def _register(name: str, width: float, published: dict[str, Any]) -> None:

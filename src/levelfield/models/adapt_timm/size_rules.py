@@ -3,8 +3,8 @@
 1. A plain patch transformer takes the largest patch, not above its own, that gives at least 8x8 tokens. 2. A network
 whose stem is a patch embedding and that halves its map later takes the patch whose last map is 2x2 or more. 3. Any
 other network loses strides and pools from the front until its last map is 4x4, if its stem has them to give, else
-   2x2. The stem is told by what the network does (`stem.py`), not by names. All reducers that meet the map at the same
-   side are changed together: a branch never loses its shortcut.
+   2x2. The stem is told by what the network does (`find_stem.py`), not by names. All reducers that meet the map at the
+   same side are changed together: a branch never loses its shortcut.
 4. What is built for one size (position tables, windows, grids) is built for the image that would give the same maps
    without the change of patch or stem: the "equivalent size". Windows take the largest side, not above their own, that
    divides every map.
@@ -20,8 +20,8 @@ from typing import Any
 
 from torch import nn
 
-from levelfield.models.adapt.relax import Change, is_patchify
-from levelfield.models.adapt.trace import Trace
+from levelfield.models.adapt_timm.find_downsampling import Trace
+from levelfield.models.adapt_timm.remove_downsampling import Change, is_patchify
 
 MIN_TOKENS_SIDE = 8
 GOOD_LAST_SIDE = 4

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from levelfield.errors import UserError
-from levelfield.models.contract import Network
-from levelfield.models.layers import DropPath, DropPathMode, linear_rates
+from levelfield.models.network import Network
 from levelfield.models.registry import register_model
+from levelfield.models.stochastic_depth import DropPath, DropPathMode, linear_rates
 
 
 class TransformerBlock(nn.Module):
@@ -85,9 +85,8 @@ class VisionTransformer(Network):
             x = block(x)
         return self.norm(x)
 
-    def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        x = self.dropout(x.mean(1))
-        return x if pre_logits else self.head(x)
+    def pool(self, x: Tensor) -> Tensor:
+        return x.mean(1)
 
     def no_weight_decay(self) -> set[str]:
         return {"pos_embed"}

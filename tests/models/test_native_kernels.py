@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from levelfield.cost import count_macs
 from levelfield.models import create_model, list_models, on_meta
+from levelfield.models.families.outgrid import GridAttention, MBConv, OutlookAttention, SqueezeExcite, capture_attention
 from levelfield.models.kernels import fused, native
 from levelfield.models.kernels.outlook import outlook_sum, outlook_weights
-from levelfield.models.outgrid import GridAttention, MBConv, OutlookAttention, SqueezeExcite, capture_attention
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from levelfield.models.adapt.relax import Change
+from levelfield.models.adapt_timm.remove_downsampling import Change
 
 BY_TORCH = "its weights begin as torch's, since the network does not build with it"
 

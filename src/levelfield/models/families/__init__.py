@@ -1,0 +1,23 @@
+"""The built-in networks, a file for each family; importing this registers them all."""
+
+from levelfield.models.families import (
+    convnext,
+    convnext_roadmap,
+    outgrid,
+    published_small_image_forms,
+    resnet,
+    resnet_mini,
+    rexnet,
+    vit,
+)
+
+__all__ = [
+    "convnext",
+    "convnext_roadmap",
+    "outgrid",
+    "published_small_image_forms",
+    "resnet",
+    "resnet_mini",
+    "rexnet",
+    "vit",
+]

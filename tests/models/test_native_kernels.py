@@ -15,9 +15,15 @@ from torch import Tensor, nn
 
 from levelfield.cost import count_macs
 from levelfield.models import create_model, list_models, on_meta
-from levelfield.models.families.outgrid import GridAttention, MBConv, OutlookAttention, SqueezeExcite, capture_attention
-from levelfield.models.kernels import fused, native
-from levelfield.models.kernels.outlook import outlook_sum, outlook_weights
+from levelfield.models.capture_attention import capture_attention
+from levelfield.models.families.outgrid import GridAttention, MBConv, OutlookAttention
+from levelfield.models.kernels import grid_attention, native, outlook
+from levelfield.models.kernels.gate import gate_native
+from levelfield.models.kernels.grid_attention import grid_attention_native, grid_weights
+from levelfield.models.kernels.norm_silu import norm_silu_native
+from levelfield.models.kernels.outlook import outlook_native, outlook_plain
+from levelfield.models.kernels.pointwise import pointwise
+from levelfield.models.layers import SqueezeExcite
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -60,7 +66,7 @@ def check(fast: Callable[..., Tensor], plain: Callable[..., Tensor], *inputs: Te
 def test_outlook(width: int, height: int) -> None:
     torch.manual_seed(width)
     logits, values = 3 * torch.randn(2, 27, height, 6), torch.randn(2, 3 * width, height, 6)
-    check(lambda a, v: fused.outlook(a, v, 3), lambda a, v: outlook_sum(outlook_weights(a, 3), v), logits, values)
+    check(lambda a, v: outlook_native(a, v, 3), lambda a, v: outlook_plain(a, v, 3), logits, values)
 
 
 @pytest.mark.parametrize(
@@ -69,15 +75,15 @@ def test_outlook(width: int, height: int) -> None:
 )
 def test_grid_attention(width: int, height: int, columns: int, grid: int) -> None:
     torch.manual_seed(width)
-    module = GridAttention(2 * width, 2, grid)
 
     def plain(qkv: Tensor) -> Tensor:
-        q, k, v = module._grouped(qkv)
-        y = (q @ k.transpose(-2, -1) * width**-0.5).softmax(-1) @ v
-        y = y.reshape(2, grid, grid, 2, height // grid, columns // grid, width).permute(0, 4, 1, 5, 2, 3, 6)
+        weights = grid_weights(qkv, 2, grid)
+        v = qkv[..., 4 * width :].reshape(2, height // grid, grid, columns // grid, grid, 2, width)
+        y = weights @ v.permute(0, 2, 4, 5, 1, 3, 6).flatten(4, 5)
+        y = y.unflatten(4, (height // grid, columns // grid)).permute(0, 4, 1, 5, 2, 3, 6)
         return y.reshape(2, height, columns, 2 * width)
 
-    check(lambda qkv: fused.grid_attention(qkv, 2, grid), plain, 2 * torch.randn(2, height, columns, 6 * width))
+    check(lambda qkv: grid_attention_native(qkv, 2, grid), plain, 2 * torch.randn(2, height, columns, 6 * width))
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -95,7 +101,7 @@ def test_norm_silu(training: bool, channels: int) -> None:
         return torch.cat([y, y.shape[2] * pooled], 2)
 
     def fast(x: Tensor) -> Tensor:
-        y, pooled = fused.norm_silu(x, norm)
+        y, pooled = norm_silu_native(x, norm)
         return joined(y, pooled.expand(-1, -1, 1, y.shape[3]))
 
     def plain(x: Tensor) -> Tensor:
@@ -103,7 +109,7 @@ def test_norm_silu(training: bool, channels: int) -> None:
         return joined(y, y.mean((2, 3), keepdim=True).expand(-1, -1, 1, y.shape[3]))
 
     check(fast, plain, 2 * torch.randn(3, channels, 9, 8) + 50.0 * training, tolerance=2e-5 if training else 3e-6)
-    y, _ = fused.norm_silu(x := torch.randn(3, channels, 9, 8), norm)
+    y, _ = norm_silu_native(x := torch.randn(3, channels, 9, 8), norm)
     y.sum().backward()
     F.silu(other(x.double())).sum().backward()
     assert relative(norm.weight.grad, other.weight.grad) < 1e-5 and relative(norm.bias.grad, other.bias.grad) < 1e-5
@@ -127,7 +133,7 @@ def test_every_head_width_of_the_registered_networks_is_known_to_the_compiler() 
 
 def test_gate() -> None:
     torch.manual_seed(0)
-    check(fused.gate, lambda x, gate: x * gate, torch.randn(2, 70, 5, 4), torch.randn(2, 70, 1, 1))
+    check(gate_native, lambda x, gate: x * gate, torch.randn(2, 70, 5, 4), torch.randn(2, 70, 1, 1))
 
 
 @pytest.mark.parametrize(("inputs", "outputs"), [(16, 6), (48, 27), (96, 50), (64, 5), (112, 49), (20, 8)])
@@ -135,7 +141,41 @@ def test_gate() -> None:
 def test_pointwise(inputs: int, outputs: int, side: int) -> None:
     torch.manual_seed(inputs)
     weight, bias = torch.randn(outputs, inputs, 1, 1), torch.randn(outputs)
-    check(fused.pointwise, F.conv2d, torch.randn(3, inputs, side, side), weight, bias)
+    check(pointwise, F.conv2d, torch.randn(3, inputs, side, side), weight, bias)
+
+
+def test_operators_are_registered_soundly() -> None:
+    """With torch: schema, shapes without arithmetic, gradients, and both through the compiler's tracing."""
+    torch.manual_seed(0)
+    maps = (torch.randn(2, 18, 3, 4), torch.randn(2, 40, 3, 4), torch.randn(2, 40, 3, 4))
+    logits, values, grad = (x.contiguous(memory_format=torch.channels_last).requires_grad_() for x in maps)
+    qkv = torch.randn(2, 4, 4, 60, requires_grad=True)
+    for operator, inputs in (
+        (outlook._forward, (logits, values, 2)),
+        (outlook._backward, (logits.detach(), values.detach(), grad.detach(), 2)),
+        (grid_attention._forward, (qkv, 2, 2)),
+        (grid_attention._backward, (qkv.detach(), torch.randn(2, 4, 4, 20), 2, 2)),
+    ):
+        assert set(torch.library.opcheck(operator, inputs).values()) == {"SUCCESS"}
+
+
+def test_a_second_derivative_is_refused() -> None:
+    logits, values = torch.randn(1, 9, 3, 3, requires_grad=True), torch.randn(1, 4, 3, 3, requires_grad=True)
+    (first,) = torch.autograd.grad(outlook_native(logits, values, 1).square().sum(), values, create_graph=True)
+    with pytest.raises(RuntimeError, match="outlook_native_backward"):
+        first.sum().backward()
+
+
+def test_exported_an_operator_is_one_node() -> None:
+    class Local(nn.Module):
+        def forward(self, logits: Tensor, values: Tensor) -> Tensor:
+            return outlook_native(logits, values, 1)
+
+    inputs = (torch.randn(2, 9, 3, 4), torch.randn(2, 8, 3, 4))
+    exported = torch.export.export(Local(), inputs)
+    called = [str(node.target) for node in exported.graph.nodes if "levelfield" in str(node.target)]
+    assert called == ["levelfield.outlook_native.default"]
+    assert torch.equal(exported.module()(*inputs), outlook_native(*inputs, 1))
 
 
 def test_the_network_is_the_same_with_and_without(plain_torch: Callable[[bool], None]) -> None:
@@ -170,9 +210,9 @@ def test_results_do_not_depend_on_the_number_of_threads() -> None:
             torch.set_num_threads(threads)
             leaf = x.clone().requires_grad_()
             norm.zero_grad()
-            fused.outlook(logits, fused.norm_silu(leaf, norm)[0], 3).square().sum().backward()
+            outlook_native(logits, norm_silu_native(leaf, norm)[0], 3).square().sum().backward()
             weight = torch.ones(8, 96, 1, 1, requires_grad=True)
-            fused.pointwise(x.repeat(6, 1, 1, 1), weight, None).square().sum().backward()
+            pointwise(x.repeat(6, 1, 1, 1), weight, None).square().sum().backward()
             results.append((leaf.grad, norm.weight.grad.clone(), weight.grad))
     finally:
         torch.set_num_threads(before)

@@ -7,7 +7,8 @@ import torch
 
 from levelfield.errors import UserError
 from levelfield.models import create_model, on_meta
-from levelfield.models.families.outgrid import GridAttention, OutGridViT, OutlookAttention, capture_attention
+from levelfield.models.capture_attention import capture_attention
+from levelfield.models.families.outgrid import GridAttention, OutGridViT, OutlookAttention
 
 
 def test_modules_are_registered_in_the_published_order() -> None:

@@ -1,4 +1,4 @@
-"""Layers that several families share: stochastic depth in both of its published modes, LayerNorm over channels."""
+"""Layers that families share: linear maps at every pixel, LayerNorm over channels, squeeze and excite."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ from typing import Final
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from levelfield.models.kernels.gate import PooledGate
+from levelfield.models.kernels.norm_silu import norm_silu
+from levelfield.models.kernels.pointwise import channel_linear, pointwise
 
 NONLINEARITIES: Final = {
     "celu", "elu", "gelu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "logsigmoid", "mish", "prelu", "relu",
@@ -23,3 +27,44 @@ class ChannelNorm(nn.LayerNorm):
     def forward(self, x: Tensor) -> Tensor:
         x = F.layer_norm(x.permute(0, 2, 3, 1), self.normalized_shape, self.weight, self.bias, self.eps)
         return x.permute(0, 3, 1, 2)
+
+
+class Pointwise(nn.Conv2d):
+    """A 1x1 convolution on (B, C, H, W)."""
+
+    def __init__(self, inputs: int, outputs: int, bias: bool = True) -> None:
+        super().__init__(inputs, outputs, 1, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return pointwise(x, self.weight, self.bias)
+
+
+class ChannelLinear(nn.Linear):
+    """A linear layer on (B, H, W, C)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return channel_linear(x, self.weight, self.bias)
+
+
+class ConvNormSiLU(nn.Sequential):
+    """3x3 convolution without bias, BatchNorm, SiLU."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        convolution = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+        super().__init__(convolution, nn.BatchNorm2d(outputs), nn.SiLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        convolution, norm, act = self
+        return norm_silu(convolution(x), norm, act)
+
+
+class SqueezeExcite(PooledGate):
+    """x times channel gates from the pooled map (arXiv 1709.01507): 1x1, SiLU, 1x1, sigmoid."""
+
+    def __init__(self, channels: int, squeezed: int) -> None:
+        super().__init__()
+        self.reduce = Pointwise(channels, squeezed)
+        self.expand = Pointwise(squeezed, channels)
+
+    def gates(self, pooled: Tensor) -> Tensor:
+        return self.expand(F.silu(self.reduce(pooled))).sigmoid()

@@ -12,49 +12,25 @@ average pool, linear classifier. PyTorch's default initialisation. A block, on x
 Parameters (classes): outgrid_7m 7,518,102 (100), outgrid_14m 14,599,198 (100) and 14,564,548 (10), outgrid_22m
 22,542,628 (200), outgrid_33m 32,974,583 (100). The Outlooker, MBConv and grid attention can each be switched off.
 
-`capture_attention` reads the weights of both kinds of attention from a normal forward pass.
+`levelfield.models.capture_attention` reads the weights of both kinds of attention from a normal forward pass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from levelfield.errors import UserError
-from levelfield.models.kernels import fused, native
+from levelfield.models.kernels.grid_attention import grid_attention, grid_weights
+from levelfield.models.kernels.layout import laid_out_for_kernels
+from levelfield.models.kernels.norm_silu import norm_silu, norm_silu_gate
 from levelfield.models.kernels.outlook import TAPS, outlook, outlook_weights
-from levelfield.models.layers import ChannelNorm
+from levelfield.models.layers import ChannelLinear, ChannelNorm, ConvNormSiLU, Pointwise, SqueezeExcite
 from levelfield.models.network import Network
 from levelfield.models.registry import register_model
 from levelfield.models.stochastic_depth import DropPath, DropPathMode, linear_rates
-
-
-class ChannelLinear(nn.Linear):
-    """A linear layer on (B, H, W, C). In float32 on CPUs it is computed as the 1x1 convolution that it is: on some
-    processors oneDNN's kernels are three times as fast as the matrix library's.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.device.type == "cpu" and x.dtype is torch.float32 and not torch.is_autocast_enabled("cpu"):
-            convolve = fused.pointwise if native.usable(x) else F.conv2d
-            return convolve(x.permute(0, 3, 1, 2), self.weight[:, :, None, None], self.bias).permute(0, 2, 3, 1)
-        return super().forward(x)
-
-
-class Pointwise(nn.Conv2d):
-    """A 1x1 convolution on (B, C, H, W)."""
-
-    def __init__(self, inputs: int, outputs: int, bias: bool = True) -> None:
-        super().__init__(inputs, outputs, 1, bias=bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return fused.pointwise(x, self.weight, self.bias) if native.usable(x) else super().forward(x)
 
 
 class OutlookAttention(nn.Module):
@@ -88,35 +64,17 @@ class GridAttention(nn.Module):
         self.qkv = ChannelLinear(channels, 3 * channels)
         self.projection = ChannelLinear(channels, channels)
 
-    def _joint_qkv(self, x: Tensor) -> Tensor:
-        """Queries, keys and values of every token, one after the other: (B, H, W, 3C)."""
+    def queries_keys_values(self, x: Tensor) -> Tensor:
+        """Of every token, one after the other: (B, H, W, 3C)."""
         g, H, W = self.grid, x.shape[1], x.shape[2]
         if H % g or W % g:
             raise UserError(
                 f"grid attention: a map of {H}x{W} is not divisible by the grid size {g}; use another image_size"
             )
-        qkv: Tensor = self.qkv(x)
-        return qkv
-
-    def _grouped(self, qkv: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values, each (B * g * g, heads, N, d), N = (H/g) * (W/g) tokens in row-major order."""
-        B, H, W, wide = qkv.shape
-        g, d = self.grid, wide // 3 // self.heads
-        qkv = qkv.reshape(B, H // g, g, W // g, g, 3, self.heads, d)
-        qkv = qkv.permute(5, 0, 2, 4, 6, 1, 3, 7).reshape(3, B * g * g, self.heads, (H // g) * (W // g), d)
-        q, k, v = qkv.unbind(0)
-        return q, k, v
+        return self.qkv(x)
 
     def forward(self, x: Tensor) -> Tensor:
-        B, H, W, C = x.shape
-        g = self.grid
-        qkv = self._joint_qkv(x)
-        if (H // g) * (W // g) <= native.MAX_TOKENS and native.usable(qkv):
-            return self.projection(fused.grid_attention(qkv, self.heads, g))
-        q, k, v = self._grouped(qkv)
-        y = F.scaled_dot_product_attention(q, k, v)
-        y = y.reshape(B, g, g, self.heads, H // g, W // g, C // self.heads).permute(0, 4, 1, 5, 2, 3, 6)
-        return self.projection(y.reshape(B, H, W, C))
+        return self.projection(grid_attention(self.queries_keys_values(x), self.heads, self.grid))
 
     def attention_weights(self, x: Tensor) -> Tensor:
         """The softmax of QK^T / sqrt(d) for the module's input x: (B, g, g, heads, N, N).
@@ -124,27 +82,7 @@ class GridAttention(nn.Module):
         Axes 1 and 2 are row mod g and column mod g; token n of a group lies at row (n // (W/g)) * g + axis 1 and column
         (n % (W/g)) * g + axis 2.
         """
-        q, k, _ = self._grouped(self._joint_qkv(x))
-        weights = (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(dim=-1)
-        return weights.unflatten(0, (x.shape[0], self.grid, self.grid))
-
-
-class SqueezeExcite(nn.Module):
-    """Channel gates from the pooled map (arXiv 1709.01507): 1x1, SiLU, 1x1, sigmoid."""
-
-    fusible = True
-
-    def __init__(self, channels: int, squeezed: int) -> None:
-        super().__init__()
-        self.reduce = Pointwise(channels, squeezed)
-        self.expand = Pointwise(squeezed, channels)
-
-    def gates(self, pooled: Tensor) -> Tensor:
-        """From the pooled map (B, C, 1, 1) to factors in (0, 1) of the same shape."""
-        return self.expand(F.silu(self.reduce(pooled))).sigmoid()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.gates(x.mean((2, 3), keepdim=True))
+        return grid_weights(self.queries_keys_values(x), self.heads, self.grid)
 
 
 class MBConv(nn.Sequential):
@@ -166,13 +104,9 @@ class MBConv(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         expand, norm, act, depthwise, depthwise_norm, depthwise_act, excite, project, project_norm = self
-        if not (native.usable(x) and fused.replaces(norm, act, depthwise_norm, depthwise_act, excite)):
-            return x + super().forward(x)
-        assert isinstance(norm, nn.BatchNorm2d) and isinstance(depthwise_norm, nn.BatchNorm2d)
-        assert isinstance(excite, SqueezeExcite)
-        y, _ = fused.norm_silu(expand(x), norm)
-        y, pooled = fused.norm_silu(depthwise(y), depthwise_norm)
-        return x + project_norm(project(fused.gate(y, excite.gates(pooled))))
+        y = norm_silu(expand(x), norm, act)
+        y = norm_silu_gate(depthwise(y), depthwise_norm, depthwise_act, excite)
+        return x + project_norm(project(y))
 
 
 class OutlookerPart(nn.Module):
@@ -203,9 +137,8 @@ class GridPart(nn.Module):
             self.attention_norm = nn.LayerNorm(channels)
             self.attention = GridAttention(channels, heads, grid)
         self.mlp_norm = nn.LayerNorm(channels)
-        self.mlp = nn.Sequential(
-            ChannelLinear(channels, 4 * channels), nn.GELU(), ChannelLinear(4 * channels, channels)
-        )
+        wide = 4 * channels
+        self.mlp = nn.Sequential(ChannelLinear(channels, wide), nn.GELU(), ChannelLinear(wide, channels))
         self.drop_path = DropPath(drop_path, mode)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -232,22 +165,6 @@ class OutGridBlock(nn.Module):
         return self.grid(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
-class ConvNormSiLU(nn.Sequential):
-    """3x3 convolution without bias, BatchNorm, SiLU."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        convolution = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
-        super().__init__(convolution, nn.BatchNorm2d(outputs), nn.SiLU())
-
-    def forward(self, x: Tensor) -> Tensor:
-        convolution, norm, act = self
-        if native.usable(x) and fused.replaces(norm, act):
-            assert isinstance(norm, nn.BatchNorm2d)
-            return fused.norm_silu(convolution(x), norm)[0]
-        y: Tensor = super().forward(x)
-        return y
-
-
 class OutGridViT(Network):
     """The network. `outlook`, `mbconv` and `grid` switch a part off in every block; `drop_path` is the maximum rate."""
 
@@ -267,11 +184,10 @@ class OutGridViT(Network):
         rates = iter(linear_rates(drop_path, sum(depths)))
         levels = []
         for stage, depth in enumerate(depths):
-            block = (widths[stage], heads[stage], (outlook_heads or heads)[stage], grids[stage])
+            shape = (widths[stage], heads[stage], (outlook_heads or heads)[stage], grids[stage])
             parts = (outlook, mbconv, grid)
-            levels.append(
-                nn.Sequential(*(OutGridBlock(*block, next(rates), drop_path_mode, parts) for _ in range(depth)))
-            )
+            blocks = (OutGridBlock(*shape, next(rates), drop_path_mode, parts) for _ in range(depth))
+            levels.append(nn.Sequential(*blocks))
         self.levels = nn.ModuleList(levels)
         self.downsamples = nn.ModuleList(ConvNormSiLU(before, after, 2) for before, after in pairwise(widths))
         self.norm = nn.BatchNorm2d(widths[-1])
@@ -279,9 +195,7 @@ class OutGridViT(Network):
         self.head: nn.Module = nn.Linear(widths[-1], num_classes)
 
     def forward_features(self, x: Tensor) -> Tensor:
-        if native.usable(x):
-            x = x.contiguous(memory_format=torch.channels_last)
-        x = self.widen(self.stem(x))
+        x = self.widen(self.stem(laid_out_for_kernels(x)))
         for stage, level in enumerate(self.levels):
             if stage:
                 x = self.downsamples[stage - 1](x)
@@ -302,70 +216,35 @@ def _check_grids(image_size: int, stem_stride: int, grids: tuple[int, ...]) -> N
         side = -(-side // 2)
 
 
-@contextmanager
-def capture_attention(model: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """Within the context, every forward pass leaves each attention module's weights here, by its dotted name.
-
-    `OutlookAttention`: (B, heads, 9, H, W); `GridAttention`: (B, g, g, heads, N, N), see their `attention_weights`. The
-    forward pass itself is the normal one: a hook reads the module's input and computes the weights beside it.
-    """
-    captured: dict[str, Tensor] = {}
-
-    def record(name: str) -> Any:
-        def hook(module: OutlookAttention | GridAttention, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            with torch.no_grad():
-                captured[name] = module.attention_weights(inputs[0])
-
-        return hook
-
-    handles = [
-        module.register_forward_hook(record(name))
-        for name, module in model.named_modules()
-        if isinstance(module, (OutlookAttention, GridAttention))
-    ]
-    try:
-        yield captured
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-_NARROW = dict(widths=(64, 128, 256, 384), heads=(2, 4, 8, 6), grids=(8, 8, 4, 2))
-_VARIANTS: dict[str, dict[str, Any]] = {
-    "outgrid_nano": dict(
-        widths=(32, 64, 96), depths=(1, 1, 1), heads=(1, 2, 3), grids=(2, 2, 1), stem_width=32, stem_stride=2
-    ),
-    "outgrid_7m": dict(
-        widths=(48, 96, 192, 256), depths=(1, 2, 3, 1), heads=(2, 3, 6, 8), grids=(8, 8, 4, 2), drop_path=0.07
-    ),
-    "outgrid_14m": dict(depths=(2, 2, 3, 1), drop_path=0.08, **_NARROW),
-    "outgrid_22m": dict(depths=(2, 3, 4, 2), drop_path=0.11, **_NARROW),
-    "outgrid_33m": dict(
-        widths=(80, 160, 320, 448), depths=(2, 3, 4, 2), heads=(2, 5, 10, 8), grids=(4, 4, 2, 1), drop_path=0.12
-    ),
-}
-_SETTINGS: dict[str, tuple[int, int, dict[str, Any]]] = {
-    "outgrid_nano": (10, 32, {}),
-    "outgrid_7m": (100, 32, {"params": 7_518_102, "macs_m": 441.9, "alias": "OutGrid", "printed_flops_m": 448.02}),
-    "outgrid_14m": (100, 32, {"params": 14_599_198, "macs_m": 904.3}),
-    "outgrid_22m": (200, 64, {"params": 22_542_628}),
-    "outgrid_33m": (100, 32, {"params": 32_974_583}),
+_NARROW: dict[str, Any] = dict(widths=(64, 128, 256, 384), heads=(2, 4, 8, 6), grids=(8, 8, 4, 2))
+_NANO = dict(widths=(32, 64, 96), depths=(1, 1, 1), heads=(1, 2, 3), grids=(2, 2, 1), stem_width=32, stem_stride=2)
+_7M = dict(widths=(48, 96, 192, 256), depths=(1, 2, 3, 1), heads=(2, 3, 6, 8), grids=(8, 8, 4, 2), drop_path=0.07)
+_14M = _NARROW | dict(depths=(2, 2, 3, 1), drop_path=0.08)
+_22M = _NARROW | dict(depths=(2, 3, 4, 2), drop_path=0.11)
+_33M = dict(widths=(80, 160, 320, 448), depths=(2, 3, 4, 2), heads=(2, 5, 10, 8), grids=(4, 4, 2, 1), drop_path=0.12)
+_7M_PUBLISHED = {"params": 7_518_102, "macs_m": 441.9, "alias": "OutGrid", "printed_flops_m": 448.02}
+_VARIANTS: dict[str, tuple[dict[str, Any], int, int, dict[str, Any]]] = {
+    # name: (variant, classes, px, published)
+    "outgrid_nano": (_NANO, 10, 32, {}),
+    "outgrid_7m": (_7M, 100, 32, _7M_PUBLISHED),
+    "outgrid_14m": (_14M, 100, 32, {"params": 14_599_198, "macs_m": 904.3}),
+    "outgrid_22m": (_22M, 200, 64, {"params": 22_542_628}),
+    "outgrid_33m": (_33M, 100, 32, {"params": 32_974_583}),
 }
 _PARTS = ("outlook", "mbconv", "grid")
-_OPTIONS = ("drop_path", "drop_path_mode", "dropout", "stem_width", "stem_stride", *_PARTS)
 
 
-def _register(name: str, variant: dict[str, Any], setting: tuple[int, int, dict[str, Any]]) -> None:
-    num_classes, image_size, published = setting
+def _register(name: str, variant: dict[str, Any], num_classes: int, image_size: int, published: dict[str, Any]) -> None:
+    options = ("drop_path", "drop_path_mode", "dropout", "stem_width", "stem_stride", *_PARTS)
 
     @register_model(
-        name, family="OutGridViT", num_classes=num_classes, image_size=image_size, published=published, options=_OPTIONS
+        name, family="OutGridViT", num_classes=num_classes, image_size=image_size, published=published, options=options
     )
     def build(num_classes: int, image_size: int, **options: Any) -> OutGridViT:
         return OutGridViT(num_classes, image_size, **(variant | options))
 
 
-for _name, _variant in _VARIANTS.items():
-    _register(_name, _variant, _SETTINGS[_name])
+for _name, (_variant, _classes, _px, _published) in _VARIANTS.items():
+    _register(_name, _variant, _classes, _px, _published)
     for _part in _PARTS:
-        _register(f"{_name}_no_{_part}", _variant | {_part: False}, (*_SETTINGS[_name][:2], {}))
+        _register(f"{_name}_no_{_part}", _variant | {_part: False}, _classes, _px, {})

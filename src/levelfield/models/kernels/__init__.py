@@ -1,1 +1,7 @@
-"""Fast forms of operators that networks share: plain torch, C++, Triton, and the choice between them."""
+"""Fast forms of operators that networks share, a file for each operator, with the choice of form at its top.
+
+A function here is what the networks call. It asks which form may compute and calls that: plain torch (always there),
+C++ (`native/`, float32 on CPUs) or Triton (`*_triton.py`, CUDA), all of one signature. C++ forms that map tensors to a
+tensor are operators of torch's (`torch.library.custom_op`, with fake and autograd registrations); those with optional
+gradients, or that move running statistics, are `autograd.Function`s.
+"""

@@ -2,18 +2,21 @@
 
 The same operator as involution (arXiv 2103.06255): the weights come from the centre pixel alone, and nothing is folded
 back as in VOLO. Zero-padded places outside the image take part in the softmax and contribute nothing to the sum.
+`outlook` chooses among C++ (here), Triton (`outlook_triton.py`) and plain torch, all of one signature.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import os
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from levelfield.models.kernels import fused, native
+from levelfield.models.kernels import native
+from levelfield.models.kernels.layout import channels_last
 
 if torch.cuda.is_available() and importlib.util.find_spec("triton") and os.environ.get("LEVELFIELD_NATIVE") != "0":
     from levelfield.models.kernels import outlook_triton
@@ -22,6 +25,24 @@ else:
 
 KERNEL = 3
 TAPS = KERNEL * KERNEL
+
+
+def outlook(logits: Tensor, values: Tensor, heads: int) -> Tensor:
+    """Softmax of `logits` (B, 9h, H, W) over the offsets, then the weighted sum of `values` (B, C, H, W).
+
+    Logits are head-major, then offset in row-major order. Returns (B, C, H, W) in the dtype of `values`.
+    """
+    if native.usable(logits) and native.usable(values) and heads <= native.MAX_HEADS:
+        return outlook_native(logits, values, heads)
+    if outlook_triton is not None and outlook_triton.usable(logits, values, heads):
+        found: Tensor = outlook_triton.outlook(logits, values, heads)
+        return found
+    return outlook_plain(logits, values, heads)
+
+
+def outlook_plain(logits: Tensor, values: Tensor, heads: int) -> Tensor:
+    """`outlook` in plain torch: any device and dtype, differentiable twice."""
+    return outlook_sum(outlook_weights(logits, heads), values)
 
 
 def outlook_weights(logits: Tensor, heads: int) -> Tensor:
@@ -46,14 +67,49 @@ def outlook_sum(weights: Tensor, values: Tensor) -> Tensor:
     return total.reshape(B, C, H, W).to(values.dtype)  # under autocast the softmax, and so the sum, is float32
 
 
-def outlook(logits: Tensor, values: Tensor, heads: int) -> Tensor:
-    """Softmax of `logits` (B, 9h, H, W) over the offsets, then the weighted sum of `values` (B, C, H, W).
+def outlook_native(logits: Tensor, values: Tensor, heads: int) -> Tensor:
+    """`outlook` in C++, the operator `levelfield::outlook_native`, for what is `native.usable`; differentiable once."""
+    out: Tensor = _forward(channels_last(logits), channels_last(values), heads)
+    return out
 
-    Logits are head-major, then offset in row-major order. Returns (B, C, H, W) in the dtype of `values`.
-    """
-    if native.usable(logits) and native.usable(values) and heads <= native.MAX_HEADS:
-        return fused.outlook(logits, values, heads)
-    if outlook_triton is not None and outlook_triton.usable(logits, values, heads):
-        found: Tensor = outlook_triton.outlook(logits, values, heads)
-        return found
-    return outlook_sum(outlook_weights(logits, heads), values)
+
+@torch.library.custom_op("levelfield::outlook_native", mutates_args=(), device_types="cpu")
+def _forward(logits: Tensor, values: Tensor, heads: int) -> Tensor:
+    out = torch.empty_like(values)
+    native.call("lf_outlook_forward", logits, values, out, *_sizes(values, heads))
+    return out
+
+
+@torch.library.custom_op("levelfield::outlook_native_backward", mutates_args=(), device_types="cpu")
+def _backward(logits: Tensor, values: Tensor, grad: Tensor, heads: int) -> tuple[Tensor, Tensor]:
+    dlogits, dvalues = torch.empty_like(logits), torch.empty_like(values)
+    native.call("lf_outlook_backward", logits, values, grad, dlogits, dvalues, *_sizes(values, heads))
+    return dlogits, dvalues
+
+
+@_forward.register_fake
+def _(logits: Tensor, values: Tensor, heads: int) -> Tensor:
+    return torch.empty_like(values)
+
+
+@_backward.register_fake
+def _(logits: Tensor, values: Tensor, grad: Tensor, heads: int) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(logits), torch.empty_like(values)
+
+
+def _sizes(values: Tensor, heads: int) -> tuple[int, ...]:
+    B, C, H, W = values.shape
+    return B, H, W, heads, C // heads
+
+
+def _setup(ctx: Any, inputs: tuple[Tensor, Tensor, int], output: Tensor) -> None:
+    logits, values, ctx.heads = inputs
+    ctx.save_for_backward(logits, values)
+
+
+def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+    dlogits, dvalues = _backward(*ctx.saved_tensors, channels_last(grad), ctx.heads)
+    return dlogits, dvalues, None
+
+
+_forward.register_autograd(_differentiate, setup_context=_setup)

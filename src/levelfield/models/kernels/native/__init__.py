@@ -90,6 +90,12 @@ def library() -> ctypes.CDLL | None:
         return None
 
 
+def has_wide_vectors() -> bool:
+    """Whether the library was built for a processor with 512-bit registers."""
+    found = library()
+    return found is not None and bool(found.lf_has_wide_vectors())
+
+
 def usable(x: Tensor) -> bool:
     """Whether the compiled form may compute on x: built, a plain float32 CPU tensor, and nobody traces or watches.
 

@@ -152,7 +152,7 @@ def test_what_no_command_makes_again_says_so(tmp_path: Path) -> None:
 def test_the_place_of_the_data_is_in_the_command_and_not_in_the_file(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "a")
     write_run(run.path, spec_of("resnet_mini", execution__data_dir="/home/me/my data"))
-    html = unescape(reproduce(build_table(StudyRows("one", (Row("a", runs=(run,)),)))))
+    html = unescape(reproduce(build_table(StudyRows("one", (Row("a", runs=(run,)),)))).body)
     assert "--data-dir '/home/me/my data'" in html
     assert (
         json.loads(setups(build_table([Row("a", runs=(run,))]))["a"][0].configuration)["execution"]["data_dir"] is None

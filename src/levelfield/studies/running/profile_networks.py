@@ -70,10 +70,12 @@ def resolved(subject: Subject, classes: int | None = None, image_size: int | Non
 
 
 def profile_subject(
-    subject: Subject, *, batch: int, device: str, dtype: str, plugins: Sequence[str] = (), **setting: Any
-) -> dict[str, Any]:
+    subject: Subject, *, batch: int, device: str, dtype: str, plugins: Sequence[str] = (), train: bool = False,
+    compile: bool = False, seconds: float = 2.0, threads: int | None = None, tf32: bool = False,
+    cuda_graphs: bool = False,
+) -> dict[str, Any]:  # fmt: skip
     """What a resolved `subject` costs, as plain JSON values (`cost.profile`'s, with what they were measured on and the
-    printed pair). `setting`: further keys of `cost.Setting` (train, compile, seconds, threads).
+    printed pair). What is not of the subject is as in `cost.Setting`.
     """
     from levelfield.cost import Setting, profile
 
@@ -82,8 +84,11 @@ def profile_subject(
         build, subject.model, subject.classes, subject.image_size, dict(subject.options), tuple(plugins)
     )
     measured = profile(
-        Setting(builder, image_size=subject.image_size, batch=batch, device=device, dtype=dtype, **setting)
-    )
+        Setting(
+            builder, image_size=subject.image_size, batch=batch, device=device, dtype=dtype, train=train,
+            compile=compile, seconds=seconds, threads=threads, tf32=tf32, cuda_graphs=cuda_graphs,
+        )
+    )  # fmt: skip
     named = {"name": subject.label, "model": subject.model, "classes": subject.classes}
     named |= {"image_size": subject.image_size, "options": dict(subject.options), "batch": batch}
     return {**named, **measured, "device": device, "dtype": dtype, **_published(subject, measured["macs"])}

@@ -14,7 +14,7 @@ import pytest
 from levelfield.errors import UserError
 from levelfield.page.charts.trade_offs import trade_offs
 from levelfield.page.page import page
-from levelfield.page.sections.all_scores import details
+from levelfield.page.sections.all_scores import all_scores
 from levelfield.runs import write_json
 from levelfield.studies.results.merge import merge_folders
 from levelfield.studies.results.pick import pick
@@ -131,6 +131,6 @@ def test_merging_takes_costs_along_and_joins_no_two(profiles: Profiles, tmp_path
 
 def test_the_page_shows_quartiles(two_rows: StudyRows, profiles: Profiles) -> None:
     table = profiled(two_rows, profiles, noisy=True)
-    shown = details(table, {})
+    shown = all_scores(table, {})
     assert shown is not None
     assert "30.5 [29.5, 31.5]" in shown.body and "18.8" not in shown.body

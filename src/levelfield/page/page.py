@@ -17,17 +17,17 @@ from pathlib import Path
 
 from levelfield.page.markup import paragraph, tag, text
 from levelfield.page.section import Section, contents
-from levelfield.page.sections.all_scores import details
+from levelfield.page.sections.all_scores import all_scores
 from levelfield.page.sections.analyses import analyses
 from levelfield.page.sections.audit import audit
 from levelfield.page.sections.chart_sections import chart_sections
-from levelfield.page.sections.differing_settings import configuration
-from levelfield.page.sections.disagreements import examples
+from levelfield.page.sections.differing_settings import differing_settings
+from levelfield.page.sections.disagreements import disagreements
 from levelfield.page.sections.environment import environment
 from levelfield.page.sections.ranking_table import ranking_table
 from levelfield.page.sections.reproduce import reproduce
 from levelfield.page.sections.sweeps import sweeps
-from levelfield.page.sections.verdicts import words
+from levelfield.page.sections.verdicts import verdicts
 from levelfield.runs import write_text
 from levelfield.tables.prediction_analysis import Predicted, most_disagreed, read_predicted
 from levelfield.tables.table import StudyTable
@@ -49,10 +49,10 @@ def page(table: StudyTable, image_of: ImageOf | None = None) -> str:
         ranking_table(table),
         *_of_test_sets(table, predicted, image_of),
         *analyses(table.study.path),
-        words(table, predicted),
-        details(table, predicted),
+        verdicts(table, predicted),
+        all_scores(table, predicted),
         sweeps(table),
-        configuration(table),
+        differing_settings(table),
         environment(table),
         reproduce(table),
     ]
@@ -71,7 +71,7 @@ def _of_test_sets(table: StudyTable, predicted: Mapping[str, Predicted], image_o
         if own:
             names = [score.name for score in next(iter(own.values())).scores.classes]
             pictures = image_of if i == 0 else None
-            shown.append(examples(table, f"p{i}-examples", of, most_disagreed(own), names, pictures))
+            shown.append(disagreements(table, f"p{i}-examples", of, most_disagreed(own), names, pictures))
         first, *others = [section for section in shown if section is not None]
         found += [first, *(replace(section, in_contents=len(panels) == 1) for section in others)]
     return found

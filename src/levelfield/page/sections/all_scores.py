@@ -16,7 +16,7 @@ SCORES = (
 )  # fmt: skip
 
 
-def details(table: StudyTable, predicted: Mapping[str, Predicted]) -> Section | None:
+def all_scores(table: StudyTable, predicted: Mapping[str, Predicted]) -> Section | None:
     """All scores of every measured row."""
     if not table.measured:
         return None

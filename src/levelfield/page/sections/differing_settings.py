@@ -9,7 +9,7 @@ from levelfield.tables.number_format import NONE
 from levelfield.tables.table import StudyTable
 
 
-def configuration(table: StudyTable) -> Section | None:
+def differing_settings(table: StudyTable) -> Section | None:
     """In what the rows' settings differ, and what they share."""
     different, shared = differences(table)
     rows = [row for row in table.rows if row.runs.spec is not None]

@@ -12,7 +12,7 @@ from levelfield.tables.prediction_analysis import Disagreement
 from levelfield.tables.table import StudyTable
 
 
-def examples(
+def disagreements(
     table: StudyTable, key: str, of: str, found: Sequence[Disagreement], classes: Sequence[str],
     image_of: Callable[[int], bytes | None] | None,
 ) -> Section | None:  # fmt: skip

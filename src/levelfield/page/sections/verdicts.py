@@ -11,7 +11,7 @@ from levelfield.tables.table import StudyTable
 from levelfield.tables.verdicts_in_words import in_words, pair_in_words
 
 
-def words(table: StudyTable, predicted: Mapping[str, Predicted]) -> Section:
+def verdicts(table: StudyTable, predicted: Mapping[str, Predicted]) -> Section:
     """The statistics in plain words, and every comparison with the baseline."""
     parts = [paragraph(said) for said in in_words(table)] or [paragraph("Nothing was measured yet.")]
     lines = []

@@ -218,7 +218,7 @@ def test_without_ray_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPa
 def test_options_that_do_not_belong_together(study_file: Write, tmp_path: Path, options: list[str], words: str) -> None:
     from typer.testing import CliRunner
 
-    from levelfield.cli.study import app
+    from levelfield.cli.study.app import app
 
     result = CliRunner().invoke(app, ["run", str(study_file()), "--out", str(tmp_path / "out"), *options])
     assert isinstance(result.exception, UserError) and words in str(result.exception)

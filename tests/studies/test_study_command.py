@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from levelfield.cli.study import app
+from levelfield.cli.study.app import app
 from levelfield.errors import UserError
 from levelfield.runs import find_runs
 from levelfield.studies.declared.published import published_facts, published_row

@@ -17,11 +17,11 @@ from levelfield.cli import data as data_command
 from levelfield.cli import eval as eval_command
 from levelfield.cli import models as models_command
 from levelfield.cli import profile as profile_command
-from levelfield.cli import study as study_command
 from levelfield.cli import train as train_command
-from levelfield.cli.analyze import analyze
+from levelfield.cli.analyze.app import app as analyze_app
 from levelfield.cli.output import messages
 from levelfield.cli.report import report
+from levelfield.cli.study.app import app as study_app
 from levelfield.errors import UserError
 
 app = typer.Typer(
@@ -36,10 +36,10 @@ app = typer.Typer(
 app.add_typer(data_command.app, name="data")
 app.command("models")(models_command.models)
 app.command("train")(train_command.train)
-app.add_typer(study_command.app, name="study")
+app.add_typer(study_app, name="study")
 app.command("eval")(eval_command.evaluate)
 app.command("profile")(profile_command.profile)
-app.add_typer(analyze, name="analyze")
+app.add_typer(analyze_app, name="analyze")
 app.command("report")(report)
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from levelfield.cli.output import DataDir, Json, console, messages, print_json
+from levelfield.cli.options import DataDir, Json
+from levelfield.cli.output import console, messages, print_json
 from levelfield.errors import UserError
 from levelfield.progress import on_stderr
 

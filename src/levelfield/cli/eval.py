@@ -8,14 +8,15 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from levelfield.cli.output import DataDir, Json, console, print_json
+from levelfield.cli.options import DataDir, Device, Json
+from levelfield.cli.output import console, print_json
 
 
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A run folder that `levelfield train` or a study wrote.")],
     split: Annotated[str, typer.Option(help="test or validation.")] = "test",
     batch: Annotated[int, typer.Option(min=1, help="Images a batch.")] = 64,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    device: Device = "auto",
     data_dir: DataDir = None,
     json: Json = False,
 ) -> None:

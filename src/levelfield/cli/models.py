@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from levelfield.cli.output import Json, Plugins, console, print_json
+from levelfield.cli.options import Json, Plugins
+from levelfield.cli.output import console, print_json
 
 if TYPE_CHECKING:
     from torch import nn

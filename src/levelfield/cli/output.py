@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated, Any
+from typing import Any
 
-import typer
 from rich.console import Console
 
 console = Console()
@@ -14,17 +13,6 @@ console = Console()
 
 messages = Console(stderr=True)
 """Progress, notes, warnings and errors."""
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before long work.")]
-DataDir = Annotated[
-    str | None,
-    typer.Option("--data-dir", envvar="LEVELFIELD_DATA", help="Folder that holds the data sets.", show_default=False),
-]
-Plugins = Annotated[
-    list[str] | None,
-    typer.Option("--plugin", help="A Python file that registers your own models; may be repeated.", show_default=False),
-]
 
 
 def print_json(value: Any) -> None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
 from rich.table import Table
 
-from levelfield.cli.output import Json, Plugins, console, messages, print_json
+from levelfield.cli.options import Device, Json, Plugins
+from levelfield.cli.output import console, messages, print_json
 from levelfield.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from levelfield.studies.running.profile_networks import Subject
 
 CONVENTION = "MACs: convolutions, linear layers and both attention products of one image; FLOPs = 2 x MACs"
 
@@ -21,7 +25,7 @@ def profile(
     image_size: Annotated[int | None, typer.Option(min=1, help="Side of the images in px.")] = None,
     classes: Annotated[int | None, typer.Option(min=1, help="Number of classes.")] = None,
     batch: Annotated[int, typer.Option(min=1, help="Images a batch, for throughput, training and memory.")] = 64,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    device: Device = "auto",
     dtype: Annotated[str, typer.Option(help="fp32, bf16 or fp16 (both by autocast).")] = "fp32",
     train: Annotated[bool, typer.Option("--train", help="Measure training steps too.")] = False,
     compile: Annotated[bool, typer.Option("--compile", help="Compile first; the time it takes stands apart.")] = False,
@@ -43,7 +47,7 @@ def profile(
     from levelfield.cost import DTYPES
     from levelfield.models import load_plugin
     from levelfield.runs import write_json
-    from levelfield.studies.running.profile_networks import Subject, profile_subject, resolved, study_subjects
+    from levelfield.studies.running.profile_networks import profile_subject, resolved
     from levelfield.tables.cost_columns import COSTS
     from levelfield.training.device import choose_device
     from levelfield.training.environment import describe_environment
@@ -56,11 +60,7 @@ def profile(
     where = choose_device(device)
     if dtype == "fp16" and where.type == "cpu":
         raise UserError("dtype fp16 needs a GPU: give --dtype bf16 or fp32 on a CPU")
-    if bool(study) == bool(models):
-        raise UserError("give either model names or --study NAME, for example: levelfield profile resnet_mini")
-    if into is not None and not (study and into.is_dir()):
-        raise UserError(f"--into {into}: give --study NAME and the folder that `levelfield study run` wrote")
-    subjects = study_subjects(study, plugins, scale) if study else [Subject(name, name) for name in models or ()]
+    subjects = _subjects(models or [], study, scale, into, plugins)
     environment = describe_environment(where)
     rows = []
     for position, subject in enumerate(subjects, 1):
@@ -71,18 +71,7 @@ def profile(
             subject, batch=batch, device=str(where), dtype=dtype, plugins=plugins, train=train, compile=compile,
             seconds=seconds, threads=threads, tf32=tf32, cuda_graphs=cuda_graphs,
         )  # fmt: skip
-        if measured["noisy"]:
-            messages.print(
-                f"machine is noisy: repeated timings of {subject.label} differ by {measured['noise_percent']:.1f} %",
-                style="yellow", highlight=False,
-            )  # fmt: skip
-        if not measured["resting"]:
-            busy = measured["busy_percent"]
-            messages.print(
-                "whether the machine rests cannot be told here" if busy is None
-                else f"machine does not rest: others use {busy:.0f} % of it",
-                style="yellow", highlight=False,
-            )  # fmt: skip
+        _warn(subject.label, measured)
         rows.append({**measured, "environment": environment})
     if into is not None:
         write_json(into / COSTS, rows)
@@ -90,6 +79,31 @@ def profile(
         print_json(rows)
     else:
         _print(rows, train)
+
+
+def _subjects(
+    models: list[str], study: str | None, scale: str, into: Path | None, plugins: tuple[str, ...]
+) -> list[Subject]:
+    """The networks that are asked for. Raises UserError for options that do not belong together."""
+    from levelfield.studies.running.profile_networks import Subject, study_subjects
+
+    if bool(study) == bool(models):
+        raise UserError("give either model names or --study NAME, for example: levelfield profile resnet_mini")
+    if into is not None and not (study and into.is_dir()):
+        raise UserError(f"--into {into}: give --study NAME and the folder that `levelfield study run` wrote")
+    return study_subjects(study, plugins, scale) if study else [Subject(name, name) for name in models]
+
+
+def _warn(label: str, measured: dict[str, Any]) -> None:
+    """Say what may have disturbed the timings of one network."""
+    if measured["noisy"]:
+        differ = f"differ by {measured['noise_percent']:.1f} %"
+        messages.print(f"machine is noisy: repeated timings of {label} {differ}", style="yellow", highlight=False)
+    if not measured["resting"]:
+        busy = measured["busy_percent"]
+        said = "whether the machine rests cannot be told here"
+        said = said if busy is None else f"machine does not rest: others use {busy:.0f} % of it"
+        messages.print(said, style="yellow", highlight=False)
 
 
 def _print(rows: list[dict[str, Any]], train: bool) -> None:

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from levelfield.cli.output import DataDir, Json, console, messages, print_json
+from levelfield.cli.options import DataDir, Json
+from levelfield.cli.output import console, messages, print_json
 from levelfield.errors import UserError
 
 

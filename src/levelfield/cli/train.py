@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from levelfield.cli.confirm import confirm_long_work
-from levelfield.cli.output import DataDir, Json, Plugins, Yes, console, messages, print_json
+from levelfield.cli.options import DataDir, Json, Plugins, Yes
+from levelfield.cli.output import console, messages, print_json
 from levelfield.errors import UserError
 
 if TYPE_CHECKING:

@@ -10,8 +10,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from levelfield.cli.confirm import confirm_long_work
-from levelfield.cli.output import DataDir, Json, Plugins, Yes, console, print_json
-from levelfield.cli.study_options import Name, Out, Rows, ScaleName, Set, as_asked, timed_estimate
+from levelfield.cli.options import DataDir, Json, Plugins, Yes
+from levelfield.cli.output import console, print_json
+from levelfield.cli.study.from_options import as_asked, timed_estimate
+from levelfield.cli.study.options import Name, Out, Rows, ScaleName, Set
 from levelfield.errors import UserError
 
 if TYPE_CHECKING:

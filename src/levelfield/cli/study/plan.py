@@ -1,17 +1,18 @@
-"""`levelfield study plan` and `status`: a study's runs, what is done, the time left. Parse, call, print."""
+"""`levelfield study plan`: a study's runs, what is done, the time left."""
 
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from levelfield.cli.output import DataDir, Json, console, print_json
-from levelfield.cli.study_options import (
+from levelfield.cli.options import DataDir, Json
+from levelfield.cli.output import console, print_json
+from levelfield.cli.study.from_options import AsAsked, as_asked, timed_estimate
+from levelfield.cli.study.options import (
     Name,
     Out,
     Parallel,
@@ -20,8 +21,6 @@ from levelfield.cli.study_options import (
     ScaleName,
     Seeds,
     SetAsRun,
-    as_asked,
-    timed_estimate,
 )
 
 if TYPE_CHECKING:
@@ -47,12 +46,12 @@ def plan(
 
     Example: `levelfield study plan cifar10-cpu --data-dir ../shared/data`
     """
-    found, stale = find(name, scale, seeds, row, set_, out, data_dir, plugin)
+    found, stale = find_runs(as_asked(name, scale, out, set_, plugin, data_dir), seeds, row)
     timed = timed_estimate(found, parallel) if probe else None
     if json:
-        print_json(_plan_json(found, stale, timed))
+        print_json(plan_json(found, stale, timed))
         return
-    _print_plan(found, stale, timed)
+    print_plan(found, stale, timed)
     states = Counter(one.state for one in found)
     line = f"{len(found)} runs: " + ", ".join(f"{count} {state}" for state, count in states.items())
     if timed is not None:
@@ -62,51 +61,20 @@ def plan(
     console.print(line, highlight=False)
 
 
-def status(
-    name: Name,
-    scale: ScaleName = None,
-    seeds: Seeds = None,
-    row: Rows = None,
-    set_: SetAsRun = None,
-    out: Out = None,
-    data_dir: DataDir = None,
-    plugin: PluginsAsRun = None,
-    json: Json = False,
-) -> None:
-    """Show how far each row has come, without timing anything.
-
-    Example: `levelfield study status quickstart`
-    """
-    found, stale = find(name, scale, seeds, row, set_, out, data_dir, plugin)
-    if json:
-        print_json(_plan_json(found, stale, None))
-        return
-    _print_plan(found, stale, None)
-
-
-def find(
-    name: str,
-    scale: str | None,
-    seeds: str | None,
-    rows: list[str] | None,
-    set_: list[str] | None,
-    out: Path | None,
-    data_dir: str | None,
-    plugins: list[str] | None,
-) -> tuple[list[Found], dict[str, list[Stale]]]:
-    """The runs that the options ask for, each with what its folder holds; and stale runs by row."""
+def find_runs(asked: AsAsked, seeds: str | None, rows: list[str] | None) -> tuple[list[Found], dict[str, list[Stale]]]:
+    """The runs that are asked for, each with what its folder holds; and stale runs by row."""
     from levelfield.studies.declared.seeds import parse_seeds
     from levelfield.studies.results.input_digests import Contents
     from levelfield.studies.results.run_folders import holding
 
-    study, folder, asked = as_asked(name, scale, out, set_, plugins, data_dir)
-    runs = asked.runs(study, folder, None if seeds is None else parse_seeds(seeds), rows or ())
+    study, folder, wanted = asked
+    runs = wanted.runs(study, folder, None if seeds is None else parse_seeds(seeds), rows or ())
     contents = Contents()
     held = {row.name: holding(folder, row, contents) for row in {run.row.name: run.row for run in runs}.values()}
     return [held[run.row.name].of(run) for run in runs], {row: list(one.stale) for row, one in held.items()}
 
 
-def _plan_json(found: list[Found], stale: dict[str, list[Stale]], timed: Estimate | None) -> dict[str, Any]:
+def plan_json(found: list[Found], stale: dict[str, list[Stale]], timed: Estimate | None) -> dict[str, Any]:
     runs = [
         {
             "row": one.run.row.name,
@@ -127,7 +95,7 @@ def _plan_json(found: list[Found], stale: dict[str, list[Stale]], timed: Estimat
     return {"runs": runs, "stale": old, "seconds_left": None if timed is None else timed.left_s}
 
 
-def _print_plan(found: list[Found], stale: dict[str, list[Stale]], timed: Estimate | None) -> None:
+def print_plan(found: list[Found], stale: dict[str, list[Stale]], timed: Estimate | None) -> None:
     """A line for each row; what all rows share, and what went wrong, stands below the table."""
     from levelfield.progress import duration
     from levelfield.studies.results.run_folders import stale_in_words

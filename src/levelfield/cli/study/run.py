@@ -1,17 +1,17 @@
-"""`levelfield study`: comparisons from a file. Parse, call, print; the work is in `levelfield.studies`."""
+"""`levelfield study run`: train what a study lacks."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from levelfield.cli.confirm import confirm_long_work
-from levelfield.cli.output import DataDir, Json, Plugins, Yes, console, messages, print_json
-from levelfield.cli.study_options import (
+from levelfield.cli.options import DataDir, Json, Plugins, Yes
+from levelfield.cli.output import console, messages
+from levelfield.cli.study.from_options import as_asked, executor_for, timed_estimate
+from levelfield.cli.study.options import (
     Address,
     CpusPerRun,
     GpusPerRun,
@@ -19,55 +19,17 @@ from levelfield.cli.study_options import (
     On,
     Out,
     Parallel,
-    PluginsAsRun,
     Rows,
     ScaleName,
     Seeds,
     Set,
-    SetAsRun,
     Where,
-    as_asked,
-    executor_for,
-    timed_estimate,
 )
-from levelfield.cli.study_plan import plan, status
-from levelfield.cli.study_results import merge, pick_, rm
-from levelfield.cli.study_sweep import sweep
+from levelfield.cli.study.report import show_table
 from levelfield.errors import UserError
 
 if TYPE_CHECKING:
     from levelfield.studies.results.run_folders import Found
-
-app = typer.Typer(no_args_is_help=True, help="Compare models over seeds: plan, run, look, merge, pick.")
-
-
-@app.command("list")
-def list_(json: Json = False) -> None:
-    """List the studies that ship with levelfield.
-
-    Example: `levelfield study list`
-    """
-    from levelfield.studies.declared.study import StudySpec
-    from levelfield.studies.declared.study_file import list_studies
-
-    studies = [StudySpec.load(name) for name in list_studies()]
-    if json:
-        facts = [
-            {"name": s.name, "title": s.title, "question": s.question.strip(), "scales": scales(s)} for s in studies
-        ]
-        print_json(facts)
-        return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("study", "scales", "what it compares"):
-        table.add_column(heading, no_wrap=heading == "study")
-    for study in studies:
-        table.add_row(study.name, ", ".join(scales(study)), escape(study.title))
-    console.print(table)
-
-
-def scales(study: Any) -> list[str]:
-    """The names of a study's scales, the published one first."""
-    return list(dict.fromkeys(["full", *study.scales]))
 
 
 def run(
@@ -117,7 +79,7 @@ def run(
                 only=row or (),
                 expected_s=expected_s,
             )
-    _show(table, folder, json)
+    show_table(table, folder, json)
     if study.name == "quickstart" and not json:
         _print_next(folder)
     these = {(one.run.row.name, one.run.seed) for one in found}
@@ -146,47 +108,3 @@ def _print_next(folder: Path) -> None:
     ):
         console.print("  " + command, markup=False, highlight=False, soft_wrap=True)
     console.print(f"The page: {folder / 'report.html'}", highlight=False)
-
-
-def report(
-    name: Name,
-    scale: ScaleName = None,
-    set_: SetAsRun = None,
-    out: Out = None,
-    data_dir: DataDir = None,
-    plugin: PluginsAsRun = None,
-    json: Json = False,
-) -> None:
-    """Print a study's table, every row in it, `not run` where nothing was measured; write it where runs are.
-
-    Changes and plugins are those that the folder was run with; with others (--set) the table is printed, not written.
-    Example: `levelfield study report outgrid-cifar100`
-    """
-    from levelfield.studies.results.outputs import is_of, report_study
-
-    study, folder, asked = as_asked(name, scale, out, set_, plugin, data_dir)
-    written = is_of(folder, asked)
-    _show(report_study(study, folder, asked), folder, json, written)
-
-
-def _show(table: Any, folder: Path, json: bool, written: bool = True) -> None:
-    """Print a table; where it was `written`, name its page too."""
-    from levelfield.tables.text.json import to_json
-    from levelfield.tables.text.terminal import to_rich
-
-    if json:
-        print_json(to_json(table))
-        return
-    console.print(to_rich(table))
-    if written and (folder / "report.html").is_file():
-        console.print(f"page: {folder / 'report.html'}", highlight=False)
-
-
-app.command()(plan)
-app.command()(run)
-app.command()(status)
-app.command()(report)
-app.command("pick")(pick_)
-app.command()(sweep)
-app.command()(merge)
-app.command()(rm)

@@ -1,0 +1,1 @@
+"""`levelfield analyze`: why a network is better."""

@@ -1,0 +1,92 @@
+"""`levelfield analyze rank`: ranks of the features of random networks, and of real ones layer by layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from levelfield.cli.analyze.network_ranks import network_ranks
+from levelfield.cli.analyze.random_study import random_study
+from levelfield.cli.options import DataDir, Json, Plugins, Yes
+from levelfield.errors import UserError
+
+Model = Annotated[
+    list[str] | None,
+    typer.Option("--model", help="Measure this network, untrained. Repeatable.", show_default=False),
+]
+Run = Annotated[
+    list[Path] | None,
+    typer.Option("--run", help="Measure a run's network, untrained and trained. Repeatable.", show_default=False),
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        "--data", help="Images to measure networks on (default: digits, or the run's own).", show_default=False
+    ),
+]
+Images = Annotated[int, typer.Option("--images", min=2, help="Test images to measure networks on.")]
+ImageSize = Annotated[
+    int | None,
+    typer.Option(
+        "--image-size", min=1, help="Side in px for --model (default: its published one).", show_default=False
+    ),
+]
+Tolerance = Annotated[
+    float,
+    typer.Option(
+        "--tolerance", min=1e-7, max=0.5, help="Share of the largest singular value below which one counts as zero."
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        help="Folder for the results (random study: rank-study; STUDY/analysis: the study's page shows ranks).",
+        show_default=False,
+    ),
+]
+Networks = Annotated[int, typer.Option("--networks", min=40, help="Random networks a point of a curve.")]
+Sensitivity = Annotated[
+    bool, typer.Option(help="Also vary what the paper leaves open, on a twentieth of the networks.")
+]
+Setting = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change the random study's setting: d_out_max=128. Repeatable.", show_default=False),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, help="Threads of the random study (default: cores).", show_default=False),
+]
+
+
+def rank(
+    model: Model = None,
+    run: Run = None,
+    data: Data = None,
+    images: Images = 256,
+    image_size: ImageSize = None,
+    tolerance: Tolerance = 1e-3,
+    out: Out = None,
+    networks: Networks = 1000,
+    sensitivity: Sensitivity = True,
+    setting: Setting = None,
+    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+    workers: Workers = None,
+    data_dir: DataDir = None,
+    plugin: Plugins = None,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Rank of features: of ten thousand random networks a curve, or (--model, --run) of a network, layer by layer.
+
+    Without --model and --run: rank / d_out of four kinds of layer under eight non-linearities (arXiv 2007.00992), as
+    rank.csv and a figure with the effective rank beside it. An interrupted study goes on with the same command.
+    """
+    if model or run:
+        if setting:
+            raise UserError("--set changes the study of random networks; leave it out with --model or --run")
+        network_ranks(model or [], run or [], data, images, image_size, tolerance, out, seed, data_dir, plugin, json)
+    else:
+        random_study(out or Path("rank-study"), networks, sensitivity, setting or [], seed, workers, yes, json)

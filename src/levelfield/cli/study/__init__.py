@@ -1,0 +1,1 @@
+"""`levelfield study`: comparisons from a file."""

@@ -1,0 +1,60 @@
+"""The options of the study commands, each written once."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Name = Annotated[str, typer.Argument(help="A study's name (`levelfield study list`) or a .yaml file.")]
+Out = Annotated[Path | None, typer.Option(help="The study's folder. [default: runs/NAME, at a scale runs/NAME-SCALE]")]
+ScaleName = Annotated[
+    str | None,
+    typer.Option("--scale", help="full, cpu or smoke, as the study's file has them. [default: the folder's, else full]",
+                 show_default=False),
+]  # fmt: skip
+Seeds = Annotated[str | None, typer.Option(help="Instead of the file's: 3, or 0,4,7, or 5-8.", show_default=False)]
+Rows = Annotated[list[str] | None, typer.Option("--row", help="Only rows that match (`*` allowed); may be repeated.")]
+Parallel = Annotated[int, typer.Option(min=1, help="Runs at once, each in a process of its own.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="Change a key of every row: budget.epochs=2. May be repeated.")
+]
+SetAsRun = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", help="As --set of `study run`; '' for none. [default: as the folder was run]", show_default=False
+    ),
+]
+PluginsAsRun = Annotated[
+    list[str] | None,
+    typer.Option("--plugin", help="As --plugin of `study run`; '' for none. [default: as the folder was run]",
+                 show_default=False),
+]  # fmt: skip
+
+
+class Where(StrEnum):
+    """Where a study's runs are carried out."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
+On = Annotated[Where, typer.Option("--on", help="local: this machine; ray: a Ray cluster (an extra: levelfield[ray]).")]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        help="The Ray cluster's HOST:PORT or ray://HOST:PORT. [default: RAY_ADDRESS, else the cluster of this machine, "
+        "else one started here]",
+        show_default=False,
+    ),
+]
+CpusPerRun = Annotated[
+    int | None,
+    typer.Option(min=1, help="On Ray. [default: a GPU's share of its node, else up to 4]", show_default=False),
+]
+GpusPerRun = Annotated[
+    float | None,
+    typer.Option(min=0, help="On Ray; parts are allowed. [default: 1 where there are GPUs]", show_default=False),
+]

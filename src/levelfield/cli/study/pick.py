@@ -1,0 +1,56 @@
+"""`levelfield study pick`: the best row for a budget."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from levelfield.cli.options import Json
+from levelfield.cli.output import console, print_json
+from levelfield.cli.study.from_options import as_asked
+from levelfield.cli.study.options import Name, Out, Rows, ScaleName
+
+
+def pick(
+    name: Name,
+    scale: ScaleName = None,
+    out: Out = None,
+    row: Rows = None,
+    max_macs: Annotated[str | None, typer.Option(help="Multiply-accumulates of an image: 100M, 1.5G.")] = None,
+    max_params: Annotated[str | None, typer.Option(help="Parameters: 500k, 5M.")] = None,
+    max_latency_ms: Annotated[float | None, typer.Option(help="Milliseconds of a batch, as profiled.")] = None,
+    max_memory_mib: Annotated[float | None, typer.Option(help="Peak memory of inference in MiB, as profiled.")] = None,
+    json: Json = False,
+) -> None:
+    """Name the best row of a study for a budget, and the rows that cannot be told apart from it.
+
+    Example: `levelfield study pick quickstart --max-macs 100M --max-latency-ms 50`
+    """
+    from levelfield.studies.results.outputs import table_for
+    from levelfield.studies.results.pick import parse_quantity
+    from levelfield.studies.results.pick import pick as pick_row
+
+    limits: dict[str, float] = {}
+    if max_macs is not None:
+        limits["macs"] = parse_quantity(max_macs, "--max-macs")
+    if max_params is not None:
+        limits["params"] = parse_quantity(max_params, "--max-params")
+    if max_latency_ms is not None:
+        limits["ms_per_batch"] = max_latency_ms
+    if max_memory_mib is not None:
+        limits["mem_peak_mib"] = max_memory_mib
+    study, folder, asked = as_asked(name, scale, out, None, None, None)
+    chosen = pick_row(table_for(study, folder, asked), limits, row or ("*",))
+    best = chosen.best
+    assert best.top1 is not None
+    if json:
+        facts = {"row": best.name, "top1": best.top1.value, **best.means}
+        print_json({**facts, "ties": list(chosen.ties), "left_out": dict(chosen.left_out)})
+        return
+    console.print(f"[bold]{escape(best.name)}[/bold]: {best.top1.value:.2f} % top-1, {best.n} seeds", highlight=False)
+    if chosen.ties:
+        console.print("not distinguishable from it: " + ", ".join(chosen.ties), markup=False, highlight=False)
+    for left, why in chosen.left_out.items():
+        console.print(f"left out: {left} ({why})", markup=False, highlight=False)

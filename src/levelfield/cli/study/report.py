@@ -1,0 +1,48 @@
+"""`levelfield study report`: the table of a study as it stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from levelfield.cli.options import DataDir, Json
+from levelfield.cli.output import console, print_json
+from levelfield.cli.study.from_options import as_asked
+from levelfield.cli.study.options import Name, Out, PluginsAsRun, ScaleName, SetAsRun
+
+if TYPE_CHECKING:
+    from levelfield.tables.table import StudyTable
+
+
+def report(
+    name: Name,
+    scale: ScaleName = None,
+    set_: SetAsRun = None,
+    out: Out = None,
+    data_dir: DataDir = None,
+    plugin: PluginsAsRun = None,
+    json: Json = False,
+) -> None:
+    """Print a study's table, every row in it, `not run` where nothing was measured; write it where runs are.
+
+    Changes and plugins are those that the folder was run with; with others (--set) the table is printed, not written.
+    Example: `levelfield study report outgrid-cifar100`
+    """
+    from levelfield.studies.results.outputs import is_of, report_study
+
+    study, folder, asked = as_asked(name, scale, out, set_, plugin, data_dir)
+    written = is_of(folder, asked)
+    show_table(report_study(study, folder, asked), folder, json, written)
+
+
+def show_table(table: StudyTable, folder: Path, json: bool, written: bool = True) -> None:
+    """Print a table; where it was `written`, name its page too."""
+    from levelfield.tables.text.json import to_json
+    from levelfield.tables.text.terminal import to_rich
+
+    if json:
+        print_json(to_json(table))
+        return
+    console.print(to_rich(table))
+    if written and (folder / "report.html").is_file():
+        console.print(f"page: {folder / 'report.html'}", highlight=False)

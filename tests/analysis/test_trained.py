@@ -9,7 +9,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from levelfield.analysis import compression, subjects
+from levelfield.analysis import compression_ladder, subjects
 from levelfield.cli.app import app
 from levelfield.errors import UserError
 from levelfield.progress import Progress
@@ -77,7 +77,7 @@ def test_side_by_side_on_the_command_line(ladder: Path, tmp_path: Path) -> None:
 
 
 def test_the_ladder_lists_accuracy_and_costs_and_draws_them(ladder: Path, tmp_path: Path) -> None:
-    rungs = compression.rungs([ladder], latency_seconds=0.05)
+    rungs = compression_ladder.rungs([ladder], latency_seconds=0.05)
     assert {rung.model for rung in rungs} == set(MODELS)
     assert rungs[0].params_m >= rungs[1].params_m
     for rung in rungs:
@@ -87,8 +87,8 @@ def test_the_ladder_lists_accuracy_and_costs_and_draws_them(ladder: Path, tmp_pa
         assert rung.params_m == result["params"] / 1e6 and rung.macs_m == result["macs"] / 1e6
         assert rung.size_mib == (folder / "weights.safetensors").stat().st_size / 2**20
         assert 0 < rung.latency_q1_ms <= rung.latency_ms <= rung.latency_q3_ms
-    drawn = compression.chart(rungs, "Ladder").to_json()
-    for text in [*compression.COSTS.values(), *MODELS]:
+    drawn = compression_ladder.chart(rungs, "Ladder").to_json()
+    for text in [*compression_ladder.COSTS.values(), *MODELS]:
         assert text in drawn
 
 
@@ -120,9 +120,9 @@ def test_what_was_analysed_appears_on_the_page_of_the_study(ladder: Path) -> Non
 def test_runs_of_other_length_make_no_ladder(ladder: Path, tmp_path: Path) -> None:
     one_run(tmp_path / "other", "resnet_nano", steps=1)
     with pytest.raises(UserError, match=r"must differ in nothing but the network.*budget\.steps 2 and 1"):
-        compression.rungs([ladder, tmp_path])
+        compression_ladder.rungs([ladder, tmp_path])
     with pytest.raises(UserError, match="no finished run"):
-        compression.rungs([tmp_path / "nowhere"])
+        compression_ladder.rungs([tmp_path / "nowhere"])
 
 
 def test_the_random_study_on_the_command_line(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from levelfield.analysis.compression import ladder
+from levelfield.analysis.compression_ladder import ladder
 from levelfield.errors import UserError
 from levelfield.runs import Predictions, RunFolder, find_runs, write_json, write_predictions
 from levelfield.runs.compact import rounded, without_places

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from levelfield import randomness
 from levelfield.analysis.layers import Layer, calls, find_layers
-from levelfield.analysis.measures import effective_rank, nuclear_norm, numerical_rank, singular_values_from_gram
+from levelfield.analysis.rank_measures import effective_rank, nuclear_norm, numerical_rank, singular_values_from_gram
 
 TOLERANCE: Final = 1e-3
 COLUMNS: Final = 8192

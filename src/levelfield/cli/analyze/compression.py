@@ -12,7 +12,7 @@ from levelfield.cli.options import Json
 from levelfield.cli.output import console, print_json
 
 if TYPE_CHECKING:
-    from levelfield.analysis.compression import Rung
+    from levelfield.analysis.compression_ladder import Rung
 
 
 def compression(
@@ -32,7 +32,7 @@ def compression(
     Example: levelfield analyze compression runs/compression-rexnet-cpu. With --out STUDY/analysis (the default for one
     folder) the page of the study shows it from then on: levelfield report STUDY.
     """
-    from levelfield.analysis.compression import chart, rungs
+    from levelfield.analysis.compression_ladder import chart, rungs
     from levelfield.analysis.rank_figure import save
     from levelfield.runs import write_json
 

@@ -12,7 +12,8 @@ from levelfield.cli.confirm import confirm_long_work
 from levelfield.cli.output import console, messages, print_json
 
 if TYPE_CHECKING:
-    from levelfield.analysis.rank_study import Plan, Study
+    from levelfield.analysis.rank_study import Study
+    from levelfield.analysis.rank_study_plan import Plan, Point
 
 
 def random_study(
@@ -21,7 +22,8 @@ def random_study(
     """Measure what the study in `out` lacks, draw its figures, and print its curves."""
     from levelfield.analysis import rank_figure
     from levelfield.analysis.random_networks import KINDS, Setting
-    from levelfield.analysis.rank_study import MAIN, Group, Plan, Study, sensitivity
+    from levelfield.analysis.rank_study import Study
+    from levelfield.analysis.rank_study_plan import MAIN, Group, Plan, sensitivity
     from levelfield.runs import FolderLock
     from levelfield.spec.overrides import apply
 
@@ -57,7 +59,7 @@ def random_study(
 def _measure(study: Study, plan: Plan, workers: int, yes: bool) -> None:
     import torch
 
-    from levelfield.analysis.rank_study import Point, expected_seconds
+    from levelfield.analysis.rank_study import expected_seconds
     from levelfield.progress import Progress
     from levelfield.training.environment import describe_environment
 
@@ -79,7 +81,7 @@ def _measure(study: Study, plan: Plan, workers: int, yes: bool) -> None:
 
 def _print_curves(study: Study) -> None:
     from levelfield.analysis.random_networks import KINDS
-    from levelfield.analysis.rank_study import MAIN
+    from levelfield.analysis.rank_study_plan import MAIN
 
     for kind, title in KINDS.items():
         rows = [row for row in study.rows if row.group == MAIN and row.kind == kind]

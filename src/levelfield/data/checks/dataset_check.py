@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -11,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from levelfield.data.cache_folder import only_one
+from levelfield.data.checks.duplicates import Duplicates, find_duplicates
 from levelfield.data.loading.open_data import notes, official
 from levelfield.data.sources import catalog
 from levelfield.data.sources.locate import find
@@ -21,21 +21,6 @@ from levelfield.progress import OnProgress
 
 SHOWN: Final = 5
 """Examples named of each kind of finding."""
-
-
-@dataclass(frozen=True)
-class Duplicates:
-    """Exact copies, pixel by pixel at their own size, whatever their encoding.
-
-    `surplus`: copies inside each split beyond the first. `across`: distinct images that are in both train and test;
-    `test_in_train`: test images, copies counted, that are in train. `conflicting`: distinct images that occur under
-    more than one label.
-    """
-
-    surplus: dict[str, int]
-    across: int
-    test_in_train: int
-    conflicting: int
 
 
 @dataclass(frozen=True)
@@ -103,23 +88,6 @@ def at_hand(
     except UserError:
         return None
     return store if store is not None and store.index.checksum == checksum else None
-
-
-def find_duplicates(store: Store) -> Duplicates:
-    """Count exact duplicates by the digests of the decoded pixels."""
-    labels_of: dict[bytes, set[int]] = {}
-    seen: dict[str, Counter[bytes]] = {}
-    for split in store.index.splits:
-        digests = [row.tobytes() for row in store.digests(split)]
-        seen[split] = Counter(digests)
-        for digest, label in zip(digests, store.labels(split).tolist(), strict=True):
-            labels_of.setdefault(digest, set()).add(label)
-    return Duplicates(
-        surplus={split: sum(counts.values()) - len(counts) for split, counts in seen.items()},
-        across=len(seen["train"].keys() & seen["test"].keys()),
-        test_in_train=sum(count for digest, count in seen["test"].items() if digest in seen["train"]),
-        conflicting=sum(len(labels) > 1 for labels in labels_of.values()),
-    )
 
 
 def _verdict(store: Store) -> str:

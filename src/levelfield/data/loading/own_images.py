@@ -39,27 +39,7 @@ def from_arrays(
     made: dict[str, Split] = {}
     digests: dict[str, Digests] = {}
     for split, (images, labels) in splits.items():
-        try:
-            pixels, given_labels = torch.as_tensor(images), torch.as_tensor(labels)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise UserError(
-                f"{name}: {split} is not two arrays ({str(error).splitlines()[0]}); give images and labels"
-            ) from None
-        if given_labels.ndim != 1 or given_labels.is_floating_point() or given_labels.is_complex():
-            raise UserError(
-                f"{name}: {split} labels are {given_labels.dtype} {tuple(given_labels.shape)}; "
-                "give one whole number each, the number of its class: (N,)"
-            )
-        numbers = given_labels.to(torch.int64)
-        if pixels.dtype != torch.uint8 or pixels.ndim != 4 or pixels.shape[1] != 3 or len(pixels) != len(numbers):
-            raise UserError(
-                f"{name}: {split} images are {pixels.dtype} {tuple(pixels.shape)} for {len(numbers)} labels; "
-                "give uint8 (N, 3, H, W) and one label each"
-            )
-        if pixels.shape[2] != pixels.shape[3]:
-            raise UserError(f"{name}: {split} images are {pixels.shape[2]}x{pixels.shape[3]}; give squares")
-        if len(pixels) == 0:
-            raise UserError(f"{name}: {split} has no image; give at least one")
+        pixels, numbers = _checked(images, labels, f"{name}: {split}")
         rows = torch.arange(len(pixels))
         copied = pixels.clone(memory_format=torch.contiguous_format)
         made[split] = Split(split, MemoryPixels(copied), rows, numbers, rows)
@@ -88,6 +68,30 @@ def from_arrays(
         validation=made.get("validation"),
         test=made["test"],
     )
+
+
+def _checked(images: Any, labels: Any, where: str) -> tuple[Tensor, Tensor]:
+    """What was given for a split as uint8 (N, 3, S, S) and int64 (N,). Raises UserError for anything else."""
+    try:
+        pixels, given_labels = torch.as_tensor(images), torch.as_tensor(labels)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"{where} is not two arrays ({str(error).splitlines()[0]}); give images and labels") from None
+    if given_labels.ndim != 1 or given_labels.is_floating_point() or given_labels.is_complex():
+        raise UserError(
+            f"{where} labels are {given_labels.dtype} {tuple(given_labels.shape)}; "
+            "give one whole number each, the number of its class: (N,)"
+        )
+    numbers = given_labels.to(torch.int64)
+    if pixels.dtype != torch.uint8 or pixels.ndim != 4 or pixels.shape[1] != 3 or len(pixels) != len(numbers):
+        raise UserError(
+            f"{where} images are {pixels.dtype} {tuple(pixels.shape)} for {len(numbers)} labels; "
+            "give uint8 (N, 3, H, W) and one label each"
+        )
+    if pixels.shape[2] != pixels.shape[3]:
+        raise UserError(f"{where} images are {pixels.shape[2]}x{pixels.shape[3]}; give squares")
+    if len(pixels) == 0:
+        raise UserError(f"{where} has no image; give at least one")
+    return pixels, numbers
 
 
 def from_dataset(

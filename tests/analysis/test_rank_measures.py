@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from levelfield.analysis.measures import (
+from levelfield.analysis.rank_measures import (
     default_tolerance,
     effective_rank,
     nuclear_norm,

@@ -1,0 +1,40 @@
+"""Exact copies among the images of a data set: inside a split, between train and test, under several labels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from levelfield.data.store.store import Store
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Exact copies, pixel by pixel at their own size, whatever their encoding.
+
+    `surplus`: copies inside each split beyond the first. `across`: distinct images that are in both train and test;
+    `test_in_train`: test images, copies counted, that are in train. `conflicting`: distinct images that occur under
+    more than one label.
+    """
+
+    surplus: dict[str, int]
+    across: int
+    test_in_train: int
+    conflicting: int
+
+
+def find_duplicates(store: Store) -> Duplicates:
+    """Count exact duplicates by the digests of the decoded pixels."""
+    labels_of: dict[bytes, set[int]] = {}
+    seen: dict[str, Counter[bytes]] = {}
+    for split in store.index.splits:
+        digests = [row.tobytes() for row in store.digests(split)]
+        seen[split] = Counter(digests)
+        for digest, label in zip(digests, store.labels(split).tolist(), strict=True):
+            labels_of.setdefault(digest, set()).add(label)
+    return Duplicates(
+        surplus={split: sum(counts.values()) - len(counts) for split, counts in seen.items()},
+        across=len(seen["train"].keys() & seen["test"].keys()),
+        test_in_train=sum(count for digest, count in seen["test"].items() if digest in seen["train"]),
+        conflicting=sum(len(labels) > 1 for labels in labels_of.values()),
+    )

@@ -38,17 +38,6 @@ and the longest name counts: what lies in `data/store` belongs to `data.store`."
 ALLOWED_SIDEWAYS = {("runs", "spec"), ("spec", "recipes"), ("progress", "errors")}
 LONG_FILES = {"models/kernels/native/outgrid.cpp"}
 """C++, and tables: longer than 300 lines on purpose."""
-STILL_IN_A_CIRCLE: tuple[str, ...] = ()
-STILL_LONG_FILES = {
-    "page/charts.py", "training/run.py", "training/prepare_run.py",
-    "analysis/rank_study.py",
-}  # fmt: skip
-STILL_LONG_FUNCTIONS = {
-    "levelfield.training.write_result.write_result", "levelfield.cli.profile.profile",
-    "levelfield.data.loading.own_images.from_arrays",
-    "levelfield.cli.train.train", "levelfield.cli.analyze.rank",
-}  # fmt: skip
-"""To be mended: these three are to become empty, and nothing new is to come in."""
 ROOMS = {name for names in FLOORS for name in names}
 
 
@@ -120,12 +109,8 @@ def imported_files() -> dict[str, set[str]]:
 
 
 def test_no_import_goes_in_a_circle() -> None:
-    graph = {
-        name: {each for each in imported if not each.startswith(STILL_IN_A_CIRCLE)}
-        for name, imported in imported_files().items()
-    }
     try:
-        TopologicalSorter(graph).prepare()
+        TopologicalSorter(imported_files()).prepare()
     except CycleError as error:
         pytest.fail("imports go in a circle: " + " <- ".join(error.args[1]))
 
@@ -134,7 +119,7 @@ def test_no_file_has_outgrown_its_idea() -> None:
     files = [path for path in SOURCE.rglob("*") if path.suffix in {".py", ".cpp", ".js", ".css"}]
     lines = {path.relative_to(SOURCE).as_posix(): len(path.read_text(encoding="utf-8").splitlines()) for path in files}
     long = {name: count for name, count in lines.items() if count > 300}
-    assert long.keys() <= LONG_FILES | STILL_LONG_FILES, long
+    assert long.keys() <= LONG_FILES, long
     assert not {path.stem for path in files} & {"utils", "util", "helpers", "common", "misc"}
 
 
@@ -146,7 +131,7 @@ def test_no_function_is_longer_than_a_screen() -> None:
                 assert node.end_lineno is not None
                 if (length := node.end_lineno - node.lineno + 1) > 60:
                     long[f"{name}.{node.name}"] = length
-    assert long.keys() <= STILL_LONG_FUNCTIONS, long
+    assert long == {}
 
 
 def test_every_folder_and_file_says_what_it_holds() -> None:

@@ -39,7 +39,9 @@ def test_rank_0_prints_the_result_and_draws_and_the_others_do_neither(
     monkeypatch.setattr(
         run_module, "train_prepared", lambda _, out, progress: run_module.RunResult(result, [], RunFolder(out))
     )
-    monkeypatch.setattr("levelfield.page.learning_curve.write_learning_curve", lambda folder: drawn.append(folder.path))
+    monkeypatch.setattr(
+        "levelfield.page.run_learning_curve.write_learning_curve", lambda folder: drawn.append(folder.path)
+    )
     for rank, silent in ((0, False), (1, True)):
         as_rank(rank, monkeypatch)
         found = CliRunner().invoke(app, [*TRAIN, "--out", str(tmp_path), *(["--json"] if json else [])])

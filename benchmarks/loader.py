@@ -27,7 +27,7 @@ from PIL import Image
 from torch import nn
 
 from levelfield.data import Loader, build_augment, from_arrays, make_loader, open_data
-from levelfield.data.store.pixel_sources import MappedPixels
+from levelfield.data.store.pixel_storage import MappedPixels
 from levelfield.data.store.splits import Split
 from levelfield.models import create_model
 from levelfield.spec import Augment, DataSpec

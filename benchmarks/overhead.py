@@ -29,9 +29,9 @@ from levelfield.training import Prepared, prepare
 from levelfield.training.device import configure_torch
 from levelfield.training.environment import processor_name
 from levelfield.training.interrupts import StopRequest
-from levelfield.training.loop import train_steps
 from levelfield.training.processes import World
 from levelfield.training.run import Attempt
+from levelfield.training.training_loop import train_steps
 
 STEPS = {"resnet_mini": 300, "resnet18_s1": 40}
 

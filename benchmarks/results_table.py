@@ -18,7 +18,7 @@ from pathlib import Path
 from levelfield.page.page import write_page
 from levelfield.runs import write_text
 from levelfield.tables import build_table, read_study
-from levelfield.tables.results_document import fill, markdown
+from levelfield.tables.repository_results import fill, markdown
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -31,7 +31,7 @@ FLOORS = [
     {"data.sources", "data.augment"},
     {"data.ragged_images", "data.stratified_sampling"},
     {"spec", "runs", "recipes", "data.cache_folder", "data.to_device"},
-    {"randomness", "progress", "errors", "allocator", "float32"},
+    {"randomness", "progress", "errors", "memory_allocator", "float32"},
 ]
 """From the roof down; rooms of one floor do not know one another, but for those below. A room is a folder or a file,
 and the longest name counts: what lies in `data/store` belongs to `data.store`."""

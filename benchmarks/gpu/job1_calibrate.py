@@ -87,11 +87,11 @@ def steps(model: str, recipe: str, engine: str, device: str, count: int) -> dict
     from levelfield.data import make_loader
     from levelfield.training.batch_inputs import TrainingInputs
     from levelfield.training.device import configure_torch
-    from levelfield.training.loop import train_step
     from levelfield.training.prepare_run import prepare_custom
     from levelfield.training.processes import World
-    from levelfield.training.state import TrainState
     from levelfield.training.timetable import make_plan
+    from levelfield.training.training_loop import train_step
+    from levelfield.training.training_state import TrainState
 
     begin = time.perf_counter()
     stated = load_recipe(recipe).recipe

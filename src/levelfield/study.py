@@ -90,7 +90,7 @@ class Study(StudySpec):
         unsaid changes, or that another process writes to, and where not a single run could be begun. A run that fails
         later is kept as a row that says why, and the others go on.
         """
-        from levelfield.studies.results.request import StudyOptions
+        from levelfield.studies.results.how_asked import StudyOptions
         from levelfield.studies.running.run_study import run_study
 
         return run_study(

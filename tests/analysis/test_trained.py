@@ -9,7 +9,8 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from levelfield.analysis import compression_ladder, subjects
+from levelfield.analysis import compression_ladder
+from levelfield.analysis import networks_to_rank as subjects
 from levelfield.cli.app import app
 from levelfield.errors import UserError
 from levelfield.progress import Progress

@@ -20,7 +20,7 @@ from levelfield.runs import RunFolder, find_runs
 from levelfield.studies.results.merge import merge_folders
 from levelfield.studies.running.profile_networks import Subject
 from levelfield.study import Study
-from levelfield.tables.results_document import markdown
+from levelfield.tables.repository_results import markdown
 from levelfield.training.interrupts import StopRequest
 
 GPU = Path(__file__).parents[2] / "benchmarks" / "gpu"

@@ -10,7 +10,7 @@ import pytest
 
 SCRIPT = """
 import json, resource, torch
-from levelfield.allocator import keep_freed_memory
+from levelfield.memory_allocator import keep_freed_memory
 kept = keep_freed_memory()
 faults = []
 for _ in range(40):

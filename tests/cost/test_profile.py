@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from levelfield.cli.app import app
 from levelfield.cost.energy import energy_meter
+from levelfield.cost.machine_at_rest import BUSY_PERCENT
 from levelfield.cost.profile import Setting, _noise_percent
-from levelfield.cost.resting import BUSY_PERCENT
 from levelfield.cost.timing import Timing, training_step
 from levelfield.errors import UserError
 from levelfield.models import create_model

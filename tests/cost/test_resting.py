@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from levelfield.cost import resting
+from levelfield.cost import machine_at_rest
 from levelfield.cost.profile import Setting, _rest, profile
 from levelfield.float32 import float32_precision, set_tf32
 
@@ -70,14 +70,14 @@ def test_what_others_use_is_read_while_nothing_is_asked(
 ) -> None:
     path = tmp_path / "stat"
     path.write_text(stat(1000, 5000))
-    monkeypatch.setattr(resting, "_STAT", path)
-    monkeypatch.setattr(resting.time, "sleep", lambda seconds: path.write_text(stat(1000 + busy, 5000 + idle)))
-    assert resting.busy_percent(torch.device("cpu")) == percent
+    monkeypatch.setattr(machine_at_rest, "_STAT", path)
+    monkeypatch.setattr(machine_at_rest.time, "sleep", lambda seconds: path.write_text(stat(1000 + busy, 5000 + idle)))
+    assert machine_at_rest.busy_percent(torch.device("cpu")) == percent
 
 
 def test_a_system_that_does_not_tell_leaves_it_open(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(resting, "_STAT", tmp_path / "nothing")
-    assert resting.busy_percent(torch.device("cpu"), 0.0) is None
+    monkeypatch.setattr(machine_at_rest, "_STAT", tmp_path / "nothing")
+    assert machine_at_rest.busy_percent(torch.device("cpu"), 0.0) is None
     assert _rest([1.0, None, 1.0]) == {"busy_percent": None, "resting": False}
     assert _rest([1.0, 4.0, 2.0]) == {"busy_percent": 4.0, "resting": True}
     assert _rest([1.0, 6.0, 2.0]) == {"busy_percent": 6.0, "resting": False}
@@ -87,7 +87,7 @@ def test_work_of_others_is_seen() -> None:
     """A process that computes while we look: at least half a core of whatever this machine has."""
     other = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
-        busy = resting.busy_percent(torch.device("cpu"), 1.0)
+        busy = machine_at_rest.busy_percent(torch.device("cpu"), 1.0)
     finally:
         other.kill()
         other.wait()

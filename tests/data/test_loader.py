@@ -8,7 +8,7 @@ from made_images import encode, random_images
 
 from levelfield.data import Batch, Loader, Split, from_arrays, make_loader
 from levelfield.data.sources.readers.contract import ArrayRecords
-from levelfield.data.store.pixel_sources import EncodedPixels
+from levelfield.data.store.pixel_storage import EncodedPixels
 from levelfield.data.store.resize import Fit
 from levelfield.errors import UserError
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 from levelfield.data import build_augment, make_loader, open_data
 from levelfield.data.ragged_images import Ragged
-from levelfield.data.store.pixel_sources import MappedPixels
+from levelfield.data.store.pixel_storage import MappedPixels
 from levelfield.data.store.store import STORE_LIMIT_GIB
 from levelfield.data.store.whole_images import EncodedWhole, MappedWhole
 from levelfield.spec import Augment, DataSpec

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from levelfield.models import create_model, explain, list_models, model_info, on_meta
-from levelfield.models.degenerate_operators import BEYOND, ONE_KEY, ONE_VALUE, degenerate_operators, in_words
+from levelfield.models.idle_operators import BEYOND, ONE_KEY, ONE_VALUE, degenerate_operators, in_words
 
 KNOWN = {"maxvit_tiny_s1": 22, "maxvit_nano_s1": 22, "swin_tiny_p2w4": 2}
 """Published rows that stay as they were published: each has a note that says so, and a sister built right."""

@@ -18,7 +18,7 @@ from levelfield.models import create_model, list_models, on_meta
 from levelfield.models.capture_attention import capture_attention
 from levelfield.models.families.outgrid import GridAttention, MBConv, OutlookAttention
 from levelfield.models.kernels import grid_attention, native, outlook
-from levelfield.models.kernels.gate import gate_native
+from levelfield.models.kernels.channel_gate import gate_native
 from levelfield.models.kernels.grid_attention import grid_attention_native, grid_weights
 from levelfield.models.kernels.norm_silu import norm_silu_native
 from levelfield.models.kernels.outlook import outlook_native, outlook_plain

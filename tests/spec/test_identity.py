@@ -83,7 +83,17 @@ for _spec in SPECS:
     _spec["recipe"]["precision"] = "fp32"
 
 
-FROM_BELOW = ("schedule", "augment", "budget", "recipe", "run_values", "used_keys", "revisions", "identity", "run")
+FROM_BELOW = (
+    "schedule",
+    "augment",
+    "budget",
+    "recipe",
+    "run_parts",
+    "used_keys",
+    "science_revisions",
+    "identity",
+    "run",
+)
 """The modules that a RunSpec is made of, each after those that it imports."""
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from levelfield.spec import RunSpec
 from levelfield.spec.overrides import apply
-from levelfield.spec.revisions import revisions
+from levelfield.spec.science_revisions import revisions
 
 DROPS, LATER = "drops-at-epochs-of-the-phase", "warmup-on-top-in-later-phases"
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from levelfield.spec import RunSpec, covers
 from levelfield.spec.values import models_in
-from levelfield.spec.varies import strange
+from levelfield.spec.varied_keys import strange
 
 
 def keys(model: type[BaseModel], above: str = "") -> list[str]:

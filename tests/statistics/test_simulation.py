@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from levelfield.statistics import compare_rows
+from levelfield.statistics import compare_rows, verdict
 
 STUDIES = 1000
 
@@ -20,7 +20,7 @@ def claims(means: list[float], sd: float, seeds: int, studies: int = STUDIES) ->
         ranks = {str(rank) for rank in comparison.ranks.values()}
         tables += any(pair.different for pair in comparison.pairs) or len(ranks) > 1
         last = comparison.to_baseline(names[-1])
-        found += last is not None and last.verdict == "better"
+        found += last is not None and verdict(last) == "better"
     return tables, found
 
 

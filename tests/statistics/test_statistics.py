@@ -21,6 +21,7 @@ from levelfield.statistics import (
     seeds_interval,
     seeds_needed,
     sign_flip,
+    verdict,
 )
 
 
@@ -96,7 +97,7 @@ def test_two_rows_are_a_plain_paired_t_test() -> None:
     assert found is not None
     assert found.p == found.p_adjusted == pytest.approx(expected.pvalue)
     assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval()))
-    assert found.verdict == "better"
+    assert verdict(found) == "better"
 
 
 def test_interval_excludes_zero_exactly_when_the_rows_differ() -> None:
@@ -128,7 +129,7 @@ def test_a_difference_turned_round() -> None:
 def test_what_cannot_be_decided_is_not_distinguishable(a: dict[int, float], b: dict[int, float], reason: str) -> None:
     found = compare_rows({"a": a, "b": b}, "b").to_baseline("a")
     assert found is not None
-    assert found.verdict == "not distinguishable"
+    assert verdict(found) == "not distinguishable"
     assert reason in found.reason
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from levelfield.studies.declared.study import Step
-from levelfield.studies.results.outputs import report_study
+from levelfield.studies.results.write_outputs import report_study
 from levelfield.study import Study
 from levelfield.tables import read_study
 from levelfield.tables.answer_to_question import answer
-from levelfield.tables.build import build_table
+from levelfield.tables.make_table import build_table
 from levelfield.tables.number_format import signed
 
 STEP = Step(name="attention for convolution", before="resnet_nano", after="vit_mini")

@@ -16,9 +16,9 @@ from levelfield.cli.app import app
 from levelfield.errors import UserError
 from levelfield.runs import find_runs, write_json
 from levelfield.studies.declared.seeds import parse_seeds
+from levelfield.studies.results.how_asked import commands, read_asked, settle
 from levelfield.studies.results.merge import merge_folders
-from levelfield.studies.results.outputs import report_study
-from levelfield.studies.results.request import commands, read_asked, settle
+from levelfield.studies.results.write_outputs import report_study
 from levelfield.study import Study
 from levelfield.tables import build_table, read_study
 

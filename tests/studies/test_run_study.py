@@ -20,10 +20,10 @@ from levelfield.runs import Predictions, RunFolder, find_runs, write_json, write
 from levelfield.runs.compact import rounded, without_places
 from levelfield.studies.declared.plan import PlannedRow, PlannedRun
 from levelfield.studies.results.merge import add_predictions, merge_folders
-from levelfield.studies.results.outputs import report_study
 from levelfield.studies.results.pick import parse_quantity, pick
 from levelfield.studies.results.prune import removals, remove
 from levelfield.studies.results.run_folders import find_all
+from levelfield.studies.results.write_outputs import report_study
 from levelfield.study import Study
 from levelfield.tables import build_table, read_study
 

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from levelfield.cli.study.app import app
 from levelfield.errors import UserError
 from levelfield.runs import find_runs
-from levelfield.studies.declared.published import published_facts, published_row
+from levelfield.studies.declared.published_figures import published_facts, published_row
 from levelfield.studies.declared.study_file import list_studies
 from levelfield.studies.results.merge import merge_folders
 from levelfield.study import Study

@@ -10,7 +10,7 @@ import pytest
 
 from levelfield.errors import UserError
 from levelfield.studies.declared.seeds import parse_seeds
-from levelfield.studies.results.request import settle
+from levelfield.studies.results.how_asked import settle
 from levelfield.studies.results.study_json import write_study
 from levelfield.studies.results.study_rows import study_rows
 from levelfield.study import Study

@@ -17,7 +17,7 @@ import torch
 
 from levelfield.runs import Predictions, RunFolder, write_json, write_predictions
 from levelfield.spec import RunSpec
-from levelfield.spec.revisions import revisions
+from levelfield.spec.science_revisions import revisions
 from levelfield.tables import Row, StudyRows, build_table
 from levelfield.tables.audit import AuditReport
 from levelfield.training.environment import describe_environment

@@ -17,9 +17,9 @@ from planted import IMAGES, audited, edit, redraw, restate, rows_of, write
 from levelfield.data.checks.dataset_check import check_data
 from levelfield.runs import Predictions, RunFolder, write_json, write_predictions
 from levelfield.runs.compact import rounded
-from levelfield.spec.revisions import REVISIONS
+from levelfield.spec.science_revisions import REVISIONS
+from levelfield.studies.results.how_asked import Asked
 from levelfield.studies.results.merge import merge_folders
-from levelfield.studies.results.request import Asked
 from levelfield.studies.results.study_json import as_json
 from levelfield.tables import Published, Row, StudyRows, build_table, read_study
 from levelfield.tables.audit import CHECKS

@@ -19,8 +19,8 @@ from levelfield.runs import write_json
 from levelfield.studies.results.merge import merge_folders
 from levelfield.studies.results.pick import pick
 from levelfield.tables import StudyRows
-from levelfield.tables.build import build_table
 from levelfield.tables.cost_columns import COSTS, MEASURED
+from levelfield.tables.make_table import build_table
 from levelfield.tables.table import StudyTable
 from levelfield.tables.text.columns import cells
 from levelfield.tables.text.footnotes import footnotes

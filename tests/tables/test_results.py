@@ -11,10 +11,10 @@ import pytest
 from levelfield.page.sections.audit import audit
 from levelfield.page.sections.ranking_table import ranking_table
 from levelfield.runs import write_json
-from levelfield.studies.results.request import Asked
+from levelfield.studies.results.how_asked import Asked
 from levelfield.studies.results.study_json import as_json
 from levelfield.tables import StudyRows, build_table, read_study
-from levelfield.tables.results_document import PART, fill, markdown, studies_in
+from levelfield.tables.repository_results import PART, fill, markdown, studies_in
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(

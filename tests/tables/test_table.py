@@ -15,6 +15,7 @@ from levelfield.data.sources import catalog
 from levelfield.errors import UserError
 from levelfield.page.page import page
 from levelfield.runs import write_json
+from levelfield.statistics import verdict
 from levelfield.tables import Published, Row, StudyRows, build_table, read_study
 from levelfield.tables.text.csv import to_csv
 from levelfield.tables.text.footnotes import footnotes
@@ -66,7 +67,7 @@ def test_ties_are_not_given_a_winner(tmp_path: Path) -> None:
         Row(n, runs=tuple(write_run(tmp_path / n / str(s), spec_of(n, s), images=300) for s in range(3))) for n in "ab"
     ]
     table = build_table(rows)
-    assert [row.to_baseline.verdict for row in table.rows if row.to_baseline] == ["not distinguishable"]
+    assert [verdict(row.to_baseline) for row in table.rows if row.to_baseline] == ["not distinguishable"]
     assert "not distinguishable" in to_markdown(table)
     assert {str(row.rank) for row in table.rows} == {"1–2"}
 

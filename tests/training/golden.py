@@ -15,10 +15,10 @@ from levelfield.data import make_loader
 from levelfield.spec import SCIENCE_VERSION, Budget, RunSpec, list_recipes, load_recipe
 from levelfield.training import prepare
 from levelfield.training.batch_inputs import TrainingInputs
-from levelfield.training.loop import train_step
 from levelfield.training.processes import World
-from levelfield.training.state import TrainState
 from levelfield.training.timetable import make_plan
+from levelfield.training.training_loop import train_step
+from levelfield.training.training_state import TrainState
 
 RECORD = Path(__file__).with_name("golden.json")
 STEPS = 20

@@ -219,7 +219,7 @@ def host_state() -> dict[str, Any]:
 @pytest.mark.parametrize("set_by_host", [False, True])
 def test_the_host_program_is_left_as_it_was(set_by_host: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything that a run sets for the process is put back, whatever it was before, also after an error."""
-    import levelfield.allocator as allocator
+    import levelfield.memory_allocator as allocator
 
     def touched(*_: object) -> None:
         raise AssertionError("malloc was set")

@@ -24,7 +24,7 @@ from levelfield.training.averaging import WeightAverage
 from levelfield.training.batch_inputs import evaluation_transform
 from levelfield.training.batchnorm_over_processes import synchronise_batchnorm
 from levelfield.training.evaluate_model import evaluate_model
-from levelfield.training.mode import TrainingMode
+from levelfield.training.module_mode import TrainingMode
 from levelfield.training.processes import World
 
 BATCHNORM = nn.modules.batchnorm._BatchNorm

@@ -14,7 +14,7 @@ import levelfield
 from levelfield.models import create_model, list_models, model_info, on_meta
 from levelfield.spec import Freeze, RunSpec
 from levelfield.training import Interrupted, prepare, train_prepared
-from levelfield.training.mode import TrainingMode, averaged_twin, evaluation_mode
+from levelfield.training.module_mode import TrainingMode, averaged_twin, evaluation_mode
 
 NAMES = [name for name in list_models() if model_info(name).plugin is None]
 BATCHNORM = nn.modules.batchnorm._BatchNorm
@@ -29,7 +29,7 @@ def trained_steps(
     spec: RunSpec, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> list[tuple[dict[str, bool], set[str]]]:
     """For every training step of a run: each module's mode, and the names of the parameters that have gradients."""
-    import levelfield.training.loop as loop
+    import levelfield.training.training_loop as loop
 
     seen = []
     step = loop.train_step

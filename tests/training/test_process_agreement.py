@@ -17,9 +17,9 @@ from small_run import run_spec, stopped_at
 from levelfield.errors import UserError
 from levelfield.runs import RunFolder
 from levelfield.spec import RunSpec
-from levelfield.training import Interrupted, loop, prepare, train_prepared
+from levelfield.training import Interrupted, prepare, train_prepared, training_loop
 from levelfield.training import run as run_module
-from levelfield.training.checkpoint import load_newest
+from levelfield.training.checkpoint_file import load_newest
 from levelfield.training.processes import SaidElsewhereError
 
 SGD = "recipe.optimizer={name: sgd, lr: 0.01, momentum: 0.9}"
@@ -94,7 +94,7 @@ def test_what_ends_one_process_ends_all_at_once_and_is_recorded(
 def test_a_stop_asked_of_one_process_reaches_all_soon_however_slow_the_steps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    exact = loop.train_step
+    exact = training_loop.train_step
 
     def slow(state: Any, *arguments: Any) -> None:
         time.sleep(0.3)
@@ -102,7 +102,7 @@ def test_a_stop_asked_of_one_process_reaches_all_soon_however_slow_the_steps(
             signal.raise_signal(signal.SIGTERM)
         exact(state, *arguments)
 
-    monkeypatch.setattr(loop, "train_step", slow)
+    monkeypatch.setattr(training_loop, "train_step", slow)
     outcomes = in_ranks([lambda: train(run_spec("budget.steps=50"), tmp_path / "run")] * 2)
     assert [type(outcome) for outcome in outcomes] == [Interrupted] * 2
     state, _ = load_newest(tmp_path / "run" / "checkpoints", prepare(run_spec("budget.steps=50")).identity)

@@ -11,19 +11,19 @@ import torch
 from small_run import run_spec
 
 from levelfield.runs import RunFolder
-from levelfield.training import NonFiniteLossError, loop, prepare, train_prepared
+from levelfield.training import NonFiniteLossError, prepare, train_prepared, training_loop
 from levelfield.training.environment import describe_environment, with_earlier
 
 
 def test_a_run_that_diverged_and_went_on_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = run_spec("budget.steps=8", "execution.log_every_steps=1", "execution.checkpoint_every_steps=1")
-    exact, calls = loop.cross_entropy_sum, []
+    exact, calls = training_loop.cross_entropy_sum, []
 
     def once_infinite(*arguments: Any) -> torch.Tensor:
         calls.append(1)
         return exact(*arguments) * (float("inf") if len(calls) == 4 else 1.0)
 
-    monkeypatch.setattr(loop, "cross_entropy_sum", once_infinite)
+    monkeypatch.setattr(training_loop, "cross_entropy_sum", once_infinite)
     with pytest.raises(NonFiniteLossError):
         train_prepared(prepare(spec), tmp_path / "run")
     result = train_prepared(prepare(spec), tmp_path / "run").result

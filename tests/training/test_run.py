@@ -23,7 +23,7 @@ from levelfield.page.run_learning_curve import write_learning_curve
 from levelfield.runs import FAILURES, FolderLock, RunFolder
 from levelfield.runs import folder as folder_module
 from levelfield.training import Interrupted, NonFiniteLossError, prepare, train_prepared
-from levelfield.training.checkpoint import load_newest, save_checkpoint
+from levelfield.training.checkpoint_file import load_newest, save_checkpoint
 from levelfield.training.timetable import make_plan
 
 Start = Callable[..., subprocess.Popen[str]]

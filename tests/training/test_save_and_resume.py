@@ -16,14 +16,14 @@ from small_run import run_spec, stopped_at
 from levelfield.errors import UserError
 from levelfield.progress import Progress
 from levelfield.runs import RunFolder
-from levelfield.training import Interrupted, NonFiniteLossError, loop, prepare, train_prepared
+from levelfield.training import Interrupted, NonFiniteLossError, prepare, train_prepared, training_loop
 from levelfield.training import run as run_module
 from levelfield.training import validation_and_best_epoch as validation_module
-from levelfield.training.checkpoint import load_newest, save_checkpoint
+from levelfield.training.checkpoint_file import load_newest, save_checkpoint
 from levelfield.training.interrupts import StopRequest
-from levelfield.training.journal import MetricsFile
+from levelfield.training.metrics_journal import MetricsFile
 from levelfield.training.not_finite import first_not_finite
-from levelfield.training.state import TrainState
+from levelfield.training.training_state import TrainState
 
 SPEC = run_spec(
     "budget.steps=12", "execution.checkpoint_every_steps=3", "execution.log_every_steps=1",
@@ -57,14 +57,14 @@ def test_what_is_no_number_is_never_saved(
     poison: Callable[[TrainState], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The last step before a checkpoint spoils something while every loss so far was finite."""
-    exact = loop.train_step
+    exact = training_loop.train_step
 
     def spoiling(state: TrainState, *arguments: Any) -> None:
         exact(state, *arguments)
         if state.step == 5:  # the sixth step
             poison(state)
 
-    monkeypatch.setattr(loop, "train_step", spoiling)
+    monkeypatch.setattr(training_loop, "train_step", spoiling)
     with pytest.raises(NonFiniteLossError, match=r"a weight \(\w+/.*\) is not finite at step 6"):
         train_prepared(prepare(SPEC), tmp_path / "run")
     assert [path.name for path in (tmp_path / "run/checkpoints").iterdir()] == ["step-000000003.ckpt"]

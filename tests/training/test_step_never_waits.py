@@ -20,12 +20,12 @@ from levelfield import randomness
 from levelfield.data import ImageData, from_arrays, make_loader
 from levelfield.spec import RunSpec, list_recipes, load_recipe
 from levelfield.training.batch_inputs import Batch, TrainingInputs
-from levelfield.training.loop import train_step
 from levelfield.training.own_model import OwnModel
 from levelfield.training.prepare_run import prepare_custom
 from levelfield.training.processes import World
-from levelfield.training.state import TrainState
 from levelfield.training.timetable import make_plan
+from levelfield.training.training_loop import train_step
+from levelfield.training.training_state import TrainState
 
 ASKING = ("item", "tolist", "cpu", "numpy", "nonzero", "__bool__", "__int__", "__float__", "__index__")
 """Tensor's methods that make the host wait for the values of a tensor on a device."""

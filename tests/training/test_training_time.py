@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from levelfield.data import from_arrays
 from levelfield.runs import RunFolder
-from levelfield.training import loop, prepare, train_prepared
+from levelfield.training import prepare, train_prepared, training_loop
 from levelfield.training import training_time as clock_module
 from levelfield.training.interrupts import Interrupted
 from levelfield.training.own_model import OwnModel
 from levelfield.training.prepare_run import prepare_custom
-from levelfield.training.state import TrainState
+from levelfield.training.training_state import TrainState
 from levelfield.training.training_time import WARM_UP_STEPS, TrainingClock
 
 QUEUED_S, COMPILING_S, HOST_S = 2.0, 100.0, 0.125
@@ -45,7 +45,7 @@ class Device:
 def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
     """Every training step of a run queues work on this device; its first step since the start compiles too."""
     made = Device()
-    real, seen = loop.train_step, set()
+    real, seen = training_loop.train_step, set()
 
     def step(state: TrainState, batch: Any, micro_batch: int | None) -> None:
         real(state, batch, micro_batch)
@@ -55,7 +55,7 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
     class Time:
         perf_counter = staticmethod(lambda: made.now)
 
-    monkeypatch.setattr(loop, "train_step", step)
+    monkeypatch.setattr(training_loop, "train_step", step)
     monkeypatch.setattr(clock_module, "synchronize", made.synchronize)
     monkeypatch.setattr(clock_module, "time", Time)
     yield made

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from levelfield.analysis import rank_figure
-from levelfield.analysis.subjects import NetworkRank
+from levelfield.analysis.networks_to_rank import NetworkRank
 
 
 def chart(networks: Sequence[NetworkRank]) -> Any:

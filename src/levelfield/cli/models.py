@@ -104,7 +104,7 @@ def _build_for_counting(name: str, classes: int | None, image_size: int | None) 
 
 def _print_explanation(name: str, classes: int | None, image_size: int | None, json: bool) -> None:
     from levelfield.models import explain
-    from levelfield.models.degenerate_operators import in_words
+    from levelfield.models.idle_operators import in_words
 
     explanation = explain(name, classes, image_size)
     if json:

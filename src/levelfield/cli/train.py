@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from levelfield.cli.confirm import confirm_long_work
+from levelfield.cli.ask_before_long_work import confirm_long_work
 from levelfield.cli.options import DataDir, Json, Plugins, Yes
 from levelfield.cli.output import console, messages, print_json
 from levelfield.errors import UserError

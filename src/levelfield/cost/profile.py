@@ -22,15 +22,15 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from levelfield.allocator import keep_freed_memory
 from levelfield.cost.energy import energy_meter
+from levelfield.cost.machine_at_rest import BUSY_PERCENT, busy_percent
 from levelfield.cost.macs import count_macs, evaluating
 from levelfield.cost.memory import measure_memory
 from levelfield.cost.parameters import count_parameters
-from levelfield.cost.resting import BUSY_PERCENT, busy_percent
 from levelfield.cost.timing import Timing, autocast, measure, measure_inference, synchronize, training_step
 from levelfield.errors import UserError
 from levelfield.float32 import float32_precision, set_tf32
+from levelfield.memory_allocator import keep_freed_memory
 
 NOISY_PERCENT: Final = 2.0
 """A machine is noisy where repeated medians are further apart than this, or quartiles further than three times it."""

@@ -7,7 +7,7 @@ from typing import Final
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from levelfield.models.kernels.gate import PooledGate
+from levelfield.models.kernels.channel_gate import PooledGate
 from levelfield.models.kernels.norm_silu import norm_silu
 from levelfield.models.kernels.pointwise import channel_linear, pointwise
 

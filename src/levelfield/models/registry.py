@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from levelfield.errors import UserError, unknown
-from levelfield.models.plugin_source import plugin_digest
+from levelfield.models.plugin_files import plugin_digest
 from levelfield.spec import StartFrom
 
 Builder = Callable[..., nn.Module]

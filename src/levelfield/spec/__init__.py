@@ -15,10 +15,10 @@ from levelfield.spec.recipe import (
 )
 from levelfield.spec.recipe_files import list_recipes
 from levelfield.spec.run import RunSpec
-from levelfield.spec.run_values import DataSpec, Execution, ModelSpec, Plugin, StartFrom
+from levelfield.spec.run_parts import DataSpec, Execution, ModelSpec, Plugin, StartFrom
 from levelfield.spec.schedule import Schedule
 from levelfield.spec.values import Value
-from levelfield.spec.varies import VARIES, covers
+from levelfield.spec.varied_keys import VARIES, covers
 
 __all__ = [
     "SCIENCE_VERSION",

@@ -15,8 +15,8 @@ from typing import Any, Final, Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from levelfield.errors import UserError
-from levelfield.spec.revisions import revisions
-from levelfield.spec.run_values import Execution, RunValues
+from levelfield.spec.run_parts import Execution, RunValues
+from levelfield.spec.science_revisions import revisions
 from levelfield.spec.used_keys import used
 from levelfield.spec.values import Value
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from levelfield.spec.identity import identity, science
-from levelfield.spec.run_values import RunValues
+from levelfield.spec.run_parts import RunValues
 
 
 class RunSpec(RunValues):

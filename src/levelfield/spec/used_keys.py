@@ -9,7 +9,7 @@ from typing import Any
 
 from levelfield.spec.augment import Augment, Mix
 from levelfield.spec.recipe import Averaging, Freeze, Phase, Recipe, Regularisation
-from levelfield.spec.run_values import DataSpec, RunValues
+from levelfield.spec.run_parts import DataSpec, RunValues
 from levelfield.spec.schedule import Warmup
 from levelfield.spec.values import Value
 

@@ -1,9 +1,8 @@
-"""Two rows: the difference paired by seed, its test, and the adjustment that makes many of them one decision.
+"""What is said of two rows: the difference paired by seed, and what stands beside the decision.
 
-The decision is the paired t interval at the level that Holm's step-down procedure (Holm 1979, weights included)
-leaves for it: it excludes zero exactly when the adjusted p is at most `alpha`. The exact sign-flip permutation test,
-which assumes no distribution, stands beside it, as do the probability that a run of one beats a run of the other and
-McNemar's test.
+The decision is the paired t interval at the level that Holm's procedure leaves for it: it excludes zero exactly when
+the adjusted p is at most 0.05. The exact sign-flip permutation test, which assumes no distribution, stands beside it,
+as do the probability that a run of one beats a run of the other and McNemar's test.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 
-ALPHA: Final = 0.05
 EXACT_UP_TO: Final = 14
 """Pairs up to which all sign flips are tried (2**14); beyond, 9,999 are drawn."""
 
@@ -51,44 +49,6 @@ class Difference:
     reason: str = ""
     method: str = "paired t, Holm-adjusted"
     assumption: str = ASSUMPTION
-
-    @property
-    def verdict(self) -> str:
-        """ "better", "worse" (a than b) or "not distinguishable"."""
-        if not self.different or self.estimate is None:
-            return "not distinguishable"
-        return "better" if self.estimate > 0 else "worse"
-
-
-@dataclass(frozen=True)
-class Holm:
-    """For each hypothesis: the level at which its interval is drawn, its adjusted p, whether it is rejected."""
-
-    level: NDArray[np.float64]
-    p_adjusted: NDArray[np.float64]
-    rejected: NDArray[np.bool_]
-
-
-def holm(p: NDArray[np.float64], weights: NDArray[np.float64] | None = None, alpha: float = ALPHA) -> Holm:
-    """Holm's weighted step-down over `p` (m,), with positive `weights` (m,; None: equal).
-
-    In the order of p / weight, hypothesis i is rejected while p_i <= alpha w_i / (sum of weights not yet rejected). The
-    level of a rejected one is that bound; all others have the bound of the step at which the procedure stopped, so that
-    an interval at that level excludes zero exactly when its hypothesis is rejected.
-    """
-    m = len(p)
-    w = np.ones(m) if weights is None else np.asarray(weights, dtype=np.float64)
-    order = np.argsort(p / w, kind="stable")
-    remaining = np.cumsum(w[order][::-1])[::-1]
-    adjusted = np.minimum(np.maximum.accumulate(p[order] * remaining / w[order]), 1.0)
-    rejected_sorted = adjusted <= alpha
-    stop = int(rejected_sorted.sum())  # adjusted p never falls, so the rejected ones come first
-    left = np.concatenate([remaining[:stop], np.full(m - stop, remaining[stop] if stop < m else 0.0)])
-    level, p_adjusted, rejected = np.empty(m), np.empty(m), np.empty(m, dtype=np.bool_)
-    level[order] = alpha * w[order] / left
-    p_adjusted[order] = adjusted
-    rejected[order] = rejected_sorted
-    return Holm(level, p_adjusted, rejected)
 
 
 @dataclass(frozen=True)

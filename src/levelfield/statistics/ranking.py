@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from levelfield.statistics.pairwise import ALPHA, Difference, holm, probability_of_beating, sign_flip
+from levelfield.statistics.holm import ALPHA, holm
+from levelfield.statistics.pairwise import Difference, probability_of_beating, sign_flip
 
 BASELINE_SHARE: Final = 0.8
 

@@ -1,7 +1,7 @@
 """Tables of runs and studies: rows and their results, compared, audited, and written as text."""
 
-from levelfield.studies.declared.published import Published
-from levelfield.tables.build import build_table
+from levelfield.studies.declared.published_figures import Published
+from levelfield.tables.make_table import build_table
 from levelfield.tables.read_folder import read_study
 from levelfield.tables.rows import Row, StudyRows
 from levelfield.tables.table import StudyTable, TableRow

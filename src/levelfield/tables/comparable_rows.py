@@ -13,7 +13,7 @@ import numpy as np
 
 from levelfield.errors import UserError
 from levelfield.runs import Predictions
-from levelfield.tables.row_results import RowRuns
+from levelfield.tables.runs_of_row import RowRuns
 
 SUM_TOLERANCE = 0.02
 """How far probabilities of an image may be from a sum of one: they are kept to three decimals."""

@@ -5,14 +5,14 @@ study.json, as whoever carries out a study writes it:
 ```
 {"name": ..., "question": ..., "steps": [[name, row before, row after], ...],
  "description": ..., "scale": ..., "baseline": row name or null,
- "varies": [keys of a run, see `levelfield.spec.varies`] or null, "command": ..., "notes": [...],
+ "varies": [keys of a run, see `levelfield.spec.varied_keys`] or null, "command": ..., "notes": [...],
  "rows": [{"name": ..., "label": ..., "group": ..., "notes": [...],
            "runs": [run folders, relative to study.json],
            "declared": [RunSpec as JSON, ...],
            "predictions": [Parquet files, relative to study.json], "facts": {...}, "failures": {seed: reason},
            "published": {"values": {"top1": 79.72, ...}, "data": ..., "num_classes": ..., "notes": [...]} or null}]}
 ```
-All keys but `name` may be absent; "asked" is for who goes on with the study (`levelfield.studies.results.request`).
+All keys but `name` may be absent; "asked" is for who goes on with the study (`levelfield.studies.results.how_asked`).
 What a sweep found lies beside it in sweep.json. Without study.json, runs that differ in nothing but the seed are a row.
 """
 
@@ -28,7 +28,7 @@ from levelfield.errors import UserError
 from levelfield.runs import RunFolder, find_runs
 from levelfield.spec import RunSpec
 from levelfield.spec.overrides import trained_otherwise
-from levelfield.studies.declared.published import Published
+from levelfield.studies.declared.published_figures import Published
 from levelfield.tables.rows import Row, StudyRows
 from levelfield.tables.sweeps import read_sweeps
 

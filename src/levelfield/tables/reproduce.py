@@ -16,7 +16,7 @@ from typing import Any, Final
 from levelfield.runs import RunFolder
 from levelfield.spec import RunSpec
 from levelfield.studies.declared.row_to_run import ROW
-from levelfield.tables.row_results import Measured
+from levelfield.tables.runs_of_row import Measured
 from levelfield.tables.table import StudyTable, TableRow
 
 PLACE_PARTS: Final = 2

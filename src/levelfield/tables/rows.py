@@ -10,7 +10,7 @@ from typing import Any
 
 from levelfield.runs import RunFolder
 from levelfield.spec import RunSpec
-from levelfield.studies.declared.published import Published
+from levelfield.studies.declared.published_figures import Published
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class StudyRows:
     measured.
 
     `changes`: what was changed on the command line of what its file trains. `varies`: the keys of a run that its
-    question is about (`levelfield.spec.varies`); None where it declares none, and VARIES stands for them.
+    question is about (`levelfield.spec.varied_keys`); None where it declares none, and VARIES stands for them.
     `command` reproduces the study, `path` is its folder; both may be absent.
     """
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from levelfield.statistics import AgainstPublished, Comparison, Difference, Estimate, Rank
 from levelfield.tables.audit import AuditReport
-from levelfield.tables.row_results import RowRuns
 from levelfield.tables.rows import StudyRows
+from levelfield.tables.runs_of_row import RowRuns
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from levelfield.statistics import Comparison, Difference, McNemar, seeds_needed
+from levelfield.statistics import Comparison, Difference, McNemar, seeds_needed, verdict
 from levelfield.tables.lists_in_words import listed
 from levelfield.tables.number_format import difference_interval, p_value, percent, signed
 from levelfield.tables.table import StudyTable, TableRow
@@ -41,7 +41,7 @@ def _against_baseline(comparison: Comparison, title: Mapping[str, str]) -> str:
     by_verdict: dict[str, list[str]] = {"better": [], "worse": [], "not distinguishable": []}
     for name in comparison.ranks:
         if (pair := comparison.to_baseline(name)) is not None:
-            by_verdict[pair.verdict].append(title[name])
+            by_verdict[verdict(pair)].append(title[name])
     baseline = title[comparison.baseline or ""]
     parts = [
         f"{listed(by_verdict[v], 8)} {_is(by_verdict[v])} {v} than {baseline}"
@@ -88,7 +88,7 @@ def pair_in_words(pair: Difference, mcnemar: McNemar | None) -> str:
     if pair.reason:
         return f"Not decided: {pair.reason}."
     text = f"{signed(pair.estimate)} points {difference_interval(pair)}, adjusted p {p_value(pair.p_adjusted)}: "
-    text += f"{pair.verdict}."
+    text += f"{verdict(pair)}."
     if pair.sign_flip_p is not None and pair.sign_flip_min is not None:
         text += f" Sign-flip test p {p_value(pair.sign_flip_p)}"
         if pair.sign_flip_min > 0.05:

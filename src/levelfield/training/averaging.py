@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from levelfield.spec import Averaging
-from levelfield.training.mode import averaged_twin
+from levelfield.training.module_mode import averaged_twin
 
 
 class WeightAverage:

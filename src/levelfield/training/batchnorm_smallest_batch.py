@@ -11,9 +11,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from levelfield.errors import UserError
 from levelfield.training.micro_batches import part_bounds
-from levelfield.training.mode import evaluation_mode
-from levelfield.training.state import TrainState
+from levelfield.training.module_mode import evaluation_mode
 from levelfield.training.timetable import RunPlan
+from levelfield.training.training_state import TrainState
 
 
 def fewest_images(plan: RunPlan, train_size: int, batch_size: int, micro_batch: int | None, shares: int = 1) -> int:

@@ -18,7 +18,7 @@ from levelfield.errors import UserError
 from levelfield.models import accepts, create_model, load_plugin, program_builder
 from levelfield.runs import RunFolder
 from levelfield.spec import Plugin, RunSpec
-from levelfield.training.mode import evaluation_mode
+from levelfield.training.module_mode import evaluation_mode
 
 
 def build_model(spec: RunSpec, factory: Callable[..., nn.Module] | None = None) -> nn.Module:

@@ -8,9 +8,9 @@ from typing import Final
 
 import torch
 
-from levelfield.allocator import keep_freed_memory
 from levelfield.errors import UserError
 from levelfield.float32 import set_tf32
+from levelfield.memory_allocator import keep_freed_memory
 from levelfield.spec import Execution
 
 _PLACE: Final = {"LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}

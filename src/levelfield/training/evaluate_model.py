@@ -14,7 +14,7 @@ from levelfield.data import ImageData, Loader
 from levelfield.data.augment import EvalTransform
 from levelfield.evaluation import Counts, Scores
 from levelfield.runs import Predictions
-from levelfield.training.mode import evaluation_mode
+from levelfield.training.module_mode import evaluation_mode
 from levelfield.training.processes import World
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from levelfield.errors import UserError
-from levelfield.training.state import TrainState
+from levelfield.training.training_state import TrainState
 
 
 class NonFiniteLossError(UserError):

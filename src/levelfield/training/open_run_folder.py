@@ -7,7 +7,7 @@ from typing import Any, Final
 from levelfield.errors import UserError
 from levelfield.runs import FolderLock, RunFolder, remove_leftovers, write_json
 from levelfield.spec import RunSpec
-from levelfield.spec.revisions import revisions
+from levelfield.spec.science_revisions import revisions
 from levelfield.training.environment import describe_environment, with_earlier
 from levelfield.training.prepare_run import Prepared
 from levelfield.training.process_agreement import dotted

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from levelfield.spec import RunSpec
-from levelfield.training.checkpoint import fingerprint, load_newest
+from levelfield.training.checkpoint_file import fingerprint, load_newest
 from levelfield.training.processes import World
-from levelfield.training.state import TrainState
+from levelfield.training.training_state import TrainState
 
 
 def check_same_run(spec: RunSpec, world: World) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from levelfield.allocator import left_alone
 from levelfield.float32 import switches
+from levelfield.memory_allocator import left_alone
 
 
 @contextmanager
@@ -20,7 +20,7 @@ def host_unchanged() -> Iterator[None]:
     """While it is entered, torch's switches, the generators and the environment may be set; then they are put back.
 
     malloc, whose settings cannot be read and so not be put back, is not touched: a program that wants the speed of
-    `levelfield.allocator.keep_freed_memory` on a CPU calls it by itself.
+    `levelfield.memory_allocator.keep_freed_memory` on a CPU calls it by itself.
     """
     before, generators, environment = _switches(), _generators(), dict(os.environ)
     try:

@@ -14,8 +14,7 @@ from levelfield.training.batch_inputs import TrainingInputs, run_loader
 from levelfield.training.batchnorm_smallest_batch import check_smallest_batch
 from levelfield.training.device import configure_torch
 from levelfield.training.interrupts import AskedTogether, Interrupted, StopRequest
-from levelfield.training.journal import Journal
-from levelfield.training.loop import train_steps
+from levelfield.training.metrics_journal import Journal
 from levelfield.training.micro_batches import check_parts
 from levelfield.training.not_finite import infinite_buffers
 from levelfield.training.open_run_folder import open_run_folder
@@ -24,8 +23,9 @@ from levelfield.training.process_agreement import check_same_run
 from levelfield.training.processes import World, join_world
 from levelfield.training.record_failed_run import ended_by
 from levelfield.training.save_and_resume import SavedState
-from levelfield.training.state import TrainState
 from levelfield.training.timetable import make_plan
+from levelfield.training.training_loop import train_steps
+from levelfield.training.training_state import TrainState
 from levelfield.training.validation_and_best_epoch import Validation
 from levelfield.training.write_result import write_result
 

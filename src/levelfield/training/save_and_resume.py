@@ -1,6 +1,6 @@
 """A run's state on disk: gone on from when a run is started again, and saved so that a stop at any moment loses little.
 
-What is in a checkpoint is `TrainState.state_dict`; the form of its file is `checkpoint.py`.
+What is in a checkpoint is `TrainState.state_dict`; the form of its file is `checkpoint_file.py`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from torch import nn
 
 from levelfield.runs import RunFolder, write_bytes, write_json
 from levelfield.spec import Execution
-from levelfield.training.checkpoint import save_checkpoint
-from levelfield.training.journal import Journal
+from levelfield.training.checkpoint_file import save_checkpoint
+from levelfield.training.metrics_journal import Journal
 from levelfield.training.not_finite import check_loss, first_not_finite, not_finite
 from levelfield.training.process_agreement import agree_on_checkpoint, check_same_weights
-from levelfield.training.state import TrainState
+from levelfield.training.training_state import TrainState
 
 
 class SavedState:

@@ -10,11 +10,11 @@ from levelfield.cost.timing import synchronize
 from levelfield.data import make_loader
 from levelfield.training.batch_inputs import TrainingInputs
 from levelfield.training.device import configure_torch, current_device
-from levelfield.training.loop import train_step
 from levelfield.training.prepare_run import Prepared
 from levelfield.training.processes import World
-from levelfield.training.state import TrainState
 from levelfield.training.timetable import make_plan
+from levelfield.training.training_loop import train_step
+from levelfield.training.training_state import TrainState
 
 
 def seconds_per_step(

@@ -9,7 +9,7 @@ from levelfield.evaluation import Scores
 from levelfield.training.batch_inputs import evaluation_transform, run_loader
 from levelfield.training.evaluate_model import Evaluation, evaluate_model
 from levelfield.training.prepare_run import Prepared
-from levelfield.training.state import TrainState
+from levelfield.training.training_state import TrainState
 
 
 class Validation:

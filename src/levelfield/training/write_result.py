@@ -12,7 +12,7 @@ from levelfield.runs import RunFolder, write_json, write_predictions
 from levelfield.training.not_finite import check_loss
 from levelfield.training.prepare_run import Prepared
 from levelfield.training.save_and_resume import write_weights
-from levelfield.training.state import TrainState
+from levelfield.training.training_state import TrainState
 from levelfield.training.validation_and_best_epoch import Validation
 
 

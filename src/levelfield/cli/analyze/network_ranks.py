@@ -11,7 +11,7 @@ from rich.table import Table
 from levelfield.cli.output import console, print_json
 
 if TYPE_CHECKING:
-    from levelfield.analysis.subjects import NetworkRank
+    from levelfield.analysis.networks_to_rank import NetworkRank
 
 
 def network_ranks(
@@ -19,21 +19,21 @@ def network_ranks(
     out: Path | None, seed: int, data_dir: str | None, plugins: list[str] | None, json: bool,
 ) -> None:  # fmt: skip
     """Measure networks by name, and those of runs, untrained and trained, on test images."""
-    from levelfield.analysis import network_figure, subjects
+    from levelfield.analysis import network_figure, networks_to_rank
     from levelfield.models import load_plugin
     from levelfield.progress import Progress
     from levelfield.runs import write_json
 
     for path in plugins or []:
         load_plugin(path)
-    found = [subjects.from_name(name, data or "digits", image_size, seed, data_dir) for name in models]
+    found = [networks_to_rank.from_name(name, data or "digits", image_size, seed, data_dir) for name in models]
     for run in runs:
-        found += subjects.from_run(run, data)
+        found += networks_to_rank.from_run(run, data)
     measured = []
     with Progress() as progress:
         progress.start(len(found) * images, "ranks")
         for subject in found:
-            measured.append(subjects.measure(subject, data_dir, images, tolerance, progress.advance, seed))
+            measured.append(networks_to_rank.measure(subject, data_dir, images, tolerance, progress.advance, seed))
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         write_json(out / "network-rank.json", [network.as_json() for network in measured])

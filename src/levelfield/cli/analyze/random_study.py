@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from levelfield.cli.confirm import confirm_long_work
+from levelfield.cli.ask_before_long_work import confirm_long_work
 from levelfield.cli.output import console, messages, print_json
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from levelfield.errors import UserError
 
 if TYPE_CHECKING:
     from levelfield.studies.declared.study import StudySpec
-    from levelfield.studies.results.request import Asked
+    from levelfield.studies.results.how_asked import Asked
     from levelfield.studies.results.run_folders import Found
     from levelfield.studies.running.ray_cluster import RayCluster
     from levelfield.studies.running.time_estimate import Estimate
@@ -34,10 +34,10 @@ def as_asked(
 ) -> AsAsked:  # fmt: skip
     """The study, its folder, and what is asked for there: what the options say, else what the folder was run with.
 
-    Raises UserError where the folder holds something else (`studies.results.request`).
+    Raises UserError where the folder holds something else (`studies.results.how_asked`).
     """
     from levelfield.studies.declared.study import StudySpec
-    from levelfield.studies.results.request import StudyOptions, settle, settle_to_train
+    from levelfield.studies.results.how_asked import StudyOptions, settle, settle_to_train
     from levelfield.studies.results.run_folders import default_folder
 
     study = StudySpec.load(name)

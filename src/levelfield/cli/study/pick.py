@@ -28,9 +28,9 @@ def pick(
 
     Example: `levelfield study pick quickstart --max-macs 100M --max-latency-ms 50`
     """
-    from levelfield.studies.results.outputs import table_for
     from levelfield.studies.results.pick import parse_quantity
     from levelfield.studies.results.pick import pick as pick_row
+    from levelfield.studies.results.write_outputs import table_for
 
     limits: dict[str, float] = {}
     if max_macs is not None:

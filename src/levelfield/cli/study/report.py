@@ -28,7 +28,7 @@ def report(
     Changes and plugins are those that the folder was run with; with others (--set) the table is printed, not written.
     Example: `levelfield study report outgrid-cifar100`
     """
-    from levelfield.studies.results.outputs import is_of, report_study
+    from levelfield.studies.results.write_outputs import is_of, report_study
 
     study, folder, asked = as_asked(name, scale, out, set_, plugin, data_dir)
     written = is_of(folder, asked)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from levelfield.cli.confirm import confirm_long_work
+from levelfield.cli.ask_before_long_work import confirm_long_work
 from levelfield.cli.options import DataDir, Json, Plugins, Yes
 from levelfield.cli.output import console, messages
 from levelfield.cli.study.from_options import as_asked, executor_for, timed_estimate
@@ -55,7 +55,7 @@ def run(
     """
     from levelfield.progress import Progress
     from levelfield.studies.declared.seeds import parse_seeds
-    from levelfield.studies.results.request import StudyOptions
+    from levelfield.studies.results.how_asked import StudyOptions
     from levelfield.studies.results.run_folders import find_all
     from levelfield.studies.running.run_study import run_study
     from levelfield.studies.running.time_estimate import measured_seconds

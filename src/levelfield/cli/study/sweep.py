@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from levelfield.cli.confirm import confirm_long_work
+from levelfield.cli.ask_before_long_work import confirm_long_work
 from levelfield.cli.options import DataDir, Json, Plugins, Yes
 from levelfield.cli.output import console, print_json
 from levelfield.cli.study.from_options import as_asked, timed_estimate

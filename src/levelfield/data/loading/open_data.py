@@ -12,7 +12,7 @@ from levelfield.data.sources import catalog
 from levelfield.data.sources.locate import find
 from levelfield.data.sources.readers.contract import Found, SubsetRecords
 from levelfield.data.store.build import ensure
-from levelfield.data.store.pixel_sources import EncodedPixels, MappedPixels, PixelSource
+from levelfield.data.store.pixel_storage import EncodedPixels, MappedPixels, PixelSource
 from levelfield.data.store.resize import Fit, Whole
 from levelfield.data.store.splits import ImageData, Split, hold_out
 from levelfield.data.store.store import (

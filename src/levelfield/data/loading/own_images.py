@@ -15,7 +15,7 @@ from torch.utils.data import Subset
 from levelfield.data.sources.decode import BadImageError, decode
 from levelfield.data.sources.readers.contract import Pixels
 from levelfield.data.store.content_identity import DIGEST_BYTES, Digests, canonical_order, checksum, image_digest
-from levelfield.data.store.pixel_sources import MemoryPixels
+from levelfield.data.store.pixel_storage import MemoryPixels
 from levelfield.data.store.resize import Fit
 from levelfield.data.store.splits import ImageData, Split
 from levelfield.errors import UserError

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from levelfield.data.ragged_images import Ragged
-from levelfield.data.store.pixel_sources import PixelSource
+from levelfield.data.store.pixel_storage import PixelSource
 from levelfield.data.stratified_sampling import stratified
 from levelfield.errors import UserError
 

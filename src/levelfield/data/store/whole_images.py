@@ -15,7 +15,7 @@ from torch import Tensor
 
 from levelfield.data.ragged_images import Ragged, ragged
 from levelfield.data.sources.readers.contract import Records
-from levelfield.data.store.pixel_sources import decode_again
+from levelfield.data.store.pixel_storage import decode_again
 from levelfield.data.store.resize import Whole
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from levelfield.models.adapt_timm import Change, fit_timm
 from levelfield.models.adapt_timm.find_downsampling import watching
-from levelfield.models.degenerate_operators import Degenerate, degenerate_operators
+from levelfield.models.idle_operators import Degenerate, degenerate_operators
 from levelfield.models.network_parts import stages
 from levelfield.models.registry import TIMM, create_model, model_info
 

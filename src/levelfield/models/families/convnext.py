@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from levelfield.models.layers import ChannelNorm
-from levelfield.models.network import Network
+from levelfield.models.network_contract import Network
 from levelfield.models.registry import register_model
 from levelfield.models.stochastic_depth import DropPath, DropPathMode, linear_rates
 

@@ -24,11 +24,11 @@ from torch import Tensor, nn
 
 from levelfield.errors import UserError
 from levelfield.models.kernels.grid_attention import grid_attention, grid_weights
-from levelfield.models.kernels.layout import laid_out_for_kernels
+from levelfield.models.kernels.memory_layout import laid_out_for_kernels
 from levelfield.models.kernels.norm_silu import norm_silu, norm_silu_gate
 from levelfield.models.kernels.outlook import TAPS, outlook, outlook_weights
 from levelfield.models.layers import ChannelLinear, ChannelNorm, ConvNormSiLU, Pointwise, SqueezeExcite
-from levelfield.models.network import Network
+from levelfield.models.network_contract import Network
 from levelfield.models.registry import register_model
 from levelfield.models.stochastic_depth import DropPath, DropPathMode, linear_rates
 

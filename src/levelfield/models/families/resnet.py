@@ -13,7 +13,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from levelfield.models.network import Network
+from levelfield.models.network_contract import Network
 from levelfield.models.registry import register_model
 from levelfield.models.stochastic_depth import DropPath, DropPathMode, linear_rates
 

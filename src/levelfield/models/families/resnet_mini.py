@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from levelfield.models.network import Network
+from levelfield.models.network_contract import Network
 from levelfield.models.registry import register_model
 from levelfield.models.stochastic_depth import DropPath, DropPathMode, linear_rates
 

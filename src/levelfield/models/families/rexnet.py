@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from levelfield.models.network import Network
+from levelfield.models.network_contract import Network
 from levelfield.models.registry import register_model
 
 GROUPS = (1, 2, 2, 3, 3, 5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 from torch.nn.modules.module import _has_any_global_hook
 
-from levelfield.models.kernels.gate import PooledGate
+from levelfield.models.kernels.channel_gate import PooledGate
 
 
 def may_replace(*modules: nn.Module) -> bool:

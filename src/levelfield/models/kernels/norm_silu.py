@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from levelfield.models.kernels import native
-from levelfield.models.kernels.gate import PooledGate, gate_native
-from levelfield.models.kernels.layout import channels_last
+from levelfield.models.kernels.channel_gate import PooledGate, gate_native
 from levelfield.models.kernels.may_replace import may_replace
+from levelfield.models.kernels.memory_layout import channels_last
 
 
 def norm_silu(x: Tensor, norm: nn.Module, act: nn.Module) -> Tensor:

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from levelfield.models.kernels import native
-from levelfield.models.kernels.layout import channels_last
+from levelfield.models.kernels.memory_layout import channels_last
 
 if torch.cuda.is_available() and importlib.util.find_spec("triton") and os.environ.get("LEVELFIELD_NATIVE") != "0":
     from levelfield.models.kernels import outlook_triton

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from levelfield.models.kernels import native
-from levelfield.models.kernels.layout import channels_last
+from levelfield.models.kernels.memory_layout import channels_last
 
 
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

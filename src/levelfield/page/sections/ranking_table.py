@@ -5,6 +5,7 @@ from __future__ import annotations
 from levelfield.page.charts.chart import colours
 from levelfield.page.markup import dot, paragraph, scrolled, tag, text
 from levelfield.page.section import Section
+from levelfield.statistics import verdict
 from levelfield.tables.number_format import NONE, difference_interval, interval, percent, short, signed, whole
 from levelfield.tables.table import StudyTable, TableRow
 from levelfield.tables.text.columns import against_published
@@ -78,8 +79,9 @@ def _line(row: TableRow, colour: str, published: bool) -> str:
         elif pair is None:
             cells += [_cell(None, NONE), _cell(None, "")]
         else:
-            chip = tag("span", pair.verdict, class_=f"chip {CHIP.get(pair.verdict, 'even')}")
-            cells += [_cell(pair.estimate, signed(pair.estimate), difference_interval(pair)), _cell(pair.verdict, chip)]
+            word = verdict(pair)
+            chip = tag("span", word, class_=f"chip {CHIP.get(word, 'even')}")
+            cells += [_cell(pair.estimate, signed(pair.estimate), difference_interval(pair)), _cell(word, chip)]
         cells.append(_cell(row.rank.best if row.rank else None, str(row.rank or NONE)))
         cells += [_cell(means.get(key), short(means.get(key))) for key in ("params", "macs")]
         cells.append(_cell(means.get("images_per_s"), whole(means.get("images_per_s"))))

@@ -11,7 +11,7 @@ from levelfield.errors import UserError, unknown
 from levelfield.spec import Plugin, RunSpec
 from levelfield.spec.overrides import read_assignment
 from levelfield.studies.declared.expand_rows import loaded, single_rows
-from levelfield.studies.declared.published import published_alias
+from levelfield.studies.declared.published_figures import published_alias
 from levelfield.studies.declared.row_to_run import run_of_row
 from levelfield.studies.declared.study import Changes, Grid, Group, RowSpec, StudySpec, repeats
 

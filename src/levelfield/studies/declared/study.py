@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, NonNegativeInt, PrivateAttr, field_validat
 
 from levelfield.errors import unknown
 from levelfield.spec import VARIES, Budget, DataSpec, Value
-from levelfield.spec.varies import strange
+from levelfield.spec.varied_keys import strange
 from levelfield.studies.declared.study_file import read_study_file
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
@@ -112,7 +112,7 @@ class StudySpec(Grid):
     """A comparison as its file declares it; `levelfield.Study` adds what can be done with it.
 
     `varies`: the keys of a run that differ between rows because the question is about them. The fairness audit calls
-    every other difference unfair (`levelfield.spec.varies`).
+    every other difference unfair (`levelfield.spec.varied_keys`).
     """
 
     name: str

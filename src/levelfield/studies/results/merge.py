@@ -14,7 +14,7 @@ from levelfield.runs import FolderLock, RunFolder, find_runs, read_predictions, 
 from levelfield.runs.compact import without_places, without_study_places, write_compact
 from levelfield.spec import RunSpec
 from levelfield.studies.declared.study import NAME
-from levelfield.studies.results.request import commands, from_json
+from levelfield.studies.results.how_asked import commands, from_json
 from levelfield.studies.results.run_folders import differences, state_of
 from levelfield.studies.results.study_json import read_study_json, rows_as_json
 from levelfield.studies.results.study_rows import FOREIGN, foreign_rows
@@ -23,7 +23,7 @@ from levelfield.tables.audit.checks.leaked_test_images import RECORD
 from levelfield.tables.comparable_rows import check
 from levelfield.tables.cost_columns import COSTS
 from levelfield.tables.read_folder import read_study
-from levelfield.tables.row_results import contradiction, read_row
+from levelfield.tables.runs_of_row import contradiction, read_row
 from levelfield.tables.sweeps import SWEEP, SWEEPS, TUNED, join_sweeps, read_tuned
 
 

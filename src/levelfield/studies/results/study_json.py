@@ -15,7 +15,7 @@ from levelfield.errors import UserError
 from levelfield.runs import write_json
 from levelfield.spec import RunSpec
 from levelfield.studies.declared.plan import PlannedRow
-from levelfield.studies.results.request import Asked
+from levelfield.studies.results.how_asked import Asked
 from levelfield.tables.rows import Row, StudyRows
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from levelfield.studies.declared.plan import PlannedRow
-from levelfield.studies.declared.published import published_row
+from levelfield.studies.declared.published_figures import published_row
 from levelfield.studies.declared.study import Changes, StudySpec
+from levelfield.studies.results.how_asked import Asked, commands
 from levelfield.studies.results.input_digests import Contents
-from levelfield.studies.results.request import Asked, commands
 from levelfield.studies.results.run_folders import holding, stale_in_words
 from levelfield.tables.rows import Row, StudyRows
 from levelfield.tables.sweeps import read_sweeps

@@ -6,7 +6,7 @@ import time
 from concurrent.futures import Future
 from pathlib import Path
 
-from levelfield.allocator import keep_freed_memory
+from levelfield.memory_allocator import keep_freed_memory
 from levelfield.progress import Progress
 from levelfield.spec import RunSpec
 from levelfield.studies.running.executor import resolve_here

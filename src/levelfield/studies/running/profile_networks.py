@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from levelfield.studies.declared.plan import planned_rows
-from levelfield.studies.declared.published import published_row
+from levelfield.studies.declared.published_figures import published_row
 from levelfield.studies.declared.study import StudySpec
 
 if TYPE_CHECKING:

@@ -17,11 +17,11 @@ from levelfield.runs import FolderLock
 from levelfield.spec import StartFrom
 from levelfield.studies.declared.plan import PlannedRun
 from levelfield.studies.declared.study import Changes, StudySpec
-from levelfield.studies.results.outputs import write_outputs
-from levelfield.studies.results.request import NOTHING, Asked, StudyOptions, settle_to_train, with_seeds
+from levelfield.studies.results.how_asked import NOTHING, Asked, StudyOptions, settle_to_train, with_seeds
 from levelfield.studies.results.run_folders import Found, default_folder, find, find_all, run_folder
 from levelfield.studies.results.study_json import read_failures, write_study
 from levelfield.studies.results.study_rows import study_rows
+from levelfield.studies.results.write_outputs import write_outputs
 from levelfield.studies.running.executor import Executor
 from levelfield.studies.running.in_process import InProcess
 from levelfield.studies.running.processes import Processes

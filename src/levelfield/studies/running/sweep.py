@@ -14,8 +14,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from levelfield.allocator import keep_freed_memory
 from levelfield.errors import UserError
+from levelfield.memory_allocator import keep_freed_memory
 from levelfield.progress import Progress
 from levelfield.runs import FolderLock, write_json
 from levelfield.studies.declared.plan import PlannedRow, PlannedRun

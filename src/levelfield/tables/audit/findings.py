@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 from levelfield.spec import VARIES, RunSpec
 from levelfield.tables.audit.prediction_summary import Tested, read_tested
 from levelfield.tables.lists_in_words import counted, listed
-from levelfield.tables.row_results import Measured, RowRuns
+from levelfield.tables.runs_of_row import Measured, RowRuns
 
 Severity = Literal["unfair", "differs", "declared", "unchecked", "passed"]
 """unfair: the comparison favours some row, or a score is not what it seems. differs: no reason to doubt the ranking,

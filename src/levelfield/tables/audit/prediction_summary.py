@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from levelfield.evaluation import evaluate_probabilities
 from levelfield.runs.compact import DECIMALS, FLOOR
-from levelfield.tables.row_results import Measured
+from levelfield.tables.runs_of_row import Measured
 
 TOP: Final = (1, 3, 5)
 

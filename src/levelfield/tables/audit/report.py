@@ -54,7 +54,7 @@ def audit(
 ) -> AuditReport:
     """Audit the rows, those of each panel among themselves.
 
-    `varies`: what the study's question is about (`levelfield.spec.varies`); None: it declares nothing.
+    `varies`: what the study's question is about (`levelfield.spec.varied_keys`); None: it declares nothing.
     `folder`: where the study is kept, `data_dir`: where its data may be; both may be absent, and what
     needs them is then not checked.
     """

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from levelfield.statistics import verdict
 from levelfield.tables.table import StudyTable
 from levelfield.tables.text.footnotes import footnotes
 from levelfield.tables.text.records import records
@@ -24,7 +25,7 @@ def to_json(table: StudyTable) -> dict[str, Any]:
         "answer": table.study.answer,
         "rows": records(table),
         "pairs": [
-            asdict(pair) | {"verdict": pair.verdict}
+            asdict(pair) | {"verdict": verdict(pair)}
             for comparison in table.panels.values()
             for pair in comparison.pairs
         ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from levelfield.statistics import verdict
 from levelfield.tables.cost_columns import MEASURED
 from levelfield.tables.table import StudyTable, TableRow
 
@@ -39,7 +40,7 @@ def _record(row: TableRow) -> dict[str, Any]:
         "difference_low": pair.low if pair else None,
         "difference_high": pair.high if pair else None,
         "p_adjusted": pair.p_adjusted if pair else None,
-        "verdict": pair.verdict if pair else None,
+        "verdict": verdict(pair) if pair else None,
         "sign_flip_p": pair.sign_flip_p if pair else None,
         "sign_flip_min": pair.sign_flip_min if pair else None,
         "beats_baseline": pair.beats if pair else None,

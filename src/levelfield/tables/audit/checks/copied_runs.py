@@ -9,7 +9,7 @@ from typing import Final
 
 from levelfield.tables.audit.findings import AuditRow, Finding, Panel
 from levelfield.tables.lists_in_words import counted, listed
-from levelfield.tables.row_results import Measured
+from levelfield.tables.runs_of_row import Measured
 
 SAMPLES: Final = 16
 """Places at which two files of weights are compared before they are read whole."""

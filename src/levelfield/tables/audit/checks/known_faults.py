@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from levelfield.spec.revisions import revisions
+from levelfield.spec.science_revisions import revisions
 from levelfield.tables.audit.findings import AuditRow, Finding, Panel, differing
 from levelfield.tables.lists_in_words import counted, listed
-from levelfield.tables.row_results import Measured
+from levelfield.tables.runs_of_row import Measured
 
 
 def mends(panel: Panel) -> Iterable[Finding]:

@@ -10,7 +10,7 @@ import numpy as np
 from levelfield.tables.audit.findings import AuditRow, Finding, Panel
 from levelfield.tables.audit.prediction_summary import Tested
 from levelfield.tables.lists_in_words import counted, listed
-from levelfield.tables.row_results import Measured
+from levelfield.tables.runs_of_row import Measured
 
 EXACT: Final = 1e-6
 """How far a score of counted images may lie from the same score of the predictions: rounding of the division."""

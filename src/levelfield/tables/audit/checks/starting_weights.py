@@ -14,7 +14,7 @@ from typing import Final
 
 from levelfield.runs import RunFolder
 from levelfield.spec import RunSpec, StartFrom, covers
-from levelfield.spec.varies import PRETRAINING
+from levelfield.spec.varied_keys import PRETRAINING
 from levelfield.tables.audit.checks.settings import compared, findings, is_science
 from levelfield.tables.audit.compare_values import contrast, words
 from levelfield.tables.audit.findings import AuditRow, Finding, Panel, Severity, differing

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from levelfield.models.kernels import native
-from levelfield.models.kernels.layout import channels_last
+from levelfield.models.kernels.memory_layout import channels_last
 
 
 class PooledGate(nn.Module):

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from levelfield.spec.run_values import RunValues
+from levelfield.spec.run_parts import RunValues
 from levelfield.spec.schedule import MultiStep, OneCycle, Schedule, Step
 from levelfield.spec.used_keys import used
 

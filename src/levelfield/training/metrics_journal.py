@@ -14,7 +14,7 @@ from levelfield.evaluation import Scores
 from levelfield.progress import Progress
 from levelfield.spec import Execution
 from levelfield.training.not_finite import check_loss
-from levelfield.training.state import TrainState
+from levelfield.training.training_state import TrainState
 
 
 class Logger(Protocol):

@@ -27,8 +27,8 @@ from levelfield.tables.answer_to_question import answer
 from levelfield.tables.audit import AuditRow, audit
 from levelfield.tables.comparable_rows import placed
 from levelfield.tables.cost_columns import costs_in_words, costs_of, read_costs
-from levelfield.tables.row_results import RowRuns, read_row
 from levelfield.tables.rows import Row, StudyRows, one_per_training
+from levelfield.tables.runs_of_row import RowRuns, read_row
 from levelfield.tables.table import StudyTable, TableRow
 
 AVERAGED: Final = (

@@ -12,7 +12,7 @@ from levelfield.models import checkpoint_gradients
 from levelfield.spec import Execution, Recipe
 from levelfield.training.averaging import WeightAverage
 from levelfield.training.batchnorm_over_processes import synchronise_batchnorm
-from levelfield.training.mode import TrainingMode
+from levelfield.training.module_mode import TrainingMode
 from levelfield.training.optimizer_steps import Updates
 from levelfield.training.optimizers import make_optimizer
 from levelfield.training.precision import DTYPES

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from levelfield.progress import duration
-from levelfield.tables.build import build_table
 from levelfield.tables.cost_columns import trusted
+from levelfield.tables.make_table import build_table
 from levelfield.tables.number_format import NONE, interval, percent, short, whole
 from levelfield.tables.read_folder import read_study
 from levelfield.tables.table import StudyTable, TableRow

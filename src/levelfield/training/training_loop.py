@@ -13,7 +13,7 @@ from torch.nn.utils import clip_grad_norm_
 from levelfield import randomness
 from levelfield.training.batch_inputs import Batch, TrainingInputs
 from levelfield.training.micro_batches import own_parts
-from levelfield.training.state import TrainState
+from levelfield.training.training_state import TrainState
 
 
 def train_steps(

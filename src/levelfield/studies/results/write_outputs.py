@@ -11,11 +11,11 @@ from typing import Any, Final
 from levelfield.errors import UserError
 from levelfield.runs import write_json, write_text
 from levelfield.studies.declared.study import StudySpec
-from levelfield.studies.results.request import Asked, read_asked, settle
+from levelfield.studies.results.how_asked import Asked, read_asked, settle
 from levelfield.studies.results.study_json import read_failures, write_study
 from levelfield.studies.results.study_rows import study_rows
 from levelfield.tables.audit.checks.leaked_test_images import keep_record
-from levelfield.tables.build import build_table
+from levelfield.tables.make_table import build_table
 from levelfield.tables.rows import StudyRows
 from levelfield.tables.table import StudyTable
 

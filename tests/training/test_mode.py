@@ -141,7 +141,7 @@ def test_nobody_else_in_training_sets_a_mode() -> None:
     folder = Path(levelfield.__file__).parent / "training"
     setting = re.compile(r"\.(eval|train)\(|requires_grad_\(|\.training\s*=[^=]")
     found = {path.name for path in folder.glob("*.py") if setting.search(path.read_text(encoding="utf-8"))}
-    assert found == {"mode.py", "load_finished_run.py"}
+    assert found == {"module_mode.py", "load_finished_run.py"}
 
 
 def test_the_identity_of_runs_that_freeze_says_that_freezing_was_mended() -> None:

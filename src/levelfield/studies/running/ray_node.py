@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -83,9 +84,29 @@ def carry_out_task(parcel: Parcel, weights: list[Any], board: Any, name: str) ->
             return Outcome(0.0, STOPPED)
     threading.Thread(target=stop_when_asked, daemon=True).start()
     try:
-        return carry_out(parcel, fetch)
+        outcome = carry_out(parcel, fetch)
+    except KeyboardInterrupt:
+        outcome = Outcome(0.0, STOPPED)
+    except ImportError as problem:
+        outcome = Outcome(0.0, f"ImportError: {problem}")
     finally:
         ended.set()
+    return _stopped(outcome) if _asked_to_stop(board) else outcome
+
+
+def _asked_to_stop(board: Any) -> bool:
+    import ray
+
+    try:
+        return bool(ray.get(board.stopping.remote()))
+    except ray.exceptions.RayError:
+        return False
+
+
+def _stopped(outcome: Outcome) -> Outcome:
+    """`outcome` of a run that was asked to stop: what was cut while it imported fails in words that mean nothing."""
+    cut = outcome.error is not None and not outcome.error.startswith(STOPPED)
+    return replace(outcome, error=STOPPED) if cut else outcome
 
 
 def describe_node(gpu: bool) -> dict[str, Any]:

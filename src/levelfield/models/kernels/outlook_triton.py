@@ -16,7 +16,7 @@ import triton.language as tl
 from torch import Tensor
 
 WIDTHS: Final = (24, 32, 48, 64)
-"""Head widths that are compiled for; others take the shifted form."""
+"""Head widths that are compiled for; others take the plain form."""
 BLOCK: Final = 32
 
 

@@ -7,11 +7,12 @@ import fcntl
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from levelfield.errors import UserError
+from levelfield.progress import OnProgress
 
 _NO_ROOM: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 """A full disk, an exhausted quota, a file larger than the file system or the process may have."""
@@ -91,3 +92,10 @@ def only_one(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[
             with suppress(OSError):
                 left.unlink()
         yield
+
+
+def one_builder(folder: Path, name: str, progress: OnProgress | None) -> AbstractContextManager[None]:
+    """Hold the lock of the store in `folder`, of the data set `name`; waiting for it is said through `progress`."""
+    if progress is None:
+        return only_one(folder)
+    return only_one(folder, lambda: progress(f"{name}: waiting for another process that decodes it", 0, 1))

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from levelfield.data.cache_folder import replacing
+from levelfield.data.cache_folder import one_builder, replacing
 from levelfield.data.sources.readers.contract import Found, Source
 from levelfield.data.store.content_identity import canonical_order, checksum
 from levelfield.data.store.index_pass import IndexedSplit, index_split
-from levelfield.data.store.one_process_builds import one_builder
 from levelfield.data.store.resize import Fit
 from levelfield.data.store.store import (
     FORMAT,

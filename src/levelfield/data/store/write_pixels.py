@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from levelfield.data.cache_folder import no_room, replacing, reserve
+from levelfield.data.cache_folder import no_room, one_builder, replacing, reserve
 from levelfield.data.sources.decode import decode
 from levelfield.data.sources.readers.contract import Found, Pixels, Source
 from levelfield.data.store.in_threads import in_threads
-from levelfield.data.store.one_process_builds import one_builder
 from levelfield.data.store.resize import Fit, Whole
 from levelfield.data.store.store import NATIVE, Store
 from levelfield.data.store.whole_images import sizes_beside, total_bytes

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 
@@ -223,6 +225,7 @@ def test_steps_aside_where_it_may_not_compute() -> None:
     x = torch.randn(1, 4, 2, 2)
     assert native.usable(x)
     assert not native.usable(x.double())
+    assert not native.usable(x[:0])
     assert not native.usable(x.to("meta"))
     assert not native.usable(nn.Parameter(x))
     with torch.autocast("cpu", torch.bfloat16):
@@ -316,3 +319,13 @@ def test_is_switched_off_by_the_environment_or_a_missing_file(
             assert native.library() is None
     native.library.cache_clear()
     assert native.library() is not None
+
+
+def test_an_empty_batch_trains_as_in_plain_torch() -> None:
+    """In a process of its own, as it crashed there: the compiled forms walk through memory that such a batch lacks."""
+    code = (
+        "import torch, levelfield as lf; model = lf.create_model('outgrid_nano', num_classes=10).train()\n"
+        "out = model(torch.randn(0, 3, 32, 32)); out.sum().backward(); print(tuple(out.shape))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout.strip()) == (0, "(0, 10)"), done.stderr

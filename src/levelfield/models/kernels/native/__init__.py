@@ -97,7 +97,8 @@ def has_wide_vectors() -> bool:
 
 
 def usable(x: Tensor) -> bool:
-    """Whether the compiled form may compute on x: built, a plain float32 CPU tensor, and nobody traces or watches.
+    """Whether the compiled form may compute on x: built, a plain float32 CPU tensor that is not empty, and nobody
+    traces or watches.
 
     What is being compiled is asked first: the compiler cannot follow the search for the library, and would break its
     graph there.
@@ -107,6 +108,7 @@ def usable(x: Tensor) -> bool:
         and x.device.type == "cpu"
         and x.dtype is torch.float32
         and type(x) is Tensor
+        and x.numel() > 0
         and library() is not None
         and not torch.is_autocast_enabled("cpu")
         and not torch.jit.is_tracing()  # type: ignore[attr-defined]

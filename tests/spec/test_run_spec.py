@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from levelfield.errors import UserError
-from levelfield.spec import Recipe, RunSpec
+from levelfield.spec import RunSpec
 from levelfield.spec.overrides import apply
 
 
@@ -45,9 +45,14 @@ def test_bad_values_are_named_with_their_remedy(assignment: str, message: str) -
     assert len(str(error.value).splitlines()) <= 4
 
 
-def test_a_schedule_of_another_kind_refuses_the_keys_of_the_old_one() -> None:
-    with pytest.raises(UserError, match="unknown key"):
-        Recipe.parse({"schedule": {"name": "step", "final_lr": 0.1}}, "recipe")
+@pytest.mark.parametrize("kind", ["constant", "step"])
+def test_another_kind_refuses_the_keys_of_the_old_one_and_says_how_to_replace_it(kind: str) -> None:
+    values = run_values(**{"recipe.schedule": "{name: linear, final_lr: 0.1}"})
+    with pytest.raises(UserError, match=r"unknown key .*final_lr'; it belongs to cosine, linear, ") as error:
+        RunSpec.parse(apply(values, [f"recipe.schedule.name={kind}"]), "run")
+    remedy = f"recipe.schedule={{name: {kind}}}"
+    assert f"'{remedy}'" in str(error.value)
+    assert RunSpec.parse(apply(values, [remedy]), "run").recipe.schedule.name == kind
 
 
 def test_budget_override_replaces_the_other_length() -> None:

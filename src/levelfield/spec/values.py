@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -31,11 +32,7 @@ def explain(error: ValidationError, root: type[BaseModel], where: str) -> str:
     for fault in error.errors(include_url=False):
         path = ".".join(str(part) for part in fault["loc"])
         if fault["type"] == "extra_forbidden":
-            wrong = str(fault["loc"][-1])
-            keys = _keys_at(root, fault["loc"][:-1])
-            close = nearest(wrong, keys, 1)
-            hint = f"did you mean {close[0]!r}?" if close else "known keys: " + ", ".join(sorted(keys))
-            lines.append(f"{where}: unknown key {path!r}; {hint}")
+            lines.append(f"{where}: unknown key {path!r}; {_instead(root, fault['loc'])}")
             continue
         if fault["type"] == "union_tag_not_found":
             lines.append(f"{where}: {path}: say which kind it is with its key 'name'")
@@ -56,20 +53,28 @@ def _said(kind: str, given: Any) -> str | None:
     return None
 
 
-def _keys_at(root: type[BaseModel], path: tuple[int | str, ...]) -> set[str]:
-    """The field names of the model class that `path` leads to from `root` (union members by tag or class name)."""
+def _instead(root: type[BaseModel], path: tuple[int | str, ...]) -> str:
+    """What to do about the unknown key that `path` ends on: the nearest key, or the kind of value that has it."""
+    *place, kind, wrong = ("", *path) if len(path) == 1 else path
+    siblings = _models_at(root, place)
+    having = [str(_tag(sibling)) for sibling in siblings if str(wrong) in sibling.model_fields]
+    if having and kind in map(_tag, siblings):
+        whole = ".".join(map(str, place)) + f"={{name: {kind}}}"
+        return f"it belongs to {', '.join(having)}: leave it out, or give the whole value: {whole!r}"
+    keys = {name for cls in _models_at(root, path[:-1]) for name in cls.model_fields}
+    close = nearest(str(wrong), keys, 1)
+    return f"did you mean {close[0]!r}?" if close else "known keys: " + ", ".join(sorted(keys))
+
+
+def _models_at(root: type[BaseModel], path: Sequence[int | str]) -> list[type[BaseModel]]:
+    """The model classes that `path` leads to from `root` (union members by tag or class name)."""
     here: list[type[BaseModel]] = [root]
     for part in path:
-        following: list[type[BaseModel]] = []
-        for cls in here:
-            if str(part) in cls.model_fields:
-                following += models_in(cls.model_fields[str(part)].annotation)
-        if following:
-            here = following
-        else:  # a list index, or the tag or class name of a union's member, which pydantic adds to the path
-            tagged = [c for c in here if c.__name__ == part or _tag(c) == part]
-            here = tagged or here
-    return {name for cls in here for name in cls.model_fields}
+        fields = [cls.model_fields[str(part)] for cls in here if str(part) in cls.model_fields]
+        below = [model for field in fields for model in models_in(field.annotation)]
+        # Else a list index, or the tag or class name of a union's member, which pydantic adds to the path.
+        here = below or [c for c in here if c.__name__ == part or _tag(c) == part] or here
+    return here
 
 
 def models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -32,12 +32,24 @@ class Warmup(Value):
         return self
 
 
-class Cosine(Value):
-    """Half a cosine from lr to `final_lr`, from warm-up's end to phase's (Loshchilov and Hutter, arXiv 1608.03983)."""
+class _ToFinalRate(Value):
+    """From lr to `final_lr`, from the warm-up's end to the phase's."""
 
-    name: Literal["cosine"] = "cosine"
+    name: str
     final_lr: NonNegativeFloat = 0.0
     warmup: Warmup = Warmup()
+
+
+class Cosine(_ToFinalRate):
+    """Half a cosine (Loshchilov and Hutter, arXiv 1608.03983)."""
+
+    name: Literal["cosine"] = "cosine"
+
+
+class Linear(_ToFinalRate):
+    """A straight line."""
+
+    name: Literal["linear"] = "linear"
 
 
 class OneCycle(Value):
@@ -65,14 +77,6 @@ class MultiStep(Value):
     name: Literal["multistep"] = "multistep"
     milestones: tuple[PositiveInt, ...] = (30, 60, 90)
     gamma: PositiveFloat = 0.1
-    warmup: Warmup = Warmup()
-
-
-class Linear(Value):
-    """A straight line from lr to `final_lr`, from the warm-up's end to the phase's."""
-
-    name: Literal["linear"] = "linear"
-    final_lr: NonNegativeFloat = 0.0
     warmup: Warmup = Warmup()
 
 

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.transforms.v2 import functional as tv
 
 from levelfield.data.augment import build_augment
-from levelfield.data.augment.color_jitter import Jitter
+from levelfield.data.augment.colour_jitter import Jitter
 from levelfield.data.augment.random_resized_crop import draw_parts, take_parts
 from levelfield.data.ragged_images import Ragged, joined, ragged
 from levelfield.spec import Augment

@@ -12,7 +12,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from levelfield.data.augment.color_jitter import Jitter
+from levelfield.data.augment.colour_jitter import Jitter
 from levelfield.data.augment.crop_and_flip import Windows, centre_crop, draw_flips, draw_windows, take_windows
 from levelfield.data.augment.normalize import CIFAR100_MEAN, CIFAR100_STD, Normalize
 from levelfield.data.augment.randaugment import PolicyAugment

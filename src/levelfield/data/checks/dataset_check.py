@@ -56,7 +56,7 @@ def check_data(
     store = None if fresh else open_store(strict) or open_store(lenient)
     if store is None:
         with only_one(lenient), only_one(strict):
-            store = build(found, lenient, on_bad_image="skip", progress=progress)
+            store = build(found, lenient, None, "skip", progress)
             if not any(split.bad for split in store.index.splits.values()):  # then it is what "fail" would have made
                 shutil.rmtree(strict, ignore_errors=True)
                 lenient.rename(strict)

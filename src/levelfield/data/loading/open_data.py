@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -10,19 +11,12 @@ import torch
 
 from levelfield.data.sources import catalog
 from levelfield.data.sources.locate import find
-from levelfield.data.sources.readers.contract import Found, SubsetRecords
+from levelfield.data.sources.readers.contract import Found
 from levelfield.data.store.build import ensure
 from levelfield.data.store.pixel_storage import EncodedPixels, MappedPixels, PixelSource
 from levelfield.data.store.resize import Fit, Whole
 from levelfield.data.store.splits import ImageData, Split, hold_out
-from levelfield.data.store.store import (
-    NATIVE,
-    STORE_LIMIT_GIB,
-    OnBadImage,
-    Store,
-    folder_of,
-    gib,
-)
+from levelfield.data.store.store import NATIVE, STORE_LIMIT_GIB, OnBadImage, Store, gib
 from levelfield.data.store.whole_images import EncodedWhole, MappedWhole, total_bytes
 from levelfield.data.store.write_pixels import add_variant, add_whole
 from levelfield.data.stratified_sampling import stratified
@@ -31,13 +25,16 @@ from levelfield.progress import OnProgress, on_stderr
 from levelfield.spec import DataSpec
 from levelfield.spec.augment import Crop, RandomResizedCrop
 
+Where = Literal["auto", "store", "encoded"]
+"""Where pixels are kept: in the store (if there is room: "auto"), or encoded, to be decoded whenever they are read."""
+
 
 def open_data(
     spec: DataSpec,
     data_dir: Path | str | None = None,
     *,
     crop: Crop | None = None,
-    pixels: Literal["auto", "store", "encoded"] = "auto",
+    pixels: Where = "auto",
     cache: Path | None = None,
     progress: OnProgress | None = None,
 ) -> ImageData:
@@ -52,11 +49,9 @@ def open_data(
     Raises UserError for an unknown or missing data set, damaged files, and splits that cannot be cut.
     """
     found = find(spec.name, data_dir)
-    if progress is not None:
-        store, sources, whole_train = _prepare(spec, found, crop, pixels, cache, progress)
-    else:
-        with on_stderr() as shown:
-            store, sources, whole_train = _prepare(spec, found, crop, pixels, cache, shown)
+    with on_stderr() if progress is None else nullcontext(progress) as shown:
+        store, sources = _fitted(spec, found, pixels, cache, shown)
+        whole_train = _whole_train(crop, store, found, pixels, shown) if isinstance(crop, RandomResizedCrop) else None
     side = sources["train"].side_px
     crop_px = spec.image_size if spec.image_size is not None and spec.image_size < side else None
     whole = {}
@@ -127,69 +122,21 @@ def prepare(
     progress: OnProgress | None = None,
 ) -> Store:
     """The store of `found`, built if it is not there, with the pixels of `fit` if given."""
-    folder = folder_of(found, on_bad_image, cache)
-    store = ensure(found, folder, fit=fit, on_bad_image=on_bad_image, progress=progress)
-    if fit is not None and fit.side_px != store.index.native_px and not store.has(str(fit)):
+    store = ensure(found, on_bad_image, fit, cache, progress)
+    if fit is not None and fit.side_px != store.index.native_px:
         add_variant(store, fit, found, progress)
     return store
 
 
-def _prepare(
-    spec: DataSpec,
-    found: Found,
-    crop: Crop | None,
-    pixels: Literal["auto", "store", "encoded"],
-    cache: Path | None,
-    progress: OnProgress | None,
-) -> tuple[Store, dict[str, PixelSource], PixelSource | None]:
-    """The store of `found`, where its splits' pixels come from, and that of whole train images if `crop` wants it."""
-    store, sources = _fitted(spec, found, pixels, cache, progress)
-    whole = _whole_train(crop, store, found, pixels, progress) if isinstance(crop, RandomResizedCrop) else None
-    return store, sources, whole
-
-
-def _whole_train(
-    crop: RandomResizedCrop,
-    store: Store,
-    found: Found,
-    pixels: Literal["auto", "store", "encoded"],
-    progress: OnProgress | None,
-) -> PixelSource:
-    """The train images at their aspect ratio: squares of one size as a tensor, others ragged, or still encoded."""
-    native_px, index = store.index.native_px, store.index.splits["train"]
-    if native_px is not None and store.has(NATIVE):
-        if crop.source_px is None or crop.source_px >= native_px:
-            return MappedPixels(store.images("train", NATIVE))
-        fit = Fit("resize", crop.source_px, crop.interpolation)
-        if not store.has(str(fit)):
-            add_variant(store, fit, found, progress)
-        return MappedPixels(store.images("train", str(fit)))
-    whole = Whole(crop.source_px, crop.interpolation)
-    path, total = store.images("train", str(whole)), total_bytes(index.sizes, whole)
-    if not path.is_file():
-        too_many = total / 2**30 > STORE_LIMIT_GIB
-        if found.streamable and (pixels == "encoded" or (pixels == "auto" and too_many)):
-            records = SubsetRecords(found.load().splits["train"], store.file_rows("train"))
-            return EncodedWhole(records, whole, index.sizes)
-        add_whole(store, whole, found, progress)
-    return MappedWhole(path)
-
-
 def _fitted(
-    spec: DataSpec,
-    found: Found,
-    pixels: Literal["auto", "store", "encoded"],
-    cache: Path | None,
-    progress: OnProgress | None,
+    spec: DataSpec, found: Found, pixels: Where, cache: Path | None, progress: OnProgress
 ) -> tuple[Store, dict[str, PixelSource]]:
     """The store of `found` and where the pixels of its splits come from, at the size and fit that `spec` wants."""
-    folder = folder_of(found, spec.on_bad_image, cache)
     side = spec.resize_px or spec.image_size
     if spec.resize_px is not None and spec.image_size is not None and spec.resize_px < spec.image_size:
         raise UserError(f"resize_px {spec.resize_px} is smaller than image_size {spec.image_size}; let it be larger")
     fit = None if side is None else Fit(spec.fit, side, spec.interpolation)
-    eager = None if pixels == "encoded" else fit
-    store = ensure(found, folder, fit=eager, on_bad_image=spec.on_bad_image, progress=progress)
+    store = ensure(found, spec.on_bad_image, None if pixels == "encoded" else fit, cache, progress)
     native_px = store.index.native_px
     if fit is None:
         if native_px is None:
@@ -199,15 +146,36 @@ def _fitted(
     variant = NATIVE if fit.side_px == native_px else str(fit)
     if not store.has(variant):
         images = sum(split.count for split in store.index.splits.values())
-        encoded = pixels == "encoded" or (pixels == "auto" and gib(images, fit.side_px) > STORE_LIMIT_GIB)
-        if encoded and found.streamable:
+        if _stay_encoded(found, pixels, gib(images, fit.side_px)):
             source = found.load()
-            return store, {
-                name: EncodedPixels(SubsetRecords(source.splits[name], store.file_rows(name)), fit)
-                for name in store.index.splits
-            }
+            return store, {name: EncodedPixels(store.records(source, name), fit) for name in store.index.splits}
         add_variant(store, fit, found, progress)
     return store, {name: MappedPixels(store.images(name, variant)) for name in store.index.splits}
+
+
+def _whole_train(
+    crop: RandomResizedCrop, store: Store, found: Found, pixels: Where, progress: OnProgress
+) -> PixelSource:
+    """The train images at their aspect ratio: squares of one size as a tensor, others ragged, or still encoded."""
+    native_px, index = store.index.native_px, store.index.splits["train"]
+    if native_px is not None and store.has(NATIVE):
+        if crop.source_px is None or crop.source_px >= native_px:
+            return MappedPixels(store.images("train", NATIVE))
+        fit = Fit("resize", crop.source_px, crop.interpolation)
+        add_variant(store, fit, found, progress)
+        return MappedPixels(store.images("train", str(fit)))
+    whole = Whole(crop.source_px, crop.interpolation)
+    path = store.images("train", str(whole))
+    if not path.is_file():
+        if _stay_encoded(found, pixels, total_bytes(index, whole) / 2**30):
+            return EncodedWhole(store.records(found.load(), "train"), whole, index)
+        add_whole(store, whole, found, progress)
+    return MappedWhole(path)
+
+
+def _stay_encoded(found: Found, pixels: Where, needed_gib: float) -> bool:
+    """Whether images that would take so much in the store are decoded whenever they are read instead."""
+    return found.streamable and (pixels == "encoded" or (pixels == "auto" and needed_gib > STORE_LIMIT_GIB))
 
 
 def _limited(spec: DataSpec, split: Split, limit: int | None, name: str) -> Split:

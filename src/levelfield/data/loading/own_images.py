@@ -18,6 +18,7 @@ from levelfield.data.store.content_identity import DIGEST_BYTES, Digests, canoni
 from levelfield.data.store.pixel_storage import MemoryPixels
 from levelfield.data.store.resize import Fit
 from levelfield.data.store.splits import ImageData, Split
+from levelfield.data.store.store import Channels, six_digits
 from levelfield.errors import UserError
 
 
@@ -197,7 +198,7 @@ def _digests(split: Split) -> Digests:
     return digests
 
 
-def _statistics(split: Split) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+def _statistics(split: Split) -> tuple[Channels, Channels]:
     """Mean and standard deviation per channel in [0, 1] units, in blocks so that memory stays small."""
     total = torch.zeros(2, 3, dtype=torch.float64)
     for rows in torch.split(torch.arange(len(split)), 1024):
@@ -205,5 +206,4 @@ def _statistics(split: Split) -> tuple[tuple[float, float, float], tuple[float, 
         total += torch.stack([images.sum(dim=(0, 2, 3)), images.square().sum(dim=(0, 2, 3))])
     mean, square = total / (len(split) * split.side_px**2)
     std = (square - mean.square()).clamp_min(0.0).sqrt()
-    rounded = [[round(float(value), 6) for value in row] for row in (mean, std)]
-    return (rounded[0][0], rounded[0][1], rounded[0][2]), (rounded[1][0], rounded[1][1], rounded[1][2])
+    return six_digits(mean.tolist()), six_digits(std.tolist())

@@ -20,6 +20,7 @@ from levelfield.data.store.store import (
     Index,
     OnBadImage,
     Store,
+    folder_of,
     gib,
     open_store,
 )
@@ -28,29 +29,18 @@ from levelfield.progress import OnProgress
 
 
 def ensure(
-    found: Found,
-    folder: Path,
-    *,
-    fit: Fit | None = None,
-    on_bad_image: OnBadImage = "fail",
-    progress: OnProgress | None = None,
+    found: Found, on_bad_image: OnBadImage, fit: Fit | None, cache: Path | None, progress: OnProgress | None
 ) -> Store:
-    """The store in `folder`; where there is none, one process builds it (see `build`) and all others wait for that."""
+    """The store of `found`; where there is none, one process builds it (see `build`) and all others wait for that."""
+    folder = folder_of(found, on_bad_image, cache)
     store = open_store(folder)
     if store is None:
         with one_builder(folder, found.name, progress):
-            store = open_store(folder) or build(found, folder, fit=fit, on_bad_image=on_bad_image, progress=progress)
+            store = open_store(folder) or build(found, folder, fit, on_bad_image, progress)
     return store
 
 
-def build(
-    found: Found,
-    folder: Path,
-    *,
-    fit: Fit | None = None,
-    on_bad_image: OnBadImage = "fail",
-    progress: OnProgress | None = None,
-) -> Store:
+def build(found: Found, folder: Path, fit: Fit | None, on_bad_image: OnBadImage, progress: OnProgress | None) -> Store:
     """Decode every image of `found` once and write index and pixels (native if uniform, and those of `fit` if given).
 
     The caller holds the lock of `folder` (`only_one`).

@@ -17,8 +17,8 @@ from levelfield.data.sources.readers.contract import Labels, Pixels, Records
 from levelfield.data.store.content_identity import DIGEST_BYTES, Digests, image_digest
 from levelfield.data.store.in_threads import in_threads
 from levelfield.data.store.resize import Fit
-from levelfield.data.store.store import NATIVE, OnBadImage, SplitIndex
-from levelfield.data.store.write_pixels import PixelFile, create_images
+from levelfield.data.store.store import NATIVE, Channels, OnBadImage, SplitIndex, six_digits
+from levelfield.data.store.write_pixels import PixelFile, create_array
 from levelfield.errors import UserError
 from levelfield.progress import OnProgress
 
@@ -141,9 +141,8 @@ def index_split(
     with ExitStack() as stack:
 
         def create(variant: str, side_px: int) -> PixelFile:
-            return create_images(
-                stack.enter_context(replacing(folder / f"images-{split}-{variant}.npy")), total, side_px
-            )
+            path = stack.enter_context(replacing(folder / f"images-{split}-{variant}.npy"))
+            return create_array(path, (total, 3, side_px, side_px))
 
         wanted = fit if fit is not None and fit.side_px != keep else None
         native = create(NATIVE, keep) if keep else None
@@ -169,18 +168,12 @@ def index_split(
     return tally.finish(records.labels, classes)
 
 
-def _statistics(
-    moments: list[tuple[tuple[float, ...], tuple[float, ...]]],
-) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+def _statistics(moments: list[tuple[tuple[float, ...], tuple[float, ...]]]) -> tuple[Channels, Channels]:
     """Mean and standard deviation per channel, each image counting alike; exactly rounded sums, so order-free."""
     mean = [math.fsum(first[c] for first, _ in moments) / len(moments) for c in range(3)]
     square = [math.fsum(second[c] for _, second in moments) / len(moments) for c in range(3)]
     std = [math.sqrt(max(0.0, s - m * m)) for m, s in zip(mean, square, strict=True)]
-    return (round(mean[0], 6), round(mean[1], 6), round(mean[2], 6)), (
-        round(std[0], 6),
-        round(std[1], 6),
-        round(std[2], 6),
-    )
+    return six_digits(mean), six_digits(std)
 
 
 def _probable_side(records: Records) -> int:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,28 +16,28 @@ from levelfield.data.store.resize import Fit
 from levelfield.errors import UserError
 
 
-class PixelSource(Protocol):
+class PixelSource(ABC):
     """Where the images of a split come from: rows of a whole tensor, or decoded on reading."""
 
     @property
+    @abstractmethod
     def side_px(self) -> int:
         """Their side; of images of their own sizes the largest."""
-        ...
 
+    @abstractmethod
     def take(self, rows: Tensor) -> Tensor | Ragged:
         """uint8 (B, 3, side_px, side_px) for int64 rows (B,), or a ragged batch."""
-        ...
 
     def whole(self) -> Tensor | None:
         """All rows as one uint8 tensor (N, 3, side_px, side_px), or None where there is no such thing."""
-        ...
+        return None
 
     def nbytes(self, count: int) -> int:
         """About how many bytes `count` images are."""
-        ...
+        return count * 3 * self.side_px**2
 
 
-class MemoryPixels:
+class MemoryPixels(PixelSource):
     """Images in memory: uint8 (N, 3, S, S)."""
 
     def __init__(self, images: Tensor) -> None:
@@ -54,39 +53,20 @@ class MemoryPixels:
     def whole(self) -> Tensor:
         return self._images
 
-    def nbytes(self, count: int) -> int:
-        return count * 3 * self.side_px**2
 
-
-class MappedPixels:
+class MappedPixels(MemoryPixels):
     """Images in a memory-mapped .npy file of uint8 (N, 3, S, S); opened anew in every process that it is sent to."""
 
     def __init__(self, path: Path) -> None:
+        # Copy-on-write: torch wants writable memory, and the file must never change.
+        super().__init__(torch.from_numpy(np.load(path, mmap_mode="c")))
         self.path = path
 
-    @cached_property
-    def _images(self) -> Tensor:
-        # Copy-on-write: torch wants writable memory, and the file must never change.
-        return torch.from_numpy(np.load(self.path, mmap_mode="c"))
-
-    def __getstate__(self) -> dict[str, Path]:
-        return {"path": self.path}
-
-    @property
-    def side_px(self) -> int:
-        return int(self._images.shape[-1])
-
-    def take(self, rows: Tensor) -> Tensor:
-        return self._images.index_select(0, rows)
-
-    def whole(self) -> Tensor:
-        return self._images
-
-    def nbytes(self, count: int) -> int:
-        return count * 3 * self.side_px**2
+    def __reduce__(self) -> tuple[type[MappedPixels], tuple[Path]]:
+        return MappedPixels, (self.path,)
 
 
-class EncodedPixels:
+class EncodedPixels(PixelSource):
     """Images that stay encoded and are decoded and fitted whenever they are read."""
 
     def __init__(self, records: Records, fit: Fit) -> None:
@@ -101,12 +81,6 @@ class EncodedPixels:
         for place, row in enumerate(rows.tolist()):
             out[place] = self.fit.apply(decode_again(self.records, row)).transpose(2, 0, 1)
         return torch.from_numpy(out)
-
-    def whole(self) -> None:
-        return None
-
-    def nbytes(self, count: int) -> int:
-        return count * 3 * self.side_px**2
 
 
 def decode_again(records: Records, row: int) -> Pixels:

@@ -12,6 +12,7 @@ encoded images. A store is written under temporary names and renamed, so that it
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -19,7 +20,7 @@ from typing import Any, Final, Literal
 import numpy as np
 
 from levelfield.data.cache_folder import cache_dir
-from levelfield.data.sources.readers.contract import Found, Labels
+from levelfield.data.sources.readers.contract import Found, Labels, Records, Source, SubsetRecords
 from levelfield.data.store.content_identity import Digests
 
 FORMAT: Final = 3
@@ -32,6 +33,15 @@ STORE_LIMIT_GIB: Final = 64.0
 
 OnBadImage = Literal["fail", "skip"]
 
+Channels = tuple[float, float, float]
+"""A number for each of red, green and blue."""
+
+
+def six_digits(values: Iterable[float]) -> Channels:
+    """Means or deviations as they are kept."""
+    red, green, blue = (round(float(value), 6) for value in values)
+    return red, green, blue
+
 
 @dataclass(frozen=True)
 class SplitIndex:
@@ -42,8 +52,13 @@ class SplitIndex:
     modes: dict[str, int]
     sizes: dict[str, int]
     bad: list[tuple[str, str]]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: Channels
+    std: Channels
+
+    def shapes(self) -> list[tuple[tuple[int, int], int]]:
+        """((height, width), how many images have it) of each size."""
+        sides = [(name.split("x"), count) for name, count in self.sizes.items()]
+        return [((int(height), int(width)), count) for (width, height), count in sides]
 
 
 @dataclass(frozen=True)
@@ -78,9 +93,9 @@ class Store:
         """int64 (N,) in file order, without the images that were left out."""
         return np.asarray(self._sample(split, "labels"))
 
-    def file_rows(self, split: str) -> Labels:
-        """int64 (N,): the row of each sample in the files as found."""
-        return np.asarray(self._sample(split, "rows"))
+    def records(self, source: Source, split: str) -> Records:
+        """Of what `source` holds of `split` the samples, without the images that were left out."""
+        return SubsetRecords(source.splits[split], self._sample(split, "rows"))
 
     def order(self, split: str) -> Labels:
         """int64 (N,): the samples in the order that does not depend on the container."""

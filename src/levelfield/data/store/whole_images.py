@@ -5,8 +5,7 @@ Stored as two files: the pixels, image by image, in one flat array (`ragged_imag
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cached_property
+import math
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +14,9 @@ from torch import Tensor
 
 from levelfield.data.ragged_images import Ragged, ragged
 from levelfield.data.sources.readers.contract import Records
-from levelfield.data.store.pixel_storage import decode_again
+from levelfield.data.store.pixel_storage import PixelSource, decode_again
 from levelfield.data.store.resize import Whole
+from levelfield.data.store.store import SplitIndex
 
 
 def sizes_beside(images: Path) -> Path:
@@ -24,32 +24,24 @@ def sizes_beside(images: Path) -> Path:
     return images.with_name(images.name.replace("images-", "sizes-", 1))
 
 
-def total_bytes(sizes: Mapping[str, int], whole: Whole) -> int:
-    """Bytes of all images of a split under `whole`; `sizes` maps 'WxH' to counts."""
-    total = 0
-    for name, count in sizes.items():
-        width, height = (int(side) for side in name.split("x"))
-        fitted = whole.size(height, width)
-        total += count * 3 * fitted[0] * fitted[1]
-    return total
+def total_bytes(index: SplitIndex, whole: Whole) -> int:
+    """Bytes of all images of a split under `whole`."""
+    return sum(count * 3 * math.prod(whole.size(*shape)) for shape, count in index.shapes())
 
 
-class MappedWhole:
+class MappedWhole(PixelSource):
     """Whole images in a memory-mapped flat file; opened anew in every process that it is sent to."""
 
     def __init__(self, path: Path) -> None:
+        # Copy-on-write: torch wants writable memory, and the file must never change.
+        flat = torch.from_numpy(np.load(path, mmap_mode="c"))
+        height, width = torch.from_numpy(np.load(sizes_beside(path))).unbind(1)
+        sizes = 3 * height * width
+        self._all = Ragged(flat, sizes.cumsum(0) - sizes, height, width)
         self.path = path
 
-    @cached_property
-    def _all(self) -> Ragged:
-        # Copy-on-write: torch wants writable memory, and the file must never change.
-        flat = torch.from_numpy(np.load(self.path, mmap_mode="c"))
-        height, width = torch.from_numpy(np.load(sizes_beside(self.path))).unbind(1)
-        sizes = 3 * height * width
-        return Ragged(flat, sizes.cumsum(0) - sizes, height, width)
-
-    def __getstate__(self) -> dict[str, Path]:
-        return {"path": self.path}
+    def __reduce__(self) -> tuple[type[MappedWhole], tuple[Path]]:
+        return MappedWhole, (self.path,)
 
     @property
     def side_px(self) -> int:
@@ -59,28 +51,22 @@ class MappedWhole:
         """A view: no pixel is copied."""
         return self._all[rows]
 
-    def whole(self) -> None:
-        return None
-
     def nbytes(self, count: int) -> int:
         return self._all.flat.numel() * count // max(1, len(self._all))
 
 
-class EncodedWhole:
-    """Whole images that stay encoded and are decoded whenever they are read; `sizes` as in the index of their split."""
+class EncodedWhole(PixelSource):
+    """Whole images that stay encoded and are decoded whenever they are read; `index` is that of their split."""
 
-    def __init__(self, records: Records, whole: Whole, sizes: Mapping[str, int]) -> None:
-        self.records, self.fit, self.sizes = records, whole, dict(sizes)
+    def __init__(self, records: Records, whole: Whole, index: SplitIndex) -> None:
+        self.records, self.fit, self.index = records, whole, index
 
     @property
     def side_px(self) -> int:
-        return max(max(self.fit.size(*(int(side) for side in name.split("x")))) for name in self.sizes)
+        return max(max(self.fit.size(*shape)) for shape, _ in self.index.shapes())
 
     def take(self, rows: Tensor) -> Ragged:
         return ragged([self.fit.apply(decode_again(self.records, row)) for row in rows.tolist()])
 
-    def whole(self) -> None:
-        return None
-
     def nbytes(self, count: int) -> int:
-        return total_bytes(self.sizes, self.fit) * count // max(1, sum(self.sizes.values()))
+        return total_bytes(self.index, self.fit) * count // self.index.count

@@ -23,44 +23,39 @@ PixelFile = np.memmap[Any, np.dtype[np.uint8]]
 """A .npy file of uint8 that is written through memory."""
 
 
-def add_variant(store: Store, fit: Fit, found: Found, progress: OnProgress | None = None) -> None:
-    """Write the pixels of `fit`: from the native ones where they are there, else by decoding `found` again.
+def add_variant(store: Store, fit: Fit, found: Found, progress: OnProgress | None) -> None:
+    """See that the pixels of `fit` are there: made from the native ones if these are, else by decoding `found` again.
 
     One process does, and all others wait for it.
     """
+    if store.has(str(fit)):
+        return
     with one_builder(store.folder, found.name, progress):
-        if not store.has(str(fit)):
-            _write_variant(store, fit, None if store.has(NATIVE) else found.load(), progress)
+        missing = [split for split in store.index.splits if not store.images(split, str(fit)).is_file()]
+        source = None if store.has(NATIVE) or not missing else found.load()
+        for split in missing:
+            count, one = store.index.splits[split].count, _reader(store, split, fit, source)
+            with replacing(store.images(split, str(fit))) as path:
+                out = create_array(path, (count, 3, fit.side_px, fit.side_px))
+                for start, chunk in in_threads(count, one):
+                    out[start : start + len(chunk)] = np.stack(chunk).transpose(0, 3, 1, 2)
+                    if progress:
+                        progress(f"{store.index.name} {split}: {fit}", start + len(chunk), count)
+                out.flush()
+                del out
 
 
-def _write_variant(store: Store, fit: Fit, source: Source | None, progress: OnProgress | None) -> None:
-    for split, index in store.index.splits.items():
-        if store.images(split, str(fit)).is_file():
-            continue
-        one = _from_native(store, split, fit) if store.has(NATIVE) else _from_source(store, split, fit, source)
-        with replacing(store.images(split, str(fit))) as path:
-            out = create_images(path, index.count, fit.side_px)
-            for start, chunk in in_threads(index.count, one):
-                out[start : start + len(chunk)] = np.stack(chunk).transpose(0, 3, 1, 2)
-                if progress:
-                    progress(f"{store.index.name} {split}: {fit}", start + len(chunk), index.count)
-            out.flush()
-            del out
-
-
-def add_whole(store: Store, whole: Whole, found: Found, progress: OnProgress | None = None) -> None:
+def add_whole(store: Store, whole: Whole, found: Found, progress: OnProgress | None) -> None:
     """Write the whole training images under `whole` and their sizes. One process does, and all others wait for it."""
+    path = store.images("train", str(whole))
     with one_builder(store.folder, found.name, progress):
-        if store.images("train", str(whole)).is_file():
+        if path.is_file():
             return
-        index, one = store.index.splits["train"], _from_source(store, "train", whole, found.load())
-        total, longest, written = total_bytes(index.sizes, whole), 0, 0
+        index, one = store.index.splits["train"], _reader(store, "train", whole, found.load())
+        longest, written = max(max(shape) for shape, _ in index.shapes()), 0
         sizes = np.zeros((index.count, 2), dtype=np.int64)
-        for name in index.sizes:
-            longest = max(longest, *(int(side) for side in name.split("x")))
-        path = store.images("train", str(whole))
         with replacing(path) as images, replacing(sizes_beside(path)) as beside:
-            out = _create_array(images, (total + longest,))
+            out = create_array(images, (total_bytes(index, whole) + longest,))
             for start, chunk in in_threads(index.count, one):
                 for row, pixels in enumerate(chunk, start):
                     sizes[row] = pixels.shape[:2]
@@ -73,23 +68,17 @@ def add_whole(store: Store, whole: Whole, found: Found, progress: OnProgress | N
                 np.save(file, sizes)
 
 
-def _from_native(store: Store, split: str, fit: Fit) -> Callable[[int], Pixels]:
-    native = np.load(store.images(split, NATIVE), mmap_mode="r")
-    return lambda row: fit.apply(np.ascontiguousarray(native[row].transpose(1, 2, 0)))
+def _reader(store: Store, split: str, fit: Fit | Whole, source: Source | None) -> Callable[[int], Pixels]:
+    """What makes the image of a row of `split`: from the native pixels, or by decoding what `source` has, if given."""
+    if source is None:
+        native = np.load(store.images(split, NATIVE), mmap_mode="r")
+        return lambda row: fit.apply(np.ascontiguousarray(native[row].transpose(1, 2, 0)))
+    records = store.records(source, split)
+    return lambda row: fit.apply(decode(records.item(row))[0])
 
 
-def _from_source(store: Store, split: str, fit: Fit | Whole, source: Source | None) -> Callable[[int], Pixels]:
-    assert source is not None, "a store without native pixels is extended from its source"
-    records, rows = source.splits[split], store.file_rows(split)
-    return lambda row: fit.apply(decode(records.item(int(rows[row])))[0])
-
-
-def create_images(path: Path, count: int, side_px: int) -> PixelFile:
-    """A new .npy file of uint8 (count, 3, side_px, side_px), its room on the disk taken. Raises UserError without."""
-    return _create_array(path, (count, 3, side_px, side_px))
-
-
-def _create_array(path: Path, shape: tuple[int, ...]) -> PixelFile:
+def create_array(path: Path, shape: tuple[int, ...]) -> PixelFile:
+    """A new .npy file of uint8 of this shape, its room on the disk taken. Raises UserError where there is none."""
     needed, free = math.prod(shape), shutil.disk_usage(path.parent).free
     if needed > free:
         need = f"the decoded images need {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free"

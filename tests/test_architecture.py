@@ -29,8 +29,8 @@ FLOORS = [
     {"data.loading"},
     {"data.store"},
     {"data.sources", "data.augment"},
-    {"data.ragged_images", "data.stratified_sampling"},
-    {"spec", "runs", "recipes", "data.cache_folder", "data.to_device"},
+    {"module_mode", "data.ragged_images", "data.stratified_sampling"},
+    {"spec", "runs", "recipes", "precision", "data.cache_folder", "data.to_device"},
     {"randomness", "progress", "errors", "memory_allocator", "float32"},
 ]
 """From the roof down; rooms of one floor do not know one another, but for those below. A room is a folder or a file,
@@ -132,6 +132,19 @@ def test_no_function_is_longer_than_a_screen() -> None:
                 if (length := node.end_lineno - node.lineno + 1) > 60:
                     long[f"{name}.{node.name}"] = length
     assert long == {}
+
+
+def test_nobody_but_its_owner_sets_a_modules_mode() -> None:
+    """`load_finished_run.py` hands a finished network out in evaluation mode for good."""
+
+    def sets(node: ast.AST) -> bool:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            return node.func.attr in {"eval", "train", "requires_grad_"}
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        return any(isinstance(target, ast.Attribute) and target.attr == "training" for target in targets)
+
+    found = {name for name, path in modules().items() if any(map(sets, ast.walk(ast.parse(path.read_text("utf-8")))))}
+    assert found == {"levelfield.module_mode", "levelfield.training.load_finished_run"}
 
 
 def test_every_folder_and_file_says_what_it_holds() -> None:

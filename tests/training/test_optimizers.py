@@ -8,9 +8,9 @@ from torch import nn
 
 from levelfield.errors import UserError
 from levelfield.models import create_model
+from levelfield.module_mode import frozen_names
 from levelfield.spec import Averaging, Freeze, Optimizer, list_recipes, load_recipe
 from levelfield.training.averaging import WeightAverage
-from levelfield.training.module_mode import frozen_names
 from levelfield.training.optimizers import make_optimizer, parameter_groups
 
 MODELS = ["resnet_nano", "convnext_nano_p2", "vit_mini", "outgrid_nano"]

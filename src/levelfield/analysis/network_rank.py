@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from levelfield import randomness
 from levelfield.analysis.layers import Layer, calls, find_layers
 from levelfield.analysis.rank_measures import effective_rank, nuclear_norm, numerical_rank, singular_values_from_gram
+from levelfield.module_mode import evaluation_mode
 
 TOLERANCE: Final = 1e-3
 COLUMNS: Final = 8192
@@ -142,8 +143,8 @@ def measure_network(
     called with the images done; `seed` draws the positions. Every layer is measured; `LayerRank.judged` says which
     ranks mean something.
     """
-    model.eval()
-    found = find_layers(model, next(batches())[:1])
+    with evaluation_mode(model):
+        found = find_layers(model, next(batches())[:1])
     measured = {layer.name: _Measured(_Moments(), _Moments()) for layer in found}
     starts = {number: layer for layer in found for number in layer.starts}
     ends = {number: (layer, axis) for layer in found for number, axis in layer.ends.items()}
@@ -162,7 +163,7 @@ def measure_network(
             layer, axis = ends[number]
             add(measured[layer.name].outgoing, output, axis)
 
-    with torch.inference_mode():
+    with evaluation_mode(model), torch.inference_mode():
         for batch in batches():
             sample.next_batch(len(batch))
             with calls(model, called):
@@ -211,15 +212,12 @@ def calibrate_batch_norm(model: nn.Module, images: Tensor) -> None:
 
     For untrained networks, whose statistics are still 0 and 1 and would let features shrink or grow layer by layer.
     """
-    model.eval()
     norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None
-        norm.train()
-    with torch.no_grad():
+    with evaluation_mode(model, but=norms), torch.no_grad():
         model(images)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
-    model.eval()

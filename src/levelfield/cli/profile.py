@@ -44,8 +44,8 @@ def profile(
 
     Example: `levelfield profile resnet_mini outgrid_nano --image-size 32 --batch 64`
     """
-    from levelfield.cost import DTYPES
     from levelfield.models import load_plugin
+    from levelfield.precision import DTYPES
     from levelfield.runs import write_json
     from levelfield.studies.running.profile_networks import profile_subject, resolved
     from levelfield.tables.cost_columns import COSTS

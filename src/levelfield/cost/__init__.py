@@ -3,11 +3,10 @@
 from levelfield.cost.macs import KINDS, MacCount, MacCounter, count_macs
 from levelfield.cost.memory import Memory, measure_memory
 from levelfield.cost.parameters import Parameters, count_parameters
-from levelfield.cost.profile import DTYPES, Setting, profile
+from levelfield.cost.profile import Setting, profile
 from levelfield.cost.timing import Timing, measure, measure_inference
 
 __all__ = [
-    "DTYPES",
     "KINDS",
     "MacCount",
     "MacCounter",

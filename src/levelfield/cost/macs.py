@@ -11,8 +11,7 @@ per head.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Final
@@ -20,6 +19,8 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from levelfield.module_mode import evaluation_mode
 
 KINDS: Final = ("convolution", "depthwise_convolution", "linear", "attention")
 """Spatial convolutions; those with one input channel a group; linear layers and 1x1 convolutions (a linear layer at
@@ -140,18 +141,6 @@ class MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return out
 
 
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """`model` in evaluation mode inside; each module's own mode as before afterwards."""
-    before = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in before:
-            module.training = training
-
-
 def count_macs(model: nn.Module, image_size: int, channels: int = 3) -> MacCount:
     """Count the multiply-accumulates of `model` on one image (1, channels, image_size, image_size), in evaluation mode.
 
@@ -163,7 +152,7 @@ def count_macs(model: nn.Module, image_size: int, channels: int = 3) -> MacCount
 
     parameters, buffers = _slots(model, "_parameters"), _slots(model, "_buffers")
     shape = (1, channels, image_size, image_size)
-    with evaluating(model):
+    with evaluation_mode(model):
         try:
             meta = _each_once(parameters, lambda p: nn.Parameter(p.to("meta"), False))
             meta |= _each_once(buffers, lambda buffer: buffer.to("meta"))

@@ -24,20 +24,21 @@ from torch import nn
 
 from levelfield.cost.energy import energy_meter
 from levelfield.cost.machine_at_rest import BUSY_PERCENT, busy_percent
-from levelfield.cost.macs import count_macs, evaluating
+from levelfield.cost.macs import count_macs
 from levelfield.cost.memory import measure_memory
 from levelfield.cost.parameters import count_parameters
 from levelfield.cost.timing import Timing, autocast, measure, measure_inference, synchronize, training_step
 from levelfield.errors import UserError
 from levelfield.float32 import float32_precision, set_tf32
 from levelfield.memory_allocator import keep_freed_memory
+from levelfield.module_mode import evaluation_mode
+from levelfield.precision import DTYPES
 
 NOISY_PERCENT: Final = 2.0
 """A machine is noisy where repeated medians are further apart than this, or quartiles further than three times it."""
 RECORDING: Final = 3
 """Calls until a compiled network replays CUDA graphs: one compiles, one records, one replays for the first time."""
 TIMED: Final = ("latency", "throughput", "training")
-DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def _prepare(setting: Setting) -> tuple[nn.Module, torch.device]:
     model = setting.build().to(device)
     if setting.channels_last:
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return model.eval(), device
+    return model, device
 
 
 def _measure_times(setting: Setting) -> dict[str, Any]:
@@ -218,14 +219,13 @@ def _compile(model: nn.Module, setting: Setting, device: torch.device) -> float:
     for batch in {setting.batch, 1}:
         x = torch.randn(batch, setting.channels, setting.image_size, setting.image_size, device=device)
         x = x.contiguous(memory_format=torch.channels_last) if setting.channels_last else x
-        with evaluating(model), torch.inference_mode(), autocast(device, DTYPES[setting.dtype]):
+        with evaluation_mode(model), torch.inference_mode(), autocast(device, DTYPES[setting.dtype]):
             for _ in range(RECORDING):
                 model(x)
     if setting.train:
         step = _training_step(model, setting, device)
         for _ in range(RECORDING):
             step()
-        model.eval()
     synchronize(device)
     return time.perf_counter() - start
 
@@ -240,7 +240,8 @@ def _measure_memory(setting: Setting) -> dict[str, Any]:
         with torch.inference_mode(), autocast(device, DTYPES[setting.dtype]):
             model(x)
 
-    inference = asdict(measure_memory(infer, device))
+    with evaluation_mode(model):
+        inference = asdict(measure_memory(infer, device))
     if not setting.train:
         return {"inference": inference, "training": None}
     step = _training_step(model, setting, device)

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from levelfield.cost.macs import evaluating
+from levelfield.module_mode import TrainingMode, evaluation_mode
+from levelfield.spec import Freeze
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def measure_inference(
     x = torch.randn(batch, channels, image_size, image_size, device=device)
     if channels_last:
         x = x.contiguous(memory_format=torch.channels_last)
-    with evaluating(model), torch.inference_mode(), autocast(device, dtype):
+    with evaluation_mode(model), torch.inference_mode(), autocast(device, dtype):
         return measure(lambda: model(x), device, batch, seconds=seconds, min_repeats=min_repeats)
 
 
@@ -108,11 +109,11 @@ def training_step(
     """A training step of `model` (put into training mode) on random images and labels: forward, cross entropy, backward
     and AdamW (fused where torch can), the loss scaled for float16 on CUDA. Call it as often as you like.
     """
-    model.train()
+    TrainingMode(model, Freeze(), steps_per_epoch=1).enter(0)
     x = torch.randn(batch, channels, image_size, image_size, device=device)
     if channels_last:
         x = x.contiguous(memory_format=torch.channels_last)
-    with torch.no_grad(), autocast(device, dtype), evaluating(model):
+    with torch.no_grad(), autocast(device, dtype), evaluation_mode(model):
         classes = model(x[:1]).shape[1]
     labels = torch.randint(classes, (batch,), device=device)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]

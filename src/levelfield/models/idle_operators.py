@@ -21,6 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from levelfield.module_mode import evaluation_mode
+
 ONE_KEY: Final = "attends to one key: its weights are 1 whatever the input"
 BEYOND: Final = "has a stride greater than the side of its map"
 ONE_VALUE: Final = "normalises one value: its output is its bias whatever the input"
@@ -37,12 +39,10 @@ class Degenerate:
 def degenerate_operators(model: nn.Module, image_size: int) -> list[Degenerate]:
     """What `model`, on its own device, does for nothing on images of `image_size` px, in the order of the calls."""
     found: list[Degenerate] = []
-    was_training = model.training
-    model.eval()
     device = next(model.parameters()).device
-    with _places(model) as place, _Calls(lambda what: found.append(Degenerate(place(), what))), torch.no_grad():
+    calls = _Calls(lambda what: found.append(Degenerate(place(), what)))
+    with evaluation_mode(model), torch.no_grad(), _places(model) as place, calls:
         model(torch.zeros(2, 3, image_size, image_size, device=device))
-    model.train(was_training)
     return list(dict.fromkeys(found))
 
 

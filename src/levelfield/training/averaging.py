@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from levelfield.module_mode import averaged_twin
 from levelfield.spec import Averaging
-from levelfield.training.module_mode import averaged_twin
 
 
 class WeightAverage:

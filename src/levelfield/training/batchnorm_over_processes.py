@@ -12,12 +12,12 @@ from typing import Final
 
 import torch
 import torch.distributed as dist
-from timm.layers import BatchNormAct2d, FrozenBatchNormAct2d, SyncBatchNormAct
+from timm.layers import BatchNormAct2d, SyncBatchNormAct
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torchvision.ops import FrozenBatchNorm2d
 
 from levelfield.errors import UserError
+from levelfield.module_mode import keeps_statistics
 
 
 class _SumOverRanks(torch.autograd.Function):
@@ -115,7 +115,6 @@ _ON_CUDA: Final[dict[type[nn.Module], type[nn.Module]]] = {
     nn.BatchNorm3d: nn.SyncBatchNorm,
     BatchNormAct2d: SyncBatchNormAct,
 }
-_CONSTANT: Final = (FrozenBatchNorm2d, FrozenBatchNormAct2d)
 
 
 def synchronise_batchnorm(model: nn.Module, device: torch.device) -> nn.Module:
@@ -138,11 +137,3 @@ def synchronise_batchnorm(model: nn.Module, device: torch.device) -> nn.Module:
                 "set recipe.batchnorm=local (each process then takes its own), or train in one process"
             )
     return model
-
-
-def keeps_statistics(module: nn.Module) -> bool:
-    """Whether `module` itself takes statistics of the batch in training: BatchNorm in all its forms, EvoNorm-B, ..."""
-    if isinstance(module, _CONSTANT):
-        return False
-    own = (name for name, _ in module.named_buffers(recurse=False))
-    return isinstance(module, _BatchNorm) or any(name.startswith("running_") for name in own)

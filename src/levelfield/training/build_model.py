@@ -16,9 +16,9 @@ from torch import nn
 from levelfield import randomness
 from levelfield.errors import UserError
 from levelfield.models import accepts, create_model, load_plugin, program_builder
+from levelfield.module_mode import evaluation_mode
 from levelfield.runs import RunFolder
 from levelfield.spec import Plugin, RunSpec
-from levelfield.training.module_mode import evaluation_mode
 
 
 def build_model(spec: RunSpec, factory: Callable[..., nn.Module] | None = None) -> nn.Module:

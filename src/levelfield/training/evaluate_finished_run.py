@@ -14,10 +14,10 @@ from levelfield.cost import count_macs, count_parameters, measure_inference
 from levelfield.cost.memory import measure_memory
 from levelfield.data import ImageData, build_eval_transform, make_loader, open_data
 from levelfield.errors import UserError, unknown
+from levelfield.precision import DTYPES, choose_precision
 from levelfield.training.device import choose_device, configure_torch, current_device
 from levelfield.training.evaluate_model import Evaluation, evaluate_model
 from levelfield.training.load_finished_run import LoadedRun, load_run
-from levelfield.training.precision import DTYPES, choose_precision
 
 
 def retest(

@@ -13,8 +13,8 @@ from levelfield.cost.timing import synchronize
 from levelfield.data import ImageData, Loader
 from levelfield.data.augment import EvalTransform
 from levelfield.evaluation import Counts, Scores
+from levelfield.module_mode import evaluation_mode
 from levelfield.runs import Predictions
-from levelfield.training.module_mode import evaluation_mode
 from levelfield.training.processes import World
 
 

@@ -12,12 +12,12 @@ from torch import nn
 from levelfield.data import ImageData, open_data
 from levelfield.data.augment import check_crop
 from levelfield.errors import UserError
+from levelfield.precision import choose_precision
 from levelfield.spec import RunSpec
 from levelfield.training.build_model import build_model, build_own, load_plugins, own_builder
 from levelfield.training.device import check_execution, choose_device
 from levelfield.training.own_data import with_own_data
 from levelfield.training.own_model import OwnModel, check_frozen
-from levelfield.training.precision import choose_precision
 from levelfield.training.processes import announced_main, announced_size
 
 

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from levelfield.models import checkpoint_gradients
+from levelfield.module_mode import TrainingMode
+from levelfield.precision import DTYPES
 from levelfield.spec import Execution, Recipe
 from levelfield.training.averaging import WeightAverage
 from levelfield.training.batchnorm_over_processes import synchronise_batchnorm
-from levelfield.training.module_mode import TrainingMode
 from levelfield.training.optimizer_steps import Updates
 from levelfield.training.optimizers import make_optimizer
-from levelfield.training.precision import DTYPES
 from levelfield.training.processes import World
 from levelfield.training.timetable import RunPlan
 from levelfield.training.training_time import TrainingClock

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from levelfield.models.adapt_timm import Change, fit_timm
-from levelfield.models.adapt_timm.find_downsampling import watching
+from levelfield.models.adapt_timm.find_downsampling import image_of, watching
 from levelfield.models.idle_operators import Degenerate, degenerate_operators
 from levelfield.models.network_parts import stages
 from levelfield.models.registry import TIMM, create_model, model_info
+from levelfield.module_mode import evaluation_mode
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,8 @@ def stage_maps(model: nn.Module, image_size: int) -> list[tuple[str, str]]:
         if isinstance(output, Tensor):
             seen[names[module]] = _words(output)
 
-    was_training = model.training
-    model.eval()
-    device = next(model.parameters()).device
-    with watching(list(names), note), torch.no_grad():
-        model(torch.zeros(1, 3, image_size, image_size, device=device))
-    model.train(was_training)
+    with evaluation_mode(model), watching(list(names), note), torch.no_grad():
+        model(image_of(model, image_size))
     return list(seen.items())
 
 

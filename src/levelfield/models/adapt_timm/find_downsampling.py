@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from levelfield.models.adapt_timm.find_stem import StemWatch
+from levelfield.module_mode import evaluation_mode
 
 
 @dataclass(frozen=True)
@@ -67,14 +68,11 @@ def trace(model: nn.Module, side: int) -> Trace:
                 reducers.append(Reducer(names[module], module, factor))
 
     leaves = [module for module in model.modules() if _is_leaf(module) and not isinstance(module, _ANY_SIZE)]
-    with watching(leaves, note), torch.no_grad():
-        was_training = model.training
-        model.eval()
-        watch = StemWatch(model)
+    watch = StemWatch(model)
+    with evaluation_mode(model), watching(leaves, note), torch.no_grad():
         with watch.watching():
-            features = model.forward_features(_image(model, side))  # type: ignore[operator]
-        logits = model(_image(model, side))
-        model.train(was_training)
+            features = model.forward_features(image_of(model, side))  # type: ignore[operator]
+        logits = model(image_of(model, side))
     levels = tuple(tuple(by_side[key]) for key in sorted(by_side, reverse=True))
     logits = logits[0] if isinstance(logits, (tuple, list)) else logits
     last = last_side(model, features)
@@ -91,9 +89,9 @@ def _is_leaf(module: nn.Module) -> bool:
     return next(module.children(), None) is None
 
 
-def _image(model: nn.Module, side: int) -> Tensor:
-    device = next(model.parameters()).device
-    return torch.zeros(1, 3, side, side, device=device)
+def image_of(model: nn.Module, side: int) -> Tensor:
+    """An image of zeros, (1, 3, side, side), where `model` is."""
+    return torch.zeros(1, 3, side, side, device=next(model.parameters()).device)
 
 
 @contextmanager

@@ -111,8 +111,8 @@ def _stopped(outcome: Outcome) -> Outcome:
 
 def describe_node(gpu: bool) -> dict[str, Any]:
     """The task that says what a node offers to a run, with a GPU or without."""
+    from levelfield.precision import choose_precision
     from levelfield.training.device import choose_device
-    from levelfield.training.precision import choose_precision
 
     device = choose_device("auto" if gpu else "cpu")
     return {

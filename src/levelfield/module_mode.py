@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import copy
 import fnmatch
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from timm.layers import FrozenBatchNormAct2d
 from torch import nn
+from torchvision.ops import FrozenBatchNorm2d
 
 from levelfield.errors import UserError, nearest
 from levelfield.spec import Freeze
-from levelfield.training.batchnorm_over_processes import keeps_statistics
 
 
 class TrainingMode:
@@ -82,12 +83,26 @@ def frozen_names(model: nn.Module, freeze: Freeze) -> frozenset[str]:
     return frozenset(chosen)
 
 
+def keeps_statistics(module: nn.Module) -> bool:
+    """Whether `module` itself takes statistics of the batch in training: BatchNorm in all its forms, EvoNorm-B, ..."""
+    if isinstance(module, (FrozenBatchNorm2d, FrozenBatchNormAct2d)):
+        return False
+    own = (name for name, _ in module.named_buffers(recurse=False))
+    return isinstance(module, nn.modules.batchnorm._BatchNorm) or any(name.startswith("running_") for name in own)
+
+
 @contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[nn.Module]:
-    """`model` in evaluation mode inside; afterwards each module in the mode it had, whatever happened inside."""
+def evaluation_mode(model: nn.Module, but: Iterable[nn.Module] = ()) -> Iterator[nn.Module]:
+    """`model` in evaluation mode inside, `but` for these modules of it, which train.
+
+    Afterwards each module has the mode it had, whatever happened inside.
+    """
     before = [(module, module.training) for module in model.modules()]
     try:
-        yield model.eval()
+        model.eval()
+        for module in but:
+            module.train()
+        yield model
     finally:
         for module, training in before:
             module.training = training

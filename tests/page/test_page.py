@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,13 @@ def test_the_page_holds_every_section(html: str) -> None:
         assert word in html
     assert html.count("data:image/png;base64,") == 24
     assert base64.b64encode(thumbnail(0))[:20].decode() in html
+
+
+def test_equal_results_make_equal_bytes(study: StudyRows, html: str) -> None:
+    """Whenever they are written: the page states no time of its own, nor could runs tell one."""
+    assert page(build_table(study), thumbnail) == html
+    footer = re.findall(r"<footer>.*?</footer>", html)
+    assert footer == [f"<footer>Written by levelfield {version('levelfield')}. It needs no network.</footer>"]
 
 
 def test_of_several_test_sets_the_first_sections_are_linked(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
 from importlib.metadata import version
@@ -106,11 +105,6 @@ def _header(table: StudyTable, sections: Sequence[Section]) -> str:
     return tag("header", [*parts, contents(sections)])
 
 
-def _footer() -> str:
-    written = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return tag("footer", text(f"Written by levelfield {version('levelfield')} on {written}. It needs no network."))
-
-
 def _fill(table: StudyTable, sections: Sequence[Section]) -> str:
     specs = {chart.key: chart.spec for section in sections for chart in section.charts}
     content = "\n".join(section.html() for section in sections)
@@ -130,7 +124,7 @@ def _fill(table: StudyTable, sections: Sequence[Section]) -> str:
 <main>
 {content}
 </main>
-{_footer()}
+<footer>Written by levelfield {version('levelfield')}. It needs no network.</footer>
 <script type="application/json" id="charts-data">{data}</script>
 <script>{_bundle()}</script>
 <script>

@@ -58,6 +58,12 @@ def test_a_run_gives_its_network_before_and_after_training(ladder: Path) -> None
         assert not (layer.name == "head" and layer.judged)
 
 
+def test_a_run_is_measured_on_the_images_asked_for(ladder: Path) -> None:
+    arguments = ["analyze", "rank", "--run", str(ladder / "resnet_nano"), "--data", "cifar1O", "--images", "40"]
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, UserError) and "cifar1O" in str(result.exception)
+
+
 def test_side_by_side_on_the_command_line(ladder: Path, tmp_path: Path) -> None:
     arguments = ["analyze", "rank", "--run", str(ladder / "resnet_nano"), "--model", "vit_mini", "--images", "40",
                  "--image-size", "16", "--out", str(tmp_path), "--json"]  # fmt: skip

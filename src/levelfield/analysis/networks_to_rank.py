@@ -70,7 +70,7 @@ class NetworkRank:
         return value
 
 
-def from_run(path: str | Path, data_dir: str | None = None, data: str | None = None) -> list[Subject]:
+def from_run(path: str | Path, data: str | None = None) -> list[Subject]:
     """The network of a finished run before and after training, on that run's data, or on `data`. Raises UserError."""
     loaded = load_run(path)
     spec, description = loaded.spec, RunFolder(Path(path)).description()

@@ -1,4 +1,4 @@
-"""How many directions a matrix of features really uses: rank, nuclear norm, stable rank, effective rank.
+"""How many directions a matrix of features really uses: rank, nuclear norm, effective rank.
 
 A feature matrix F has a row per channel and a column per position, (d, N). All measures are functions of its singular
 values, so these are computed once, in float64. Leading dimensions are a batch of matrices.
@@ -6,7 +6,6 @@ values, so these are computed once, in float64. Leading dimensions are a batch o
 - numerical rank: the number of singular values above ``tolerance * largest`` (Golub and Van Loan, section 5.4.1; the
   default tolerance is that of LAPACK's users and of ``torch.linalg.matrix_rank``: max(d, N) times the machine epsilon).
 - nuclear norm: the sum of the singular values, the convex envelope of the rank (Fazel, 2002).
-- stable rank: squared Frobenius over squared spectral norm (Rudelson and Vershynin, arXiv math/0503442).
 - effective rank: exp of the entropy of the singular values taken as a distribution (Roy and Vetterli, EUSIPCO 2007).
 """
 
@@ -14,9 +13,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-
-EPS64 = torch.finfo(torch.float64).eps
-EPS32 = torch.finfo(torch.float32).eps
 
 
 def singular_values(matrix: Tensor) -> Tensor:
@@ -44,9 +40,9 @@ def singular_values_from_gram(gram: Tensor) -> Tensor:
     return squares.clamp_min(0.0).sqrt().flip(-1)
 
 
-def default_tolerance(rows: int, columns: int, eps: float = EPS64) -> float:
+def default_tolerance(rows: int, columns: int) -> float:
     """The relative size under which a singular value of a (rows, columns) matrix counts as zero."""
-    return max(rows, columns) * eps
+    return max(rows, columns) * torch.finfo(torch.float64).eps
 
 
 def numerical_rank(values: Tensor, tolerance: float) -> Tensor:
@@ -57,12 +53,6 @@ def numerical_rank(values: Tensor, tolerance: float) -> Tensor:
 def nuclear_norm(values: Tensor) -> Tensor:
     """The sum of the singular `values` (..., k), float64 (...)."""
     return values.sum(-1)
-
-
-def stable_rank(values: Tensor) -> Tensor:
-    """Sum of squares over the largest square of `values` (..., k): between 1 and the rank; 0 for a zero matrix."""
-    largest = values[..., 0].square()
-    return torch.where(largest > 0, values.square().sum(-1) / largest, 0.0)
 
 
 def effective_rank(values: Tensor) -> Tensor:

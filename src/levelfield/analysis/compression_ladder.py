@@ -157,25 +157,18 @@ def chart(ladder: Sequence[Rung], title: str) -> Any:
     import altair as alt
 
     families = sorted({rung.family for rung in ladder}, key=lambda family: family != "rexnet")
+    y = alt.Y("top1:Q", title="top-1 (%)", scale=alt.Scale(zero=False, padding=20))
+    colour = alt.Color("family:N", scale=alt.Scale(domain=families))
+    shape = alt.Shape("model:N", sort=None, scale=alt.Scale(domain=[rung.model for rung in ladder]))
+    logarithmic, ticks = alt.Scale(type="log", nice=False, padding=25), alt.Axis(tickCount=5)
     panels = []
     for cost, label in COSTS.items():
         values = [
-            {
-                "cost": getattr(rung, cost),
-                "top1": rung.mean,
-                "low": rung.mean - (rung.deviation or 0.0),
-                "high": rung.mean + (rung.deviation or 0.0),
-                "family": rung.family,
-                "model": rung.model,
-            }
+            {"cost": getattr(rung, cost), "top1": rung.mean, "low": rung.mean - (rung.deviation or 0.0),
+             "high": rung.mean + (rung.deviation or 0.0), "family": rung.family, "model": rung.model}
             for rung in ladder
-        ]
-        x = alt.X(
-            "cost:Q", title=label, scale=alt.Scale(type="log", nice=False, padding=25), axis=alt.Axis(tickCount=5)
-        )
-        y = alt.Y("top1:Q", title="top-1 (%)", scale=alt.Scale(zero=False, padding=20))
-        colour = alt.Color("family:N", scale=alt.Scale(domain=families))
-        shape = alt.Shape("model:N", sort=None, scale=alt.Scale(domain=[rung.model for rung in ladder]))
+        ]  # fmt: skip
+        x = alt.X("cost:Q", title=label, scale=logarithmic, axis=ticks)
         base = alt.Chart(alt.Data(values=values)).properties(width=300, height=220)
         panels.append(
             base.mark_line(opacity=0.5).encode(x=x, y=y, color=colour)

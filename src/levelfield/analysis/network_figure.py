@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from levelfield.analysis import rank_figure
 from levelfield.analysis.networks_to_rank import NetworkRank
 
 
@@ -17,12 +15,12 @@ def chart(networks: Sequence[NetworkRank]) -> Any:
     values = [
         {
             "network": f"{network.title}, {network.state}",
-            "depth": place,
+            "depth": i,
             "share": layer.share,
             "nuclear": layer.nuclear_norm,
         }
         for network in networks
-        for place, layer in enumerate(layer for layer in network.layers if layer.judged)
+        for i, layer in enumerate(layer for layer in network.layers if layer.judged)
     ]
     base = alt.Chart(alt.Data(values=values)).properties(width=420, height=260)
     x = alt.X("depth:Q", title="layer, in the order of the forward pass")
@@ -37,8 +35,3 @@ def chart(networks: Sequence[NetworkRank]) -> Any:
         )
     ]
     return alt.hconcat(*panels)
-
-
-def save(networks: Sequence[NetworkRank], stem: Path) -> list[Path]:
-    """Write the chart as `stem`.png and `stem`.svg."""
-    return rank_figure.save(chart(networks), stem)

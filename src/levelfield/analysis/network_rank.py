@@ -87,12 +87,6 @@ class _Moments:
         self.per_image = per_image
 
 
-@dataclass
-class _Measured:
-    incoming: _Moments
-    outgoing: _Moments
-
-
 class Sample:
     """Which positions are measured: for every batch a random draw without replacement among those of all its images.
 
@@ -145,7 +139,7 @@ def measure_network(
     """
     with evaluation_mode(model):
         found = find_layers(model, next(batches())[:1])
-    measured = {layer.name: _Measured(_Moments(), _Moments()) for layer in found}
+    measured = {layer.name: (_Moments(), _Moments()) for layer in found}
     starts = {number: layer for layer in found for number in layer.starts}
     ends = {number: (layer, axis) for layer in found for number, axis in layer.ends.items()}
     sample = Sample(images, seed)
@@ -158,10 +152,10 @@ def measure_network(
         if number in starts:
             layer = starts[number]
             assert what is layer.module
-            add(measured[layer.name].incoming, inputs[0], 1 if isinstance(what, nn.Conv2d) else inputs[0].ndim - 1)
+            add(measured[layer.name][0], inputs[0], 1 if isinstance(what, nn.Conv2d) else inputs[0].ndim - 1)
         if number in ends:
             layer, axis = ends[number]
-            add(measured[layer.name].outgoing, output, axis)
+            add(measured[layer.name][1], output, axis)
 
     with evaluation_mode(model), torch.inference_mode():
         for batch in batches():
@@ -169,14 +163,7 @@ def measure_network(
             with calls(model, called):
                 model(batch)
             advance(len(batch))
-    return [_result(layer, measured[layer.name], tolerance) for layer in found]
-
-
-def _widths(module: nn.Module) -> tuple[int, int]:
-    if isinstance(module, nn.Conv2d):
-        return module.in_channels, module.out_channels
-    assert isinstance(module, nn.Linear)
-    return module.in_features, module.out_features
+    return [_result(layer, *measured[layer.name], tolerance) for layer in found]
 
 
 def _kind(module: nn.Module) -> str:
@@ -188,16 +175,14 @@ def _kind(module: nn.Module) -> str:
     return f"{size} depthwise" if module.groups == module.in_channels else f"{size} grouped"
 
 
-def _result(layer: Layer, measured: _Measured, tolerance: float) -> LayerRank:
-    incoming, outgoing = measured.incoming, measured.outgoing
+def _result(layer: Layer, incoming: _Moments, outgoing: _Moments, tolerance: float) -> LayerRank:
     assert incoming.gram is not None and outgoing.gram is not None
     values = singular_values_from_gram(outgoing.gram / outgoing.columns)
-    d_in, d_out = _widths(layer.module)
     return LayerRank(
         name=layer.name,
         kind=_kind(layer.module),
-        d_in=d_in,
-        d_out=d_out,
+        d_in=len(incoming.gram),
+        d_out=len(outgoing.gram),
         positions_per_image=outgoing.per_image,
         positions=outgoing.columns,
         input_rank=int(numerical_rank(singular_values_from_gram(incoming.gram), tolerance)),

@@ -6,6 +6,7 @@ float64's, nearly every curve is at 1. The effective rank weighs the directions 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,11 +18,12 @@ from levelfield.runs import write_bytes, write_text
 if TYPE_CHECKING:
     import altair as alt
 
-COLOURS: Final = {
-    "linear": "#7f7f7f", "ReLU": "#d62728", "ReLU6": "#ff7f0e", "LeakyReLU": "#bcbd22",
-    "ELU": "#2ca02c", "SoftPlus": "#17becf", "hard swish": "#1f3fb4", "SiLU": "#9467bd",
+MARKS: Final = {
+    "linear": ("#7f7f7f", "cross"), "ReLU": ("#d62728", "circle"), "ReLU6": ("#ff7f0e", "square"),
+    "LeakyReLU": ("#bcbd22", "triangle-up"), "ELU": ("#2ca02c", "diamond"), "SoftPlus": ("#17becf", "triangle-down"),
+    "hard swish": ("#1f3fb4", "triangle-left"), "SiLU": ("#9467bd", "stroke"),
 }  # fmt: skip
-SHAPES: Final = ("cross", "circle", "square", "triangle-up", "diamond", "triangle-down", "triangle-left", "stroke")
+"""Colour and shape of each non-linearity's curve."""
 LARGEST: Final = 240
 STEP: Final = 30
 Z_95: Final = 1.959964
@@ -32,30 +34,27 @@ def panels(rows: Sequence[Row], group: str, title: str, tolerance: float) -> alt
 
     A curve a non-linearity, with 95 % intervals.
     """
-    import altair as alt
-
-    kinds = [kind for kind in KINDS if any(row.group == group and row.kind == kind for row in rows)]
     charts = []
-    for kind in kinds:
-        shown = [row for row in rows if row.group == group and row.kind == kind]
-        charts.append(_panel(shown, KINDS[kind], f"rank / d_out (tolerance {tolerance:.1e})"))
-        charts.append(_panel(shown, KINDS[kind], "effective rank / d_out", effective=True))
-    return _grid(alt, charts, title)
+    for kind, name in KINDS.items():
+        if shown := [row for row in rows if row.group == group and row.kind == kind]:
+            charts.append(_panel(shown, name, f"rank / d_out (tolerance {tolerance:.1e})"))
+            charts.append(_panel(shown, name, "effective rank / d_out", effective=True))
+    return _grid(charts, title)
 
 
 def sensitivity_panels(rows: Sequence[Row], kind: str, title: str) -> alt.ConcatChart:
     """Rank / d_out for one `kind` of layer: a panel a group (a choice changed)."""
+    groups: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        if row.kind == kind:
+            groups[row.group].append(row)
+    charts = [_panel(shown, group, "rank / d_out") for group, shown in groups.items()]
+    return _grid(charts, title, columns=3)
+
+
+def _grid(charts: list[Any], title: str, columns: int = 2) -> alt.ConcatChart:
     import altair as alt
 
-    groups = list(dict.fromkeys(row.group for row in rows if row.kind == kind))
-    charts = [
-        _panel([row for row in rows if row.kind == kind and row.group == group], group, "rank / d_out")
-        for group in groups
-    ]
-    return _grid(alt, charts, title, columns=3)
-
-
-def _grid(alt: Any, charts: list[Any], title: str, columns: int = 2) -> alt.ConcatChart:
     chart: alt.ConcatChart = (
         alt.concat(*charts, columns=columns)
         .properties(title=alt.TitleParams(title, anchor="middle", fontSize=15))
@@ -74,24 +73,18 @@ def _panel(rows: list[Row], title: str, measure: str, effective: bool = False) -
     values = []
     for row in rows:
         mean = row.effective_rank_over_d_out if effective else row.rank_over_d_out
-        error = row.effective_standard_error if effective else row.standard_error
-        values.append(
-            {
-                "ratio": row.ratio,
-                "rank": mean,
-                "low": mean - Z_95 * error,
-                "high": min(1.0, mean + Z_95 * error),
-                "non-linearity": row.nonlinearity,
-                "size": LARGEST - STEP * order.index(row.nonlinearity),
-            }
-        )
-    shown = [order.index(name) for name in names]
+        half = Z_95 * (row.effective_standard_error if effective else row.standard_error)
+        values.append({
+            "ratio": row.ratio, "rank": mean, "low": mean - half, "high": min(1.0, mean + half),
+            "non-linearity": row.nonlinearity, "size": LARGEST - STEP * order.index(row.nonlinearity),
+        })  # fmt: skip
+    marks = [MARKS[name] for name in names]
     x = alt.X("ratio:Q", title="d_in / d_out", scale=alt.Scale(domain=[0.05, 1.05], nice=False))
     y = alt.Y("rank:Q", title=measure, scale=alt.Scale(domain=[0, 1.05], nice=False))
-    colour = alt.Color("non-linearity:N", sort=names, scale=alt.Scale(domain=names, range=[COLOURS[n] for n in names]))
-    shape = alt.Shape(
-        "non-linearity:N", sort=names, scale=alt.Scale(domain=names, range=[SHAPES[place] for place in shown])
+    colour = alt.Color(
+        "non-linearity:N", sort=names, scale=alt.Scale(domain=names, range=[colour for colour, _ in marks])
     )
+    shape = alt.Shape("non-linearity:N", sort=names, scale=alt.Scale(domain=names, range=[shape for _, shape in marks]))
     base = alt.Chart(alt.Data(values=values), title=title).properties(width=300, height=230)
     whiskers = base.mark_rule(strokeWidth=1.5, opacity=0.7).encode(x=x, y=alt.Y("low:Q"), y2="high:Q", color=colour)
     lines = base.mark_line(strokeWidth=1.5, opacity=0.8).encode(x=x, y=y, color=colour)

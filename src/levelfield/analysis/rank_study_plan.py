@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Final, NamedTuple
 
 import torch
-from pydantic import Field, NonNegativeInt, field_validator
+from pydantic import AfterValidator, Field, NonNegativeInt
 
 from levelfield.analysis.random_networks import KINDS, NONLINEARITIES, Setting
 from levelfield.errors import unknown
@@ -16,20 +17,21 @@ RATIOS: Final = tuple(round(0.1 * step, 1) for step in range(1, 11))
 BOTTLENECKS: Final = ("ib_3x3", "ib_3x3dw")
 
 
+def _one_of(what: str, choices: Iterable[str]) -> AfterValidator:
+    def check(name: str) -> str:
+        if name not in choices:
+            raise unknown(what, name, choices)
+        return name
+
+    return AfterValidator(check)
+
+
 class Group(Value):
     """All curves under one setting: `networks` random networks a point, for each of `kinds`."""
 
     setting: Setting = Setting()
     networks: Annotated[int, Field(ge=2)] = 1000
-    kinds: tuple[str, ...] = tuple(KINDS)
-
-    @field_validator("kinds")
-    @classmethod
-    def _known(cls, kinds: tuple[str, ...]) -> tuple[str, ...]:
-        for kind in kinds:
-            if kind not in KINDS:
-                raise unknown("kind of layer", kind, KINDS)
-        return kinds
+    kinds: tuple[Annotated[str, _one_of("kind of layer", KINDS)], ...] = tuple(KINDS)
 
 
 class Plan(Value):
@@ -38,15 +40,7 @@ class Plan(Value):
     groups: dict[str, Group] = {MAIN: Group()}
     seed: NonNegativeInt = 0
     ratios: tuple[Annotated[float, Field(gt=0.0, le=1.0)], ...] = RATIOS
-    nonlinearities: tuple[str, ...] = tuple(NONLINEARITIES)
-
-    @field_validator("nonlinearities")
-    @classmethod
-    def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        for name in names:
-            if name not in NONLINEARITIES:
-                raise unknown("non-linearity", name, NONLINEARITIES)
-        return names
+    nonlinearities: tuple[Annotated[str, _one_of("non-linearity", NONLINEARITIES)], ...] = tuple(NONLINEARITIES)
 
     def points(self) -> list[Point]:
         return [
@@ -74,7 +68,9 @@ def sensitivity(main: Setting, networks: int) -> dict[str, Group]:
     on inputs that are all positive, as pixels and the features after a ReLU are; the last on wider layers too.
     """
     light = tuple(kind for kind in KINDS if kind != "ib_3x3")
-    changes: dict[str, tuple[dict[str, object], tuple[str, ...]]] = {
+    positive = {"normalisation": "none", "inputs": "uniform"}
+    unscaled = {**positive, "weights": "unit_normal"}
+    changes: Mapping[str, tuple[Mapping[str, Any], tuple[str, ...]]] = {
         "widths 4 to 16": ({"d_out_min": 4, "d_out_max": 16}, light),
         "widths 64 to 128": ({"d_out_min": 64, "d_out_max": 128}, light),
         "N = 100": ({"map_side": 10}, light),
@@ -88,21 +84,9 @@ def sensitivity(main: Setting, networks: int) -> dict[str, Group]:
         "expansion 2": ({"expansion": 2.0}, BOTTLENECKS),
         "expansion 4": ({"expansion": 4.0}, BOTTLENECKS),
         "activation after the bottleneck": ({"final_activation": True}, BOTTLENECKS),
-        "no normalisation, inputs U[0, 1)": ({"normalisation": "none", "inputs": "uniform"}, light),
-        "no normalisation, inputs U[0, 1), weights N(0, 1)": (
-            {"normalisation": "none", "inputs": "uniform", "weights": "unit_normal"},
-            light,
-        ),
-        "the same, widths 16 to 128": (
-            {
-                "normalisation": "none",
-                "inputs": "uniform",
-                "weights": "unit_normal",
-                "d_out_min": 16,
-                "d_out_max": 128,
-            },
-            ("1x1", "3x3"),
-        ),
+        "no normalisation, inputs U[0, 1)": (positive, light),
+        "no normalisation, inputs U[0, 1), weights N(0, 1)": (unscaled, light),
+        "the same, widths 16 to 128": ({**unscaled, "d_out_min": 16, "d_out_max": 128}, ("1x1", "3x3")),
     }
     return {
         name: Group(setting=Setting.parse({**main.model_dump(), **change}, name), networks=networks, kinds=kinds)

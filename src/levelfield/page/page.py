@@ -124,7 +124,7 @@ def _fill(table: StudyTable, sections: Sequence[Section]) -> str:
 <main>
 {content}
 </main>
-<footer>Written by levelfield {version('levelfield')}. It needs no network.</footer>
+<footer>Written by levelfield {version("levelfield")}. It needs no network.</footer>
 <script type="application/json" id="charts-data">{data}</script>
 <script>{_bundle()}</script>
 <script>

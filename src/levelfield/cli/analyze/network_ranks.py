@@ -19,7 +19,7 @@ def network_ranks(
     out: Path | None, seed: int, data_dir: str | None, plugins: list[str] | None, json: bool,
 ) -> None:  # fmt: skip
     """Measure networks by name, and those of runs, untrained and trained, on test images."""
-    from levelfield.analysis import network_figure, networks_to_rank
+    from levelfield.analysis import network_figure, networks_to_rank, rank_figure
     from levelfield.models import load_plugin
     from levelfield.progress import Progress
     from levelfield.runs import write_json
@@ -37,7 +37,7 @@ def network_ranks(
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         write_json(out / "network-rank.json", [network.as_json() for network in measured])
-        network_figure.save(measured, out / "network-rank")
+        rank_figure.save(network_figure.chart(measured), out / "network-rank")
     if json:
         print_json([network.as_json() for network in measured])
         return

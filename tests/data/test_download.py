@@ -31,7 +31,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         asked = self.headers.get("Range")
         self.server.ranges.append(asked)
-        if self.path != "/file":
+        if self.path != "/file.bin":
             self.send_error(404)
             return
         start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and self.server.honours_ranges else 0
@@ -60,8 +60,8 @@ def server() -> Iterator[Server]:
     made.server_close()
 
 
-def at(server: Server, path: str = "/file", md5: str | None = MD5) -> Download:
-    return Download(f"http://127.0.0.1:{server.server_address[1]}{path}", "file.bin", md5)
+def at(server: Server, path: str = "/file.bin", md5: str | None = MD5) -> Download:
+    return Download(f"http://127.0.0.1:{server.server_address[1]}{path}", md5)
 
 
 def test_a_file_is_fetched_once_and_verified(server: Server, tmp_path: Path) -> None:

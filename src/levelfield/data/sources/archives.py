@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Protocol
 
 from levelfield.data.cache_folder import cache_dir, only_one, replacing
-from levelfield.data.sources.readers.contract import Labels
+from levelfield.data.sources.readers.contract import Labels, Records
 from levelfield.errors import UserError
 
 
@@ -106,7 +106,6 @@ class TarTree:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = threading.Lock()
 
     @cached_property
     def _plain(self) -> Path:
@@ -139,7 +138,7 @@ class TarTree:
         """Name -> (offset, size) of every regular file."""
         try:
             with tarfile.open(self._plain) as archive:
-                return {_clean(m.name): (m.offset_data, m.size) for m in archive if m.isreg()}
+                return {m.name.removeprefix("./"): (m.offset_data, m.size) for m in archive if m.isreg()}
         except (tarfile.TarError, EOFError) as error:
             raise _damaged(self.path, error) from None
 
@@ -157,9 +156,7 @@ class TarTree:
         if name not in self._members:
             raise UserError(f"{self.path} has no {name}, but a list of the data set names it")
         offset, size = self._members[name]
-        with self._lock:
-            os.lseek(self._file, offset, os.SEEK_SET)
-            data = os.read(self._file, size)
+        data = os.pread(self._file, size, offset)
         if len(data) != size:
             raise _damaged(self.path, EOFError(f"{name} ends early"))
         return data
@@ -181,14 +178,11 @@ class SubTree:
         return self._tree.read(self._base + name)
 
 
-class TreeRecords:
+class TreeRecords(Records):
     """Records that are files of a tree."""
 
     def __init__(self, tree: Tree, names: list[str], labels: Labels) -> None:
         self.tree, self.names, self.labels = tree, names, labels
-
-    def __len__(self) -> int:
-        return len(self.labels)
 
     def item(self, row: int) -> bytes:
         return self.tree.read(self.names[row])
@@ -225,10 +219,6 @@ def required(tree: Tree, marker: str, form: str) -> Tree:
     if part is None:
         raise UserError(f"{tree.path} is not {form}: it has no {marker}\ncopy or download it again, or rename it")
     return part
-
-
-def _clean(name: str) -> str:
-    return name.removeprefix("./")
 
 
 def _damaged(path: Path, error: Exception) -> UserError:

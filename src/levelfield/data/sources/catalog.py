@@ -16,9 +16,12 @@ class Download:
     """One file at its official address. `md5`: as cited by the data set's home or None (then recorded at first use)."""
 
     url: str
-    file: str
     md5: str | None = None
     mib: int | None = None
+
+    @property
+    def file(self) -> str:
+        return self.url.rpartition("/")[2]
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Dataset:
 
     `train`, `test`: official counts of images. `checksum`: of the official content (`store.content_identity`), None
     where none is on record. `folders`: further folder names under which it is found. `manual`: what to put where, if
-    its licence wants a manual download. `imagenet_leak`: the note for rows fine-tuned from ImageNet weights.
+    its licence wants a manual download.
     """
 
     name: str
@@ -45,33 +48,33 @@ class Dataset:
     notes: tuple[str, ...] = ()
 
 
+def _cifar(
+    classes: int, title: str, md5: str, mib: int, checksum: str, folders: tuple[str, ...], notes: tuple[str, ...] = ()
+) -> Dataset:
+    home = "https://www.cs.toronto.edu/~kriz"
+    terms = "no formal licence; cite Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009"
+    archive = Download(f"{home}/cifar-{classes}-python.tar.gz", md5, mib)
+    return Dataset(
+        f"cifar{classes}", title, classes, 50_000, 10_000, "32x32", f"{home}/cifar.html", terms,
+        checksum, folders, (archive,), notes=notes,
+    )  # fmt: skip
+
+
 DATASETS: Final = (
     Dataset(
         "digits", "scikit-learn's handwritten digits", 10, 1_348, 449, "8x8",
         "https://archive.ics.uci.edu/dataset/80", "CC BY 4.0 (Alpaydin and Kaynak, 1998)",
         checksum="eb3a6c96c072a6e785ec4a77f6d9e8661fa2348fc25f2716d115ef84b52457a2",
     ),
-    Dataset(
-        "cifar10", "CIFAR-10", 10, 50_000, 10_000, "32x32",
-        "https://www.cs.toronto.edu/~kriz/cifar.html",
-        "no formal licence; cite Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
+    _cifar(
+        10, "CIFAR-10", md5="c58f30108f718f92721af3b95e74349a", mib=163,
         checksum="b8757943b0ce541f644cb328ad2cdcf2e0095e6e30add244dfb4510ea0bd0b3c",
         folders=("cifar-10-batches-py", "cifar-10-batches-bin"),
-        downloads=(
-            Download("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz", "cifar-10-python.tar.gz",
-                     "c58f30108f718f92721af3b95e74349a", 163),
-        ),
     ),
-    Dataset(
-        "cifar100", "CIFAR-100, fine labels", 100, 50_000, 10_000, "32x32",
-        "https://www.cs.toronto.edu/~kriz/cifar.html",
-        "no formal licence; cite Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
+    _cifar(
+        100, "CIFAR-100, fine labels", md5="eb9058c3a382ffc7106e4002c42a8d85", mib=162,
         checksum="30f8f61f9ac41619f704ee8175e23ae42946a2f4556408bc5216fa4d92278ec1",
         folders=("cifar-100-python", "cifar-100-binary"),
-        downloads=(
-            Download("https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz", "cifar-100-python.tar.gz",
-                     "eb9058c3a382ffc7106e4002c42a8d85", 162),
-        ),
         notes=("10 images are in both train and test, as in the official set",),
     ),
     Dataset(
@@ -79,8 +82,7 @@ DATASETS: Final = (
         "http://cs231n.stanford.edu/", "ImageNet's terms of access: non-commercial research and education",
         folders=("tiny-imagenet-200",),
         downloads=(
-            Download("http://cs231n.stanford.edu/tiny-imagenet-200.zip", "tiny-imagenet-200.zip",
-                     "90528d7ca1a48142e341f4ef8d21d0de", 237),
+            Download("http://cs231n.stanford.edu/tiny-imagenet-200.zip", "90528d7ca1a48142e341f4ef8d21d0de", 237),
         ),
         notes=("its images are from ImageNet: results that start from ImageNet weights are flattered",),
     ),
@@ -101,7 +103,7 @@ DATASETS: Final = (
         "non-commercial research and education; images belong to their owners (Wah et al., CNS-TR-2011-001)",
         folders=("CUB_200_2011",),
         downloads=(
-            Download("https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz", "CUB_200_2011.tgz",
+            Download("https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz",
                      "97eceeb196236b17998738112f37df78", 1_096),
         ),
         notes=(IMAGENET_OVERLAP,),
@@ -112,9 +114,9 @@ DATASETS: Final = (
         "images are from ImageNet: non-commercial research and education (Khosla et al., 2011)",
         folders=("StanfordDogs",),
         downloads=(
-            Download("http://vision.stanford.edu/aditya86/ImageNetDogs/images.tar", "images.tar",
+            Download("http://vision.stanford.edu/aditya86/ImageNetDogs/images.tar",
                      "1bb1f2a596ae7057f99d7d75860002ef", 757),
-            Download("http://vision.stanford.edu/aditya86/ImageNetDogs/lists.tar", "lists.tar",
+            Download("http://vision.stanford.edu/aditya86/ImageNetDogs/lists.tar",
                      "edbb9f16854ec66506b5f09b583e0656", 1),
         ),
         notes=(IMAGENET_OVERLAP,),

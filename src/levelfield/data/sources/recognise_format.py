@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable
+from itertools import chain
 from pathlib import Path
 
-from levelfield.data.sources.archives import below, open_tree
+from levelfield.data.sources.archives import Tree, below, open_tree
 from levelfield.data.sources.readers import cifar, class_folders, parquet
 from levelfield.data.sources.readers import tiny_imagenet_cub_dogs as listed
 from levelfield.data.sources.readers.contract import Found, Source
@@ -42,42 +42,19 @@ DATASETS = {
 
 def recognise(path: Path, name: str) -> Found | None:
     """The data set `name` in the folder or archive `path`, whatever known form it has, or None."""
-    found = _recognise(path, name)
-    return None if found is None else replace(found, load=lambda: _loaded(found))
-
-
-def _loaded(found: Found) -> Source:
-    """What `found` loads. Whatever a reader stumbles over in a wrong or damaged file becomes one UserError."""
-    try:
-        return found.load()
-    except UserError:
-        raise
-    except MemoryError:
-        raise
-    except Exception as error:  # a foreign file can make a decoder or an index raise nearly anything
-        why = " ".join([type(error).__name__, *str(error).splitlines()[:1]])
-        raise UserError(
-            f"{found.path}: not readable as {found.form} ({why})\n"
-            "it is damaged or something else: copy or download it again"
-        ) from None
-
-
-def _recognise(path: Path, name: str) -> Found | None:
     if path.is_file():
         return _archive(path, name)
     if not path.is_dir():
         return None
     if shards := parquet.shards(path):
-        files = [file for split in shards.values() for file in split]
-        return Found(name, "parquet", path, _fingerprint(files), lambda: parquet.read(path))
+        return _found(name, "parquet", path, chain(*shards.values()), lambda: parquet.read(path))
     if (form := official_form(path)) is not None:
         return _official(path, form, name)
     for archive in sorted(ARCHIVES):
         if (path / archive).is_file():
             return _archive(path / archive, name)
     if class_folders.detect(path):
-        mark = _fingerprint([path])
-        return Found(name, "class folders", path, mark, lambda: class_folders.read(path), streamable=True)
+        return _found(name, "class folders", path, [path], lambda: class_folders.read(path), streamable=True)
     return None
 
 
@@ -90,29 +67,45 @@ def official_form(path: Path) -> str | None:
 def _official(path: Path, form: str, name: str) -> Found:
     tree = open_tree(path)
     assert tree is not None
-    if form in cifar.MARKERS:
-        part = below(tree, cifar.MARKERS[form])
-        assert part is not None
-        return Found(name, form, path, _fingerprint([part.path]), lambda: cifar.read(tree, form))
-    images = open_tree(path / "images.tar") if form == "Stanford Dogs" and (path / "images.tar").is_file() else None
-    part = below(tree, listed.MARKERS[form])
+    part = below(tree, (cifar.MARKERS | listed.MARKERS)[form])
     assert part is not None
-    whole = images is None
-    return Found(name, form, path, _fingerprint([part.path]), lambda: listed.read(tree, form, images), streamable=whole)
+    images = open_tree(path / "images.tar") if form == "Stanford Dogs" and (path / "images.tar").is_file() else None
+    streamable = form in listed.MARKERS and images is None
+    return _found(name, form, path, [part.path], _reader(tree, form, images), streamable)
 
 
 def _archive(path: Path, name: str) -> Found | None:
     form, tree = ARCHIVES.get(path.name), open_tree(path)
     if form is None or tree is None:
         return None
-    if form in cifar.MARKERS:
-        return Found(name, form, path, _fingerprint([path]), lambda: cifar.read(tree, form))
-    images = None
-    if form == "Stanford Dogs":
-        beside = path.with_name("images.tar")
-        images = open_tree(beside) if beside.is_file() else open_tree(path.parent)
-        return Found(name, form, path, _fingerprint([path, beside]), lambda: listed.read(tree, form, images))
-    return Found(name, form, path, _fingerprint([path]), lambda: listed.read(tree, form, images))
+    if form != "Stanford Dogs":
+        return _found(name, form, path, [path], _reader(tree, form))
+    beside = path.with_name("images.tar")
+    images = open_tree(beside if beside.is_file() else path.parent)
+    return _found(name, form, path, [path, beside], _reader(tree, form, images))
+
+
+def _reader(tree: Tree, form: str, images: Tree | None = None) -> Callable[[], Source]:
+    return (lambda: cifar.read(tree, form)) if form in cifar.MARKERS else lambda: listed.read(tree, form, images)
+
+
+def _found(
+    name: str, form: str, path: Path, files: Iterable[Path], read: Callable[[], Source], streamable: bool = False
+) -> Found:
+    """What was recognised. Whatever `read` stumbles over in a wrong or damaged file becomes one UserError."""
+
+    def load() -> Source:
+        try:
+            return read()
+        except (UserError, MemoryError):
+            raise
+        except Exception as error:  # a foreign file can make a decoder or an index raise nearly anything
+            why = " ".join([type(error).__name__, *str(error).splitlines()[:1]])
+            raise UserError(
+                f"{path}: not readable as {form} ({why})\nit is damaged or something else: copy or download it again"
+            ) from None
+
+    return Found(name, form, path, _fingerprint(files), load, streamable)
 
 
 def _fingerprint(paths: Iterable[Path]) -> str:

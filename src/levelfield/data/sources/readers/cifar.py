@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import pickle
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
@@ -20,7 +21,8 @@ SIDE_PX: Final = 32
 _PLANES: Final = 3 * SIDE_PX * SIDE_PX
 
 _ALLOWED: Final = {
-    *((module, name) for module in ("numpy.core.multiarray", "numpy._core.multiarray") for name in ("_reconstruct",)),
+    ("numpy.core.multiarray", "_reconstruct"),
+    ("numpy._core.multiarray", "_reconstruct"),
     ("numpy", "ndarray"),
     ("numpy", "dtype"),
     ("_codecs", "encode"),
@@ -33,6 +35,12 @@ MARKERS: Final = {
     "cifar-100 pickles": "meta",
     "cifar-10 binary": "batches.meta.txt",
     "cifar-100 binary": "fine_label_names.txt",
+}
+_FILES: Final[dict[str, dict[str, tuple[str, ...]]]] = {
+    "cifar-10 pickles": {"train": _TEN_TRAIN, "test": ("test_batch",)},
+    "cifar-100 pickles": {"train": ("train",), "test": ("test",)},
+    "cifar-10 binary": {"train": tuple(f"{name}.bin" for name in _TEN_TRAIN), "test": ("test_batch.bin",)},
+    "cifar-100 binary": {"train": ("train.bin",), "test": ("test.bin",)},
 }
 
 
@@ -58,19 +66,9 @@ def detect(tree: Tree) -> str | None:
     """Which of the four forms `tree` holds, or None."""
     for form, marker in MARKERS.items():
         part = below(tree, marker)
-        if part is not None and part.has(_files(form)["test"][0]):
+        if part is not None and part.has(_FILES[form]["test"][0]):
             return form
     return None
-
-
-def _files(form: str) -> dict[str, tuple[str, ...]]:
-    files: dict[str, dict[str, tuple[str, ...]]] = {
-        "cifar-10 pickles": {"train": _TEN_TRAIN, "test": ("test_batch",)},
-        "cifar-100 pickles": {"train": ("train",), "test": ("test",)},
-        "cifar-10 binary": {"train": tuple(f"{name}.bin" for name in _TEN_TRAIN), "test": ("test_batch.bin",)},
-        "cifar-100 binary": {"train": ("train.bin",), "test": ("test.bin",)},
-    }
-    return files[form]
 
 
 def read(tree: Tree, form: str) -> Source:
@@ -79,12 +77,9 @@ def read(tree: Tree, form: str) -> Source:
     read_file = _read_pickle if form.endswith("pickles") else _read_binary
     hundred = form.startswith("cifar-100")
     splits = {}
-    for split, names in _files(form).items():
-        parts = [read_file(part, name, hundred) for name in names]
-        pixels = np.concatenate([pixels for pixels, _, _ in parts])
-        labels = np.concatenate([labels for _, labels, _ in parts])
-        given = [name for _, _, names_ in parts for name in names_]
-        splits[split] = ArrayRecords(pixels, labels, given or None)
+    for split, files in _FILES[form].items():
+        pixels, labels, names = zip(*(read_file(part, file, hundred) for file in files), strict=True)
+        splits[split] = ArrayRecords(np.concatenate(pixels), np.concatenate(labels), list(chain(*names)))
     return Source(_classes(part, form), splits)
 
 

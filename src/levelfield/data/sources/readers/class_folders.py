@@ -15,26 +15,12 @@ from levelfield.data.sources.cut_test_split import UNUSED_VALIDATION, with_test
 from levelfield.data.sources.readers.contract import FileRecords, Records, Source
 from levelfield.errors import UserError
 
-EXTENSIONS: Final = frozenset(
-    (
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".jfif",
-        ".png",
-        ".bmp",
-        ".gif",
-        ".webp",
-        ".tif",
-        ".tiff",
-        ".ppm",
-        ".pgm",
-        ".pnm",
-        ".avif",
-    )
-)
-_SPLITS: Final = {"train": ("train", "training"), "test": ("test", "testing", "val", "valid", "validation")}
-_VALIDATION: Final = frozenset(("val", "valid", "validation"))
+EXTENSIONS: Final = frozenset((
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif",
+    ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pnm", ".avif",
+))  # fmt: skip
+_VALIDATION: Final = ("val", "valid", "validation")
+_SPLITS: Final = {"train": ("train", "training"), "test": ("test", "testing", *_VALIDATION)}
 
 _LOOKED_INTO: Final = 20
 """Class folders that `detect` looks into before it takes a folder for something else."""

@@ -6,10 +6,10 @@ them is the same for all and happens elsewhere.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,21 +20,22 @@ Pixels = NDArray[np.uint8]
 Labels = NDArray[np.int64]
 
 
-class Records(Protocol):
+class Records(ABC):
     """The samples of one split in file order. `item` may be called from several threads at once."""
 
     labels: Labels
     """int64 (N,)."""
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        return len(self.labels)
 
+    @abstractmethod
     def item(self, row: int) -> bytes | Pixels:
         """The encoded bytes of an image, or its pixels where the container holds pixels."""
-        ...
 
     def name(self, row: int) -> str:
-        """The sample's name for people: its path inside the data set."""
-        ...
+        """The sample's name for people: its path inside the data set, where it has one."""
+        return f"#{row}"
 
 
 @dataclass(frozen=True)
@@ -65,31 +66,25 @@ class Found:
     streamable: bool = False
 
 
-class ArrayRecords:
+class ArrayRecords(Records):
     """Records whose pixels are in memory: uint8 (N, H, W, 3)."""
 
     def __init__(self, pixels: Pixels, labels: Labels, names: Sequence[str] | None = None) -> None:
         self.pixels, self.labels, self._names = pixels, labels, names
-
-    def __len__(self) -> int:
-        return len(self.labels)
 
     def item(self, row: int) -> Pixels:
         pixels: Pixels = self.pixels[row]
         return pixels
 
     def name(self, row: int) -> str:
-        return self._names[row] if self._names is not None else f"#{row}"
+        return self._names[row] if self._names else super().name(row)
 
 
-class FileRecords:
+class FileRecords(Records):
     """Records that are image files: `root / paths[row]`."""
 
     def __init__(self, root: Path, paths: Sequence[str], labels: Labels) -> None:
         self.root, self.paths, self.labels = root, paths, labels
-
-    def __len__(self) -> int:
-        return len(self.labels)
 
     def item(self, row: int) -> bytes:
         return (self.root / self.paths[row]).read_bytes()
@@ -98,15 +93,12 @@ class FileRecords:
         return self.paths[row]
 
 
-class SubsetRecords:
+class SubsetRecords(Records):
     """Some rows of other records, in the given order."""
 
     def __init__(self, records: Records, rows: Labels) -> None:
         self._records, self._rows = records, rows
         self.labels = records.labels[rows]
-
-    def __len__(self) -> int:
-        return len(self.labels)
 
     def item(self, row: int) -> bytes | Pixels:
         return self._records.item(int(self._rows[row]))

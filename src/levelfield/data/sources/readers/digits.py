@@ -24,6 +24,5 @@ def read() -> Source:
     grey = np.rint(bunch.images * (255.0 / 16.0)).astype(np.uint8)
     pixels = np.repeat(grey[..., None], 3, axis=3)
     labels = bunch.target.astype(np.int64)
-    names = [f"#{row}" for row in range(len(labels))]
     classes = tuple(str(digit) for digit in range(10))
-    return Source(classes, cut_test(ArrayRecords(pixels, labels, names), TEST_SHARE))
+    return Source(classes, cut_test(ArrayRecords(pixels, labels), TEST_SHARE))

@@ -134,7 +134,7 @@ def _class_names(schema: Any) -> list[str] | None:
     return list(names) if names else None
 
 
-class ParquetRecords:
+class ParquetRecords(Records):
     """Images in Parquet shards, read a row group at a time; the last few groups stay in memory."""
 
     def __init__(self, files: list[Path], labels: Labels) -> None:
@@ -150,9 +150,6 @@ class ParquetRecords:
         self._cache: OrderedDict[int, list[Any]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def __len__(self) -> int:
-        return len(self.labels)
-
     def item(self, row: int) -> bytes:
         value = self._value(row)
         data = value["bytes"] if isinstance(value, dict) else value
@@ -162,7 +159,7 @@ class ParquetRecords:
 
     def name(self, row: int) -> str:
         value = self._value(row)
-        return (isinstance(value, dict) and value.get("path")) or f"#{row}"
+        return (isinstance(value, dict) and value.get("path")) or super().name(row)
 
     def _value(self, row: int) -> Any:
         group = int(np.searchsorted(self._starts, row, side="right")) - 1

@@ -51,7 +51,7 @@ class MixPlan:
 
 
 class BatchMix:
-    """The mixing of one recipe for images of `image_size` px."""
+    """The mixing of one recipe for images of `image_size` px (CutMix's boxes and its lambda depend on it)."""
 
     def __init__(self, mix: Mix, image_size: int) -> None:
         self.mix = mix
@@ -99,6 +99,9 @@ class BatchMix:
         return x.mul(own).add_(partners.mul(1 - own))
 
 
+build_mix = BatchMix
+
+
 def cutmix_box(lam: Tensor, cy: Tensor, cx: Tensor, height: int, width: int) -> Tensor:
     """CutMix's boxes (n,4) int64 as y0, y1, x0, x1, clipped to the image (equation 2 of the paper).
 
@@ -122,8 +125,3 @@ def _beta(alpha: float, u: Tensor) -> Tensor:
     if alpha == 1:
         return u
     return torch.from_numpy(betaincinv(alpha, alpha, u.numpy())).mul_(65_536).round_().div_(65_536)
-
-
-def build_mix(mix: Mix, image_size: int) -> BatchMix:
-    """The mixing of a recipe for images of `image_size` px (CutMix's boxes and its lambda depend on it)."""
-    return BatchMix(mix, image_size)

@@ -25,9 +25,9 @@ class Normalize:
     def __init__(
         self,
         which: Literal["data", "imagenet", "half"],
-        mean: Sequence[float] = CIFAR100_MEAN,
-        std: Sequence[float] = CIFAR100_STD,
-        memory_format: torch.memory_format = torch.contiguous_format,
+        mean: Sequence[float],
+        std: Sequence[float],
+        memory_format: torch.memory_format,
     ) -> None:
         if which == "imagenet":
             mean, std = IMAGENET_MEAN, IMAGENET_STD

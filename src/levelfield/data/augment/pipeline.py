@@ -7,6 +7,7 @@ the pixels are; the pixels are worked on where they lie. So batch size, splittin
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import torch
@@ -28,14 +29,30 @@ CHUNK_VALUES: Final = 1 << 21
 """On a CPU a batch is worked on in pieces of at most about this many values, which bounds the memory between steps."""
 
 
-class BatchAugment:
+@dataclass(eq=False)
+class _Transform:
+    """From uint8 to what a network of `image_size` px takes, normalised as `augment` says.
+
+    `mean` and `std` (of full scale) hold where `augment.normalize` is `data`. Results come in `memory_format`.
+    """
+
+    augment: Augment
+    image_size: int
+    mean: Sequence[float] = CIFAR100_MEAN
+    std: Sequence[float] = CIFAR100_STD
+    memory_format: torch.memory_format = torch.contiguous_format
+
+    def __post_init__(self) -> None:
+        self.normalize = Normalize(self.augment.normalize, self.mean, self.std, self.memory_format)
+
+
+class BatchAugment(_Transform):
     """The augmentation of one recipe: call it with (images, sample_index, epoch, seed)."""
 
-    def __init__(self, augment: Augment, image_size: int, normalize: Normalize) -> None:
-        self.augment = augment
-        self.image_size = image_size
-        self.normalize = normalize
-        red, green, blue = (min(255, round(255 * level)) for level in normalize.mean)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        augment = self.augment
+        red, green, blue = (min(255, round(255 * level)) for level in self.normalize.mean)
         self.policy = PolicyAugment(augment.policy, (red, green, blue)) if augment.policy else None
         self.jitter = Jitter(augment.color_jitter) if augment.color_jitter else None
         self._memory = ResultMemory()
@@ -46,7 +63,7 @@ class BatchAugment:
         Under a random resized crop images may be ragged: of their own sizes. Keep `sample_index` on the CPU: decisions
         are made there, so that an index on a GPU costs a synchronisation.
         """
-        size, sample_index, layout = self.image_size, sample_index.cpu(), self.normalize.memory_format
+        size, sample_index, layout = self.image_size, sample_index.cpu(), self.memory_format
         crop, shape = self.augment.crop, (len(images), 3, size, size)
         if isinstance(crop, RandomResizedCrop):
             images = self._resized(crop, images, sample_index, epoch, seed)
@@ -97,38 +114,13 @@ class BatchAugment:
         return take_windows(images, windows, size, padding, fill)
 
 
-class EvalTransform:
+class EvalTransform(_Transform):
     """Centre crop and normalise: uint8 (B,3,H,W) to float32 (B,3,image_size,image_size)."""
-
-    def __init__(self, image_size: int, normalize: Normalize) -> None:
-        self.image_size = image_size
-        self.normalize = normalize
 
     def __call__(self, images: Tensor | Ragged) -> Tensor:
         assert isinstance(images, Tensor), "validation and test images are fitted to one size when they are stored"
         return self.normalize(centre_crop(images, self.image_size))
 
 
-def build_augment(
-    augment: Augment,
-    image_size: int,
-    mean: Sequence[float] = CIFAR100_MEAN,
-    std: Sequence[float] = CIFAR100_STD,
-    memory_format: torch.memory_format = torch.contiguous_format,
-) -> BatchAugment:
-    """The training augmentation of `augment` for a network of `image_size` px.
-
-    `mean` and `std` (of full scale) hold where `augment.normalize` is `data`. Results come in `memory_format`.
-    """
-    return BatchAugment(augment, image_size, Normalize(augment.normalize, mean, std, memory_format))
-
-
-def build_eval_transform(
-    augment: Augment,
-    image_size: int,
-    mean: Sequence[float] = CIFAR100_MEAN,
-    std: Sequence[float] = CIFAR100_STD,
-    memory_format: torch.memory_format = torch.contiguous_format,
-) -> EvalTransform:
-    """The transform of validation and test images under the same normalisation as `augment`."""
-    return EvalTransform(image_size, Normalize(augment.normalize, mean, std, memory_format))
+build_augment = BatchAugment
+build_eval_transform = EvalTransform

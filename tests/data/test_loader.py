@@ -35,7 +35,7 @@ def assert_same(left: list[Batch], right: list[Batch]) -> None:
 def test_an_epoch_shows_every_sample_once_with_its_own_label_and_pixels(split: Split) -> None:
     loader = loader_of(split)
     batches = list(loader.epoch(0))
-    assert len(batches) == len(loader) == loader.steps_per_epoch == 7
+    assert len(batches) == len(loader) == 7
     assert [len(index) for _, _, index in batches] == [8] * 6 + [5]
     index = torch.cat([index for _, _, index in batches])
     assert index.sort().values.tolist() == list(range(COUNT))
@@ -113,17 +113,3 @@ def test_auto_says_what_it_chose_and_why(split: Split) -> None:
     fits, exceeds = loader_of(split, "auto"), loader_of(split, "auto", resident_budget_mib=0.001)
     assert (fits.kind, exceeds.kind) == ("resident", "streamed")
     assert "fit the budget" in fits.why and "exceed the budget" in exceeds.why
-
-
-def test_anything_like_a_split_can_be_loaded(split: Split) -> None:
-    class Own:
-        labels, index = split.labels, split.index
-
-        def __len__(self) -> int:
-            return COUNT
-
-        def read(self, positions: torch.Tensor) -> torch.Tensor:
-            return split.read(positions)
-
-    for kind in ("resident", "streamed"):
-        assert_same(list(loader_of(split).epoch(0)), list(loader_of(Own(), kind).epoch(0)))  # type: ignore[arg-type]

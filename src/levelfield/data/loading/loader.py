@@ -7,8 +7,10 @@ the same for any number of workers and from either loader.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Literal, Protocol
+from dataclasses import dataclass
+from typing import Final, Literal
 
 import torch
 from torch import Tensor
@@ -30,52 +32,31 @@ The sample index stays on the CPU, where augmentation takes its decisions."""
 
 Kind = Literal["auto", "resident", "streamed"]
 
-
-class SplitLike(Protocol):
-    """What a loader needs of a split; `levelfield.data.Split` and anything like it."""
-
-    @property
-    def labels(self) -> Tensor: ...
-
-    @property
-    def index(self) -> Tensor: ...
-
-    def __len__(self) -> int: ...
-
-    def read(self, positions: Tensor) -> Tensor: ...
+PREFETCH: Final = 4
+"""Batches that each worker of the streamed loader reads ahead."""
 
 
-def _read(split: SplitLike, positions: Tensor) -> Images:
-    return split.batch(positions) if isinstance(split, Split) else split.read(positions)
-
-
-class Loader:
+@dataclass(eq=False)
+class Loader(ABC):
     """Batches of `split` by (epoch, step); see `make_loader` for the arguments. `kind` and `why` say how it reads."""
 
-    def __init__(
-        self,
-        split: SplitLike,
-        batch_size: int,
-        seed: int,
-        shuffle: bool,
-        device: torch.device,
-        rank: int,
-        world: int,
-        kind: str,
-        why: str,
-    ) -> None:
-        self.split, self.batch_size, self.seed, self.shuffle = split, batch_size, seed, shuffle
-        self.device, self.rank, self.world, self.kind, self.why = device, rank, world, kind, why
-        self._labels = split.labels.to(device)
+    split: Split
+    batch_size: int
+    seed: int
+    shuffle: bool
+    device: torch.device
+    rank: int
+    world: int
+    kind: str
+    why: str
+
+    def __post_init__(self) -> None:
+        self._labels = self.split.labels.to(self.device)
         self._latest_order = (-1, torch.empty(0, dtype=torch.int64))
 
     def __len__(self) -> int:
         """Steps in an epoch; the last batch may be short."""
         return -(-len(self.split) // self.batch_size)
-
-    @property
-    def steps_per_epoch(self) -> int:
-        return len(self)
 
     def order(self, epoch: int) -> Tensor:
         """The global order of one epoch: positions in the split, int64 (N,) on the CPU."""
@@ -89,13 +70,13 @@ class Loader:
         """The positions in the split of the whole global batch of one step, int64 (b,)."""
         return self.order(epoch)[step * self.batch_size : (step + 1) * self.batch_size]
 
+    @abstractmethod
     def fetch(self, positions: Tensor) -> Batch:
         """The samples at any positions of the split, as a batch on the device."""
-        raise NotImplementedError
 
+    @abstractmethod
     def epoch(self, epoch: int, from_step: int = 0) -> Iterator[Batch]:
         """This rank's batches of one epoch from `from_step` on; its part of a short last batch may be empty."""
-        raise NotImplementedError
 
     def _own(self, epoch: int, from_step: int) -> list[Tensor]:
         """The positions of this rank's part of each batch from `from_step` on."""
@@ -107,18 +88,18 @@ class Loader:
 class ResidentLoader(Loader):
     """The whole split as uint8 on the device: a batch is one `index_select`. On the CPU a stored split stays mapped."""
 
-    def __init__(self, split: SplitLike, *arguments: object) -> None:
-        super().__init__(split, *arguments)  # type: ignore[arg-type]
-        rows, self._crop_px = torch.arange(len(split)), None
-        if isinstance(split, Split) and (whole := split.pixels.whole()) is not None:
-            images: Images = whole
-            rows, self._crop_px = split.rows, split.crop_px
-            if self.device.type != "cpu" and len(split) < len(whole):
-                images, rows = whole.index_select(0, rows), torch.arange(len(split))
-        else:
-            images = _read(split, rows)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        split, every = self.split, torch.arange(len(self.split))
+        images: Images
+        if (whole := split.pixels.whole()) is None:
+            images, rows, self._crop_px = split.batch(every), every, None
             if isinstance(images, Ragged) and self.device.type != "cpu":
                 images = images.compact()  # what the split leaves out of the store need not be on the device
+        else:
+            images, rows, self._crop_px = whole, split.rows, split.crop_px
+            if self.device.type != "cpu" and len(split) < len(whole):
+                images, rows = whole.index_select(0, rows), every
         self._images = images.to(self.device)
         self._rows = rows.to(self.device)
 
@@ -139,7 +120,7 @@ class _BatchReader(Dataset["Images | str"]):
     Errors travel as text, because torch would bury their message in the worker's traceback.
     """
 
-    def __init__(self, split: SplitLike, batches: list[Tensor]) -> None:
+    def __init__(self, split: Split, batches: list[Tensor]) -> None:
         self._split, self._batches = split, batches
 
     def __len__(self) -> int:
@@ -147,23 +128,20 @@ class _BatchReader(Dataset["Images | str"]):
 
     def __getitem__(self, number: int) -> Images | str:
         try:
-            images = _read(self._split, self._batches[number])
+            images = self._split.batch(self._batches[number])
             return images.compact() if isinstance(images, Ragged) else images
         except UserError as error:
             return str(error)
 
 
+@dataclass(eq=False)
 class StreamedLoader(Loader):
-    """Batches read (and decoded, where the split is encoded) ahead in worker processes, pinned for CUDA."""
+    """Batches read (and decoded, where the split is encoded) ahead in `workers` processes, pinned for CUDA."""
 
-    PREFETCH = 4
-
-    def __init__(self, split: SplitLike, *arguments: object, workers: int = 0) -> None:
-        super().__init__(split, *arguments)  # type: ignore[arg-type]
-        self.workers = workers
+    workers: int
 
     def fetch(self, positions: Tensor) -> Batch:
-        return self._batch(_read(self.split, positions), positions)
+        return self._batch(self.split.batch(positions), positions)
 
     def epoch(self, epoch: int, from_step: int = 0) -> Iterator[Batch]:
         batches = self._own(epoch, from_step)
@@ -172,7 +150,7 @@ class StreamedLoader(Loader):
             batch_size=None,
             shuffle=False,
             num_workers=self.workers,
-            prefetch_factor=self.PREFETCH if self.workers else None,
+            prefetch_factor=PREFETCH if self.workers else None,
             pin_memory=self.device.type == "cuda",
         )
         for images, positions in zip(loader, batches, strict=True):
@@ -187,7 +165,7 @@ class StreamedLoader(Loader):
 
 
 def make_loader(
-    split: SplitLike,
+    split: Split,
     *,
     batch_size: int,
     seed: int,
@@ -205,7 +183,7 @@ def make_loader(
     one with `workers` processes; the loader's `why` says so in words.
     """
     device = torch.device(device)
-    mib = _mib(split)
+    mib = split.nbytes / 2**20
     if kind == "auto":
         chosen = "resident" if mib <= resident_budget_mib else "streamed"
         relation = "fit" if chosen == "resident" else "exceed"
@@ -216,10 +194,4 @@ def make_loader(
         chosen, why = kind, f"{kind}: as asked"
     if chosen == "resident":
         return ResidentLoader(split, batch_size, seed, shuffle, device, rank, world, chosen, why)
-    return StreamedLoader(split, batch_size, seed, shuffle, device, rank, world, chosen, why, workers=workers)
-
-
-def _mib(split: SplitLike) -> float:
-    if isinstance(split, Split):
-        return split.nbytes / 2**20
-    return len(split) * split.read(torch.zeros(1, dtype=torch.int64)).numel() / 2**20 if len(split) else 0.0
+    return StreamedLoader(split, batch_size, seed, shuffle, device, rank, world, chosen, why, workers)

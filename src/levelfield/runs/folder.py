@@ -21,7 +21,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from levelfield.errors import UserError
 from levelfield.runs.atomic import write_bytes
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+T = TypeVar("T")
 
 FAILURES: Final = "failures.json"
 
@@ -63,7 +64,7 @@ class RunFolder:
 
     def description(self) -> dict[str, Any]:
         """run.json: `identity`, `run` (a valid RunSpec), `reproducible` and what else its writer said of the run."""
-        value = self._json("run.json")
+        value = self._json("run.json", dict)
         if value is None:
             raise UserError(
                 f"{self.path} is not a run folder: it has no run.json\ngive a folder that levelfield train wrote"
@@ -80,7 +81,7 @@ class RunFolder:
 
     def result(self) -> dict[str, Any] | None:
         """result.json, or None while the run has not finished."""
-        return self._json("result.json")
+        return self._json("result.json", dict)
 
     @property
     def finished(self) -> bool:
@@ -89,17 +90,11 @@ class RunFolder:
 
     def environment(self) -> dict[str, Any]:
         """environment.json of the last start; `earlier` lists those of starts before it that differed."""
-        return self._json("environment.json") or {}
+        return self._json("environment.json", dict) or {}
 
     def failures(self) -> list[str]:
         """Why attempts at this run failed, in order, whether or not a later one finished."""
-        path = self.path / FAILURES
-        try:
-            return [str(reason) for reason in json.loads(path.read_text(encoding="utf-8"))]
-        except FileNotFoundError:
-            return []
-        except (OSError, json.JSONDecodeError) as error:
-            raise UserError(f"{path} cannot be read: {error}\nremove the run folder and train it again") from None
+        return [str(reason) for reason in self._json(FAILURES, list) or ()]
 
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of metrics.jsonl; a last line cut off by a kill is left out."""
@@ -113,26 +108,29 @@ class RunFolder:
             try:
                 lines.append(json.loads(line))
             except json.JSONDecodeError:
-                raise UserError(
-                    f"{path} cannot be read: line {number} is no JSON\nremove the run folder and train it again"
-                ) from None
+                raise _damaged(path, f"line {number} is no JSON") from None
         return lines
 
     def predictions(self) -> Predictions | None:
         path = self.path / "predictions.parquet"
         return read_predictions(path) if path.is_file() else None
 
-    def _json(self, name: str) -> dict[str, Any] | None:
+    def _json(self, name: str, kind: type[T]) -> T | None:
+        """What a file of JSON holds, which must be of `kind`; None where it is absent."""
         path = self.path / name
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, json.JSONDecodeError) as error:
-            raise UserError(f"{path} cannot be read: {error}\nremove the run folder and train it again") from None
-        if not isinstance(value, dict):
-            raise UserError(f"{path} holds no JSON object\nremove the run folder and train it again")
+            raise _damaged(path, error) from None
+        if not isinstance(value, kind):
+            raise _damaged(path, f"it holds no JSON {'object' if kind is dict else 'list'}")
         return value
+
+
+def _damaged(path: Path, why: object) -> UserError:
+    return UserError(f"{path} cannot be read: {why}\nremove the run folder and train it again")
 
 
 def find_runs(folder: Path) -> list[RunFolder]:

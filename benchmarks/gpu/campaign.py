@@ -31,7 +31,7 @@ from levelfield.errors import UserError
 from levelfield.progress import duration
 from levelfield.runs import RunFolder, find_runs, write_json
 from levelfield.spec import RunSpec
-from levelfield.studies.declared.plan import PlannedRun
+from levelfield.studies.declared.planned_runs import PlannedRun
 from levelfield.studies.declared.seeds import parse_seeds
 from levelfield.studies.results.merge import merge_folders
 from levelfield.studies.results.run_folders import find
@@ -271,7 +271,7 @@ def probe(spec: RunSpec, parallel: int = 1) -> float:
 
     from levelfield.training.prepare_run import prepare
     from levelfield.training.step_timing import seconds_per_step
-    from levelfield.training.timetable import make_plan
+    from levelfield.training.steps_and_phases import make_plan
 
     begin = time.monotonic()
     prepared = prepare(spec)

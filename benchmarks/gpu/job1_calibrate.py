@@ -89,7 +89,7 @@ def steps(model: str, recipe: str, engine: str, device: str, count: int) -> dict
     from levelfield.training.device import configure_torch
     from levelfield.training.prepare_run import prepare_custom
     from levelfield.training.processes import World
-    from levelfield.training.timetable import make_plan
+    from levelfield.training.steps_and_phases import make_plan
     from levelfield.training.training_loop import train_step
     from levelfield.training.training_state import TrainState
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from levelfield.studies.declared.plan import PlannedRow, PlannedRun, planned_rows, runs_of
+from levelfield.studies.declared.planned_runs import PlannedRow, PlannedRun, planned_rows, runs_of
 from levelfield.studies.declared.study import Changes, StudySpec
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Study(StudySpec):
         data_dir: str | None = None,
         tuned: Mapping[str, Changes] | None = None,
     ) -> list[PlannedRow]:
-        """The rows at a scale, in the file's order, each with the run that it describes (`plan.planned_rows`)."""
+        """The rows at a scale, in the file's order, each with the run that it describes (`planned_runs.planned_rows`)."""
         return planned_rows(
             self, scale, overrides=overrides, only=only, plugins=plugins, data_dir=data_dir, tuned=tuned
         )
@@ -90,7 +90,7 @@ class Study(StudySpec):
         unsaid changes, or that another process writes to, and where not a single run could be begun. A run that fails
         later is kept as a row that says why, and the others go on.
         """
-        from levelfield.studies.results.how_asked import StudyOptions
+        from levelfield.studies.results.study_request import StudyOptions
         from levelfield.studies.running.run_study import run_study
 
         return run_study(

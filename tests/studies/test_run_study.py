@@ -18,7 +18,7 @@ from levelfield.analysis.compression_ladder import ladder
 from levelfield.errors import UserError
 from levelfield.runs import Predictions, RunFolder, find_runs, write_json, write_predictions
 from levelfield.runs.compact import rounded, without_places
-from levelfield.studies.declared.plan import PlannedRow, PlannedRun
+from levelfield.studies.declared.planned_runs import PlannedRow, PlannedRun
 from levelfield.studies.results.merge import add_predictions, merge_folders
 from levelfield.studies.results.pick import parse_quantity, pick
 from levelfield.studies.results.prune import removals, remove

@@ -10,8 +10,8 @@ import pytest
 
 from levelfield.errors import UserError
 from levelfield.studies.declared.seeds import parse_seeds
-from levelfield.studies.results.how_asked import settle
 from levelfield.studies.results.study_json import write_study
+from levelfield.studies.results.study_request import settle
 from levelfield.studies.results.study_rows import study_rows
 from levelfield.study import Study
 from levelfield.tables import read_study

@@ -18,9 +18,9 @@ from levelfield.data.checks.dataset_check import check_data
 from levelfield.runs import Predictions, RunFolder, write_json, write_predictions
 from levelfield.runs.compact import rounded
 from levelfield.spec.science_revisions import REVISIONS
-from levelfield.studies.results.how_asked import Asked
 from levelfield.studies.results.merge import merge_folders
 from levelfield.studies.results.study_json import as_json
+from levelfield.studies.results.study_request import StudyRequest
 from levelfield.tables import Published, Row, StudyRows, build_table, read_study
 from levelfield.tables.audit import CHECKS
 from levelfield.tables.audit.checks.leaked_test_images import _counted, keep_record, read_record
@@ -550,7 +550,7 @@ def test_other_data_of_the_same_name_says_nothing_of_these_runs(leaky: tuple[str
 def test_what_was_looked_up_of_the_data_comes_along_in_a_merge(leaky: tuple[str, str], tmp_path: Path) -> None:
     rows = leaky_rows(tmp_path / "one", *leaky)
     study = StudyRows("one", tuple(rows), path=tmp_path / "one")
-    write_json(tmp_path / "one" / "study.json", as_json(study, Asked("one", "one"), tmp_path / "one"))
+    write_json(tmp_path / "one" / "study.json", as_json(study, StudyRequest("one", "one"), tmp_path / "one"))
     keep_record(tmp_path / "one", (run.spec() for row in rows for run in row.runs))
     merge_folders([tmp_path / "one"], tmp_path / "both", compact=True)
     assert read_record(tmp_path / "both") == read_record(tmp_path / "one") != {}

@@ -11,8 +11,8 @@ import pytest
 from levelfield.page.sections.audit import audit
 from levelfield.page.sections.ranking_table import ranking_table
 from levelfield.runs import write_json
-from levelfield.studies.results.how_asked import Asked
 from levelfield.studies.results.study_json import as_json
+from levelfield.studies.results.study_request import StudyRequest
 from levelfield.tables import StudyRows, build_table, read_study
 from levelfield.tables.repository_results import PART, fill, markdown, studies_in
 
@@ -30,7 +30,9 @@ def results(study: StudyRows, tmp_path: Path) -> Path:
         folder = tmp_path / name
         folder.mkdir(parents=True)
         content = as_json(
-            replace(study, scale=scale, description="Fewer images."), Asked("synthetic", "synthetic", scale), study.path
+            replace(study, scale=scale, description="Fewer images."),
+            StudyRequest("synthetic", "synthetic", scale),
+            study.path,
         )
         for row in content["rows"]:
             row["runs"] = [str(study.path / run) for run in row["runs"]]

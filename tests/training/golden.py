@@ -16,7 +16,7 @@ from levelfield.spec import SCIENCE_VERSION, Budget, RunSpec, list_recipes, load
 from levelfield.training import prepare
 from levelfield.training.batch_inputs import TrainingInputs
 from levelfield.training.processes import World
-from levelfield.training.timetable import make_plan
+from levelfield.training.steps_and_phases import make_plan
 from levelfield.training.training_loop import train_step
 from levelfield.training.training_state import TrainState
 

@@ -13,7 +13,7 @@ from levelfield.errors import UserError
 from levelfield.models import create_model, list_models, model_info, on_meta
 from levelfield.training import prepare, train_prepared
 from levelfield.training.batchnorm_smallest_batch import fewest_images, single_value_norms
-from levelfield.training.timetable import RunPlan
+from levelfield.training.steps_and_phases import RunPlan
 
 REXNET = ("model.name=rexnet_tiny_0.35", "data.test_limit=10")
 

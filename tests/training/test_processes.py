@@ -38,7 +38,7 @@ def train_twice(spec: RunSpec, tmp_path: Path, start: Start) -> tuple[Any, RunFo
     """(the run of one process, the run folder of two)."""
     one = train_prepared(prepare(spec), tmp_path / "one")
     process = start(spec, tmp_path / "two", launcher=TORCHRUN)
-    output, errors = process.communicate(timeout=240)
+    output, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors[-3000:]
     assert json.loads(output)["status"] == "finished"  # one document: rank 0 speaks for all
     return one, RunFolder(tmp_path / "two")
@@ -82,12 +82,12 @@ def test_a_killed_worker_ends_the_job_and_torchrun_brings_it_back(tmp_path: Path
     spec = run_spec("budget.steps=400", "execution.checkpoint_every_steps=10", "execution.log_every_steps=10")
     out = tmp_path / "run"
     process = start(spec, out, launcher=[*TORCHRUN, "--max-restarts", "2"])
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while not list((out / "checkpoints").glob("*.ckpt")) and time.monotonic() < deadline:
         time.sleep(0.02)
     holder = int((out / "lock").read_text().split()[1])
     os.kill(holder, signal.SIGKILL)
-    _, errors = process.communicate(timeout=240)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors[-3000:]
     result = json.loads((out / "result.json").read_text())
     assert result["status"] == "finished"
@@ -126,7 +126,7 @@ def test_global_batchnorm_equals_one_process_forward_and_backward() -> None:
     workers = [context.Process(target=_batchnorm_worker, args=(rank, port, queue)) for rank in range(2)]
     for worker in workers:
         worker.start()
-    parts = {part[0]: part[1:] for part in (queue.get(timeout=120) for _ in workers)}
+    parts = {part[0]: part[1:] for part in (queue.get(timeout=300) for _ in workers)}
     for worker in workers:
         worker.join(60)
     torch.manual_seed(0)

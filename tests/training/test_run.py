@@ -24,7 +24,7 @@ from levelfield.runs import FAILURES, FolderLock, RunFolder
 from levelfield.runs import folder as folder_module
 from levelfield.training import Interrupted, NonFiniteLossError, prepare, train_prepared
 from levelfield.training.checkpoint_file import load_newest, save_checkpoint
-from levelfield.training.timetable import make_plan
+from levelfield.training.steps_and_phases import make_plan
 
 Start = Callable[..., subprocess.Popen[str]]
 RESULT_KEYS = [

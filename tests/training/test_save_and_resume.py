@@ -18,7 +18,7 @@ from levelfield.progress import Progress
 from levelfield.runs import RunFolder
 from levelfield.training import Interrupted, NonFiniteLossError, prepare, train_prepared, training_loop
 from levelfield.training import run as run_module
-from levelfield.training import validation_and_best_epoch as validation_module
+from levelfield.training import validation_and_test as evaluation_module
 from levelfield.training.checkpoint_file import load_newest, save_checkpoint
 from levelfield.training.interrupts import StopRequest
 from levelfield.training.metrics_journal import MetricsFile
@@ -232,12 +232,12 @@ def test_after_a_time_limit_the_first_signal_still_waits_for_the_checkpoint() ->
 def test_a_test_loss_that_is_no_number_is_a_failure_and_no_internal_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    exact = validation_module.evaluate_model
+    exact = evaluation_module.evaluate_model
 
     def not_a_number(*arguments: Any, **options: Any) -> Any:
         found = exact(*arguments, **options)
         return replace(found, scores=replace(found.scores, loss=float("nan")))
 
-    monkeypatch.setattr(validation_module, "evaluate_model", not_a_number)
+    monkeypatch.setattr(evaluation_module, "evaluate_model", not_a_number)
     with pytest.raises(NonFiniteLossError, match="the loss on the test images is not finite"):
         train_prepared(prepare(SPEC), tmp_path / "run")

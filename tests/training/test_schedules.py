@@ -9,7 +9,7 @@ import torch
 
 from levelfield.errors import UserError
 from levelfield.spec import Budget, Recipe
-from levelfield.training.timetable import RunPlan, make_plan
+from levelfield.training.steps_and_phases import RunPlan, make_plan
 
 PER_EPOCH, EPOCHS = 5, 12
 

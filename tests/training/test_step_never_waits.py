@@ -23,7 +23,7 @@ from levelfield.training.batch_inputs import Batch, TrainingInputs
 from levelfield.training.own_model import OwnModel
 from levelfield.training.prepare_run import prepare_custom
 from levelfield.training.processes import World
-from levelfield.training.timetable import make_plan
+from levelfield.training.steps_and_phases import make_plan
 from levelfield.training.training_loop import train_step
 from levelfield.training.training_state import TrainState
 

@@ -182,7 +182,7 @@ def _print_config(prepared: Prepared) -> None:
 def _print_schedule(prepared: Prepared) -> None:
     """The learning rate over the run as a chart in the terminal."""
     from levelfield.cli.character_chart import draw_line
-    from levelfield.training.timetable import make_plan
+    from levelfield.training.steps_and_phases import make_plan
 
     plan = make_plan(prepared.spec.recipe, prepared.spec.budget, len(prepared.data.train))
     title = f"learning rate over {plan.steps} steps ({plan.steps / plan.steps_per_epoch:g} epochs)"

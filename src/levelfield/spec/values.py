@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -24,6 +24,14 @@ class Value(BaseModel):
             return cls.model_validate(data)
         except ValidationError as error:
             raise UserError(explain(error, cls, where or cls.__name__)) from None
+
+    def changed(self, changes: Mapping[str, Any]) -> Self:
+        """A copy with other values at dotted paths (`model.start_from.digest`); they are taken as they are."""
+        update: dict[str, Any] = {}
+        for path, value in changes.items():
+            key, _, rest = path.partition(".")
+            update[key] = update.get(key, getattr(self, key)).changed({rest: value}) if rest else value
+        return self.model_copy(update=update)
 
 
 def explain(error: ValidationError, root: type[BaseModel], where: str) -> str:

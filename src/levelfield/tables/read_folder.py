@@ -12,7 +12,7 @@ study.json, as whoever carries out a study writes it:
            "predictions": [Parquet files, relative to study.json], "facts": {...}, "failures": {seed: reason},
            "published": {"values": {"top1": 79.72, ...}, "data": ..., "num_classes": ..., "notes": [...]} or null}]}
 ```
-All keys but `name` may be absent; "asked" is for who goes on with the study (`levelfield.studies.results.how_asked`).
+All keys but `name` may be absent; "asked" is for who goes on with the study (`studies.results.study_request`).
 What a sweep found lies beside it in sweep.json. Without study.json, runs that differ in nothing but the seed are a row.
 """
 

@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from levelfield.errors import UserError
 from levelfield.module_mode import evaluation_mode
 from levelfield.training.micro_batches import part_bounds
-from levelfield.training.timetable import RunPlan
+from levelfield.training.steps_and_phases import RunPlan
 from levelfield.training.training_state import TrainState
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from levelfield.training.timetable import PhasePlan
+from levelfield.training.steps_and_phases import PhasePlan
 
 
 class Updates:

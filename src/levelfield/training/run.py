@@ -23,10 +23,10 @@ from levelfield.training.process_agreement import check_same_run
 from levelfield.training.processes import World, join_world
 from levelfield.training.record_failed_run import ended_by
 from levelfield.training.save_and_resume import SavedState
-from levelfield.training.timetable import make_plan
+from levelfield.training.steps_and_phases import make_plan
 from levelfield.training.training_loop import train_steps
 from levelfield.training.training_state import TrainState
-from levelfield.training.validation_and_best_epoch import Validation
+from levelfield.training.validation_and_test import RunEvaluator
 from levelfield.training.write_result import write_result
 
 
@@ -98,7 +98,7 @@ class Attempt:
         self.saved.resume(progress.note)
         name = f"{spec.model.name} seed {spec.seed}"
         self.journal = Journal(folder.path, name, state, execution, progress, self.saved.lines)
-        self.validation = Validation(prepared, state)
+        self.evaluator = RunEvaluator(prepared, state)
         self.together = AskedTogether(world, device, state.step)
 
     def complete(self) -> dict[str, Any]:
@@ -115,7 +115,7 @@ class Attempt:
             if not done:
                 raise Interrupted(f"{self.stop.reason}: stopped at step {state.step} of {state.plan.steps}")
             return write_result(
-                self.prepared, self.folder, state, self.validation, inputs.loader.why, self.saved.resumed_from
+                self.prepared, self.folder, state, self.evaluator, inputs.loader.why, self.saved.resumed_from
             )
 
     def after_step(self, state: TrainState) -> bool:
@@ -130,4 +130,4 @@ class Attempt:
     def after_epoch(self, state: TrainState, epoch: int) -> None:
         """The epoch's validation, where there is a slice, and its line of metrics."""
         self.journal.log_interval()
-        self.journal.log_epoch(epoch, self.validation.after_epoch(epoch))
+        self.journal.log_epoch(epoch, self.evaluator.after_epoch(epoch))

@@ -12,7 +12,7 @@ from levelfield.training.batch_inputs import TrainingInputs
 from levelfield.training.device import configure_torch, current_device
 from levelfield.training.prepare_run import Prepared
 from levelfield.training.processes import World
-from levelfield.training.timetable import make_plan
+from levelfield.training.steps_and_phases import make_plan
 from levelfield.training.training_loop import train_step
 from levelfield.training.training_state import TrainState
 

@@ -17,7 +17,7 @@ from levelfield.training.batchnorm_over_processes import synchronise_batchnorm
 from levelfield.training.optimizer_steps import Updates
 from levelfield.training.optimizers import make_optimizer
 from levelfield.training.processes import World
-from levelfield.training.timetable import RunPlan
+from levelfield.training.steps_and_phases import RunPlan
 from levelfield.training.training_time import TrainingClock
 
 

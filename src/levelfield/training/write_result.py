@@ -13,14 +13,14 @@ from levelfield.training.not_finite import check_loss
 from levelfield.training.prepare_run import Prepared
 from levelfield.training.save_and_resume import write_weights
 from levelfield.training.training_state import TrainState
-from levelfield.training.validation_and_best_epoch import Validation
+from levelfield.training.validation_and_test import RunEvaluator
 
 
 def write_result(
     prepared: Prepared,
     folder: RunFolder,
     state: TrainState,
-    validation: Validation,
+    evaluator: RunEvaluator,
     loader: str,
     resumed_from: list[int],
 ) -> dict[str, Any]:
@@ -29,8 +29,8 @@ def write_result(
     `loader`: how the training images were read, and why. `resumed_from`: the steps at which later starts went on.
     """
     spec, data = prepared.spec, prepared.data
-    model = validation.chosen_weights()
-    evaluation = validation.evaluate(model, data.test, keep_predictions=True)
+    model = evaluator.chosen_weights()
+    evaluation = evaluator.evaluate(model, data.test, keep_predictions=True)
     check_loss(evaluation.scores.loss, state, "the loss on the test images")
     result: dict[str, Any] = {
         "model": spec.model.name,
@@ -38,7 +38,7 @@ def write_result(
         "recipe": spec.recipe.name,
         "seed": spec.seed,
         **evaluation.scores.as_result(),
-        **_raw_and_averaged(evaluation.scores, prepared, state, validation),
+        **_raw_and_averaged(evaluation.scores, prepared, state, evaluator),
         **_size(model, state, spec.model.image_size),
         "train_seconds": state.clock.train_seconds,
         "compile_seconds": state.clock.compile_seconds,
@@ -72,14 +72,14 @@ def write_result(
 
 
 def _raw_and_averaged(
-    chosen: Scores, prepared: Prepared, state: TrainState, validation: Validation
+    chosen: Scores, prepared: Prepared, state: TrainState, evaluator: RunEvaluator
 ) -> dict[str, float]:
     """Top-1 of both, where there is an average and no epoch was selected; the recipe says which of them counts."""
     if state.average is None or state.best is not None:
         return {}
     raw_chosen = state.weights_to_evaluate() is state.model
     other = state.average.module if raw_chosen else state.model
-    other_top1 = validation.evaluate(other, prepared.data.test).scores.top1
+    other_top1 = evaluator.evaluate(other, prepared.data.test).scores.top1
     raw, averaged = (chosen.top1, other_top1) if raw_chosen else (other_top1, chosen.top1)
     return {"top1_raw": raw, "top1_averaged": averaged}
 

@@ -14,8 +14,8 @@ from levelfield.errors import UserError
 
 if TYPE_CHECKING:
     from levelfield.studies.declared.study import StudySpec
-    from levelfield.studies.results.how_asked import Asked
     from levelfield.studies.results.run_folders import Found
+    from levelfield.studies.results.study_request import StudyRequest
     from levelfield.studies.running.ray_cluster import RayCluster
     from levelfield.studies.running.time_estimate import Estimate
 
@@ -25,7 +25,7 @@ class AsAsked(NamedTuple):
 
     study: StudySpec
     folder: Path
-    asked: Asked
+    asked: StudyRequest
 
 
 def as_asked(
@@ -34,11 +34,11 @@ def as_asked(
 ) -> AsAsked:  # fmt: skip
     """The study, its folder, and what is asked for there: what the options say, else what the folder was run with.
 
-    Raises UserError where the folder holds something else (`studies.results.how_asked`).
+    Raises UserError where the folder holds something else (`studies.results.study_request`).
     """
     from levelfield.studies.declared.study import StudySpec
-    from levelfield.studies.results.how_asked import StudyOptions, settle, settle_to_train
     from levelfield.studies.results.run_folders import default_folder
+    from levelfield.studies.results.study_request import StudyOptions, settle, settle_to_train
 
     study = StudySpec.load(name)
     folder = out or default_folder(study.name, scale or "full")

@@ -24,7 +24,7 @@ from levelfield.cli.study.options import (
 )
 
 if TYPE_CHECKING:
-    from levelfield.studies.declared.plan import PlannedRow
+    from levelfield.studies.declared.planned_runs import PlannedRow
     from levelfield.studies.results.run_folders import Found, Stale
     from levelfield.studies.running.time_estimate import Estimate
 

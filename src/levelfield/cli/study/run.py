@@ -55,8 +55,8 @@ def run(
     """
     from levelfield.progress import Progress
     from levelfield.studies.declared.seeds import parse_seeds
-    from levelfield.studies.results.how_asked import StudyOptions
     from levelfield.studies.results.run_folders import find_all
+    from levelfield.studies.results.study_request import StudyOptions
     from levelfield.studies.running.run_study import run_study
     from levelfield.studies.running.time_estimate import measured_seconds
 

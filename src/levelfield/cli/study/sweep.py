@@ -40,7 +40,7 @@ def sweep(
     `levelfield study sweep quickstart --weight-decays 0,0.05`
     """
     from levelfield.progress import Progress
-    from levelfield.studies.declared.plan import PlannedRun
+    from levelfield.studies.declared.planned_runs import PlannedRun
     from levelfield.studies.results.run_folders import find_all
     from levelfield.studies.running.sweep import SEED, grid_rows, run_sweep
 

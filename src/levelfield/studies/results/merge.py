@@ -14,9 +14,9 @@ from levelfield.runs import FolderLock, RunFolder, find_runs, read_predictions, 
 from levelfield.runs.compact import without_places, without_study_places, write_compact
 from levelfield.spec import RunSpec
 from levelfield.studies.declared.study import NAME
-from levelfield.studies.results.how_asked import commands, from_json
 from levelfield.studies.results.run_folders import differences, state_of
 from levelfield.studies.results.study_json import read_study_json, rows_as_json
+from levelfield.studies.results.study_request import commands, from_json
 from levelfield.studies.results.study_rows import FOREIGN, foreign_rows
 from levelfield.tables.audit.checks.copied_runs import equal_files
 from levelfield.tables.audit.checks.leaked_test_images import RECORD

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from levelfield.runs import FolderLock, find_runs
-from levelfield.studies.declared.plan import PlannedRow
+from levelfield.studies.declared.planned_runs import PlannedRow
 from levelfield.studies.results.input_digests import Contents
 from levelfield.studies.results.run_folders import holding, state_of
 from levelfield.tables.sweeps import SWEEP, swept_runs

@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 
 from levelfield.runs import RunFolder
 from levelfield.spec import RunSpec, StartFrom
-from levelfield.studies.declared.plan import PlannedRow, PlannedRun
+from levelfield.studies.declared.planned_runs import PlannedRow, PlannedRun
 from levelfield.studies.declared.row_to_run import ROW
 from levelfield.studies.results.input_digests import Contents
 

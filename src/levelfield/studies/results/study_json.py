@@ -14,12 +14,12 @@ from typing import Any
 from levelfield.errors import UserError
 from levelfield.runs import write_json
 from levelfield.spec import RunSpec
-from levelfield.studies.declared.plan import PlannedRow
-from levelfield.studies.results.how_asked import Asked
+from levelfield.studies.declared.planned_runs import PlannedRow
+from levelfield.studies.results.study_request import StudyRequest
 from levelfield.tables.rows import Row, StudyRows
 
 
-def as_json(rows: StudyRows, asked: Asked, out: Path) -> dict[str, Any]:
+def as_json(rows: StudyRows, asked: StudyRequest, out: Path) -> dict[str, Any]:
     """The content of study.json. Run folders are relative to `out`; of the execution only what is science is kept."""
     return {
         "name": rows.name,
@@ -68,7 +68,7 @@ def _declared(spec: RunSpec) -> dict[str, Any]:
     return spec.model_dump(mode="json", exclude={"execution"}) | kept
 
 
-def write_study(rows: StudyRows, asked: Asked, out: Path) -> None:
+def write_study(rows: StudyRows, asked: StudyRequest, out: Path) -> None:
     """Write study.json into `out`."""
     write_json(out / "study.json", as_json(rows, asked, out))
 

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from levelfield.studies.declared.plan import PlannedRow
+from levelfield.studies.declared.planned_runs import PlannedRow
 from levelfield.studies.declared.published_figures import published_row
 from levelfield.studies.declared.study import Changes, StudySpec
-from levelfield.studies.results.how_asked import Asked, commands
 from levelfield.studies.results.input_digests import Contents
 from levelfield.studies.results.run_folders import holding, stale_in_words
+from levelfield.studies.results.study_request import StudyRequest, commands
 from levelfield.tables.rows import Row, StudyRows
 from levelfield.tables.sweeps import read_sweeps
 
@@ -20,7 +20,11 @@ FOREIGN: Final = "foreign"
 
 
 def study_rows(
-    study: StudySpec, asked: Asked, out: Path, failures: Mapping[str, str], tuned: Mapping[str, Changes] | None = None
+    study: StudySpec,
+    asked: StudyRequest,
+    out: Path,
+    failures: Mapping[str, str],
+    tuned: Mapping[str, Changes] | None = None,
 ) -> StudyRows:
     """All rows of a study as asked for, with the runs that `out` holds of them: of every seed there, not only those
     planned now. What of a row is stale is said and not counted.
@@ -69,12 +73,12 @@ def foreign_rows(out: Path) -> list[Row]:
     return [Row(name=path.name, predictions=tuple(sorted(path.glob("*.parquet"))), notes=(note,)) for path in folders]
 
 
-def changes(asked: Asked) -> list[str]:
+def changes(asked: StudyRequest) -> list[str]:
     """The note on a table whose rows were changed on the command line (how they are carried out is no change)."""
     return [f"changed on the command line: {', '.join(asked.changes)}"] if asked.changes else []
 
 
-def seeds_added(asked: Asked, held: Mapping[str, Iterable[int]]) -> list[str]:
+def seeds_added(asked: StudyRequest, held: Mapping[str, Iterable[int]]) -> list[str]:
     """The note on a table with more seeds than its study declares: its error rate holds for one look at those.
 
     `held`: the seeds of which there are runs, by row.

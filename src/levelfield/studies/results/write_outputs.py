@@ -11,8 +11,8 @@ from typing import Any, Final
 from levelfield.errors import UserError
 from levelfield.runs import write_json, write_text
 from levelfield.studies.declared.study import StudySpec
-from levelfield.studies.results.how_asked import Asked, read_asked, settle
 from levelfield.studies.results.study_json import read_failures, write_study
+from levelfield.studies.results.study_request import StudyRequest, read_request, settle
 from levelfield.studies.results.study_rows import study_rows
 from levelfield.tables.audit.checks.leaked_test_images import keep_record
 from levelfield.tables.make_table import build_table
@@ -67,20 +67,20 @@ def write_outputs(rows: StudyRows, out: Path, data_dir: str | None = None, *, pa
     return table
 
 
-def table_for(study: StudySpec, out: Path, asked: Asked | None = None) -> StudyTable:
+def table_for(study: StudySpec, out: Path, asked: StudyRequest | None = None) -> StudyTable:
     """As `report_study`; nothing is written."""
     asked = asked or settle(study, out)
     failures = read_failures(out, asked.rows(study, out))
     return build_table(study_rows(study, asked, out, failures), data_dir=asked.data_dir)
 
 
-def is_of(out: Path, asked: Asked) -> bool:
+def is_of(out: Path, asked: StudyRequest) -> bool:
     """Whether what `out` holds is the study so asked for: only then is its table written there."""
-    before = read_asked(out)
+    before = read_request(out)
     return before is not None and (before.changes, before.plugins) == (asked.changes, asked.plugins)
 
 
-def report_study(study: StudySpec, out: Path, asked: Asked | None = None) -> StudyTable:
+def report_study(study: StudySpec, out: Path, asked: StudyRequest | None = None) -> StudyTable:
     """The table of `study` in `out`, as asked for (None: as the folder says).
 
     Its files are written where `out` holds the study so asked for; a table of other settings is only returned.

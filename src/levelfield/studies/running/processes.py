@@ -17,7 +17,7 @@ from levelfield.runs import write_text
 from levelfield.spec import RunSpec
 from levelfield.studies.running.executor import resolve_here
 
-STOPPED: Final = 130
+STOPPED_CODE: Final = 130
 """Exit code of a run that was asked to stop and wrote a checkpoint."""
 GRACE_S: Final = 10.0
 """Seconds that runs get to stop by themselves after Ctrl-C, which the terminal sends to all of them, before SIGTERM."""
@@ -86,7 +86,7 @@ def reason_for(code: int, log: Path) -> str:
     """Why a training process ended with `code`: the last error in its log, else the signal or code itself."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
     said = [line for line in lines if line.startswith(("error: ", "internal error: "))]
-    if code == STOPPED:
+    if code == STOPPED_CODE:
         return "stopped on request, a checkpoint is written"
     if code < 0:
         name = signal.Signals(-code).name

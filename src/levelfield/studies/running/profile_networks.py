@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from levelfield.studies.declared.plan import planned_rows
+from levelfield.studies.declared.planned_runs import planned_rows
 from levelfield.studies.declared.published_figures import published_row
 from levelfield.studies.declared.study import StudySpec
 

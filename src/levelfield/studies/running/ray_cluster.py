@@ -22,7 +22,7 @@ from levelfield.progress import Progress
 from levelfield.runs import write_bytes
 from levelfield.spec import SCIENCE_VERSION, RunSpec
 from levelfield.studies.running.ray_joining import import_ray, join, resources_of_a_run, runs_that_fit
-from levelfield.studies.running.ray_node import STOPPED, Board, carry_out_task, describe_node
+from levelfield.studies.running.ray_node import STOPPED_ON_REQUEST, Board, carry_out_task, describe_node
 from levelfield.studies.running.ray_parcel import Outcome, pack, put_files
 
 RETRIES: Final = 3
@@ -212,7 +212,7 @@ class RayCluster:
         try:
             return self._ray.get(ref)
         except errors.TaskCancelledError:
-            raise UserError(STOPPED) from None
+            raise UserError(STOPPED_ON_REQUEST) from None
         except errors.RayTaskError as error:
             last = str(error.cause).strip().splitlines()[-1]
             remedy = "\ninstall levelfield on all nodes, in one version" if "No module named" in last else ""

@@ -27,7 +27,7 @@ LOCK_S: Final = 120.0
 """Seconds to wait for the lock of a run folder: a file server frees that of a lost machine only after a while."""
 LOOK_S: Final = 0.5
 """Seconds between two looks at whether the study is to stop."""
-STOPPED: Final = "stopped on request"
+STOPPED_ON_REQUEST: Final = "stopped on request"
 """Why a run has no result that was not allowed to begin, or was interrupted."""
 
 
@@ -81,12 +81,12 @@ def carry_out_task(parcel: Parcel, weights: list[Any], board: Any, name: str) ->
     node = f"node {socket.gethostname()} ({ray.get_runtime_context().get_node_id()[:6]})"
     with suppress(ray.exceptions.RayActorError):  # a run can do without the board
         if not ray.get(board.begin.remote(name, node)):
-            return Outcome(0.0, STOPPED)
+            return Outcome(0.0, STOPPED_ON_REQUEST)
     threading.Thread(target=stop_when_asked, daemon=True).start()
     try:
         outcome = carry_out(parcel, fetch)
     except KeyboardInterrupt:
-        outcome = Outcome(0.0, STOPPED)
+        outcome = Outcome(0.0, STOPPED_ON_REQUEST)
     except ImportError as problem:
         outcome = Outcome(0.0, f"ImportError: {problem}")
     finally:
@@ -105,8 +105,8 @@ def _asked_to_stop(board: Any) -> bool:
 
 def _stopped(outcome: Outcome) -> Outcome:
     """`outcome` of a run that was asked to stop: what was cut while it imported fails in words that mean nothing."""
-    cut = outcome.error is not None and not outcome.error.startswith(STOPPED)
-    return replace(outcome, error=STOPPED) if cut else outcome
+    cut = outcome.error is not None and not outcome.error.startswith(STOPPED_ON_REQUEST)
+    return replace(outcome, error=STOPPED_ON_REQUEST) if cut else outcome
 
 
 def describe_node(gpu: bool) -> dict[str, Any]:
@@ -138,7 +138,7 @@ def carry_out(parcel: Parcel, weights: Callable[[], bytes]) -> Outcome:
     try:
         _train(parcel, folder, weights, scratch)
     except KeyboardInterrupt as stop:
-        error = STOPPED + (", a checkpoint is written" if isinstance(stop, Interrupted) else "")
+        error = STOPPED_ON_REQUEST + (", a checkpoint is written" if isinstance(stop, Interrupted) else "")
     except UserError as problem:
         error = str(problem)
     except Exception as problem:

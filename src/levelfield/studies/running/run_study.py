@@ -15,11 +15,11 @@ from levelfield.errors import UserError
 from levelfield.progress import Progress
 from levelfield.runs import FolderLock
 from levelfield.spec import StartFrom
-from levelfield.studies.declared.plan import PlannedRun
+from levelfield.studies.declared.planned_runs import PlannedRun
 from levelfield.studies.declared.study import Changes, StudySpec
-from levelfield.studies.results.how_asked import NOTHING, Asked, StudyOptions, settle_to_train, with_seeds
 from levelfield.studies.results.run_folders import Found, default_folder, find, find_all, run_folder
 from levelfield.studies.results.study_json import read_failures, write_study
+from levelfield.studies.results.study_request import NOTHING, StudyOptions, StudyRequest, settle_to_train, with_seeds
 from levelfield.studies.results.study_rows import study_rows
 from levelfield.studies.results.write_outputs import write_outputs
 from levelfield.studies.running.executor import Executor
@@ -92,7 +92,7 @@ class _Record:
     """study.json while the study is carried out, and why runs failed (by `PlannedRun.key`)."""
 
     def __init__(
-        self, study: StudySpec, asked: Asked, out: Path, tuned: Mapping[str, Changes] | None, done: set[str]
+        self, study: StudySpec, asked: StudyRequest, out: Path, tuned: Mapping[str, Changes] | None, done: set[str]
     ) -> None:
         self.study, self.asked, self.out, self.tuned = study, asked, out, tuned
         kept = read_failures(out, asked.rows(study, out, tuned=tuned))

@@ -18,7 +18,7 @@ from levelfield.errors import UserError
 from levelfield.memory_allocator import keep_freed_memory
 from levelfield.progress import Progress
 from levelfield.runs import FolderLock, write_json
-from levelfield.studies.declared.plan import PlannedRow, PlannedRun
+from levelfield.studies.declared.planned_runs import PlannedRow, PlannedRun
 from levelfield.studies.results.run_folders import find, run_folder
 from levelfield.studies.running.executor import resolve_here
 from levelfield.tables.sweeps import SWEEP, SWEEPS, TUNED, read_sweeps_json, read_tuned, validation_top1

@@ -1,4 +1,4 @@
-"""A run's weights tested on its splits: on validation after every epoch, the best epoch's kept where they count."""
+"""A run's weights evaluated on its splits: validation after every epoch, the best epoch kept; the final test."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from levelfield.training.prepare_run import Prepared
 from levelfield.training.training_state import TrainState
 
 
-class Validation:
-    """How the run of `prepared` tests the weights of `state`, and which of them count in the end."""
+class RunEvaluator:
+    """How the run of `prepared` validates and tests the weights of `state`, and which of them count in the end."""
 
     def __init__(self, prepared: Prepared, state: TrainState) -> None:
         self.spec, self.data, self.state = prepared.spec, prepared.data, state

@@ -16,8 +16,8 @@ from levelfield.cli.app import app
 from levelfield.errors import UserError
 from levelfield.runs import find_runs, write_json
 from levelfield.studies.declared.seeds import parse_seeds
-from levelfield.studies.results.how_asked import commands, read_asked, settle
 from levelfield.studies.results.merge import merge_folders
+from levelfield.studies.results.study_request import commands, read_request, settle
 from levelfield.studies.results.write_outputs import report_study
 from levelfield.study import Study
 from levelfield.tables import build_table, read_study
@@ -201,7 +201,7 @@ def test_what_was_asked_for_survives_a_merge_and_names_no_machine(study_file: Wr
     for folder, seed in (("mine", 0), ("theirs", 4)):
         study.run(tmp_path / folder, seeds=[seed], page=False, **given)
     merge_folders([tmp_path / "mine", tmp_path / "theirs"], tmp_path / "both")
-    asked = read_asked(tmp_path / "both")
+    asked = read_request(tmp_path / "both")
     assert asked is not None and asked.changes == ("budget.steps=2",) and asked.seeds == {"asked_net4": (0, 4)}
     assert "--seeds 0,4" in build_table(read_study(tmp_path / "both")).study.command
     assert [row.n for row in report_study(study, tmp_path / "both").rows] == [2]

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from levelfield.errors import UserError
 from levelfield.spec.overrides import only_how, trained_otherwise
-from levelfield.studies.declared.plan import PlannedRow, PlannedRun, planned_rows, runs_of
+from levelfield.studies.declared.planned_runs import PlannedRow, PlannedRun, planned_rows, runs_of
 from levelfield.studies.declared.seeds import seeds_in_words
 from levelfield.studies.declared.study import Changes, StudySpec
 from levelfield.tables.sweeps import read_tuned
@@ -37,7 +37,7 @@ NOTHING: Final = StudyOptions()
 
 
 @dataclass(frozen=True)
-class Asked:
+class StudyRequest:
     """`source`: what the study was loaded from. `overrides`, `plugins`, `data_dir`: as the options --set, --plugin and
     --data-dir gave them. `seeds`: of rows whose seeds were asked for with --seeds, all that ever were; `usual`: the
     study's, of all other rows."""
@@ -91,7 +91,7 @@ class Asked:
         }
 
 
-def read_asked(out: Path) -> Asked | None:
+def read_request(out: Path) -> StudyRequest | None:
     """How the study in `out` was asked for; None where there is none. A study.json of old says no more than its name
     and scale. Raises UserError where it is damaged."""
     path = out / "study.json"
@@ -105,8 +105,8 @@ def read_asked(out: Path) -> Asked | None:
         raise UserError(f"{path} cannot be read: {error!r}\nremove it: the same command writes a new one") from None
 
 
-def from_json(asked: Mapping[str, Any]) -> Asked:
-    return Asked(
+def from_json(asked: Mapping[str, Any]) -> StudyRequest:
+    return StudyRequest(
         study=asked["study"],
         source=asked.get("source") or asked["study"],
         scale=asked.get("scale") or "full",
@@ -118,17 +118,17 @@ def from_json(asked: Mapping[str, Any]) -> Asked:
     )
 
 
-def settle(study: StudySpec, out: Path, said: StudyOptions = NOTHING) -> Asked:
+def settle(study: StudySpec, out: Path, said: StudyOptions = NOTHING) -> StudyRequest:
     """What `study` in `out` is asked for: what is said, else what the folder says, else nothing.
 
     Overrides that only say how runs are carried out leave the folder's changes as they are; an empty one ("") takes
     all back. Raises UserError where the folder holds another study, or this one at another scale.
     """
-    before = read_asked(out)
+    before = read_request(out)
     if before is None:
         scale = said.scale or "full"
         usual = study.scale(scale).seeds or study.seeds
-        fresh = Asked(study.name, study.source, scale, usual=usual, data_dir=said.data_dir)
+        fresh = StudyRequest(study.name, study.source, scale, usual=usual, data_dir=said.data_dir)
         return replace(fresh, overrides=_given(said.overrides) or (), plugins=_given(said.plugins) or ())
     if before.study != study.name:
         raise UserError(f"{out} holds study {before.study!r}, not {study.name!r}\nchoose another folder with --out")
@@ -142,7 +142,7 @@ def settle(study: StudySpec, out: Path, said: StudyOptions = NOTHING) -> Asked:
     elif changes and only_how(changes):
         changes = tuple(text for text in before.overrides if not only_how([text])) + changes
     sources = _given(said.plugins)
-    return Asked(
+    return StudyRequest(
         study=study.name,
         source=study.source,
         scale=before.scale,
@@ -154,10 +154,10 @@ def settle(study: StudySpec, out: Path, said: StudyOptions = NOTHING) -> Asked:
     )
 
 
-def settle_to_train(study: StudySpec, out: Path, said: StudyOptions) -> Asked:
+def settle_to_train(study: StudySpec, out: Path, said: StudyOptions) -> StudyRequest:
     """As `settle`, for a command that trains: what changes the runs must be said. Raises UserError where the folder
     was run at a scale, with changes or with plugins, and nothing is said of them."""
-    asked, before = settle(study, out, said), read_asked(out)
+    asked, before = settle(study, out, said), read_request(out)
     if before is None:
         return asked
     scale = () if before.scale == "full" else (before.scale,)
@@ -177,7 +177,7 @@ def settle_to_train(study: StudySpec, out: Path, said: StudyOptions) -> Asked:
     return asked
 
 
-def with_seeds(asked: Asked, rows: Iterable[str], seeds: Iterable[int], begun: bool) -> Asked:
+def with_seeds(asked: StudyRequest, rows: Iterable[str], seeds: Iterable[int], begun: bool) -> StudyRequest:
     """`asked` with `seeds` asked for in `rows`, beside those asked for before (`begun`: the study's, if never said)."""
     more = tuple(seeds)
     joined = dict(asked.seeds)
@@ -187,7 +187,7 @@ def with_seeds(asked: Asked, rows: Iterable[str], seeds: Iterable[int], begun: b
     return replace(asked, seeds=joined)
 
 
-def commands(asked: Asked, planned: Mapping[str, Sequence[int]]) -> str:
+def commands(asked: StudyRequest, planned: Mapping[str, Sequence[int]]) -> str:
     """The commands that make the table, a line each: one for all rows, or one for those of equal seeds.
 
     `planned`: the seeds of every row of the table.

@@ -1,4 +1,4 @@
-"""The timetable of a run: steps, epochs, and which phase rules at which step. Pure arithmetic."""
+"""How many steps and epochs a run has, and which phase rules at which step. Pure arithmetic."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class PhasePlan:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """The timetable: `steps` in all, of `steps_per_epoch`, in `phases` that follow one another without a gap."""
+    """`steps` in all, of `steps_per_epoch`, in `phases` that follow one another without a gap."""
 
     steps_per_epoch: int
     steps: int
@@ -63,7 +63,7 @@ def budget_steps(budget: Budget, steps_per_epoch: int, batch_size: int) -> int:
 
 
 def make_plan(recipe: Recipe, budget: Budget, train_size: int) -> RunPlan:
-    """The timetable of `recipe` over `train_size` images. The last, short batch of an epoch is a step.
+    """The steps of `recipe` over `train_size` images. The last, short batch of an epoch is a step.
 
     A warm-up on top lengthens its own phase, and what comes after it begins so much later.
 

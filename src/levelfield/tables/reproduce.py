@@ -134,9 +134,8 @@ def _setup(runs: Sequence[_Run], places: Mapping[tuple[str, ...], _Run]) -> Setu
     if moved := [run for run in runs if run.folder is not None and run.spec.identity() != run.folder.identity]:
         seeds = ", ".join(str(run.spec.seed) for run in moved)
         notes.append(f"This version of levelfield makes another run of it than the one shown here (seed {seeds}).")
-    if (before := started[spec.seed]) is not None and (start := spec.model.start_from) is not None:
-        there = start.model_copy(update={"source": before.command_folder})
-        spec = spec.model_copy(update={"model": spec.model.model_copy(update={"start_from": there})})
+    if (before := started[spec.seed]) is not None and spec.model.start_from is not None:
+        spec = spec.changed({"model.start_from.source": before.command_folder})
     commands = tuple(_command(run, started[run.spec.seed], alone=len(runs) == 1) for run in runs)
     return Setup(first.file, printed(spec, _threads(first.folder)), commands, tuple(notes))
 

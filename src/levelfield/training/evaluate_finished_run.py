@@ -86,7 +86,7 @@ def _open(run: LoadedRun, name: str | None, data_dir: str | None) -> ImageData:
     spec, folder = run.spec, data_dir or run.spec.execution.data_dir
     if name not in (None, spec.data.name):
         assert name is not None
-        return open_data(spec.data.model_copy(update={"name": name, "checksum": None}), folder)
+        return open_data(spec.data.changed({"name": name, "checksum": None}), folder)
     if run.own_data:
         raise UserError(
             f"{run.folder.path} was trained on data of your own ({spec.data.name})\ngive them: data=... (an ImageData)"

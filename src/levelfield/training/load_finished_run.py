@@ -60,9 +60,8 @@ def load_run(path: str | Path, factory: Callable[..., nn.Module] | None = None) 
     own = description["reproducible"] != "by name" and "digest" in spec.model.options
     if own and factory is None and own_builder(spec) is None:
         raise UserError(f"{path} trained a module of your own ({spec.model.name})\npass factory=... that builds it")
-    unstarted = spec.model_copy(update={"model": spec.model.model_copy(update={"start_from": None})})
     with host_unchanged():
-        model = build_model(unstarted, factory)
+        model = build_model(spec.changed({"model.start_from": None}), factory)
     try:
         model.load_state_dict(safetensors.torch.load_file(folder.weights))
     except RuntimeError as error:

@@ -80,11 +80,8 @@ def with_own_data(spec: RunSpec, data: ImageData) -> tuple[RunSpec, ImageData]:
             for part in _seen(split):  # how they were fitted is not in the checksum, and they may have been changed
                 told.update(part)
     crop = spec.recipe.augment.crop
-    if (
-        crop is not None
-        and crop.name == "random_resized_crop"
-        and isinstance(data.train.batch(torch.arange(1)), Tensor)
-    ):
+    cropped = crop is not None and crop.name == "random_resized_crop"
+    if cropped and isinstance(data.train.batch(torch.arange(1)), Tensor):
         note = (
             f"random resized crops are taken from images as they were given, squares of {data.train.side_px} px: where "
             "these were made so beforehand, from squeezed thumbnails (open_data(..., crop=...) keeps whole images)"
@@ -95,8 +92,8 @@ def with_own_data(spec: RunSpec, data: ImageData) -> tuple[RunSpec, ImageData]:
     if share:
         train, validation = hold_out(data.train, share, spec.data.split_seed, data.test.crop_px)
         data = replace(data, train=train, validation=validation)
-    described = spec.data.model_copy(update={"validation": share, "checksum": None})
-    return spec.model_copy(update={"data": described}), replace(data, checksum=told.hexdigest())
+    described = spec.changed({"data.validation": share, "data.checksum": None})
+    return described, replace(data, checksum=told.hexdigest())
 
 
 def _seen(split: Split) -> Iterator[bytes]:

@@ -13,6 +13,7 @@ from levelfield.data import ImageData, open_data
 from levelfield.data.augment import check_crop
 from levelfield.errors import UserError
 from levelfield.precision import choose_precision
+from levelfield.models import weights_digest
 from levelfield.spec import RunSpec
 from levelfield.training.build_model import build_model, build_own, load_plugins, own_builder
 from levelfield.training.device import check_execution, choose_device
@@ -48,11 +49,11 @@ def resolve(spec: RunSpec, device: torch.device | None = None) -> RunSpec:
 def prepare(spec: RunSpec, device: torch.device | None = None) -> Prepared:
     """Open the data of `spec` and fill in what is open. Raises UserError for anything that is not there or differs."""
     check_execution(spec.execution)
-    spec = spec.model_copy(update={"plugins": load_plugins(spec.plugins)})
+    spec = spec.changed({"plugins": load_plugins(spec.plugins)})
     device = device or choose_device(spec.execution.device)
     validation = spec.recipe.validation if spec.data.validation is None else spec.data.validation
     size = spec.data.image_size or spec.model.image_size
-    wanted = spec.data.model_copy(update={"validation": validation, "checksum": None, "image_size": size})
+    wanted = spec.data.changed({"validation": validation, "checksum": None, "image_size": size})
     data = open_data(wanted, spec.execution.data_dir, crop=spec.recipe.augment.crop)
     if spec.data.checksum is not None and spec.data.checksum != data.checksum:
         raise UserError(
@@ -74,8 +75,8 @@ def _told_apart(prepared: Prepared) -> Prepared:
             f"model {spec.model.name!r} is not what the run was made with: its source or its first weights are others\n"
             "register it as it was, or leave model.options.digest out for another run"
         )
-    model = spec.model.model_copy(update={"options": {**spec.model.options, "digest": digest}})
-    return replace(prepared, spec=spec.model_copy(update={"model": model}), reproducible=False)
+    options = {**spec.model.options, "digest": digest}
+    return replace(prepared, spec=spec.changed({"model.options": options}), reproducible=False)
 
 
 def prepare_custom(spec: RunSpec, data: ImageData | None, own: OwnModel | None) -> Prepared:
@@ -90,15 +91,14 @@ def prepare_custom(spec: RunSpec, data: ImageData | None, own: OwnModel | None) 
         spec = _without_unused(spec)
     own_data = data is not None
     if data is None:
-        prepared = prepare(spec.model_copy(update={"model": spec.model.model_copy(update={"name": "resnet_nano"})}))
-        spec, data = prepared.spec.model_copy(update={"model": spec.model}), prepared.data
+        prepared = prepare(spec.changed({"model.name": "resnet_nano"}))
+        spec, data = prepared.spec.changed({"model": spec.model}), prepared.data
     else:
         spec, data = with_own_data(spec, data)
     if own is not None:
         network = build_own(spec.seed, own.build, len(data.classes))
         check_frozen(network, spec.recipe.freeze.patterns)
-        options = {**spec.model.options, "digest": own.digest(network)}
-        spec = spec.model_copy(update={"model": spec.model.model_copy(update={"options": options})})
+        spec = spec.changed({"model.options": {**spec.model.options, "digest": own.digest(network)}})
     prepared = _complete(spec, data, device, None if own is None else own.build)
     prepared = _told_apart(prepared) if own is None else prepared
     return replace(prepared, reproducible=False, own_data=own_data)
@@ -113,8 +113,8 @@ def _without_unused(spec: RunSpec) -> RunSpec:
             f"drop_path={asked.drop_path} of the recipe are not applied to a module of one's own",
             file=sys.stderr,
         )
-    left = asked.model_copy(update={"dropout": None, "drop_path": None, "drop_path_mode": "sample"})
-    return spec.model_copy(update={"recipe": spec.recipe.model_copy(update={"regularisation": left})})
+    left = asked.changed({"dropout": None, "drop_path": None, "drop_path_mode": "sample"})
+    return spec.changed({"recipe.regularisation": left})
 
 
 def _complete(
@@ -152,24 +152,20 @@ def _complete(
     validation = spec.recipe.validation if spec.data.validation is None else spec.data.validation
     if spec.recipe.selection == "best_validation" and data.validation is None:
         raise UserError("recipe.selection best_validation needs data.validation > 0; set data.validation=0.1")
-    model = spec.model.model_copy(update={"num_classes": classes, "image_size": size})
-    if model.start_from is not None and factory is None:
-        from levelfield.models import weights_digest
-
-        digest = weights_digest(model.start_from.source)
-        if model.start_from.digest not in (None, digest):
-            raise UserError(
-                f"model.start_from: {model.start_from.source} holds other weights than the run was made with"
-            )
-        model = model.model_copy(update={"start_from": model.start_from.model_copy(update={"digest": digest})})
-    spec = spec.model_copy(
-        update={
-            "model": model,
-            "data": spec.data.model_copy(
-                update={"image_size": size, "validation": validation, "checksum": data.checksum}
-            ),
-            "recipe": spec.recipe.model_copy(update={"precision": choose_precision(spec.recipe.precision, device)}),
-            "execution": spec.execution.model_copy(update={"processes": processes}),
+    if (start := spec.model.start_from) is not None and factory is None:
+        digest = weights_digest(start.source)
+        if start.digest not in (None, digest):
+            raise UserError(f"model.start_from: {start.source} holds other weights than the run was made with")
+        spec = spec.changed({"model.start_from.digest": digest})
+    spec = spec.changed(
+        {
+            "model.num_classes": classes,
+            "model.image_size": size,
+            "data.image_size": size,
+            "data.validation": validation,
+            "data.checksum": data.checksum,
+            "recipe.precision": choose_precision(spec.recipe.precision, device),
+            "execution.processes": processes,
         }
     )
     return Prepared(spec, data, device, lambda: build_model(spec, factory))

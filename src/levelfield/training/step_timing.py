@@ -35,7 +35,7 @@ def _timed(prepared: Prepared, budget_s: float, warm_up: int, steps: int, as_exe
     assert spec.model.image_size is not None
     inputs = TrainingInputs(loader, spec.recipe, data, spec.model.image_size, spec.seed, spec.execution.channels_last)
     plain = {} if as_executed else {"compile": False, "cuda_graphs": False}
-    execution = spec.execution.model_copy(update=plain)
+    execution = spec.execution.changed(plain)
     with contextlib.redirect_stderr(io.StringIO()):  # the run itself tells of the weights that it starts from
         model = prepared.build_model()
     state = TrainState(model, spec.recipe, plan, execution, device, World())

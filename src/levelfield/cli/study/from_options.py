@@ -3,36 +3,46 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, redirect_stdout
+from functools import wraps
+from inspect import Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from levelfield.cli.options import DataDir
 from levelfield.cli.output import messages
-from levelfield.cli.study.options import Where
+from levelfield.cli.study.options import TO_TRAIN, Name, Out, PluginsAsRun, ScaleName, SetAsRun, Where
 from levelfield.errors import UserError
 
 if TYPE_CHECKING:
     from levelfield.studies.declared.study import StudySpec
     from levelfield.studies.results.run_folders import Found
-    from levelfield.studies.results.study_request import StudyRequest
+    from levelfield.studies.results.study_request import StudyOptions, StudyRequest
     from levelfield.studies.running.ray_cluster import RayCluster
     from levelfield.studies.running.time_estimate import Estimate
 
 
-class AsAsked(NamedTuple):
-    """A study, its folder, and what is asked for there."""
+class OpenedStudy(NamedTuple):
+    """A study, its folder, and what is asked for there; `said`: what of it the options say."""
 
     study: StudySpec
     folder: Path
     asked: StudyRequest
+    said: StudyOptions
 
 
-def as_asked(
-    name: str, scale: str | None, out: Path | None, set_: list[str] | None, plugin: list[str] | None,
-    data_dir: str | None, *, to_train: bool = False,
-) -> AsAsked:  # fmt: skip
-    """The study, its folder, and what is asked for there: what the options say, else what the folder was run with.
+def open_study(
+    name: Name,
+    scale: ScaleName = None,
+    set_: SetAsRun = None,
+    out: Out = None,
+    data_dir: DataDir = None,
+    plugin: PluginsAsRun = None,
+    *,
+    to_train: bool = False,
+) -> OpenedStudy:
+    """The study as the options say, else as its folder was run; `to_train`: what changes its runs must be said.
 
     Raises UserError where the folder holds something else (`studies.results.study_request`).
     """
@@ -42,11 +52,28 @@ def as_asked(
 
     study = StudySpec.load(name)
     folder = out or default_folder(study.name, scale or "full")
-    settled = settle_to_train if to_train else settle
-    asked = settled(study, folder, StudyOptions(scale, set_, plugin, data_dir))
+    said = StudyOptions(scale, set_, plugin, data_dir)
+    asked = (settle_to_train if to_train else settle)(study, folder, said)
     if set_ is None and asked.changes:
         messages.print(f"as {folder} was run: --set {' --set '.join(asked.changes)}", markup=False, highlight=False)
-    return AsAsked(study, folder, asked)
+    return OpenedStudy(study, folder, asked, said)
+
+
+def on_a_study(command: Callable[..., None], *, to_train: bool = False) -> Callable[..., None]:
+    """`command` with the options of `open_study` in place of its first parameter, which is the study that they open."""
+    *options, _ = signature(open_study, eval_str=True).parameters.values()
+    if to_train:
+        options = [option.replace(annotation=TO_TRAIN.get(option.name, option.annotation)) for option in options]
+    _, *own = signature(command, eval_str=True).parameters.values()
+
+    @wraps(command)
+    def on_opened(**given: Any) -> None:
+        opened = open_study(**{option.name: given.pop(option.name) for option in options}, to_train=to_train)
+        command(opened, **given)
+
+    on_opened.__signature__ = Signature([*options, *own])  # type: ignore[attr-defined]
+    on_opened.__annotations__ = {each.name: each.annotation for each in (*options, *own)}
+    return on_opened
 
 
 @contextmanager

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
+
+from levelfield.cli.options import Plugins
 
 Name = Annotated[str, typer.Argument(help="A study's name (`levelfield study list`) or a .yaml file.")]
 Out = Annotated[Path | None, typer.Option(help="The study's folder. [default: runs/NAME, at a scale runs/NAME-SCALE]")]
@@ -18,9 +20,6 @@ ScaleName = Annotated[
 Seeds = Annotated[str | None, typer.Option(help="Instead of the file's: 3, or 0,4,7, or 5-8.", show_default=False)]
 Rows = Annotated[list[str] | None, typer.Option("--row", help="Only rows that match (`*` allowed); may be repeated.")]
 Parallel = Annotated[int, typer.Option(min=1, help="Runs at once, each in a process of its own.")]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", help="Change a key of every row: budget.epochs=2. May be repeated.")
-]
 SetAsRun = Annotated[
     list[str] | None,
     typer.Option(
@@ -32,6 +31,11 @@ PluginsAsRun = Annotated[
     typer.Option("--plugin", help="As --plugin of `study run`; '' for none. [default: as the folder was run]",
                  show_default=False),
 ]  # fmt: skip
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="Change a key of every row: budget.epochs=2. May be repeated.")
+]
+TO_TRAIN: Final = {"set_": Set, "plugin": Plugins}
+"""What takes the place of `SetAsRun` and `PluginsAsRun` where a command trains: it takes nothing from the folder."""
 
 
 class Where(StrEnum):

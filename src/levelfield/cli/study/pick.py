@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from levelfield.cli.options import Json
 from levelfield.cli.output import console, print_json
-from levelfield.cli.study.from_options import as_asked
+from levelfield.cli.study.from_options import open_study
 from levelfield.cli.study.options import Name, Out, Rows, ScaleName
 
 
@@ -32,16 +32,14 @@ def pick(
     from levelfield.studies.results.pick import pick as pick_row
     from levelfield.studies.results.write_outputs import table_for
 
-    limits: dict[str, float] = {}
-    if max_macs is not None:
-        limits["macs"] = parse_quantity(max_macs, "--max-macs")
-    if max_params is not None:
-        limits["params"] = parse_quantity(max_params, "--max-params")
-    if max_latency_ms is not None:
-        limits["ms_per_batch"] = max_latency_ms
-    if max_memory_mib is not None:
-        limits["mem_peak_mib"] = max_memory_mib
-    study, folder, asked = as_asked(name, scale, out, None, None, None)
+    wanted = {
+        "macs": None if max_macs is None else parse_quantity(max_macs, "--max-macs"),
+        "params": None if max_params is None else parse_quantity(max_params, "--max-params"),
+        "ms_per_batch": max_latency_ms,
+        "mem_peak_mib": max_memory_mib,
+    }
+    limits = {key: most for key, most in wanted.items() if most is not None}
+    study, folder, asked, _ = open_study(name, scale, out=out)
     chosen = pick_row(table_for(study, folder, asked), limits, row or ("*",))
     best = chosen.best
     assert best.top1 is not None

@@ -9,19 +9,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from levelfield.cli.options import DataDir, Json
+from levelfield.cli.options import Json
 from levelfield.cli.output import console, print_json
-from levelfield.cli.study.from_options import AsAsked, as_asked, timed_estimate
-from levelfield.cli.study.options import (
-    Name,
-    Out,
-    Parallel,
-    PluginsAsRun,
-    Rows,
-    ScaleName,
-    Seeds,
-    SetAsRun,
-)
+from levelfield.cli.study.from_options import OpenedStudy, on_a_study, timed_estimate
+from levelfield.cli.study.options import Parallel, Rows, Seeds
 
 if TYPE_CHECKING:
     from levelfield.studies.declared.planned_runs import PlannedRow
@@ -29,15 +20,11 @@ if TYPE_CHECKING:
     from levelfield.studies.running.time_estimate import Estimate
 
 
+@on_a_study
 def plan(
-    name: Name,
-    scale: ScaleName = None,
+    opened: OpenedStudy,
     seeds: Seeds = None,
     row: Rows = None,
-    set_: SetAsRun = None,
-    out: Out = None,
-    data_dir: DataDir = None,
-    plugin: PluginsAsRun = None,
     parallel: Parallel = 1,
     probe: Annotated[bool, typer.Option(help="Time a few steps of each row to say how long it takes.")] = True,
     json: Json = False,
@@ -46,7 +33,7 @@ def plan(
 
     Example: `levelfield study plan cifar10-cpu --data-dir ../shared/data`
     """
-    found, stale = find_runs(as_asked(name, scale, out, set_, plugin, data_dir), seeds, row)
+    found, stale = find_runs(opened, seeds, row)
     timed = timed_estimate(found, parallel) if probe else None
     if json:
         print_json(plan_json(found, stale, timed))
@@ -61,14 +48,16 @@ def plan(
     console.print(line, highlight=False)
 
 
-def find_runs(asked: AsAsked, seeds: str | None, rows: list[str] | None) -> tuple[list[Found], dict[str, list[Stale]]]:
+def find_runs(
+    opened: OpenedStudy, seeds: str | None, rows: list[str] | None
+) -> tuple[list[Found], dict[str, list[Stale]]]:
     """The runs that are asked for, each with what its folder holds; and stale runs by row."""
     from levelfield.studies.declared.seeds import parse_seeds
     from levelfield.studies.results.input_digests import Contents
     from levelfield.studies.results.run_folders import holding
 
-    study, folder, wanted = asked
-    runs = wanted.runs(study, folder, None if seeds is None else parse_seeds(seeds), rows or ())
+    study, folder, asked, _ = opened
+    runs = asked.runs(study, folder, None if seeds is None else parse_seeds(seeds), rows or ())
     contents = Contents()
     held = {row.name: holding(folder, row, contents) for row in {run.row.name: run.row for run in runs}.values()}
     return [held[run.row.name].of(run) for run in runs], {row: list(one.stale) for row, one in held.items()}

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from levelfield.cli.options import DataDir, Yes
+from levelfield.cli.options import Yes
 from levelfield.cli.output import console
-from levelfield.cli.study.from_options import as_asked
-from levelfield.cli.study.options import Name, Out, PluginsAsRun, Rows, ScaleName, SetAsRun
+from levelfield.cli.study.from_options import OpenedStudy, on_a_study
+from levelfield.cli.study.options import Rows
 from levelfield.errors import UserError
 
 
@@ -22,17 +22,13 @@ class Removing(StrEnum):
     ROWS = "rows"
 
 
+@on_a_study
 def remove(
-    name: Name,
+    opened: OpenedStudy,
     what: Annotated[
         Removing, typer.Option(help="stale: runs that no row asks for; checkpoints: of finished runs; rows: see --row.")
     ] = Removing.STALE,
     row: Rows = None,
-    scale: ScaleName = None,
-    set_: SetAsRun = None,
-    out: Out = None,
-    data_dir: DataDir = None,
-    plugin: PluginsAsRun = None,
     yes: Yes = False,
 ) -> None:
     """Remove runs that the study no longer asks for, checkpoints of finished runs, or the runs of rows.
@@ -45,7 +41,7 @@ def remove(
 
     if (what is Removing.ROWS) != bool(row):
         raise UserError("--what rows and --row PATTERN belong together; give both")
-    study, folder, asked = as_asked(name, scale, out, set_, plugin, data_dir)
+    study, folder, asked, _ = opened
     chosen = removals(folder, asked.rows(study, folder), what.value, row or ())
     for removal in chosen:
         console.print(f"{removal.path}  {removal.mib:.1f} MiB  ({removal.why})", markup=False, highlight=False)

@@ -5,24 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from levelfield.cli.options import DataDir, Json
+from levelfield.cli.options import Json
 from levelfield.cli.output import console, print_json
-from levelfield.cli.study.from_options import as_asked
-from levelfield.cli.study.options import Name, Out, PluginsAsRun, ScaleName, SetAsRun
+from levelfield.cli.study.from_options import OpenedStudy, on_a_study
 
 if TYPE_CHECKING:
     from levelfield.tables.table import StudyTable
 
 
-def report(
-    name: Name,
-    scale: ScaleName = None,
-    set_: SetAsRun = None,
-    out: Out = None,
-    data_dir: DataDir = None,
-    plugin: PluginsAsRun = None,
-    json: Json = False,
-) -> None:
+@on_a_study
+def report(opened: OpenedStudy, json: Json = False) -> None:
     """Print a study's table, every row in it, `not run` where nothing was measured; write it where runs are.
 
     Changes and plugins are those that the folder was run with; with others (--set) the table is printed, not written.
@@ -30,7 +22,7 @@ def report(
     """
     from levelfield.studies.results.write_outputs import is_of, report_study
 
-    study, folder, asked = as_asked(name, scale, out, set_, plugin, data_dir)
+    study, folder, asked, _ = opened
     written = is_of(folder, asked)
     show_table(report_study(study, folder, asked), folder, json, written)
 

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from levelfield.cli.ask_before_long_work import confirm_long_work
-from levelfield.cli.options import DataDir, Json, Plugins, Yes
+from levelfield.cli.options import Json, Yes
 from levelfield.cli.output import console, messages
-from levelfield.cli.study.from_options import as_asked, executor_for, timed_estimate
-from levelfield.cli.study.options import (
-    Address,
-    CpusPerRun,
-    GpusPerRun,
-    Name,
-    On,
-    Out,
-    Parallel,
-    Rows,
-    ScaleName,
-    Seeds,
-    Set,
-    Where,
-)
+from levelfield.cli.study.from_options import OpenedStudy, executor_for, on_a_study, timed_estimate
+from levelfield.cli.study.options import Address, CpusPerRun, GpusPerRun, On, Parallel, Rows, Seeds, Where
 from levelfield.cli.study.report import show_table
 from levelfield.errors import UserError
 
@@ -32,20 +20,16 @@ if TYPE_CHECKING:
     from levelfield.studies.results.run_folders import Found
 
 
+@partial(on_a_study, to_train=True)
 def run(
-    name: Name,
-    scale: ScaleName = None,
+    opened: OpenedStudy,
     seeds: Seeds = None,
     row: Rows = None,
-    set_: Set = None,
-    out: Out = None,
     on: On = Where.LOCAL,
     parallel: Parallel = 1,
     address: Address = None,
     cpus_per_run: CpusPerRun = None,
     gpus_per_run: GpusPerRun = None,
-    data_dir: DataDir = None,
-    plugin: Plugins = None,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
@@ -56,11 +40,10 @@ def run(
     from levelfield.progress import Progress
     from levelfield.studies.declared.seeds import parse_seeds
     from levelfield.studies.results.run_folders import find_all
-    from levelfield.studies.results.study_request import StudyOptions
     from levelfield.studies.running.run_study import run_study
     from levelfield.studies.running.time_estimate import measured_seconds
 
-    study, folder, asked = as_asked(name, scale, out, set_, plugin, data_dir, to_train=True)
+    study, folder, asked, said = opened
     wanted = None if seeds is None else parse_seeds(seeds)
     found = find_all(folder, asked.runs(study, folder, wanted or asked.usual, row or ()))
     with executor_for(on, parallel, address, cpus_per_run, gpus_per_run) as executor:
@@ -71,7 +54,10 @@ def run(
             table = run_study(
                 study,
                 folder,
-                StudyOptions(scale, set_, plugin, data_dir),
+                scale=said.scale,
+                overrides=said.overrides,
+                plugins=said.plugins,
+                data_dir=said.data_dir,
                 seeds=wanted,
                 progress=progress,
                 executor=executor,

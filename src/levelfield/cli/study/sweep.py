@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,27 +11,23 @@ from rich.markup import escape
 from rich.table import Table
 
 from levelfield.cli.ask_before_long_work import confirm_long_work
-from levelfield.cli.options import DataDir, Json, Plugins, Yes
+from levelfield.cli.options import Json, Yes
 from levelfield.cli.output import console, print_json
-from levelfield.cli.study.from_options import as_asked, timed_estimate
-from levelfield.cli.study.options import Name, Out, Rows, ScaleName, Set
+from levelfield.cli.study.from_options import OpenedStudy, on_a_study, timed_estimate
+from levelfield.cli.study.options import Rows
 from levelfield.errors import UserError
 
 if TYPE_CHECKING:
     from levelfield.studies.running.sweep import RowSweep
 
 
+@partial(on_a_study, to_train=True)
 def sweep(
-    name: Name,
-    scale: ScaleName = None,
+    opened: OpenedStudy,
     row: Rows = None,
-    set_: Set = None,
-    out: Out = None,
     lr_factors: Annotated[str, typer.Option(help="Factors of each row's learning rate.")] = "0.3,1,3",
     weight_decays: Annotated[str | None, typer.Option(help="Weight decays. [default: each row's own]")] = None,
     share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Part of the study's length for each point.")] = 0.25,
-    data_dir: DataDir = None,
-    plugin: Plugins = None,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
@@ -44,7 +41,7 @@ def sweep(
     from levelfield.studies.results.run_folders import find_all
     from levelfield.studies.running.sweep import SEED, grid_rows, run_sweep
 
-    study, folder, asked = as_asked(name, scale, out, set_, plugin, data_dir, to_train=True)
+    study, folder, asked, _ = opened
     rows = asked.rows(study, folder, row or (), tuned={})
     names: dict[str, list[str]] = {}
     for one in asked.rows(study, folder, tuned={}):

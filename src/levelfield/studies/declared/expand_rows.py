@@ -36,7 +36,7 @@ def single_rows(study: StudySpec, grid: Grid, plugins: Sequence[str]) -> list[Ro
             raise UserError(f"study {study.name}: row {name!r} cannot be a folder's name; use letters, digits, - _ . +")
         check_model(row.model, plugins)
         filled = {"name": name, "recipe": row.recipe or recipes[0], "data": row.data or (data[0] if data else None)}
-        rows.append(row.model_copy(update=filled))
+        rows.append(row.changed(filled))
     for row in rows:
         if row.data is None:
             raise UserError(f"study {study.name}: row {row.name!r} has no data; give data: at the study, group or row")

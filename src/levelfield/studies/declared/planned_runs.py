@@ -46,7 +46,7 @@ class PlannedRun:
 
     @property
     def spec(self) -> RunSpec:
-        return self.row.spec.model_copy(update={"seed": self.seed})
+        return self.row.spec.changed({"seed": self.seed})
 
     @property
     def name(self) -> str:
@@ -139,8 +139,7 @@ def _check_names(study: StudySpec, scale: str, rows: Sequence[PlannedRow]) -> No
 
 def _placed(spec: RunSpec, plugins: tuple[Plugin, ...], data_dir: str | None) -> RunSpec:
     """`spec` with the user's files that it may need, and where the data is if that was said."""
-    execution = spec.execution if data_dir is None else spec.execution.model_copy(update={"data_dir": data_dir})
-    return spec.model_copy(update={"plugins": plugins, "execution": execution})
+    return spec.changed({"plugins": plugins} | ({} if data_dir is None else {"execution.data_dir": data_dir}))
 
 
 def _canonical(row: PlannedRow) -> str:

@@ -36,11 +36,9 @@ class Contents:
         """`declared` with the digests of what is here filled in."""
         data, start = declared.data, declared.model.start_from
         if data.checksum is None:
-            found = self.checksum(data, declared.execution.data_dir)
-            declared = declared.model_copy(update={"data": data.model_copy(update={"checksum": found})})
+            declared = declared.changed({"data.checksum": self.checksum(data, declared.execution.data_dir)})
         if start is not None and start.digest is None and not start.source.startswith(ROW):
-            there = start.model_copy(update={"digest": self.weights(start.source)})
-            declared = declared.model_copy(update={"model": declared.model.model_copy(update={"start_from": there})})
+            declared = declared.changed({"model.start_from.digest": self.weights(start.source)})
         return declared
 
 

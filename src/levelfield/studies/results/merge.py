@@ -203,7 +203,7 @@ def _seedless(spec: RunSpec) -> RunSpec:
     """`spec` without its seed and the weights that a first stage of that seed left."""
     start = spec.model.start_from
     given = None if start is None or Path(start.source).name.startswith("seed") else start
-    return spec.model_copy(update={"seed": 0, "model": spec.model.model_copy(update={"start_from": given})})
+    return spec.changed({"seed": 0, "model.start_from": given})
 
 
 def _still(failures: dict[str, str], done: set[str], compact: bool) -> dict[str, str]:

@@ -152,7 +152,7 @@ def _written(folder: RunFolder | None) -> float:
 def _foreign(out: Path, row: PlannedRow, folder: RunFolder, resolved: RunSpec, contents: Contents) -> str:
     """Why the folder's run is none of `row`; empty where it is: what differs, another SCIENCE_VERSION, or another start
     than the row that it starts from now has."""
-    declared = row.spec.model_copy(update={"seed": resolved.seed})
+    declared = row.spec.changed({"seed": resolved.seed})
     if differing := differences(declared, resolved):
         return _another(differing)
     if resolved.identity() != folder.identity:

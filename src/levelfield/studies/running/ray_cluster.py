@@ -93,20 +93,18 @@ class RayCluster:
 
         from levelfield.training.prepare_run import resolve
 
-        execution, recipe, device = spec.execution, spec.recipe, spec.execution.device
+        execution, precision, device = spec.execution, spec.recipe.precision, spec.execution.device
         if device == "auto":
             device = self._facts["device"]
-            precision = self._facts["precision"].get(recipe.precision, recipe.precision)
-            recipe = recipe.model_copy(update={"precision": precision})
+            precision = self._facts["precision"].get(precision, precision)
         data_dir = execution.data_dir or os.environ.get("LEVELFIELD_DATA")
-        execution = execution.model_copy(
-            update={
-                "threads": execution.threads or self.resources.cpus,
-                "device": "cpu" if device == "cpu" else execution.device,
-                "data_dir": None if data_dir is None else str(Path(data_dir).expanduser().absolute()),
-            }
-        )
-        return resolve(spec.model_copy(update={"execution": execution, "recipe": recipe}), torch.device(device))
+        changes = {
+            "recipe.precision": precision,
+            "execution.threads": execution.threads or self.resources.cpus,
+            "execution.device": "cpu" if device == "cpu" else execution.device,
+            "execution.data_dir": None if data_dir is None else str(Path(data_dir).expanduser().absolute()),
+        }
+        return resolve(spec.changed(changes), torch.device(device))
 
     def submit(self, spec: RunSpec, folder: Path, progress: Progress) -> Future[float]:
         mark = folder.parent.absolute() / f".here-{self._mark}"

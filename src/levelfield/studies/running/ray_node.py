@@ -179,14 +179,15 @@ def _as_it_is_here(spec: RunSpec, parcel: Parcel, weights: Callable[[], bytes], 
         if not _holds(plugin.path, source):
             plugin = Plugin(path=str(_put(source, scratch, plugin.digest, plugin.path)), digest=plugin.digest)
         plugins.append(plugin)
-    model, execution = spec.model, spec.execution
+    changes: dict[str, Any] = {"plugins": tuple(plugins)}
     if parcel.start is not None and not Path(parcel.start).is_file():
-        assert model.start_from is not None
-        path = _put(weights(), scratch, model.start_from.digest, parcel.start)
-        model = model.model_copy(update={"start_from": model.start_from.model_copy(update={"source": str(path)})})
-    if execution.data_dir is not None and not Path(execution.data_dir).expanduser().is_dir():
-        execution = execution.model_copy(update={"data_dir": None})
-    return spec.model_copy(update={"plugins": tuple(plugins), "model": model, "execution": execution})
+        assert spec.model.start_from is not None
+        path = _put(weights(), scratch, spec.model.start_from.digest, parcel.start)
+        changes["model.start_from.source"] = str(path)
+    data_dir = spec.execution.data_dir
+    if data_dir is not None and not Path(data_dir).expanduser().is_dir():
+        changes["execution.data_dir"] = None
+    return spec.changed(changes)
 
 
 def _put(content: bytes, scratch: Path, digest: str | None, name: str) -> Path:

@@ -19,7 +19,7 @@ from levelfield.studies.declared.planned_runs import PlannedRun
 from levelfield.studies.declared.study import Changes, StudySpec
 from levelfield.studies.results.run_folders import Found, default_folder, find, find_all, run_folder
 from levelfield.studies.results.study_json import read_failures, write_study
-from levelfield.studies.results.study_request import NOTHING, StudyOptions, StudyRequest, settle_to_train, with_seeds
+from levelfield.studies.results.study_request import StudyOptions, StudyRequest, settle_to_train, with_seeds
 from levelfield.studies.results.study_rows import study_rows
 from levelfield.studies.results.write_outputs import write_outputs
 from levelfield.studies.running.executor import Executor
@@ -32,8 +32,11 @@ from levelfield.tables.table import StudyTable
 def run_study(
     study: StudySpec,
     out_dir: str | Path | None = None,
-    said: StudyOptions = NOTHING,
     *,
+    scale: str | None = None,
+    overrides: Sequence[str] | None = None,
+    plugins: Sequence[str] | None = None,
+    data_dir: str | None = None,
     seeds: Iterable[int] | None = None,
     only: Sequence[str] = (),
     tuned: Mapping[str, Changes] | None = None,
@@ -44,8 +47,29 @@ def run_study(
     may_begin: Callable[[PlannedRun], bool] | None = None,
     page: bool = True,
 ) -> StudyTable:
-    """`levelfield.Study.run`, which says what the arguments are; `said` are its scale, overrides, plugins, data_dir."""
-    out = Path(out_dir) if out_dir is not None else default_folder(study.name, said.scale or "full")
+    """Train the runs of `study` that `out_dir` lacks, write the table's files there, return the table.
+
+    Args:
+        out_dir: default runs/NAME, or runs/NAME-SCALE.
+        scale: None: that of the folder, else `full`.
+        overrides: `--set` assignments for every row. A folder that was run with some takes no run that says nothing
+            (None) of them; [] takes the study as its file has it. plugins: Python files that register models; likewise.
+        data_dir: folder of the data sets; None: the folder's last, else what the environment says.
+        seeds: instead of the file's. The table has all that were ever trained.
+        only: train the rows that match one of these patterns; the table still has all rows.
+        tuned: settings of rows whose own is unknown, instead of what a sweep in `out_dir` found.
+        progress: where to show it; None: nowhere.
+        executor: where the runs are carried out; None: here, `parallel` at once.
+        expected_s: seconds that a run of each row is expected to take (only their ratios count).
+        may_begin: asked just before a run begins; one that may not is left for another time, and is no failure.
+        page: write report.html too (it needs altair and vl-convert).
+
+    Raises UserError for a study that cannot be planned, for a folder that holds another study, another scale or
+    unsaid changes, or that another process writes to, and where not a single run could be begun. A run that fails
+    later is kept as a row that says why, and the others go on.
+    """
+    said = StudyOptions(scale, overrides, plugins, data_dir)
+    out = Path(out_dir) if out_dir is not None else default_folder(study.name, scale or "full")
     settle_to_train(study, out, said)
     shown = progress or Progress(shown=False)
     with FolderLock(out), shown, _terminated_as_interrupted():
@@ -60,13 +84,7 @@ def run_study(
         record.save()
         if tasks := _missing(found, expected_s or {}):
             runner = executor or (InProcess() if parallel == 1 else Processes(parallel))
-            shown.start(sum(task.expected_s for task in tasks), study.name)
-            try:
-                _Session(record, runner, shown, may_begin).carry_out(tasks)
-            finally:
-                runner.close()
-                record.save()
-            shown.finish()
+            _Session(record, runner, shown, may_begin).carry_out(tasks)
         return write_outputs(record.save(), out, asked.data_dir, page=page)
 
 
@@ -122,6 +140,16 @@ class _Session:
         self.expected_s = 0.0
 
     def carry_out(self, tasks: Sequence[Task]) -> None:
+        """All of `tasks`; the executor is closed and the record saved whatever happens."""
+        self.progress.start(sum(task.expected_s for task in tasks), self.record.study.name)
+        try:
+            self._carry_out(tasks)
+        finally:
+            self.executor.close()
+            self.record.save()
+        self.progress.finish()
+
+    def _carry_out(self, tasks: Sequence[Task]) -> None:
         waiting = list(tasks)
         first_error: Exception | None = None
         while waiting or self.active:
@@ -174,7 +202,7 @@ class _Session:
             if before.state != "finished" or before.folder is None:
                 raise UserError(f"row {task.run.row.after}, whose weights it starts from, has no finished run")
             start = StartFrom(source=str(before.folder.path))
-            spec = spec.model_copy(update={"model": spec.model.model_copy(update={"start_from": start})})
+            spec = spec.changed({"model.start_from": start})
         resolved = self.executor.resolve(spec)
         folder = run_folder(self.record.out, task.run, resolved.identity())
         self.record.failures.pop(task.run.key, None)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any, Final
@@ -100,28 +101,17 @@ def grid_rows(
             continue
         seen.add(row.home)
         points = []
-        recipe = row.spec.recipe
-        for factor in lr_factors:
-            for decay in weight_decays or [recipe.optimizer.weight_decay]:
-                changed = recipe.optimizer.model_copy(
-                    update={"lr": recipe.optimizer.lr * factor, "weight_decay": decay}
-                )
-                spec = row.spec.model_copy(
-                    update={
-                        "recipe": recipe.model_copy(update={"optimizer": changed, "selection": "last"}),
-                        "data": row.spec.data.model_copy(update={"validation": VALIDATION}),
-                        "budget": row.spec.budget.model_copy(update=_shortened(row, share)),
-                    }
-                )
-                name = f"{row.name}-lr{changed.lr:g}-wd{decay:g}"
-                points.append(replace(row, name=name, home=name, spec=spec))
+        optimizer = row.spec.recipe.optimizer
+        length = {f"budget.{unit}": value for unit, value in row.spec.budget if value is not None}
+        common = {unit: max(1, math.ceil(value * share)) for unit, value in length.items()}
+        common |= {"recipe.selection": "last", "data.validation": VALIDATION}
+        for factor, decay in product(lr_factors, weight_decays or [optimizer.weight_decay]):
+            lr = optimizer.lr * factor
+            name = f"{row.name}-lr{lr:g}-wd{decay:g}"
+            spec = row.spec.changed({**common, LR: lr, WEIGHT_DECAY: decay})
+            points.append(replace(row, name=name, home=name, spec=spec))
         result.append((row, points))
     return result
-
-
-def _shortened(row: PlannedRow, share: float) -> dict[str, Any]:
-    length = {unit: value for unit, value in row.spec.budget if value is not None}
-    return {unit: max(1, math.ceil(value * share)) for unit, value in length.items()}
 
 
 def run_sweep(

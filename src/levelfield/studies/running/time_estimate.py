@@ -69,12 +69,11 @@ def _probed(one: Found, parallel: int) -> float:
     from levelfield.training.step_timing import estimate_seconds
 
     spec = one.run.spec
-    model, execution = spec.model, spec.execution
     if one.run.row.first is not None:  # weights that are not there yet; a step takes as long without them
-        model = model.model_copy(update={"start_from": None})
+        spec = spec.changed({"model.start_from": None})
     if parallel > 1:
-        execution = execution.model_copy(update={"threads": threads_of(spec, parallel)})
-    return estimate_seconds(prepare(spec.model_copy(update={"model": model, "execution": execution}))) + OVERHEAD_S
+        spec = spec.changed({"execution.threads": threads_of(spec, parallel)})
+    return estimate_seconds(prepare(spec)) + OVERHEAD_S
 
 
 def _share_done(one: Found) -> float:

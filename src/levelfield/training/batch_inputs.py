@@ -53,11 +53,8 @@ class TrainingInputs:
         for step, (x, labels) in enumerate(self._augmented(epoch, from_step), start=from_step):
             first = step * self.loader.batch_size
             size = min(self.loader.batch_size, len(self.loader.split) - first)
-            if self.mix is None:
-                yield Batch(x, labels, self._targets(labels), size)
-                continue
-            plan = self.mix.plan(size, self.seed, epoch, step)
-            if not plan.mixed:
+            plan = None if self.mix is None else self.mix.plan(size, self.seed, epoch, step)
+            if self.mix is None or plan is None or not plan.mixed:
                 yield Batch(x, labels, self._targets(labels), size)
                 continue
             # A rank augments its partners' images itself: they look as they look on their own rank.

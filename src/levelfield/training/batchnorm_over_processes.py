@@ -69,25 +69,23 @@ def normalise_over_ranks(norm: _BatchNorm, x: Tensor) -> Tensor:
     return y.to(x.dtype)
 
 
-class GlobalBatchNorm1d(nn.BatchNorm1d):
+class _OverRanks(_BatchNorm):
+    """torch's BatchNorm, of any number of dimensions, with the statistics of the global batch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return normalise_over_ranks(self, x) if _over_ranks(self) else super().forward(x)
+
+
+class GlobalBatchNorm1d(_OverRanks, nn.BatchNorm1d):
     """BatchNorm1d whose statistics are those of the global batch."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        return normalise_over_ranks(self, x) if _over_ranks(self) else super().forward(x)
 
-
-class GlobalBatchNorm2d(nn.BatchNorm2d):
+class GlobalBatchNorm2d(_OverRanks, nn.BatchNorm2d):
     """BatchNorm2d whose statistics are those of the global batch."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        return normalise_over_ranks(self, x) if _over_ranks(self) else super().forward(x)
 
-
-class GlobalBatchNorm3d(nn.BatchNorm3d):
+class GlobalBatchNorm3d(_OverRanks, nn.BatchNorm3d):
     """BatchNorm3d whose statistics are those of the global batch."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return normalise_over_ranks(self, x) if _over_ranks(self) else super().forward(x)
 
 
 class GlobalBatchNormAct2d(BatchNormAct2d):  # type: ignore[misc]

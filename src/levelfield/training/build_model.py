@@ -28,9 +28,8 @@ def build_model(spec: RunSpec, factory: Callable[..., nn.Module] | None = None) 
         return _checked_outputs(build_own(spec.seed, factory, spec.model.num_classes), spec)
     torch.manual_seed(_init_seed(spec.seed))
     regularisation = spec.recipe.regularisation
-    wanted = {"drop_path": regularisation.drop_path, "dropout": regularisation.dropout}
-    if regularisation.drop_path_mode != "sample":
-        wanted["drop_path_mode"] = regularisation.drop_path_mode  # type: ignore[assignment]
+    mode = None if regularisation.drop_path_mode == "sample" else regularisation.drop_path_mode
+    wanted = {"drop_path": regularisation.drop_path, "dropout": regularisation.dropout, "drop_path_mode": mode}
     # A network without branches or dropout has nothing to apply them to.
     applied = {key: value for key, value in wanted.items() if value is not None and accepts(spec.model.name, key)}
     options: dict[str, Any] = {**applied, **spec.model.options}

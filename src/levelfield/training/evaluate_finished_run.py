@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,37 @@ def retest(
         raise unknown("split", split, ("test", "validation"))
     target = choose_device(device)
     with current_device(target):
-        return _retest(path, split, batch_size, target, data_dir)
+        run = load_run(path)
+        spec, size = run.spec, run.spec.model.image_size
+        assert size is not None
+        tested = run_test(run, split=split, batch_size=batch_size, target=target, data_dir=data_dir)
+        scores, batch = tested.evaluation.scores, min(batch_size, tested.evaluation.scores.n)
+        measured = functools.partial(measure_inference, tested.network, batch, size, target, tested.dtype)
+        timing = measured()
+        memory = measure_memory(lambda: measured(seconds=0.0, min_repeats=1), target)
+        parameters, macs = count_parameters(tested.network), count_macs(tested.network, size).total
+    return {
+        "model": spec.model.name,
+        "data": spec.data.name,
+        "split": split,
+        "seed": spec.seed,
+        "n": scores.n,
+        **scores.as_result(),
+        "images_per_s": timing.images_per_s,
+        "batch": batch,
+        "ms_per_batch": timing.ms_median,
+        "eval_seconds": tested.evaluation.seconds,
+        "mem_alloc_mib": memory.allocated_mib if memory.kind == "cuda" else None,
+        "mem_reserved_mib": memory.reserved_mib,
+        "mem_peak_mib": memory.peak_mib,
+        "params": parameters.total,
+        "param_mib": parameters.mib,
+        "macs": macs,
+        "flops": 2 * macs,
+        "device": str(target),
+        "precision": {v: k for k, v in DTYPES.items()}[tested.dtype],
+        "report": [vars(score).copy() for score in scores.report()],
+    }
 
 
 @dataclass(frozen=True)
@@ -111,38 +142,3 @@ def _check_classes(trained: tuple[str, ...], data: ImageData) -> None:
             f"class {moved[0]!r} is output {place[moved[0]]} of the run and label {data.classes.index(moved[0])} of "
             f"{data.name}\nput the data's classes in the run's order: {', '.join(trained[:5])}, ..."
         )
-
-
-def _retest(path: Path, split: str, batch_size: int, target: torch.device, data_dir: str | None) -> dict[str, Any]:
-    run = load_run(path)
-    spec = run.spec
-    tested = run_test(run, split=split, batch_size=batch_size, target=target, data_dir=data_dir)
-    model, dtype, evaluation, size = tested.network, tested.dtype, tested.evaluation, spec.model.image_size
-    assert size is not None
-    scores, parameters, macs = evaluation.scores, count_parameters(model), count_macs(model, size).total
-    batch = min(batch_size, evaluation.scores.n)
-    timing = measure_inference(model, batch, size, target, dtype)
-    once: dict[str, Any] = {"seconds": 0.0, "min_repeats": 1}
-    memory = measure_memory(lambda: measure_inference(model, batch, size, target, dtype, **once), target)
-    return {
-        "model": spec.model.name,
-        "data": spec.data.name,
-        "split": split,
-        "seed": spec.seed,
-        "n": scores.n,
-        **scores.as_result(),
-        "images_per_s": timing.images_per_s,
-        "batch": batch,
-        "ms_per_batch": timing.ms_median,
-        "eval_seconds": evaluation.seconds,
-        "mem_alloc_mib": memory.allocated_mib if memory.kind == "cuda" else None,
-        "mem_reserved_mib": memory.reserved_mib,
-        "mem_peak_mib": memory.peak_mib,
-        "params": parameters.total,
-        "param_mib": parameters.mib,
-        "macs": macs,
-        "flops": 2 * macs,
-        "device": str(target),
-        "precision": {v: k for k, v in DTYPES.items()}[dtype],
-        "report": [vars(score).copy() for score in scores.report()],
-    }

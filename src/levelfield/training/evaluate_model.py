@@ -51,9 +51,7 @@ def evaluate_model(
     begin = time.perf_counter()
     with evaluation_mode(model):
         for images, labels, index in loader.epoch(0):
-            if not len(
-                index
-            ):  # a rank without a share of the last images: networks that reshape refuse a batch of none
+            if not len(index):  # a rank without a share of the last images: a network may refuse a batch of none
                 continue
             with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
                 logits = model(transform(images)).float()

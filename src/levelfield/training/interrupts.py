@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Self
 
 import torch
@@ -28,18 +28,14 @@ class StopRequest:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                if signal.getsignal(number) is signal.SIG_IGN:  # a job in the background, to which it is not meant
-                    continue
-                self._old[number] = signal.signal(number, self._on_signal)
+                if signal.getsignal(number) is not signal.SIG_IGN:  # else a job in the background, not meant by it
+                    self._old[number] = signal.signal(number, self._on_signal)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         for number, handler in self._old.items():
-            if handler is None:  # set by other than Python, which cannot set it again
-                continue
-            signal.signal(number, handler)  # type: ignore[arg-type]
+            if handler is not None:  # set by other than Python, which cannot set it again
+                signal.signal(number, handler)  # type: ignore[arg-type]
         self._old.clear()
 
     def requested(self) -> bool:

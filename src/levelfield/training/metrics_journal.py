@@ -7,22 +7,13 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from levelfield.evaluation import Scores
 from levelfield.progress import Progress
 from levelfield.spec import Execution
 from levelfield.training.not_finite import check_loss
 from levelfield.training.training_state import TrainState
-
-
-class Logger(Protocol):
-    """Takes numbers by step."""
-
-    def log(self, step: int, values: Mapping[str, Any]) -> None: ...
-
-    def close(self) -> None: ...
 
 
 class MetricsFile:
@@ -95,17 +86,14 @@ class Journal:
         self.folder, self.name, self.state, self.plan = folder, name, state, state.plan
         self.execution, self.progress, self._lines_before = execution, progress, lines
         self._metrics: MetricsFile | None = None
-        self._loggers: list[Logger] = []
+        self._loggers: list[MetricsFile | TensorBoard] = []
         self._timed = (state.clock.train_images, state.clock.train_seconds)
 
     def __enter__(self) -> Self:
-        self.progress.start(self.plan.steps, self.name, done=self.state.step)
-        if self.state.world.main:
-            self._open()
-        return self
-
-    def _open(self) -> None:
         step = self.state.step
+        self.progress.start(self.plan.steps, self.name, done=step)
+        if not self.state.world.main:
+            return self
         self._metrics = MetricsFile(self.folder / "metrics.jsonl", step)
         if (lost := self._lines_before - self._metrics.lines) > 0:
             self.progress.note(f"metrics.jsonl lacks {lost} of its lines before step {step}")
@@ -115,10 +103,9 @@ class Journal:
                 self._loggers.append(TensorBoard(self.folder / "tensorboard", step))
             except ImportError:
                 self.progress.note("tensorboard is not installed: its files are not written, metrics.jsonl has it all")
+        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         for logger in self._loggers:
             logger.close()
         if kind is None:

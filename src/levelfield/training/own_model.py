@@ -202,7 +202,7 @@ def _leads_to(thing: type | FunctionType) -> list[object]:
     if isinstance(thing, type):
         held = {key: value for key, value in vars(thing).items() if not _by_source(key, value)}
         return [*thing.__bases__, *_functions(thing), held]
-    names = set(_names(thing.__code__))
+    names = {name for code in _codes(thing.__code__) for name in code.co_names}
     found: list[object] = [thing.__defaults__, thing.__kwdefaults__]
     for cell in thing.__closure__ or ():
         try:
@@ -227,15 +227,16 @@ def _by_source(key: str, value: object) -> bool:
 
 def _globals(code: CodeType) -> set[str]:
     """The names that `code` and the functions in it look up in their module."""
-    found = {str(step.argval) for step in dis.get_instructions(code) if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
-    return found.union(*(_globals(constant) for constant in code.co_consts if isinstance(constant, CodeType)))
+    steps = (step for each in _codes(code) for step in dis.get_instructions(each))
+    return {str(step.argval) for step in steps if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
 
 
-def _names(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    """`code` and that of the functions in it."""
+    yield code
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            yield from _names(constant)
+            yield from _codes(constant)
 
 
 def _content(value: Tensor) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
@@ -79,10 +79,8 @@ class World:
             except UserError as problem:
                 error = problem
         result, reason = self.broadcast((result, None if error is None else str(error)), 0)
-        if error is not None:
-            raise error
         if reason is not None:
-            raise SaidElsewhereError(reason)
+            raise error or SaidElsewhereError(reason)
         return result
 
     def refuse(self, reason: str) -> UserError:
@@ -108,21 +106,11 @@ class World:
             pass
         return None
 
-    def broadcast_state(self, module: torch.nn.Module) -> None:
-        """Give every rank rank 0's parameters and buffers."""
+    def take_from_main(self, tensors: Iterable[Tensor]) -> None:
+        """Give every rank rank 0's values of `tensors`."""
         if self.size > 1:
-            for value in module.state_dict().values():
-                dist.broadcast(value, 0)
-
-    def broadcast_buffers(self, module: torch.nn.Module) -> None:
-        """Give every rank rank 0's buffers: BatchNorm statistics that each rank gathered alone would differ."""
-        if self.size > 1:
-            for buffer in module.buffers():
-                dist.broadcast(buffer, 0)
-
-    def barrier(self) -> None:
-        if self.size > 1:
-            dist.barrier()
+            for tensor in tensors:
+                dist.broadcast(tensor, 0)
 
 
 def announced_size() -> int:

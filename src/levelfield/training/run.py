@@ -91,7 +91,7 @@ class Attempt:
         state = TrainState(model, recipe, plan, execution, device, world)
         check_smallest_batch(state, len(data.train), execution.micro_batch, size)
         if state.average is not None:
-            world.broadcast_state(state.average.module)
+            world.take_from_main(state.average.module.state_dict().values())
         self.prepared, self.folder, self.stop, self.state = prepared, folder, stop, state
         self.inputs = TrainingInputs(loader, recipe, data, size, spec.seed, execution.channels_last)
         self.saved = SavedState(folder, prepared.identity, state, execution, infinite)

@@ -23,39 +23,36 @@ def seconds_per_step(
     """Mean seconds of a training step, input included, after `warm_up` steps: over at least `steps`, then until
     `budget_s` is spent. Without compilation, which takes long, unless `as_executed`.
     """
-    with current_device(prepared.device):
-        return _timed(prepared, budget_s, warm_up, steps, as_executed)
-
-
-def _timed(prepared: Prepared, budget_s: float, warm_up: int, steps: int, as_executed: bool) -> float:
     spec, data, device = prepared.spec, prepared.data, prepared.device
-    configure_torch(spec.execution, device, spec.recipe.tf32)
-    plan = make_plan(spec.recipe, spec.budget, len(data.train))
-    loader = make_loader(data.train, batch_size=spec.recipe.batch_size, seed=spec.seed, shuffle=True, device=device)
-    assert spec.model.image_size is not None
-    inputs = TrainingInputs(loader, spec.recipe, data, spec.model.image_size, spec.seed, spec.execution.channels_last)
-    plain = {} if as_executed else {"compile": False, "cuda_graphs": False}
-    execution = spec.execution.changed(plain)
-    with contextlib.redirect_stderr(io.StringIO()):  # the run itself tells of the weights that it starts from
-        model = prepared.build_model()
-    state = TrainState(model, spec.recipe, plan, execution, device, World())
-    state.train_mode()
-    warm_up = min(warm_up, len(loader) - 1)
-    begin = start = time.perf_counter()
-    done = 0
-    for done, batch in enumerate(inputs.epoch(0, 0), start=1):
-        state.enter_step()
-        train_step(state, batch, spec.execution.micro_batch)
-        if done == warm_up:
-            synchronize(device)
-            start = time.perf_counter()
-        if done >= warm_up + steps and time.perf_counter() - begin > budget_s:
-            break
-    synchronize(device)
-    return (time.perf_counter() - start) / (done - warm_up)
+    with current_device(device):
+        configure_torch(spec.execution, device, spec.recipe.tf32)
+        plan = make_plan(spec.recipe, spec.budget, len(data.train))
+        loader = make_loader(data.train, batch_size=spec.recipe.batch_size, seed=spec.seed, shuffle=True, device=device)
+        size = spec.model.image_size
+        assert size is not None
+        inputs = TrainingInputs(loader, spec.recipe, data, size, spec.seed, spec.execution.channels_last)
+        plain = {} if as_executed else {"compile": False, "cuda_graphs": False}
+        execution = spec.execution.changed(plain)
+        with contextlib.redirect_stderr(io.StringIO()):  # the run itself tells of the weights that it starts from
+            model = prepared.build_model()
+        state = TrainState(model, spec.recipe, plan, execution, device, World())
+        state.train_mode()
+        warm_up = min(warm_up, len(loader) - 1)
+        begin = start = time.perf_counter()
+        done = 0
+        for done, batch in enumerate(inputs.epoch(0, 0), start=1):
+            state.enter_step()
+            train_step(state, batch, spec.execution.micro_batch)
+            if done == warm_up:
+                synchronize(device)
+                start = time.perf_counter()
+            if done >= warm_up + steps and time.perf_counter() - begin > budget_s:
+                break
+        synchronize(device)
+        return (time.perf_counter() - start) / (done - warm_up)
 
 
-def estimate_seconds(prepared: Prepared, steps_done: int = 0) -> float:
-    """Expected seconds from `steps_done` to the end of the run, evaluation left out."""
+def estimate_seconds(prepared: Prepared) -> float:
+    """Expected seconds of the run's training, evaluation left out."""
     plan = make_plan(prepared.spec.recipe, prepared.spec.budget, len(prepared.data.train))
-    return seconds_per_step(prepared) * max(0, plan.steps - steps_done)
+    return seconds_per_step(prepared) * plan.steps

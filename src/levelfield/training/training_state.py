@@ -74,15 +74,14 @@ class TrainState:
         self.average = WeightAverage(self.model, recipe.averaging) if recipe.averaging.name == "ema" else None
         self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16")
         self.dtype = DTYPES.get(recipe.precision, torch.float32)
-        self.step = self.phase = 0
+        self.step = 0
         self.clock = TrainingClock(device)
         self.interval, self.epoch_meter = Meter(device), Meter(device)
         self.best: dict[str, Any] | None = None
         self.mode.enter(self.step)
         self._compile = (execution.compile, execution.cuda_graphs)
         self._compiled_for = max(1, (execution.micro_batch or recipe.batch_size) // world.size)
-        self.optimizer = self._optimizer()
-        self.updates = self._updates(0)
+        self._begin_phase(0)
         self.plain, self.net = self._wrap()
 
     def net_for(self, images: int) -> nn.Module:
@@ -99,9 +98,7 @@ class TrainState:
         """Hand over to the phase that rules this step, thaw what is due, and set the groups' learning rates."""
         phase = self.plan.phase_at(self.step)
         if phase != self.phase:
-            self.phase = phase
-            self.optimizer = self._optimizer()
-            self.updates = self._updates(0)
+            self._begin_phase(phase)
         if self.mode.due(self.step):
             self.train_mode()
         self.updates.set_rates()
@@ -138,10 +135,7 @@ class TrainState:
         self.model.load_state_dict(state["model"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
-        if int(state["phase"]) != self.phase:
-            self.phase = int(state["phase"])
-            self.optimizer = self._optimizer()
-        self.updates = self._updates(int(state["updates"]))
+        self._begin_phase(int(state["phase"]), int(state["updates"]))
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         if self.world.main:  # they were summed over ranks when they were saved
@@ -151,13 +145,12 @@ class TrainState:
         self.clock.load_state_dict(state["clock"])
         self.train_mode()
 
-    def _optimizer(self) -> torch.optim.Optimizer:
-        leave_out = self.mode.never_trained
-        return make_optimizer(self.plan.phases[self.phase].optimizer, self.model, leave_out=leave_out)
-
-    def _updates(self, count: int) -> Updates:
-        phase, scaled = self.plan.phases[self.phase], self.recipe.precision == "fp16"
-        return Updates(self.optimizer, phase, self.plan.steps_per_epoch, self.device, scaled, count)
+    def _begin_phase(self, number: int, updates: int = 0) -> None:
+        """A fresh optimiser for a phase, of whose steps `updates` have happened."""
+        self.phase, phase = number, self.plan.phases[number]
+        self.optimizer = make_optimizer(phase.optimizer, self.model, leave_out=self.mode.never_trained)
+        scaled = self.recipe.precision == "fp16"
+        self.updates = Updates(self.optimizer, phase, self.plan.steps_per_epoch, self.device, scaled, updates)
 
     def _wrap(self) -> tuple[nn.Module, nn.Module]:
         """`plain` and `net`."""

@@ -24,7 +24,7 @@ class RunEvaluator:
     def evaluate(self, model: nn.Module, split: Split, *, keep_predictions: bool = False) -> Evaluation:
         """Evaluate `model`, the run's own or its average, on a split of the run's data."""
         state = self.state
-        state.world.broadcast_buffers(model)
+        state.world.take_from_main(model.buffers())  # BatchNorm statistics that each rank gathered alone would differ
         loader = run_loader(self.spec, split, self.spec.execution.eval_batch_size, state.device, state.world)
         where = (state.dtype, state.device, state.world)
         return evaluate_model(model, loader, self.transform, self.data, *where, keep_predictions=keep_predictions)

@@ -53,14 +53,13 @@ def find_runs(
 ) -> tuple[list[Found], dict[str, list[Stale]]]:
     """The runs that are asked for, each with what its folder holds; and stale runs by row."""
     from levelfield.studies.declared.seeds import parse_seeds
-    from levelfield.studies.results.input_digests import Contents
-    from levelfield.studies.results.run_folders import holding
+    from levelfield.studies.results.run_folders import hold_all
 
     study, folder, asked, _ = opened
     runs = asked.runs(study, folder, None if seeds is None else parse_seeds(seeds), rows or ())
-    contents = Contents()
-    held = {row.name: holding(folder, row, contents) for row in {run.row.name: run.row for run in runs}.values()}
-    return [held[run.row.name].of(run) for run in runs], {row: list(one.stale) for row, one in held.items()}
+    held = hold_all(folder, [run.row for run in runs])
+    stale = {run.row.name: list(held[run.row.home].stale) for run in runs}
+    return [held[run.row.home].of(run) for run in runs], stale
 
 
 def plan_json(found: list[Found], stale: dict[str, list[Stale]], timed: Estimate | None) -> dict[str, Any]:

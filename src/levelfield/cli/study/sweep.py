@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -54,7 +53,7 @@ def sweep(
     with Progress() as progress:
         sweeps = run_sweep(folder, grid, progress, names)
     if json:
-        print_json([_sweep_json(sweep) for sweep in sweeps])
+        print_json([{"row": each.row, "also": list(each.also), **each.found_as_json()} for each in sweeps])
         return
     _print_sweeps(sweeps)
 
@@ -67,19 +66,6 @@ def _numbers(text: str, option: str) -> list[float]:
     if not numbers or min(numbers) < 0:
         raise UserError(f"{option} {text!r} is no list of numbers; give e.g. 0.3,1,3")
     return numbers
-
-
-def _sweep_json(sweep: RowSweep) -> dict[str, Any]:
-    points = [dataclasses.asdict(point) for point in sweep.points]
-    best = None if sweep.best is None else dataclasses.asdict(sweep.best)
-    return {
-        "row": sweep.row,
-        "also": list(sweep.also),
-        "best": best,
-        "edges": sweep.edges,
-        "sensitivity": sweep.sensitivity,
-        "points": points,
-    }
 
 
 def _print_sweeps(sweeps: list[RowSweep]) -> None:

@@ -74,7 +74,8 @@ def merge_folders(sources: Sequence[Path], into: Path, *, compact: bool = False)
         for row in joined["rows"]:
             row["runs"] = [path for path in row["runs"] if RunFolder(into / path).exists()]
             trained = {_seed(path) for path in row["runs"] if RunFolder(into / path).finished}
-            row["failures"] = _still(row.get("failures", {}), trained, compact)
+            failures = {seed: why for seed, why in row.get("failures", {}).items() if seed not in trained}
+            row["failures"] = {seed: without_places(why) if compact else why for seed, why in failures.items()}
         joined.pop("failures", None)
         write_json(into / "study.json", _with_command(without_study_places(joined) if compact else joined))
     return Merged(**counts)
@@ -206,11 +207,6 @@ def _seedless(spec: RunSpec) -> RunSpec:
     return spec.changed({"seed": 0, "model.start_from": given})
 
 
-def _still(failures: dict[str, str], done: set[str], compact: bool) -> dict[str, str]:
-    """Of `failures` those that are not `done`; where `compact`, without places that mean nothing elsewhere."""
-    return {run: without_places(why) if compact else why for run, why in failures.items() if run not in done}
-
-
 def _same_setting(one: list[Any], two: list[Any]) -> bool:
     specs = [[RunSpec.parse(spec, "study.json") for spec in side] for side in (one, two)]
     return len(specs[0]) == len(specs[1]) and not any(differences(a, b) for a, b in zip(*specs, strict=True))
@@ -223,16 +219,14 @@ def _seed(path: str) -> str:
 def _take(run: RunFolder, target: Path, compact: bool) -> str:
     """Copy a run folder to `target` unless what is there is as good."""
     there = RunFolder(target)
-    if there.exists():
+    if replacing := there.exists():
         if there.identity != run.identity:
             raise UserError(f"{target} holds another run than {run.path}; move one of them away")
         if state_of(there)[0] == "finished" or state_of(run)[0] != "finished":
             return "kept"
         shutil.rmtree(target)
-        _copy(run.path, target, compact)
-        return "replaced"
     _copy(run.path, target, compact)
-    return "copied"
+    return "replaced" if replacing else "copied"
 
 
 def _copy(source: Path, target: Path, compact: bool = False) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import fnmatch
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from levelfield.runs import FolderLock, find_runs
 from levelfield.studies.declared.planned_runs import PlannedRow
-from levelfield.studies.results.input_digests import Contents
-from levelfield.studies.results.run_folders import holding, state_of
+from levelfield.studies.results.run_folders import hold_all, state_of
 from levelfield.tables.sweeps import SWEEP, swept_runs
 
 What = Literal["stale", "checkpoints", "rows"]
@@ -43,8 +43,7 @@ def removals(out: Path, rows: Sequence[PlannedRow], what: What, patterns: Sequen
         homes = {row.home for row in rows for pattern in patterns if fnmatch.fnmatchcase(row.name, pattern)}
         gone = [run for run in own if run.path.parent.name in homes]
         return [_removal(run.path, f"row {run.path.parent.name}") for run in gone]
-    contents = Contents()
-    held = {row.home: holding(out, row, contents) for row in rows}
+    held = hold_all(out, rows)
     kept = {one.folder.path for each in held.values() for found in each.runs.values() for one in found if one.folder}
     why = {one.folder.path: one.why for each in held.values() for one in each.stale}
     stale = [_removal(run.path, why.get(run.path, "no row asks for it")) for run in own if run.path not in kept]
@@ -61,14 +60,10 @@ def remove(out: Path, chosen: Sequence[Removal]) -> float:
             with FolderLock(run):
                 shutil.rmtree(removal.path)
             if removal.path == run:
-                _remove_if_empty(run.parent)
+                with suppress(OSError):  # other runs of the row are there
+                    run.parent.rmdir()
     return sum(removal.mib for removal in chosen)
 
 
 def _removal(path: Path, why: str) -> Removal:
     return Removal(path, why, sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) / 2**20)
-
-
-def _remove_if_empty(folder: Path) -> None:
-    if not any(folder.iterdir()):
-        folder.rmdir()

@@ -11,12 +11,12 @@ belong is stale, and said to be.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from levelfield.runs import RunFolder
-from levelfield.spec import RunSpec, StartFrom
+from levelfield.spec import RunSpec
 from levelfield.studies.declared.planned_runs import PlannedRow, PlannedRun
 from levelfield.studies.declared.row_to_run import ROW
 from levelfield.studies.results.input_digests import Contents
@@ -53,9 +53,7 @@ class Holding:
     def of(self, run: PlannedRun) -> Found:
         """What there is of one planned run; of several folders a finished one, else the newest."""
         found = self.runs.get(run.seed)
-        if found:
-            return Found(run, found[0].folder, found[0].state, found[0].why)
-        return Found(run, None, "missing")
+        return replace(found[0], run=run) if found else Found(run, None, "missing")
 
 
 def default_folder(study: str, scale: str) -> Path:
@@ -70,19 +68,22 @@ def run_folder(out: Path, run: PlannedRun, identity: str) -> Path:
 
 def find_all(out: Path, runs: Sequence[PlannedRun]) -> list[Found]:
     """What `out` holds of each planned run, in the order of `runs`."""
-    contents, held = Contents(), {}
-    for run in runs:
-        if run.row.name not in held:
-            held[run.row.name] = holding(out, run.row, contents)
-    return [held[run.row.name].of(run) for run in runs]
+    held = hold_all(out, [run.row for run in runs])
+    return [held[run.row.home].of(run) for run in runs]
 
 
 def find(out: Path, run: PlannedRun) -> Found:
     """What `out` holds of one planned run."""
-    return holding(out, run.row, Contents()).of(run)
+    return _holding(out, run.row, Contents()).of(run)
 
 
-def holding(out: Path, row: PlannedRow, contents: Contents) -> Holding:
+def hold_all(out: Path, rows: Iterable[PlannedRow]) -> dict[str, Holding]:
+    """What `out` holds of `rows`, by the row whose runs they are."""
+    contents = Contents()
+    return {home: _holding(out, row, contents) for home, row in {row.home: row for row in rows}.items()}
+
+
+def _holding(out: Path, row: PlannedRow, contents: Contents) -> Holding:
     """What `out` holds of `row`, over all seeds."""
     belonging: list[tuple[RunFolder, RunSpec]] = []
     stale = []
@@ -165,8 +166,8 @@ def _foreign(out: Path, row: PlannedRow, folder: RunFolder, resolved: RunSpec, c
     if present.data.checksum is None and present.data.name != resolved.data.name:
         return "of another data.name"
     start, began = present.model.start_from, resolved.model.start_from
-    if start and began and not start.digest and not start.source.startswith(ROW) and not _same_place(start, began):
-        return "of another model.start_from"
+    if start and began and not start.digest and not start.source.startswith(ROW):
+        return "" if _same_place(start.source, began.source) else "of another model.start_from"
     return ""
 
 
@@ -175,9 +176,9 @@ def _another(keys: Sequence[str]) -> str:
     return "of another " + ", ".join(named) + (", ..." if len(keys) > MOST_NAMED else "")
 
 
-def _same_place(start: StartFrom, began: StartFrom) -> bool:
+def _same_place(one: str | Path, other: str | Path) -> bool:
     """Whether two sources of weights are one; of paths the last two parts count, as a study may move."""
-    return Path(start.source).parts[-2:] == Path(began.source).parts[-2:]
+    return Path(one).parts[-2:] == Path(other).parts[-2:]
 
 
 def _from_present_first(out: Path, row: PlannedRow, resolved: RunSpec, contents: Contents) -> bool:
@@ -187,21 +188,19 @@ def _from_present_first(out: Path, row: PlannedRow, resolved: RunSpec, contents:
     """
     if row.first is None:
         return True
-    first = holding(out, row.first, contents).of(PlannedRun(row.first, resolved.seed))
+    first = _holding(out, row.first, contents).of(PlannedRun(row.first, resolved.seed))
     start = resolved.model.start_from
     if first.folder is None or first.state != "finished" or start is None:
         return False
-    return Path(start.source).parts[-2:] == first.folder.path.parts[-2:]
+    return _same_place(start.source, first.folder.path)
 
 
-OPEN: Final = frozenset(
-    {
-        *("model.num_classes", "model.image_size", "data.image_size", "data.validation", "data.checksum"),
-        *("model.start_from.digest", "processes"),
-    }
+OPEN: Final = (
+    *("model.num_classes", "model.image_size", "data.image_size", "data.validation", "data.checksum"),
+    *("model.start_from.digest", "processes"),
 )
 """What resolving may fill in; plugins' digests are known when a study is planned."""
-PLACES: Final = frozenset({"model.start_from.source", "data.name"})
+PLACES: Final = ("model.start_from.source", "data.name")
 """What is no science where a digest or checksum says what was there."""
 CONTENTS: Final = {
     "plugins.digest": "content of the plugin",
@@ -223,25 +222,16 @@ def _compared(spec: RunSpec) -> dict[str, Any]:
     return values
 
 
-def _of_a_row(declared: Any, path: str) -> bool:
-    """Whether the weights are those of another row, whose run is told elsewhere."""
-    return path == "model.start_from.source" and str(declared).startswith(ROW)
-
-
 def _differences(declared: Any, resolved: Any, path: str) -> list[str]:
     if path == "recipe.precision" and declared in ("auto", "bf16_if_native"):
         return [] if resolved in {declared, "fp32", "bf16", *(["fp16"] if declared == "auto" else [])} else [path]
-    if path in OPEN and declared is None:
+    if (path in OPEN and declared is None) or (path in PLACES and None in (declared, resolved)):
         return []
-    if (path in PLACES and None in (declared, resolved)) or _of_a_row(declared, path):
+    if path == "model.start_from.source" and str(declared).startswith(ROW):  # that row's run is told elsewhere
         return []
     if isinstance(declared, Mapping) and isinstance(resolved, Mapping):
-        keys = sorted(set(declared) | set(resolved))
-        return [
-            one
-            for key in keys
-            for one in _differences(declared.get(key), resolved.get(key), f"{path}.{key}".lstrip("."))
-        ]
+        pairs = {key: (declared.get(key), resolved.get(key)) for key in sorted(set(declared) | set(resolved))}
+        return [one for key, pair in pairs.items() for one in _differences(*pair, f"{path}.{key}".lstrip("."))]
     if isinstance(declared, list) and isinstance(resolved, list) and len(declared) == len(resolved):
         return [one for each in zip(declared, resolved, strict=True) for one in _differences(*each, path)]
     return [] if declared == resolved else [path]

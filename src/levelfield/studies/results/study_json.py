@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +50,7 @@ def rows_as_json(rows: Iterable[Row], out: Path) -> list[dict[str, Any]]:
             "facts": dict(row.facts),
             "failures": {str(seed): why for seed, why in row.failures.items()},
             "declared": [_declared(spec) for spec in row.declared],
-            "published": None
-            if row.published is None
-            else {
-                "values": dict(row.published.values),
-                "data": row.published.data,
-                "num_classes": row.published.num_classes,
-                "notes": list(row.published.notes),
-            },
+            "published": None if row.published is None else asdict(row.published),
         }
         for row in rows
     ]

@@ -60,11 +60,15 @@ class StudyRequest:
         self, study: StudySpec, out: Path, only: Sequence[str] = (), tuned: Mapping[str, Changes] | None = None
     ) -> list[PlannedRow]:
         """The rows of `study` as asked for, with what a sweep in `out` found (or with `tuned` instead)."""
-        found = read_tuned(out) if tuned is None else tuned
         return planned_rows(
-            study, self.scale, overrides=self.overrides, only=only, plugins=self.plugins, data_dir=self.data_dir,
-            tuned=found,
-        )  # fmt: skip
+            study,
+            self.scale,
+            overrides=self.overrides,
+            only=only,
+            plugins=self.plugins,
+            data_dir=self.data_dir,
+            tuned=read_tuned(out) if tuned is None else tuned,
+        )
 
     def runs(
         self, study: StudySpec, out: Path, seeds: Sequence[int] | None = None, only: Sequence[str] = (),
@@ -124,32 +128,22 @@ def settle(study: StudySpec, out: Path, said: StudyOptions = NOTHING) -> StudyRe
     Overrides that only say how runs are carried out leave the folder's changes as they are; an empty one ("") takes
     all back. Raises UserError where the folder holds another study, or this one at another scale.
     """
-    before = read_request(out)
-    if before is None:
-        scale = said.scale or "full"
-        usual = study.scale(scale).seeds or study.seeds
-        fresh = StudyRequest(study.name, study.source, scale, usual=usual, data_dir=said.data_dir)
-        return replace(fresh, overrides=_given(said.overrides) or (), plugins=_given(said.plugins) or ())
+    before = read_request(out) or StudyRequest(study.name, study.source, said.scale or "full")
     if before.study != study.name:
         raise UserError(f"{out} holds study {before.study!r}, not {study.name!r}\nchoose another folder with --out")
-    if said.scale is not None and said.scale != before.scale:
+    if said.scale not in (None, before.scale):
         raise UserError(
             f"{out} holds {study.name} at scale {before.scale!r}, not {said.scale!r}\nchoose another folder with --out"
         )
-    changes = _given(said.overrides)
-    if changes is None:
-        changes = before.overrides
-    elif changes and only_how(changes):
+    changes, plugins = _given(said.overrides), _given(said.plugins)
+    if changes and only_how(changes):
         changes = tuple(text for text in before.overrides if not only_how([text])) + changes
-    sources = _given(said.plugins)
-    return StudyRequest(
-        study=study.name,
+    return replace(
+        before,
         source=study.source,
-        scale=before.scale,
-        overrides=changes,
-        plugins=before.plugins if sources is None else sources,
+        overrides=before.overrides if changes is None else changes,
+        plugins=before.plugins if plugins is None else plugins,
         data_dir=before.data_dir if said.data_dir is None else said.data_dir,
-        seeds=before.seeds,
         usual=study.scale(before.scale).seeds or study.seeds,
     )
 

@@ -9,8 +9,8 @@ from typing import Final
 from levelfield.studies.declared.planned_runs import PlannedRow
 from levelfield.studies.declared.published_figures import published_row
 from levelfield.studies.declared.study import Changes, StudySpec
-from levelfield.studies.results.input_digests import Contents
-from levelfield.studies.results.run_folders import holding, stale_in_words
+from levelfield.studies.results.run_folders import hold_all, stale_in_words
+from levelfield.studies.results.study_json import read_failures
 from levelfield.studies.results.study_request import StudyRequest, commands
 from levelfield.tables.rows import Row, StudyRows
 from levelfield.tables.sweeps import read_sweeps
@@ -23,16 +23,18 @@ def study_rows(
     study: StudySpec,
     asked: StudyRequest,
     out: Path,
-    failures: Mapping[str, str],
+    failures: Mapping[str, str] | None = None,
     tuned: Mapping[str, Changes] | None = None,
 ) -> StudyRows:
     """All rows of a study as asked for, with the runs that `out` holds of them: of every seed there, not only those
     planned now. What of a row is stale is said and not counted.
 
-    `failures`: by `PlannedRun.key`, why there is none. `tuned`: instead of what a sweep in `out` found.
+    `failures`: by `PlannedRun.key`, why there is none (None: as study.json says). `tuned`: instead of what a sweep in
+    `out` found.
     """
-    rows, contents = asked.rows(study, out, tuned=tuned), Contents()
-    held = {row.home: holding(out, row, contents) for row in rows}
+    rows = asked.rows(study, out, tuned=tuned)
+    held = hold_all(out, rows)
+    failures = read_failures(out, rows) if failures is None else failures
     scale = study.scale(asked.scale)
     planned = {row.name: (*asked.seeds_of(row.name), *held[row.home].runs) for row in rows}
     return StudyRows(
@@ -59,7 +61,7 @@ def study_rows(
         baseline=study.baseline,
         varies=study.varies if "varies" in study.model_fields_set else None,
         changes=asked.changes,
-        notes=(*changes(asked), *seeds_added(asked, {row.name: held[row.home].runs for row in rows})),
+        notes=(*_changed(asked), *_seeds_added(asked, {row.name: held[row.home].runs for row in rows})),
         command=commands(asked, planned),
         sweeps=read_sweeps(out),
         path=out,
@@ -73,12 +75,12 @@ def foreign_rows(out: Path) -> list[Row]:
     return [Row(name=path.name, predictions=tuple(sorted(path.glob("*.parquet"))), notes=(note,)) for path in folders]
 
 
-def changes(asked: StudyRequest) -> list[str]:
+def _changed(asked: StudyRequest) -> list[str]:
     """The note on a table whose rows were changed on the command line (how they are carried out is no change)."""
     return [f"changed on the command line: {', '.join(asked.changes)}"] if asked.changes else []
 
 
-def seeds_added(asked: StudyRequest, held: Mapping[str, Iterable[int]]) -> list[str]:
+def _seeds_added(asked: StudyRequest, held: Mapping[str, Iterable[int]]) -> list[str]:
     """The note on a table with more seeds than its study declares: its error rate holds for one look at those.
 
     `held`: the seeds of which there are runs, by row.
@@ -103,8 +105,5 @@ def _failures(row: PlannedRow, failures: Mapping[str, str]) -> dict[int, str]:
 def _notes(row: PlannedRow) -> list[str]:
     notes = [f"published as {row.alias}"] if row.alias else []
     notes += [row.note] if row.note else []
-    if row.setting_unknown:
-        notes.append(
-            "setting unknown" + (f"; {row.tuned}" if row.tuned else ", and not swept: the recipe's own is used")
-        )
-    return notes
+    unknown = "setting unknown" + (f"; {row.tuned}" if row.tuned else ", and not swept: the recipe's own is used")
+    return notes + ([unknown] if row.setting_unknown else [])

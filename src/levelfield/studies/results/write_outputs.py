@@ -11,7 +11,7 @@ from typing import Any, Final
 from levelfield.errors import UserError
 from levelfield.runs import write_json, write_text
 from levelfield.studies.declared.study import StudySpec
-from levelfield.studies.results.study_json import read_failures, write_study
+from levelfield.studies.results.study_json import write_study
 from levelfield.studies.results.study_request import StudyRequest, read_request, settle
 from levelfield.studies.results.study_rows import study_rows
 from levelfield.tables.audit.checks.leaked_test_images import keep_record
@@ -67,11 +67,9 @@ def write_outputs(rows: StudyRows, out: Path, data_dir: str | None = None, *, pa
     return table
 
 
-def table_for(study: StudySpec, out: Path, asked: StudyRequest | None = None) -> StudyTable:
+def table_for(study: StudySpec, out: Path, asked: StudyRequest) -> StudyTable:
     """As `report_study`; nothing is written."""
-    asked = asked or settle(study, out)
-    failures = read_failures(out, asked.rows(study, out))
-    return build_table(study_rows(study, asked, out, failures), data_dir=asked.data_dir)
+    return build_table(study_rows(study, asked, out), data_dir=asked.data_dir)
 
 
 def is_of(out: Path, asked: StudyRequest) -> bool:
@@ -88,6 +86,6 @@ def report_study(study: StudySpec, out: Path, asked: StudyRequest | None = None)
     asked = asked or settle(study, out)
     if not is_of(out, asked):
         return table_for(study, out, asked)
-    rows = study_rows(study, asked, out, read_failures(out, asked.rows(study, out)))
+    rows = study_rows(study, asked, out)
     write_study(rows, asked, out)
     return write_outputs(rows, out, asked.data_dir)

@@ -54,6 +54,11 @@ class RowSweep:
     setting: str = ""
 
     @property
+    def rows(self) -> list[str]:
+        """All rows that this was found for."""
+        return [self.row, *self.also]
+
+    @property
     def best(self) -> Point | None:
         measured = [point for point in self.points if point.val_top1 is not None]
         return max(measured, key=lambda point: point.val_top1 or 0.0, default=None)
@@ -70,11 +75,8 @@ class RowSweep:
         if best is None:
             return ()
         found = []
-        for name, values in (
-            ("learning rate", {p.lr for p in self.points}),
-            ("weight decay", {p.weight_decay for p in self.points}),
-        ):
-            value = best.lr if name == "learning rate" else best.weight_decay
+        for name, key in (("learning rate", "lr"), ("weight decay", "weight_decay")):
+            value, values = getattr(best, key), {getattr(point, key) for point in self.points}
             if len(values) > 1 and value in (min(values), max(values)):
                 found.append(f"{'lowest' if value == min(values) else 'highest'} {name}")
         return tuple(found)
@@ -84,6 +86,15 @@ class RowSweep:
         """Points of validation top-1 between the best and the median point of the grid (of two: their middle)."""
         scores = [point.val_top1 for point in self.points if point.val_top1 is not None]
         return max(scores) - median(scores) if len(scores) > 1 else None
+
+    def found_as_json(self) -> dict[str, Any]:
+        """What was found, as plain JSON values."""
+        return {
+            "best": None if self.best is None else asdict(self.best),
+            "edges": list(self.edges),
+            "sensitivity": self.sensitivity,
+            "points": [asdict(point) for point in self.points],
+        }
 
 
 def grid_rows(
@@ -117,8 +128,8 @@ def grid_rows(
 def run_sweep(
     out: Path,
     grid: Sequence[tuple[PlannedRow, Sequence[PlannedRow]]],
-    progress: Progress | None = None,
-    names: Mapping[str, Sequence[str]] | None = None,
+    progress: Progress,
+    names: Mapping[str, Sequence[str]],
 ) -> list[RowSweep]:
     """Train every point that is not there yet, write the best of each row to `out`/tuned.json and all to sweep.json.
 
@@ -129,14 +140,13 @@ def run_sweep(
     keep_freed_memory()  # this process trains; as a library, `train` leaves malloc alone
     folder = out / SWEEP
     sweeps = []
-    shown = progress or Progress(shown=False)
-    with FolderLock(folder), shown:
-        shown.start(sum(len(points) for _, points in grid), "sweep")
+    with FolderLock(folder), progress:
+        progress.start(sum(len(points) for _, points in grid), "sweep")
         for row, points in grid:
             done = []
             for point in points:
                 run, why = PlannedRun(point, SEED), ""
-                inner = shown.inside(1.0)
+                inner = progress.inside(1.0)
                 found = find(folder, run)
                 try:
                     if found.state != "finished":
@@ -151,7 +161,7 @@ def run_sweep(
                 score = None if found.folder is None or why else validation_top1(found.folder)
                 place = "" if found.folder is None else found.folder.path.relative_to(folder).as_posix()
                 done.append(Point(optimizer.lr, optimizer.weight_decay, score, why, place))
-            also = tuple(name for name in (names or {}).get(row.home, ()) if name != row.name)
+            also = tuple(name for name in names[row.home] if name != row.name)
             sweeps.append(RowSweep(row.name, tuple(done), also, _in_words(points)))
             _save(out, sweeps)
     return sweeps
@@ -169,21 +179,11 @@ def _save(out: Path, sweeps: Sequence[RowSweep]) -> None:
         name: {LR: sweep.best.lr, WEIGHT_DECAY: sweep.best.weight_decay}
         for sweep in sweeps
         if sweep.best
-        for name in (sweep.row, *sweep.also)
+        for name in sweep.rows
     }
-    failed = {name for sweep in sweeps if not sweep.best for name in (sweep.row, *sweep.also)}
+    failed = {name for sweep in sweeps if not sweep.best for name in sweep.rows}
     write_json(out / TUNED, {k: v for k, v in {**read_tuned(out), **best}.items() if k not in failed})
-    now = {name for sweep in sweeps for name in (sweep.row, *sweep.also)}
+    now = {name for sweep in sweeps for name in sweep.rows}
     before = [sweep for sweep in read_sweeps_json(out) if not now & set(sweep["rows"])]
-    write_json(out / SWEEPS, before + [_as_json(sweep) for sweep in sweeps])
-
-
-def _as_json(sweep: RowSweep) -> dict[str, Any]:
-    return {
-        "rows": [sweep.row, *sweep.also],
-        "setting": sweep.setting,
-        "best": None if sweep.best is None else asdict(sweep.best),
-        "edges": list(sweep.edges),
-        "sensitivity": sweep.sensitivity,
-        "points": [asdict(point) for point in sweep.points],
-    }
+    swept = [{"rows": sweep.rows, "setting": sweep.setting, **sweep.found_as_json()} for sweep in sweeps]
+    write_json(out / SWEEPS, before + swept)

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -56,10 +55,6 @@ class _Display:
         self.bars.update(task, completed=level.done)
         return task
 
-    def resize(self, level: Progress) -> None:
-        if self.bars is not None and level.task is not None:
-            self.bars.update(level.task, total=level.total, completed=level.done)
-
     def close(self, level: Progress) -> None:
         self.levels.remove(level)
         if self.bars is not None and level.task is not None:
@@ -77,7 +72,8 @@ class _Display:
         if self.bars is not None:
             for level in self.levels:
                 if level.task is not None:
-                    self.bars.update(level.task, completed=level.done, left=level.left(), shown=level.fields)
+                    left = level.left()
+                    self.bars.update(level.task, total=level.total, completed=level.done, left=left, shown=level.fields)
         elif not self.on_terminal:
             self.print(" | ".join(level.line() for level in self.levels))
 
@@ -103,24 +99,25 @@ def _console() -> Console | None:
 class Progress:
     """One level of progress; a context manager that closes its level on the way out.
 
-    `shown=False` says nothing at all. Where stderr is no terminal a line is written every `every_s` seconds.
+    `shown=False` says nothing at all. Where stderr is no terminal a line is written every `every_s` seconds. `parent`:
+    the level that this one is inside of, worth `share` of its units.
     """
 
-    def __init__(self, *, shown: bool = True, every_s: float = 10.0) -> None:
-        self._bind(_Display(shown, every_s), None, 0.0)
-
-    @property
-    def nested(self) -> bool:
-        """Whether this level is inside another, such as a run in a study."""
-        return self._parent is not None
-
-    def _bind(self, display: _Display, parent: Progress | None, share: float) -> None:
-        self._display, self._parent, self._share = display, parent, share
+    def __init__(
+        self, *, shown: bool = True, every_s: float = 10.0, parent: Progress | None = None, share: float = 0.0
+    ) -> None:
+        self._display: _Display = parent._display if parent is not None else _Display(shown, every_s)
+        self._parent, self._share = parent, share
         self.total = self.done = 0.0
         self.description = self.fields = ""
         self.task: TaskID | None = None
         self._open = False
         self._began = self._done_before = self._parent_before = 0.0
+
+    @property
+    def nested(self) -> bool:
+        """Whether this level is inside another, such as a run in a study."""
+        return self._parent is not None
 
     def start(self, total: float, description: str, *, done: float = 0.0) -> None:
         """Open this level: `total` units of work, of which `done` were there before (they do not count for speed)."""
@@ -143,7 +140,7 @@ class Progress:
     def adjust(self, done: float, total: float) -> None:
         """Restate how much is done and how much there is, where the work turned out other than expected."""
         self.done, self.total = done, total
-        self._display.resize(self)
+        self._display.draw()
 
     def finish(self) -> None:
         """Close this level; its share of the enclosing level counts as done. Closing twice is harmless."""
@@ -156,9 +153,7 @@ class Progress:
 
     def inside(self, share: float) -> Progress:
         """A level inside this one, worth `share` of this level's units."""
-        inner = Progress.__new__(Progress)
-        inner._bind(self._display, self, float(share))
-        return inner
+        return Progress(parent=self, share=share)
 
     def note(self, text: str) -> None:
         """Print a line above the bars."""
@@ -184,9 +179,7 @@ class Progress:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.finish()
         sys.stderr.flush()
 

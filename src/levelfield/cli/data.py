@@ -33,17 +33,8 @@ def list_(data_dir: DataDir = None, json: Json = False) -> None:
     entries = []
     for name, place in places.items():
         known = catalog.BY_NAME.get(name)
-        entries.append(
-            {
-                "name": name,
-                "title": known.title if known else "your own",
-                "classes": known.classes if known else None,
-                "train": known.train if known else None,
-                "test": known.test if known else None,
-                "pixels": known.pixels if known else None,
-                "found": place,
-            }
-        )
+        facts = {key: getattr(known, key, None) for key in ("classes", "train", "test", "pixels")}
+        entries.append({"name": name, "title": known.title if known else "your own", **facts, "found": place})
     if json:
         print_json(entries)
         return

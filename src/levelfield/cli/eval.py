@@ -34,21 +34,18 @@ def evaluate(
 
 
 def _print(block: dict[str, Any]) -> None:
-    def percent(value: float | None) -> str:
-        return "n/a" if value is None else f"{value:.2f} %"
-
-    def mib(value: float | None) -> str:
-        return "n/a" if value is None else f"{value:.1f} MiB"
+    def several(form: str, *keys: str) -> str:
+        return " / ".join("n/a" if block[key] is None else form.format(block[key]) for key in keys)
 
     lines = [
         ("loss", f"{block['loss']:.4f}"),
-        ("top-1 / top-3 / top-5", " / ".join(percent(block[key]) for key in ("top1", "top3", "top5"))),
+        ("top-1 / top-3 / top-5", several("{:.2f} %", "top1", "top3", "top5")),
         ("images/s, model alone", f"{block['images_per_s']:.1f}"),
         ("ms per batch, model alone", f"{block['ms_per_batch']:.2f} (batch {block['batch']})"),
         ("seconds", f"{block['eval_seconds']:.2f}"),
         (
             "memory allocated / reserved / peak",
-            " / ".join(mib(block[key]) for key in ("mem_alloc_mib", "mem_reserved_mib", "mem_peak_mib")),
+            several("{:.1f} MiB", "mem_alloc_mib", "mem_reserved_mib", "mem_peak_mib"),
         ),
         ("parameters", f"{block['params']:,} ({block['param_mib']:.2f} MiB)"),
         ("MACs / FLOPs", f"{block['macs'] / 1e6:.2f} M / {block['flops'] / 1e6:.2f} M"),
@@ -64,12 +61,6 @@ def _print(block: dict[str, Any]) -> None:
         table.add_column(column, justify="right")
     for row in block["report"]:
         name = str(row["name"])
-        single = name == "accuracy"
-        table.add_row(
-            name,
-            "" if single else f"{row['precision']:.3f}",
-            "" if single else f"{row['recall']:.3f}",
-            f"{row['f1']:.3f}",
-            str(row["support"]),
-        )
+        pair = ("", "") if name == "accuracy" else (f"{row['precision']:.3f}", f"{row['recall']:.3f}")
+        table.add_row(name, *pair, f"{row['f1']:.3f}", str(row["support"]))
     console.print(table)

@@ -42,12 +42,10 @@ def models(
         load_plugin(path)
     names: list[str] = []
     for pattern in patterns or ["*"]:
-        is_pattern = any(character in pattern for character in "*?[")
-        if not is_pattern:
+        if not any(character in pattern for character in "*?["):
             names.append(pattern)
             continue
-        found = list_models(pattern)
-        if not found:
+        if not (found := list_models(pattern)):
             known = list_models("timm:*" if pattern.startswith("timm:") else "*")
             raise unknown(
                 "model pattern", pattern, known, "`levelfield models` lists all; timm's are named timm:<name>"

@@ -42,6 +42,7 @@ def report(
     """
     from levelfield.page.page import write_page
     from levelfield.page.thumbnails import images_of
+    from levelfield.runs import write_text
     from levelfield.tables import build_table, read_study
     from levelfield.tables.text.csv import to_csv
     from levelfield.tables.text.json import to_json, to_json_text
@@ -67,16 +68,10 @@ def report(
         write_page(table, page, pictures)
         messages.print(f"page: {page}", soft_wrap=True, highlight=False)
         return
-    text = {
-        Format.MD: to_markdown,
-        Format.CSV: to_csv,
-        Format.LATEX: to_latex,
-        Format.JSON: to_json_text,
-    }[form](table)
+    write = {Format.MD: to_markdown, Format.CSV: to_csv, Format.LATEX: to_latex, Format.JSON: to_json_text}[form]
+    text = write(table)
     if out is None:
         typer.echo(text, nl=False)
     else:
-        from levelfield.runs import write_text
-
         write_text(out, text)
         messages.print(f"written: {out}", soft_wrap=True, highlight=False)

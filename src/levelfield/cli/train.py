@@ -171,12 +171,10 @@ def _seconds(text: str) -> float:
 
 
 def _print_config(prepared: Prepared) -> None:
-    import sys
-
     import yaml
 
     values = prepared.spec.model_dump(mode="json")
-    sys.stdout.write(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100))
+    typer.echo(yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100), nl=False)
 
 
 def _print_schedule(prepared: Prepared) -> None:
@@ -186,23 +184,18 @@ def _print_schedule(prepared: Prepared) -> None:
 
     plan = make_plan(prepared.spec.recipe, prepared.spec.budget, len(prepared.data.train))
     title = f"learning rate over {plan.steps} steps ({plan.steps / plan.steps_per_epoch:g} epochs)"
-    console.print(
-        draw_line(plan.learning_rates(), title, marks=[phase.start for phase in plan.phases[1:]]), markup=False
-    )
+    marks = [phase.start for phase in plan.phases[1:]]
+    console.print(draw_line(plan.learning_rates(), title, marks=marks), markup=False)
 
 
 def _print_summary(result: dict[str, Any], folder: Path) -> None:
-    top1, loss = result["top1"], result["loss"]
     console.print(
         f"[bold]{result['model']}[/bold] on {result['data']}, seed {result['seed']}: "
-        f"[bold]{top1:.2f} %[/bold] top-1 on test (loss {loss:.4f}), "
+        f"[bold]{result['top1']:.2f} %[/bold] top-1 on test (loss {result['loss']:.4f}), "
         f"{result['params']:,} parameters, {result['macs'] / 1e6:.1f} M MACs",
         highlight=False,
     )
     speed = result["train_images_per_s"]
-    console.print(
-        f"trained {result['train_seconds'] + result['compile_seconds']:.0f} s"
-        + (f", in the steady state at {speed:.0f} images/s" if speed else ""),
-        highlight=False,
-    )
+    steady = f", in the steady state at {speed:.0f} images/s" if speed else ""
+    console.print(f"trained {result['train_seconds'] + result['compile_seconds']:.0f} s{steady}", highlight=False)
     console.print(f"run folder: {folder}   more: levelfield eval {folder}", highlight=False)

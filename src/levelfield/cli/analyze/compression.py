@@ -20,9 +20,7 @@ def compression(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out",
-            help="Folder for compression.json and the chart (default: where a study's page shows it).",
-            show_default=False,
+            "--out", help="Folder for compression.json and the chart (default: where a study's page shows it)."
         ),
     ] = None,
     json: Json = False,

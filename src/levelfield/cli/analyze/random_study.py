@@ -42,14 +42,8 @@ def random_study(
             chart = rank_figure.sensitivity_panels(study.rows, kind, f"What the picture hangs on: {KINDS[kind]}")
             figures += rank_figure.save(chart, out / f"sensitivity-{kind}", scale=1.0)
     if json:
-        rows = [
-            {
-                **vars(row),
-                "standard_error": row.standard_error,
-                "effective_standard_error": row.effective_standard_error,
-            }
-            for row in study.rows
-        ]
+        derived = ("standard_error", "effective_standard_error")
+        rows = [{**vars(row), **{key: getattr(row, key) for key in derived}} for row in study.rows]
         print_json({"folder": str(out), "figures": [str(path) for path in figures], "rows": rows})
         return
     _print_curves(study)

@@ -12,68 +12,39 @@ from levelfield.cli.analyze.random_study import random_study
 from levelfield.cli.options import DataDir, Json, Plugins, Yes
 from levelfield.errors import UserError
 
-Model = Annotated[
-    list[str] | None,
-    typer.Option("--model", help="Measure this network, untrained. Repeatable.", show_default=False),
-]
-Run = Annotated[
-    list[Path] | None,
-    typer.Option("--run", help="Measure a run's network, untrained and trained. Repeatable.", show_default=False),
-]
-Data = Annotated[
-    str | None,
-    typer.Option(
-        "--data", help="Images to measure networks on (default: digits, or the run's own).", show_default=False
-    ),
-]
-Images = Annotated[int, typer.Option("--images", min=2, help="Test images to measure networks on.")]
-ImageSize = Annotated[
-    int | None,
-    typer.Option(
-        "--image-size", min=1, help="Side in px for --model (default: its published one).", show_default=False
-    ),
-]
-Tolerance = Annotated[
-    float,
-    typer.Option(
-        "--tolerance", min=1e-7, max=0.5, help="Share of the largest singular value below which one counts as zero."
-    ),
-]
-Out = Annotated[
-    Path | None,
-    typer.Option(
-        "--out",
-        help="Folder for the results (random study: rank-study; STUDY/analysis: the study's page shows ranks).",
-        show_default=False,
-    ),
-]
-Networks = Annotated[int, typer.Option("--networks", min=40, help="Random networks a point of a curve.")]
-Sensitivity = Annotated[
-    bool, typer.Option(help="Also vary what the paper leaves open, on a twentieth of the networks.")
-]
-Setting = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Change the random study's setting: d_out_max=128. Repeatable.", show_default=False),
-]
-Workers = Annotated[
-    int | None,
-    typer.Option("--workers", min=1, help="Threads of the random study (default: cores).", show_default=False),
-]
-
 
 def rank(
-    model: Model = None,
-    run: Run = None,
-    data: Data = None,
-    images: Images = 256,
-    image_size: ImageSize = None,
-    tolerance: Tolerance = 1e-3,
-    out: Out = None,
-    networks: Networks = 1000,
-    sensitivity: Sensitivity = True,
-    setting: Setting = None,
-    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
-    workers: Workers = None,
+    model: Annotated[list[str] | None, typer.Option(help="Measure this network, untrained. Repeatable.")] = None,
+    run: Annotated[
+        list[Path] | None, typer.Option(help="Measure a run's network, untrained and trained. Repeatable.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="Images to measure networks on (default: digits, or the run's own).")
+    ] = None,
+    images: Annotated[int, typer.Option(min=2, help="Test images to measure networks on.")] = 256,
+    image_size: Annotated[
+        int | None, typer.Option(min=1, help="Side in px for --model (default: its published one).")
+    ] = None,
+    tolerance: Annotated[
+        float,
+        typer.Option(min=1e-7, max=0.5, help="Share of the largest singular value below which one counts as zero."),
+    ] = 1e-3,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for the results (random study: rank-study; STUDY/analysis: the study's page shows ranks)."
+        ),
+    ] = None,
+    networks: Annotated[int, typer.Option(min=40, help="Random networks a point of a curve.")] = 1000,
+    sensitivity: Annotated[
+        bool, typer.Option(help="Also vary what the paper leaves open, on a twentieth of the networks.")
+    ] = True,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change the random study's setting: d_out_max=128. Repeatable."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads of the random study (default: cores).")] = None,
     data_dir: DataDir = None,
     plugin: Plugins = None,
     yes: Yes = False,

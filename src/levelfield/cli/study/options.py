@@ -14,23 +14,21 @@ Name = Annotated[str, typer.Argument(help="A study's name (`levelfield study lis
 Out = Annotated[Path | None, typer.Option(help="The study's folder. [default: runs/NAME, at a scale runs/NAME-SCALE]")]
 ScaleName = Annotated[
     str | None,
-    typer.Option("--scale", help="full, cpu or smoke, as the study's file has them. [default: the folder's, else full]",
-                 show_default=False),
-]  # fmt: skip
-Seeds = Annotated[str | None, typer.Option(help="Instead of the file's: 3, or 0,4,7, or 5-8.", show_default=False)]
+    typer.Option(
+        "--scale", help="full, cpu or smoke, as the study's file has them. [default: the folder's, else full]"
+    ),
+]
+Seeds = Annotated[str | None, typer.Option(help="Instead of the file's: 3, or 0,4,7, or 5-8.")]
 Rows = Annotated[list[str] | None, typer.Option("--row", help="Only rows that match (`*` allowed); may be repeated.")]
 Parallel = Annotated[int, typer.Option(min=1, help="Runs at once, each in a process of its own.")]
 SetAsRun = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set", help="As --set of `study run`; '' for none. [default: as the folder was run]", show_default=False
-    ),
+    typer.Option("--set", help="As --set of `study run`; '' for none. [default: as the folder was run]"),
 ]
 PluginsAsRun = Annotated[
     list[str] | None,
-    typer.Option("--plugin", help="As --plugin of `study run`; '' for none. [default: as the folder was run]",
-                 show_default=False),
-]  # fmt: skip
+    typer.Option("--plugin", help="As --plugin of `study run`; '' for none. [default: as the folder was run]"),
+]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Change a key of every row: budget.epochs=2. May be repeated.")
 ]
@@ -50,15 +48,14 @@ Address = Annotated[
     str | None,
     typer.Option(
         help="The Ray cluster's HOST:PORT or ray://HOST:PORT. [default: RAY_ADDRESS, else the cluster of this machine, "
-        "else one started here]",
-        show_default=False,
+        "else one started here]"
     ),
 ]
 CpusPerRun = Annotated[
     int | None,
-    typer.Option(min=1, help="On Ray. [default: a GPU's share of its node, else up to 4]", show_default=False),
+    typer.Option(min=1, help="On Ray. [default: a GPU's share of its node, else up to 4]"),
 ]
 GpusPerRun = Annotated[
     float | None,
-    typer.Option(min=0, help="On Ray; parts are allowed. [default: 1 where there are GPUs]", show_default=False),
+    typer.Option(min=0, help="On Ray; parts are allowed. [default: 1 where there are GPUs]"),
 ]

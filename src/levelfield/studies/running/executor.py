@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from levelfield.progress import Progress
 from levelfield.spec import RunSpec
+
+STOPPED: Final = "stopped on request"
+"""Why a run has no result that was not allowed to begin, or was interrupted."""
 
 
 class Executor(Protocol):

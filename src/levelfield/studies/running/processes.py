@@ -15,10 +15,10 @@ from levelfield.errors import UserError
 from levelfield.progress import Progress
 from levelfield.runs import write_text
 from levelfield.spec import RunSpec
-from levelfield.studies.running.executor import resolve_here
+from levelfield.studies.running.executor import STOPPED, resolve_here
 
 STOPPED_CODE: Final = 130
-"""Exit code of a run that was asked to stop and wrote a checkpoint."""
+"""Exit code of a run that was stopped on request and wrote a checkpoint."""
 GRACE_S: Final = 10.0
 """Seconds that runs get to stop by themselves after Ctrl-C, which the terminal sends to all of them, before SIGTERM."""
 
@@ -51,13 +51,8 @@ class Processes:
         threads = str(threads_of(spec, self.slots))
         command = [sys.executable, "-m", "levelfield", "train", "--config", str(config), "--out", str(folder), "--yes"]
         with (folder / "train.log").open("ab") as log:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={**os.environ, "OMP_NUM_THREADS": threads},
-            )
+            environment = {**os.environ, "OMP_NUM_THREADS": threads}
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
             self._running.add(process)
             code = process.wait()
             self._running.discard(process)
@@ -87,7 +82,7 @@ def reason_for(code: int, log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
     said = [line for line in lines if line.startswith(("error: ", "internal error: "))]
     if code == STOPPED_CODE:
-        return "stopped on request, a checkpoint is written"
+        return f"{STOPPED}, a checkpoint is written"
     if code < 0:
         name = signal.Signals(-code).name
         hint = "; the machine may have run out of memory" if name == "SIGKILL" else ""

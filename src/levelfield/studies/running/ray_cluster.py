@@ -21,8 +21,9 @@ from levelfield.errors import UserError
 from levelfield.progress import Progress
 from levelfield.runs import write_bytes
 from levelfield.spec import SCIENCE_VERSION, RunSpec
+from levelfield.studies.running.executor import STOPPED
 from levelfield.studies.running.ray_joining import import_ray, join, resources_of_a_run, runs_that_fit
-from levelfield.studies.running.ray_node import STOPPED_ON_REQUEST, Board, carry_out_task, describe_node
+from levelfield.studies.running.ray_node import Board, carry_out_task, describe_node
 from levelfield.studies.running.ray_parcel import Outcome, pack, put_files
 
 RETRIES: Final = 3
@@ -136,6 +137,8 @@ class RayCluster:
             self._ray.cancel(ref, force=True)
         self._closed.set()
         self._watcher.join()
+        for ref in self._pending():  # nobody looks any more at what was cancelled by force
+            self._settle(ref, UserError(STOPPED))
         for mark in self._marks:
             mark.unlink(missing_ok=True)
         self._leave()
@@ -210,7 +213,7 @@ class RayCluster:
         try:
             return self._ray.get(ref)
         except errors.TaskCancelledError:
-            raise UserError(STOPPED_ON_REQUEST) from None
+            raise UserError(STOPPED) from None
         except errors.RayTaskError as error:
             last = str(error.cause).strip().splitlines()[-1]
             remedy = "\ninstall levelfield on all nodes, in one version" if "No module named" in last else ""

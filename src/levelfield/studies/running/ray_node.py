@@ -21,14 +21,13 @@ from typing import Any, Final
 from levelfield.errors import UserError
 from levelfield.runs import FolderLock, RunFolder, write_bytes, write_json
 from levelfield.spec import SCIENCE_VERSION, Plugin, RunSpec
+from levelfield.studies.running.executor import STOPPED
 from levelfield.studies.running.ray_parcel import Outcome, Parcel, read_files
 
 LOCK_S: Final = 120.0
 """Seconds to wait for the lock of a run folder: a file server frees that of a lost machine only after a while."""
 LOOK_S: Final = 0.5
 """Seconds between two looks at whether the study is to stop."""
-STOPPED_ON_REQUEST: Final = "stopped on request"
-"""Why a run has no result that was not allowed to begin, or was interrupted."""
 
 
 class Board:
@@ -74,39 +73,24 @@ def carry_out_task(parcel: Parcel, weights: list[Any], board: Any, name: str) ->
                     _thread.interrupt_main()
                     return
 
-    def fetch() -> bytes:
-        content: bytes = ray.get(weights[0])
-        return content
-
     node = f"node {socket.gethostname()} ({ray.get_runtime_context().get_node_id()[:6]})"
     with suppress(ray.exceptions.RayActorError):  # a run can do without the board
         if not ray.get(board.begin.remote(name, node)):
-            return Outcome(0.0, STOPPED_ON_REQUEST)
+            return Outcome(0.0, STOPPED)
     threading.Thread(target=stop_when_asked, daemon=True).start()
     try:
-        outcome = carry_out(parcel, fetch)
+        outcome = carry_out(parcel, lambda: ray.get(weights[0]))
     except KeyboardInterrupt:
-        outcome = Outcome(0.0, STOPPED_ON_REQUEST)
+        outcome = Outcome(0.0, STOPPED)
     except ImportError as problem:
         outcome = Outcome(0.0, f"ImportError: {problem}")
     finally:
         ended.set()
-    return _stopped(outcome) if _asked_to_stop(board) else outcome
-
-
-def _asked_to_stop(board: Any) -> bool:
-    import ray
-
-    try:
-        return bool(ray.get(board.stopping.remote()))
-    except ray.exceptions.RayError:
-        return False
-
-
-def _stopped(outcome: Outcome) -> Outcome:
-    """`outcome` of a run that was asked to stop: what was cut while it imported fails in words that mean nothing."""
-    cut = outcome.error is not None and not outcome.error.startswith(STOPPED_ON_REQUEST)
-    return replace(outcome, error=STOPPED_ON_REQUEST) if cut else outcome
+    if outcome.error is not None and not outcome.error.startswith(STOPPED):
+        with suppress(ray.exceptions.RayError):
+            if ray.get(board.stopping.remote()):  # cut while it imported, it fails in words that mean nothing
+                return replace(outcome, error=STOPPED)
+    return outcome
 
 
 def describe_node(gpu: bool) -> dict[str, Any]:
@@ -138,7 +122,7 @@ def carry_out(parcel: Parcel, weights: Callable[[], bytes]) -> Outcome:
     try:
         _train(parcel, folder, weights, scratch)
     except KeyboardInterrupt as stop:
-        error = STOPPED_ON_REQUEST + (", a checkpoint is written" if isinstance(stop, Interrupted) else "")
+        error = STOPPED + (", a checkpoint is written" if isinstance(stop, Interrupted) else "")
     except UserError as problem:
         error = str(problem)
     except Exception as problem:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
 from levelfield.cli.options import Json, Plugins
 from levelfield.cli.output import console, print_json
-
-if TYPE_CHECKING:
-    from torch import nn
 
 
 def models(
@@ -73,13 +70,15 @@ def models(
 
 
 def _describe(name: str, classes: int | None, image_size: int | None) -> dict[str, Any]:
-    """One model's row, counted on what would be built."""
+    """One model's row, counted on what would be built: on the meta device, but on the CPU where it may compute with
+    values while it is built (plugins, timm)."""
     from levelfield.cost import count_macs, count_parameters
-    from levelfield.models import model_info
+    from levelfield.models import create_model, model_info, on_meta
 
     info = model_info(name)
     side_px = image_size or info.image_size
-    model = _build_for_counting(name, classes, image_size)
+    build = create_model if name.startswith("timm:") or info.plugin is not None else on_meta
+    model = build(name, classes, image_size)
     return {
         "name": name,
         "family": info.family,
@@ -89,15 +88,6 @@ def _describe(name: str, classes: int | None, image_size: int | None) -> dict[st
         "image_size": side_px,
         "published": dict(info.published),
     }
-
-
-def _build_for_counting(name: str, classes: int | None, image_size: int | None) -> nn.Module:
-    """The model on the meta device; on the CPU where it may compute with values while it is built (plugins, timm)."""
-    from levelfield.models import create_model, model_info, on_meta
-
-    if name.startswith("timm:") or model_info(name).plugin is not None:
-        return create_model(name, classes, image_size)
-    return on_meta(name, classes, image_size)
 
 
 def _print_explanation(name: str, classes: int | None, image_size: int | None, json: bool) -> None:

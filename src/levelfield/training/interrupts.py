@@ -74,10 +74,6 @@ class AskedTogether:
         now = time.monotonic()
         own = [*map(float, flags), (now - self._asked[1]) / max(1, step - self._asked[0])]
         *raised, seconds = self.world.sum(torch.tensor(own, device=self.device)).tolist()
-        self._asked, self._ask_at = (step, now), step + steps_until_asked(seconds / self.world.size)
+        seconds_per_step = max(seconds / self.world.size, 1e-6)
+        self._asked, self._ask_at = (step, now), step + min(50, max(1, int(0.5 / seconds_per_step)))
         return [number > 0 for number in raised]
-
-
-def steps_until_asked(seconds_per_step: float) -> int:
-    """After how many steps several processes ask one another again whether to stop."""
-    return min(50, max(1, int(0.5 / max(seconds_per_step, 1e-6))))

@@ -26,7 +26,7 @@ class Updates:
         steps_per_epoch: int,
         device: torch.device,
         scaled: bool,
-        count: int = 0,
+        count: int,
     ) -> None:
         self.optimizer, self.phase, self.steps_per_epoch = optimizer, phase, steps_per_epoch
         self.on_device = scaled and bool(getattr(optimizer, "_step_supports_amp_scaling", False))

@@ -27,13 +27,6 @@ _TORCH = {
 to AdamW."""
 
 
-def optimizer_names() -> list[str]:
-    """All names that a recipe may use."""
-    import timm.optim
-
-    return sorted({*_TORCH, *timm.optim.list_optimizers()})
-
-
 def make_optimizer(spec: Optimizer, model: nn.Module, leave_out: frozenset[str] = frozenset()) -> torch.optim.Optimizer:
     """The optimiser of `spec` over the parameters of `model`, but for those named in `leave_out`.
 
@@ -117,7 +110,7 @@ def _find(name: str) -> tuple[Callable[..., torch.optim.Optimizer], dict[str, An
     try:
         info = timm.optim.get_optimizer_info(name)
     except ValueError:
-        raise unknown("optimizer", name, optimizer_names()) from None
+        raise unknown("optimizer", name, [*_TORCH, *timm.optim.list_optimizers()]) from None
     if isinstance(info.opt_class, str):
         raise UserError(f"optimizer {name!r} needs a package that levelfield does not ship; choose another")
     return info.opt_class, dict(info.defaults or {})

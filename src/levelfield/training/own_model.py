@@ -120,15 +120,10 @@ def _told(roots: Iterable[object], untold: list[str]) -> Iterator[str]:
                     if key not in _INTERNAL:
                         yield key
                         ahead.append(value)
-        elif isinstance(here, Mapping):
+        elif isinstance(here, (Mapping, list, tuple, set, frozenset)):
             yield str(len(here))
-            ahead += [part for item in here.items() for part in item]
-        elif isinstance(here, (list, tuple)):
-            yield str(len(here))
-            ahead += here
-        elif isinstance(here, (set, frozenset)):
-            yield str(len(here))
-            ahead += sorted(here, key=repr)
+            parts = [part for item in here.items() for part in item] if isinstance(here, Mapping) else here
+            ahead += sorted(parts, key=repr) if isinstance(here, (set, frozenset)) else parts
         elif isinstance(here, partial):
             ahead += [here.func, here.args, here.keywords]
         elif isinstance(here, MethodType):

@@ -46,8 +46,10 @@ def agree_on_checkpoint(
     holder = max(range(world.size), key=lambda rank: (ranks[rank][0][0], -rank))
     (step, _), host = ranks[holder]
     content = world.broadcast(content if world.rank == holder else None, holder)
+    steps = ("none" if step < 0 else f"step {step}" for (step, _), _ in ranks)
+    told = ", ".join(f"process {rank} {has}" for rank, has in enumerate(steps))
     notes.append(
-        f"the processes see different checkpoints ({_steps(ranks)}): all go on from step {step}, that of process "
+        f"the processes see different checkpoints ({told}): all go on from step {step}, that of process "
         f"{holder} on {host}"
     )
     return content, notes
@@ -67,12 +69,6 @@ def check_same_weights(state: TrainState, world: World) -> None:
             f"process {odd[0]} starts from other weights than process 0 (step, digest: {ranks[odd[0]]}, {ranks[0]})\n"
             "install the same versions on all machines, and build the network without randomness of its own"
         )
-
-
-def _steps(ranks: list[Any]) -> str:
-    return ", ".join(
-        f"process {rank} " + ("none" if step < 0 else f"step {step}") for rank, ((step, _), _) in enumerate(ranks)
-    )
 
 
 def dotted(value: Any, name: str = "") -> dict[str, Any]:

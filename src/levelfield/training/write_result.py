@@ -32,6 +32,7 @@ def write_result(
     model = evaluator.chosen_weights()
     evaluation = evaluator.evaluate(model, data.test, keep_predictions=True)
     check_loss(evaluation.scores.loss, state, "the loss on the test images")
+    epochs, steps = divmod(state.step, state.plan.steps_per_epoch)
     result: dict[str, Any] = {
         "model": spec.model.name,
         "data": spec.data.name,
@@ -45,7 +46,7 @@ def write_result(
         "train_images_per_s": state.clock.images_per_s,
         "eval_seconds": evaluation.seconds,
         "epochs_done": state.step / state.plan.steps_per_epoch,
-        "samples_seen": _samples_seen(state, len(data.train)),
+        "samples_seen": epochs * len(data.train) + min(steps * spec.recipe.batch_size, len(data.train)),
         "steps": state.step,
         "num_classes": len(data.classes),
         "image_size": spec.model.image_size,
@@ -96,8 +97,3 @@ def _size(model: nn.Module, state: TrainState, image_size: int | None) -> dict[s
         "macs": macs,
         "flops": 2 * macs,
     }
-
-
-def _samples_seen(state: TrainState, train_size: int) -> int:
-    epochs, steps = divmod(state.step, state.plan.steps_per_epoch)
-    return epochs * train_size + min(steps * state.recipe.batch_size, train_size)

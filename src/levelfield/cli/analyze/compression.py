@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from levelfield.cli.options import Json
 from levelfield.cli.output import console, print_json
-
-if TYPE_CHECKING:
-    from levelfield.analysis.compression_ladder import Rung
 
 
 def compression(
@@ -36,7 +33,9 @@ def compression(
 
     out = out or (folders[0] / "analysis" if len(folders) == 1 else Path("compression"))
     ladder = rungs(folders)
-    values = [_rung_json(rung) for rung in ladder]
+    values = [
+        {**vars(rung), "top1": list(rung.top1), "top1_mean": rung.mean, "top1_std": rung.deviation} for rung in ladder
+    ]
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "compression.json", values)
     save(chart(ladder, "What remains when it is made smaller"), out / "compression")
@@ -54,7 +53,3 @@ def compression(
         )  # fmt: skip
     console.print(table)
     console.print(f"{out / 'compression.json'}, compression.png, compression.svg", soft_wrap=True)
-
-
-def _rung_json(rung: Rung) -> dict[str, Any]:
-    return {**vars(rung), "top1": list(rung.top1), "top1_mean": rung.mean, "top1_std": rung.deviation}

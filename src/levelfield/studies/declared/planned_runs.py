@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from levelfield.errors import UserError, unknown
-from levelfield.spec import Plugin, RunSpec
+from levelfield.spec import RunSpec
 from levelfield.spec.overrides import read_assignment
 from levelfield.studies.declared.expand_rows import loaded, single_rows
 from levelfield.studies.declared.published_figures import published_alias
@@ -86,11 +86,13 @@ def planned_rows(
     by_name = {row.name: row for row in rows}
     depth = {row.name: _depth(row, by_name) for row in rows}
     homes: dict[str, str] = {}
-    rows = [replace(row, home=homes.setdefault(_canonical(row), row.name)) for row in rows]
+    rows = [
+        replace(row, home=homes.setdefault(json.dumps(row.spec.science(), sort_keys=True), row.name)) for row in rows
+    ]
     if only:
         rows = _kept(study, rows, only)
-    sources = loaded(plugins)
-    by_name = {row.name: replace(row, spec=_placed(row.spec, sources, data_dir)) for row in rows}
+    places = {"plugins": loaded(plugins)} | ({} if data_dir is None else {"execution.data_dir": data_dir})
+    by_name = {row.name: replace(row, spec=row.spec.changed(places)) for row in rows}
     for name in sorted(by_name, key=lambda name: depth[name]):
         if (after := by_name[name].after) is not None:
             by_name[name] = replace(by_name[name], first=by_name[after])
@@ -137,15 +139,6 @@ def _check_names(study: StudySpec, scale: str, rows: Sequence[PlannedRow]) -> No
             raise unknown(f"row in study {study.name} (scale {scale})", pattern, names)
 
 
-def _placed(spec: RunSpec, plugins: tuple[Plugin, ...], data_dir: str | None) -> RunSpec:
-    """`spec` with the user's files that it may need, and where the data is if that was said."""
-    return spec.changed({"plugins": plugins} | ({} if data_dir is None else {"execution.data_dir": data_dir}))
-
-
-def _canonical(row: PlannedRow) -> str:
-    return json.dumps(row.spec.science(), sort_keys=True)
-
-
 def _depth(row: PlannedRow, rows: Mapping[str, PlannedRow]) -> int:
     depth, seen = 0, {row.name}
     while row.after is not None:
@@ -161,13 +154,12 @@ def _kept(study: StudySpec, rows: list[PlannedRow], patterns: Sequence[str]) -> 
     names = [row.name for row in rows]
     wanted: set[str] = set()
     for pattern in patterns:
-        found = fnmatch.filter(names, pattern)
-        if not found:
+        if not (found := fnmatch.filter(names, pattern)):
             raise unknown(f"row in study {study.name}", pattern, names)
         wanted.update(found)
-    by_name = {row.name: row for row in rows}
+    after = {row.name: row.after for row in rows}
     for name in list(wanted):
-        while (before := by_name[name].after) is not None:
+        while (before := after[name]) is not None:
             wanted.add(before)
             name = before
     return [row for row in rows if row.name in wanted]

@@ -70,7 +70,10 @@ class RayCluster:
             )
             if self._facts["science_version"] != SCIENCE_VERSION:
                 raise UserError("the nodes have another version of levelfield than this machine: install one on all")
-            self._board = self._ray.remote(num_cpus=0)(Board).options(scheduling_strategy=_here(self._ray)).remote()
+            # An actor beside the study lives as long as the study.
+            node = self._ray.get_runtime_context().get_node_id()
+            here = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node, soft=False)
+            self._board = self._ray.remote(num_cpus=0)(Board).options(scheduling_strategy=here).remote()
         except BaseException:
             self._leave()
             raise
@@ -221,9 +224,3 @@ class RayCluster:
         except errors.RayError as error:
             what = str(error).strip().splitlines()[0]
             raise UserError(f"{node} was lost, and so were {RETRIES} attempts to go on elsewhere: {what}") from None
-
-
-def _here(ray: Any) -> Any:
-    """Where the study itself is: an actor there lives as long as the study."""
-    node = ray.get_runtime_context().get_node_id()
-    return ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node, soft=False)

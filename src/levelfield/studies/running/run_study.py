@@ -156,25 +156,22 @@ class _Session:
             for task in list(waiting):
                 if len(self.active) >= self.executor.slots:
                     break
-                before = self._before(task, waiting)
-                if before == "later":
+                if self._must_wait(task, waiting):
                     continue
                 waiting.remove(task)
                 if self.may_begin is not None and not self.may_begin(task.run):
                     continue
                 inner = self.progress.inside(self._weight(task))
                 try:
-                    self._submit(task, inner, before)
+                    self._submit(task, inner)
                 except UserError as error:
                     first_error = first_error or error
                     self._failed(task, inner, error)
             if self.active:
                 self._collect()
-                remaining = sum(self._weight(task) for task in waiting)
-                remaining += sum(self._weight(task) for task, _ in self.active.values())
-                done = sum(sum(each) for each in self.took_s.values())
-                if done:
-                    self.progress.adjust(done, done + remaining)
+                left = [*waiting, *(task for task, _ in self.active.values())]
+                if done := self._done_s():
+                    self.progress.adjust(done, done + sum(self._weight(task) for task in left))
         if first_error is not None and self.begun == 0:
             raise first_error
 
@@ -183,22 +180,22 @@ class _Session:
         took = self.took_s.get(task.run.row.home)
         if took:
             return sum(took) / len(took)
-        done = sum(sum(each) for each in self.took_s.values())
+        done = self._done_s()
         return task.expected_s * (done / self.expected_s if done else 1.0)
 
-    def _before(self, task: Task, waiting: Sequence[Task]) -> Found | str | None:
-        """What the run whose weights this one starts from came to: None without one, `later` while it is not done."""
-        first = task.run.row.first
-        if first is None:
-            return None
-        unfinished = [other.run for other in waiting] + [other.run for other, _ in self.active.values()]
-        if any(other.row.home == first.home and other.seed == task.run.seed for other in unfinished):
-            return "later"
-        return find(self.record.out, PlannedRun(first, task.run.seed))
+    def _done_s(self) -> float:
+        return sum(sum(each) for each in self.took_s.values())
 
-    def _submit(self, task: Task, progress: Progress, before: Found | str | None) -> None:
-        spec = task.run.spec
-        if isinstance(before, Found):
+    def _must_wait(self, task: Task, waiting: Sequence[Task]) -> bool:
+        """Whether the run whose weights this one starts from is still to be done."""
+        first = task.run.row.first
+        unfinished = [other.run for other in waiting] + [other.run for other, _ in self.active.values()]
+        return first is not None and PlannedRun(first, task.run.seed).key in {run.key for run in unfinished}
+
+    def _submit(self, task: Task, progress: Progress) -> None:
+        spec, first = task.run.spec, task.run.row.first
+        if first is not None:
+            before = find(self.record.out, PlannedRun(first, task.run.seed))
             if before.state != "finished" or before.folder is None:
                 raise UserError(f"row {task.run.row.after}, whose weights it starts from, has no finished run")
             start = StartFrom(source=str(before.folder.path))

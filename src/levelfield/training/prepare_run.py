@@ -12,8 +12,8 @@ from torch import nn
 from levelfield.data import ImageData, open_data
 from levelfield.data.augment import check_crop
 from levelfield.errors import UserError
-from levelfield.precision import choose_precision
 from levelfield.models import weights_digest
+from levelfield.precision import choose_precision
 from levelfield.spec import RunSpec
 from levelfield.training.build_model import build_model, build_own, load_plugins, own_builder
 from levelfield.training.device import check_execution, choose_device

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -168,16 +169,49 @@ def test_a_second_derivative_is_refused() -> None:
         first.sum().backward()
 
 
-def test_exported_an_operator_is_one_node() -> None:
-    class Local(nn.Module):
-        def forward(self, logits: Tensor, values: Tensor) -> Tensor:
-            return outlook_native(logits, values, 1)
+class BothAttentions(nn.Module):
+    """Outlook attention without its linear maps, then grid attention without its own, but for one that triples."""
 
-    inputs = (torch.randn(2, 9, 3, 4), torch.randn(2, 8, 3, 4))
-    exported = torch.export.export(Local(), inputs)
-    called = [str(node.target) for node in exported.graph.nodes if "levelfield" in str(node.target)]
-    assert called == ["levelfield.outlook_native.default"]
-    assert torch.equal(exported.module()(*inputs), outlook_native(*inputs, 1))
+    def __init__(self) -> None:
+        super().__init__()
+        self.heads = 1
+        self.triple = nn.Linear(8, 24)
+
+    def forward(self, logits: Tensor, values: Tensor) -> Tensor:
+        y = outlook.outlook(logits, values, self.heads)
+        return grid_attention.grid_attention(self.triple(y.permute(0, 2, 3, 1)), self.heads, 2)
+
+
+def test_compiled_each_attention_is_one_operator_with_the_same_gradients() -> None:
+    torch.manual_seed(0)
+    model = BothAttentions()
+    compiled = torch.compile(model, fullgraph=True)
+    inputs = [torch.randn(2, 9, 4, 6, requires_grad=True), torch.randn(2, 8, 4, 6, requires_grad=True)]
+    explained = torch._dynamo.explain(model)(*inputs)
+    called = [str(node.target) for node in explained.graphs[0].graph.nodes if "levelfield" in str(node.target)]
+    assert called == ["levelfield.outlook_native.default", "levelfield.grid_attention_native.default"]
+    weight, wanted = torch.randn(2, 4, 6, 8), [*inputs, *model.parameters()]
+    eager, fast = model(*inputs), compiled(*inputs)
+    torch.testing.assert_close(fast, eager)
+    gradients = [torch.autograd.grad(out, wanted, weight) for out in (eager, fast)]
+    for expected, got in zip(*gradients, strict=True):
+        torch.testing.assert_close(got, expected)
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_an_exported_program_is_plain_torch_and_is_loaded_without_levelfield(strict: bool, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, inputs = BothAttentions(), (torch.randn(2, 9, 4, 6), torch.randn(2, 8, 4, 6))
+    exported = torch.export.export(model, inputs, strict=strict)
+    assert not [str(node.target) for node in exported.graph.nodes if "levelfield" in str(node.target)]
+    torch.export.save(exported, tmp_path / "program.pt2")
+    torch.save((inputs, model(*inputs).detach()), tmp_path / "expected.pt")
+    code = (
+        "import sys; sys.modules['levelfield'] = None; import torch; inputs, expected = torch.load('expected.pt')\n"
+        "got = torch.export.load('program.pt2').module()(*inputs); torch.testing.assert_close(got, expected)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_network_is_the_same_with_and_without(plain_torch: Callable[[bool], None]) -> None:
@@ -306,6 +340,8 @@ def test_the_whole_network_is_one_graph_when_it_is_compiled(plain_torch: Callabl
         torch._dynamo.reset()
         explained = torch._dynamo.explain(model)(torch.randn(2, 3, 32, 32))
         assert (explained.graph_count, explained.graph_break_count) == (1, 0), explained.break_reasons
+        operators = [node for node in explained.graphs[0].graph.nodes if "levelfield" in str(node.target)]
+        assert len(operators) == (0 if off else 6)
     torch._dynamo.reset()
 
 

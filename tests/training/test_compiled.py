@@ -92,7 +92,7 @@ def test_batches_augmented_ahead_are_the_same() -> None:
 
 def test_outgrid_compiles_without_a_break(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a GPU, where the compiled loops for CPUs are out of play: one graph forward, so one replay a step."""
-    monkeypatch.setattr(native, "usable", lambda x: False)
+    monkeypatch.setattr(native, "library", lambda: None)
     model = create_model("outgrid_nano", 10, 32).train()
     x = torch.randn(2, 3, 32, 32)
     whole = torch.compile(model, fullgraph=True, backend="eager")

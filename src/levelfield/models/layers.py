@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from levelfield.models.kernels.channel_gate import PooledGate
+from levelfield.models.kernels.memory_layout import laid_out_for_kernels
 from levelfield.models.kernels.norm_silu import norm_silu
 from levelfield.models.kernels.pointwise import channel_linear, pointwise
 
@@ -55,7 +56,7 @@ class ConvNormSiLU(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         convolution, norm, act = self
-        return norm_silu(convolution(x), norm, act)
+        return norm_silu(convolution(laid_out_for_kernels(x)), norm, act)
 
 
 class SqueezeExcite(PooledGate):

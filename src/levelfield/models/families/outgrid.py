@@ -24,7 +24,6 @@ from torch import Tensor, nn
 
 from levelfield.errors import UserError
 from levelfield.models.kernels.grid_attention import grid_attention, grid_weights
-from levelfield.models.kernels.memory_layout import laid_out_for_kernels
 from levelfield.models.kernels.norm_silu import norm_silu, norm_silu_gate
 from levelfield.models.kernels.outlook import TAPS, outlook, outlook_weights
 from levelfield.models.layers import ChannelLinear, ChannelNorm, ConvNormSiLU, Pointwise, SqueezeExcite
@@ -195,7 +194,7 @@ class OutGridViT(Network):
         self.head: nn.Module = nn.Linear(widths[-1], num_classes)
 
     def forward_features(self, x: Tensor) -> Tensor:
-        x = self.widen(self.stem(laid_out_for_kernels(x)))
+        x = self.widen(self.stem(x))
         for stage, level in enumerate(self.levels):
             if stage:
                 x = self.downsamples[stage - 1](x)

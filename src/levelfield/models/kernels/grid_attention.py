@@ -18,7 +18,7 @@ from levelfield.models.kernels import native
 def grid_attention(qkv: Tensor, heads: int, grid: int) -> Tensor:
     """softmax(Q K^T / sqrt(d)) V in each group and head: (B, H, W, 3C) to (B, H, W, C)."""
     tokens = (qkv.shape[1] // grid) * (qkv.shape[2] // grid)
-    if tokens <= native.MAX_TOKENS and native.usable(qkv):
+    if tokens <= native.MAX_TOKENS and native.usable_as_operator(qkv):
         return grid_attention_native(qkv, heads, grid)
     return grid_attention_plain(qkv, heads, grid)
 

@@ -30,7 +30,7 @@ def channel_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     In float32 on CPUs it is computed as the 1x1 convolution that it is: on some processors oneDNN's kernels are three
     times as fast as the matrix library's.
     """
-    if x.device.type == "cpu" and x.dtype is torch.float32 and not torch.is_autocast_enabled("cpu"):
+    if native.float32_on_cpu(x):
         return pointwise(x.permute(0, 3, 1, 2), weight[:, :, None, None], bias).permute(0, 2, 3, 1)
     return F.linear(x, weight, bias)
 

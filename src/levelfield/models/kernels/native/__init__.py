@@ -96,21 +96,37 @@ def has_wide_vectors() -> bool:
     return found is not None and bool(found.lf_has_wide_vectors())
 
 
-def usable(x: Tensor) -> bool:
-    """Whether the compiled form may compute on x: built, a plain float32 CPU tensor that is not empty, and nobody
-    traces or watches.
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _built() -> bool:
+    """Whether there is a library: the compiler, which cannot follow the search for it, asks once."""
+    return library() is not None
 
-    What is being compiled is asked first: the compiler cannot follow the search for the library, and would break its
-    graph there.
+
+def float32_on_cpu(x: Tensor) -> bool:
+    """Whether x is of the kind that the C++ forms are for, and what is computed from it stays so."""
+    return x.device.type == "cpu" and x.dtype is torch.float32 and not torch.is_autocast_enabled("cpu")
+
+
+def usable_as_operator(x: Tensor) -> bool:
+    """Whether a C++ form that is an operator of torch's may compute on x: `usable`, or in a network being compiled.
+
+    Not where it is exported: that program is plain torch, to be loaded without levelfield.
+    """
+    if not torch.compiler.is_compiling():
+        return usable(x)
+    return not torch.compiler.is_exporting() and float32_on_cpu(x) and x.numel() > 0 and _built()
+
+
+def usable(x: Tensor) -> bool:
+    """Whether a C++ form may compute on x: built, a plain float32 CPU tensor that is not empty, and nobody traces or
+    watches.
     """
     return (
         not torch.compiler.is_compiling()
-        and x.device.type == "cpu"
-        and x.dtype is torch.float32
+        and float32_on_cpu(x)
         and type(x) is Tensor
         and x.numel() > 0
         and library() is not None
-        and not torch.is_autocast_enabled("cpu")
         and not torch.jit.is_tracing()  # type: ignore[attr-defined]
         and not torch._C._are_functorch_transforms_active()
         and torch._C._len_torch_dispatch_stack() == 0

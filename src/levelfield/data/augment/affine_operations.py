@@ -29,12 +29,12 @@ Axes = Literal["x", "y", "xy"]
 
 def shear_x(slope: Tensor, height: int, width: int) -> Tensor:
     """Rows move by `slope` (n,) px per px from the top edge; source is right of output for a positive one."""
-    return _shear(slope, height, x_on_y=True)
+    return _maps(slope.shape[0], {1: slope, 2: slope * (height / 2)})  # the edge, not the centre, stays in place
 
 
 def shear_y(slope: Tensor, height: int, width: int) -> Tensor:
     """Columns move by `slope` (n,) px per px from the left edge; source is below output for a positive one."""
-    return _shear(slope, width, x_on_y=False)
+    return _maps(slope.shape[0], {3: slope, 5: slope * (width / 2)})
 
 
 def translate_x(shift_px: Tensor, height: int, width: int) -> Tensor:
@@ -52,11 +52,6 @@ def rotate(degrees: Tensor, height: int, width: int) -> Tensor:
     radians = torch.deg2rad(-torch.remainder(degrees, 360))
     cos, sin = torch.cos(radians), torch.sin(radians)
     return _maps(degrees.shape[0], {0: cos, 1: sin, 3: -sin, 4: cos})
-
-
-def _shear(slope: Tensor, extent: int, x_on_y: bool) -> Tensor:
-    offset = slope * (extent / 2)  # the edge, not the centre, stays in place
-    return _maps(slope.shape[0], {1: slope, 2: offset} if x_on_y else {3: slope, 5: offset})
 
 
 def _maps(count: int, entries: dict[int, Tensor]) -> Tensor:

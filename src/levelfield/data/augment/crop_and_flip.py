@@ -67,21 +67,18 @@ def draw_windows(
     if crop is None:
         top, left = (torch.full_like(sample_index, _centre(extent)) for extent in room)
     else:
-        draws = randomness.bits(seed, "augment.crop", epoch, sample_index, 2)
-        top, left = (_below(draws[:, axis], room[axis] + 1) for axis in (0, 1))
+        top, left = (
+            randomness.integers(seed, "augment.crop", epoch, sample_index, extent + 1, 2)[:, axis]
+            for axis, extent in enumerate(room)
+        )
     return Windows(top, left, draw_flips(flip, sample_index, epoch, seed))
-
-
-def _below(bits: Tensor, high: int) -> Tensor:
-    """Uniform integers in [0, high) from 64 random bits."""
-    return (((bits >> 32) & 0xFFFFFFFF) * high) >> 32
 
 
 def _centre(room: int) -> int:
     return round(room / 2)  # halves to even, as torchvision's center_crop rounds
 
 
-def take_windows(images: Tensor, windows: Windows, size: int, padding: int = 0, fill: str = "zero") -> Tensor:
+def take_windows(images: Tensor, windows: Windows, size: int, padding: int, fill: str) -> Tensor:
     """Crop `size` x `size` windows out of uint8 (B,3,H,W), one per sample; returns uint8 (B,3,size,size)."""
     if fill == "reflect":
         images, padding = F.pad(images, (padding,) * 4, mode="reflect"), 0
@@ -97,11 +94,11 @@ def take_windows(images: Tensor, windows: Windows, size: int, padding: int = 0, 
     return _cut(both, windows.flip * batch, windows.top, left, size, size)
 
 
-def shift(images: Tensor, down_px: Tensor, right_px: Tensor, fill: int = 0) -> Tensor:
-    """Move uint8 (n,3,H,W) by whole px, int64 (n,) each; what comes from outside the image becomes `fill`."""
+def shift(images: Tensor, down_px: Tensor, right_px: Tensor) -> Tensor:
+    """Move uint8 (n,3,H,W) by whole px, int64 (n,) each; what comes from outside the image becomes black."""
     height, width = images.shape[2:]
     margin_y, margin_x = (min(int(by.abs().max()), extent) for by, extent in ((down_px, height), (right_px, width)))
-    framed = F.pad(images, (margin_x, margin_x, margin_y, margin_y), value=fill)
+    framed = F.pad(images, (margin_x, margin_x, margin_y, margin_y))
     top = to_device(margin_y - down_px.clamp(-margin_y, margin_y), images.device)
     left = to_device(margin_x - right_px.clamp(-margin_x, margin_x), images.device)
     return _cut(framed, torch.zeros_like(top), top, left, height, width)

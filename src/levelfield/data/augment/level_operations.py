@@ -36,7 +36,7 @@ def look_up(images: Tensor, tables: Tensor, out: Tensor | None = None) -> Tensor
 
 def brightness(images: Tensor, factor: Tensor) -> Tensor:
     """Levels times `factor`."""
-    return _quantise(_levels(images) * _per_image(factor, images))
+    return _quantise(_levels(images.device) * _per_image(factor, images))
 
 
 def contrast(images: Tensor, factor: Tensor) -> Tensor:
@@ -44,36 +44,36 @@ def contrast(images: Tensor, factor: Tensor) -> Tensor:
     grey = grey_levels(images)
     mean = grey.sum((1, 2, 3), dtype=torch.float64).to(torch.float32) / grey[0].numel()
     share = mean.view(-1, 1, 1) * _per_image(torch.rsub(factor, 1), images)
-    return _quantise(_levels(images) * _per_image(factor, images) + share)
+    return _quantise(_levels(images.device) * _per_image(factor, images) + share)
 
 
 def posterize(images: Tensor, bits: Tensor) -> Tensor:
     """Keep the highest `bits` bits; 0 bits make black (as Pillow did before it refused them), 8 change nothing."""
     mask = (0xFF00 >> bits.long().clamp(0, 8)) & 0xFF
-    return _levels(images, torch.uint8) & to_device(mask.to(torch.uint8), images.device).view(-1, 1, 1)
+    return _levels(images.device, torch.uint8) & to_device(mask.to(torch.uint8), images.device).view(-1, 1, 1)
 
 
 def solarize(images: Tensor, threshold: Tensor) -> Tensor:
     """Invert the levels at or above `threshold`."""
-    levels = _levels(images, torch.uint8)
+    levels = _levels(images.device, torch.uint8)
     return torch.where(levels >= _per_image(threshold, images), levels.bitwise_not(), levels)
 
 
 def solarize_add(images: Tensor, addition: Tensor) -> Tensor:
     """Add `addition`, a whole number, to the levels below 128."""
-    levels = _levels(images)
+    levels = _levels(images.device)
     return _quantise(torch.where(levels < 128, levels + _per_image(addition, images), levels))
 
 
 def add_and_solarize(images: Tensor, addition: Tensor) -> Tensor:
     """Add `addition` to all levels, then invert those at or above 128."""
-    raised = _quantise(_levels(images) + _per_image(addition, images))
+    raised = _quantise(_levels(images.device) + _per_image(addition, images))
     return torch.where(raised >= 128, raised.bitwise_not(), raised)
 
 
 def invert(images: Tensor, _: Tensor) -> Tensor:
     """255 - level."""
-    return _levels(images, torch.uint8).bitwise_not().expand(images.shape[0], 1, 256)
+    return _levels(images.device, torch.uint8).bitwise_not().expand(images.shape[0], 1, 256)
 
 
 def autocontrast(images: Tensor, _: Tensor) -> Tensor:
@@ -82,7 +82,7 @@ def autocontrast(images: Tensor, _: Tensor) -> Tensor:
     low, high = (edge.to(torch.float32).unsqueeze(-1) for edge in (flat.amin(2), flat.amax(2)))
     flat_channel = high == low
     scale = torch.where(flat_channel, 1.0, (high - low) * (1.0 / 255))
-    return _quantise((_levels(images) - torch.where(flat_channel, 0.0, low)) / scale)
+    return _quantise((_levels(images.device) - torch.where(flat_channel, 0.0, low)) / scale)
 
 
 def equalize(images: Tensor, _: Tensor) -> Tensor:
@@ -96,7 +96,7 @@ def equalize(images: Tensor, _: Tensor) -> Tensor:
     # float32 divides whole numbers below 2**24 exactly enough for the floor, and much faster than integers are divided
     table = (below - counts + step // 2).to(torch.float32).div_(step.clamp(min=1)).floor_().clamp_(0, 255)
     table[:, :, 0] = 0
-    return torch.where(step == 0, _levels(images, torch.uint8), table.to(torch.uint8))
+    return torch.where(step == 0, _levels(images.device, torch.uint8), table.to(torch.uint8))
 
 
 def grey_levels(images: Tensor) -> Tensor:
@@ -108,12 +108,8 @@ def grey_levels(images: Tensor) -> Tensor:
     return red.mul(2989.0).add_(green, alpha=5870.0).add_(blue, alpha=1140.0).div_(10_000).floor_()
 
 
-def _levels(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    return _range(dtype, images.device)
-
-
 @lru_cache(maxsize=8)
-def _range(dtype: torch.dtype, device: torch.device) -> Tensor:
+def _levels(device: torch.device, dtype: torch.dtype = torch.float32) -> Tensor:
     return torch.arange(256, dtype=dtype, device=device).view(1, 1, 256)
 
 

@@ -21,6 +21,7 @@ from levelfield.data.augment.crop_and_flip import shift
 from levelfield.data.to_device import to_device
 
 Kind = Literal["none", "lookup", "shift", "x", "y", "xy", "blend", "box"]
+"""The groups, in the order in which they are worked on."""
 
 
 class Operation(NamedTuple):
@@ -94,8 +95,7 @@ class Space:
     def __init__(
         self, entries: Sequence[Entry], bins: int = 0, smooth: bool = False, fill: tuple[int, int, int] = (0, 0, 0)
     ) -> None:
-        order: tuple[Kind, ...] = ("none", "lookup", "shift", "x", "y", "xy", "blend", "box")
-        self.entries = sorted(entries, key=lambda entry: order.index(OPERATIONS[entry.name].kind))
+        self.entries = sorted(entries, key=lambda entry: get_args(Kind).index(OPERATIONS[entry.name].kind))
         kinds = [OPERATIONS[entry.name].kind for entry in self.entries]
         firsts = [(kind, kinds.index(kind)) for kind in dict.fromkeys(kinds) if kind != "none"]
         self.groups = [(kind, first, first + kinds.count(kind)) for kind, first in firsts]

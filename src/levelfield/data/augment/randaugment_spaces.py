@@ -86,14 +86,16 @@ def trivial_space() -> Space:
     return _torchvision(0.99, shift, shift, 135.0, 0.99, 6)
 
 
+def _signed(levels: int, last: float) -> _Arguments:
+    """A strength that grows with the level to `last` at `levels`, and may point either way."""
+    return lambda given: given.sign * given.level / levels * last
+
+
 def timm_space(increasing: bool, fill: tuple[int, int, int]) -> Space:
     """timm's fifteen operations: levels 0..10, bilinear or bicubic interpolation, the data's mean colour outside.
 
     `increasing`: the strength of posterise, solarise, colour, contrast, brightness and sharpness grows with the level.
     """
-
-    def signed(last: float) -> _Arguments:
-        return lambda given: given.sign * given.level / 10 * last
 
     def enhance(given: Argument) -> Tensor:
         if increasing:
@@ -113,13 +115,13 @@ def timm_space(increasing: bool, fill: tuple[int, int, int]) -> Space:
             Entry("AutoContrast"),
             Entry("Equalize"),
             Entry("Invert"),
-            Entry("Rotate", signed(30)),
+            Entry("Rotate", _signed(10, 30)),
             Entry("Posterize", bits),
             Entry("Solarize", threshold),
             Entry("SolarizeAdd", lambda given: (given.level / 10 * 110).floor().clamp(max=128)),
             *(Entry(name, enhance) for name in ("Color", "Contrast", "Brightness", "Sharpness")),
-            Entry("ShearX", signed(0.3)),
-            Entry("ShearY", signed(0.3)),
+            Entry("ShearX", _signed(10, 0.3)),
+            Entry("ShearY", _signed(10, 0.3)),
             Entry("TranslateX", lambda given: -given.sign * given.level / 10 * 0.45 * given.width),
             Entry("TranslateY", lambda given: -given.sign * given.level / 10 * 0.45 * given.height),
         ],
@@ -137,23 +139,20 @@ def uda_space() -> Space:
     def between(low: float, high: float) -> _Arguments:
         return lambda given: given.level / 30 * (high - low) + low
 
-    def signed(last: float) -> _Arguments:
-        return lambda given: given.sign * given.level / 30 * last
-
     return Space(
         [
             Entry("AutoContrast"),
             Entry("Equalize"),
             Entry("Invert"),
-            Entry("Rotate", signed(30)),
+            Entry("Rotate", _signed(30, 30)),
             Entry("Posterize", lambda given: between(0, 4)(given).floor()),
             Entry("Solarize", between(0, 256)),
             Entry("AddAndSolarize", between(0, 110)),
             *(Entry(name, between(0.1, 1.9)) for name in ("Color", "Contrast", "Brightness", "Sharpness")),
-            Entry("ShearX", signed(0.3)),
-            Entry("ShearY", signed(0.3)),
+            Entry("ShearX", _signed(30, 0.3)),
+            Entry("ShearY", _signed(30, 0.3)),
             Entry("Cutout", between(0, 40)),
-            Entry("TranslateX", signed(-100)),
-            Entry("TranslateY", signed(-100)),
+            Entry("TranslateX", _signed(30, -100)),
+            Entry("TranslateY", _signed(30, -100)),
         ]
     )

@@ -14,7 +14,7 @@ from torch.utils.data import Subset
 
 from levelfield.data.sources.decode import BadImageError, decode
 from levelfield.data.sources.readers.contract import Pixels
-from levelfield.data.store.content_identity import DIGEST_BYTES, Digests, canonical_order, checksum, image_digest
+from levelfield.data.store.content_identity import Digests, canonical_order, checksum, image_digest
 from levelfield.data.store.pixel_storage import MemoryPixels
 from levelfield.data.store.resize import Fit
 from levelfield.data.store.splits import ImageData, Split
@@ -37,30 +37,26 @@ def from_arrays(
     Raises UserError for other shapes or types, and for labels outside the classes.
     """
     splits = {"train": train, "test": test} | ({} if validation is None else {"validation": validation})
-    made: dict[str, Split] = {}
-    digests: dict[str, Digests] = {}
-    for split, (images, labels) in splits.items():
-        pixels, numbers = _checked(images, labels, f"{name}: {split}")
-        rows = torch.arange(len(pixels))
-        copied = pixels.clone(memory_format=torch.contiguous_format)
-        made[split] = Split(split, MemoryPixels(copied), rows, numbers, rows)
-        digests[split] = _digests(made[split])
-    count = 1 + max(int(split.labels.max()) for split in made.values())
-    names = tuple(str(number) for number in range(count)) if classes is None else tuple(classes)
-    lowest = min(int(split.labels.min()) for split in made.values())
+    pixels, labels = {}, {}
+    for split, pair in splits.items():
+        given, labels[split] = _checked(*pair, f"{name}: {split}")
+        pixels[split] = given.clone(memory_format=torch.contiguous_format)
+    lowest, highest = (int(extreme(torch.cat(list(labels.values())))) for extreme in (torch.min, torch.max))
+    names = tuple(map(str, range(1 + highest))) if classes is None else tuple(classes)
     if lowest < 0:
         raise UserError(f"{name}: labels start at 0, and the lowest given is {lowest}\nnumber the classes from 0 on")
-    if count > len(names):
-        raise UserError(f"{name}: labels are {lowest}..{count - 1}, but there are {len(names)} classes")
-    mean, std = _statistics(made["train"])
-    content = checksum({split: (made[split].labels.numpy(), digests[split]) for split in made})
-    for split, given in made.items():
-        order = torch.from_numpy(canonical_order(given.labels.numpy(), digests[split]))
-        made[split] = Split(split, given.pixels, order, given.labels[order], torch.arange(len(order)))
+    if highest >= len(names):
+        raise UserError(f"{name}: labels are {lowest}..{highest}, but there are {len(names)} classes")
+    mean, std = _statistics(pixels["train"])
+    content = {split: (labels[split].numpy(), _digests(images)) for split, images in pixels.items()}
+    made = {}
+    for split, (numbers, digests) in content.items():
+        order = torch.from_numpy(canonical_order(numbers, digests))
+        made[split] = Split(split, MemoryPixels(pixels[split]), order, labels[split][order], torch.arange(len(order)))
     return ImageData(
         name=name,
         classes=names,
-        checksum=content,
+        checksum=checksum(content),
         official=False,
         mean=mean,
         std=std,
@@ -112,15 +108,14 @@ def from_dataset(
     Raises UserError for other images and labels, and for classes that train does not have.
     """
     known = classes if classes is not None else getattr(train, "classes", None)
-    read = [None if each is None else _read(each, name, image_size) for each in (train, test, validation)]
-    assert read[0] is not None and read[1] is not None
     ours = _class_names(train)
-    tested, validated = (
-        None if pair is None else (pair[0], _renumbered(pair[1], _class_names(part), ours, f"{name}: {split}"))
-        for split, part, pair in (("test", test, read[1]), ("validation", validation, read[2]))
-    )
-    assert tested is not None
-    return from_arrays(read[0], tested, known, name, validated)
+
+    def read(dataset: Any, split: str) -> tuple[Tensor, Tensor]:
+        images, labels = _read(dataset, name, image_size)
+        return images, _renumbered(labels, _class_names(dataset), ours, f"{name}: {split}")
+
+    held_out = None if validation is None else read(validation, "validation")
+    return from_arrays(read(train, "train"), read(test, "test"), known, name, held_out)
 
 
 def _class_names(dataset: Any) -> list[Any] | None:
@@ -190,20 +185,17 @@ def _pixels(image: Any, where: str) -> Pixels:
     return np.ascontiguousarray(tensor.to(torch.uint8).expand(3, -1, -1).permute(1, 2, 0).numpy())
 
 
-def _digests(split: Split) -> Digests:
-    digests = np.zeros((len(split), DIGEST_BYTES), dtype=np.uint8)
-    for row in range(len(split)):
-        pixels = split.read(torch.tensor([row]))[0].permute(1, 2, 0).numpy()
-        digests[row] = np.frombuffer(image_digest(pixels), dtype=np.uint8)
-    return digests
+def _digests(images: Tensor) -> Digests:
+    digests = [np.frombuffer(image_digest(image), dtype=np.uint8) for image in images.permute(0, 2, 3, 1).numpy()]
+    return np.stack(digests)
 
 
-def _statistics(split: Split) -> tuple[Channels, Channels]:
+def _statistics(images: Tensor) -> tuple[Channels, Channels]:
     """Mean and standard deviation per channel in [0, 1] units, in blocks so that memory stays small."""
     total = torch.zeros(2, 3, dtype=torch.float64)
-    for rows in torch.split(torch.arange(len(split)), 1024):
-        images = split.read(rows).to(torch.float64).div_(255.0)
-        total += torch.stack([images.sum(dim=(0, 2, 3)), images.square().sum(dim=(0, 2, 3))])
-    mean, square = total / (len(split) * split.side_px**2)
+    for block in torch.split(images, 1024):
+        levels = block.to(torch.float64).div_(255.0)
+        total += torch.stack([levels.sum(dim=(0, 2, 3)), levels.square().sum(dim=(0, 2, 3))])
+    mean, square = total / (len(images) * images.shape[-1] ** 2)
     std = (square - mean.square()).clamp_min(0.0).sqrt()
     return six_digits(mean.tolist()), six_digits(std.tolist())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections import OrderedDict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,20 +44,16 @@ def shards(folder: Path) -> dict[str, list[Path]]:
 def read(folder: Path) -> Source:
     """The data set in `folder`. Raises UserError for damaged files, missing columns or labels without a class."""
     files = shards(folder)
-    opened = {split: [_open(path) for path in paths] for split, paths in files.items()}
-    first = opened["train"][0]
-    names = _class_names(first.schema_arrow)
-    columns = {split: [_labels(file, path) for file, path in zip(opened[split], files[split], strict=True)]
-               for split in files}  # fmt: skip
+    opened = {split: [(path, _open(path)) for path in paths] for split, paths in files.items()}
+    columns = {split: [v for path, file in shard for v in _labels(file, path)] for split, shard in opened.items()}
+    names = _class_names(opened["train"][0][1].schema_arrow)
     if names is None:
-        values = {value for arrays in columns.values() for array in arrays for value in array}
-        names = _names_of(values, folder)
+        names = _names_of({value for values in columns.values() for value in values}, folder)
     numbers = {name: number for number, name in enumerate(names)}
     notes = _choose_test(files, columns)
     splits: dict[str, Records] = {}
-    for split, arrays in columns.items():
-        flat = [value for array in arrays for value in array]
-        labels = np.array([numbers[v] if isinstance(v, str) else v for v in flat], dtype=np.int64)
+    for split, values in columns.items():
+        labels = np.array([numbers[v] if isinstance(v, str) else v for v in values], dtype=np.int64)
         if len(labels) and not (labels.min() >= 0 and labels.max() < len(names)):
             raise UserError(
                 f"{folder}: {split} has labels {labels.min()}..{labels.max()}, but {len(names)} classes are named\n"
@@ -67,11 +63,11 @@ def read(folder: Path) -> Source:
     return with_test(Source(tuple(names), splits, notes))
 
 
-def _choose_test(files: dict[str, list[Path]], columns: dict[str, list[list[Any]]]) -> tuple[str, ...]:
+def _choose_test(files: dict[str, list[Path]], columns: dict[str, list[Any]]) -> tuple[str, ...]:
     """Leave `train` and one `test` in both mappings: the validation files where no test files are labelled."""
     if "validation" not in columns:
         return ()
-    given = [value for array in columns.get("test", []) for value in array]
+    given = columns.get("test", [])
     if all(value == -1 for value in given):
         files["test"], columns["test"] = files.pop("validation"), columns.pop("validation")
         return ("its test files have no labels: the validation files are the test set",) if given else ()
@@ -91,11 +87,7 @@ def _open(path: Path) -> Any:
     try:
         file = pq.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(
-            f"{path}: not a readable Parquet file ({reason})\n"
-            "the file is truncated or damaged: copy or download it again"
-        ) from None
+        raise _damaged(path, error) from None
     for kind, known in (("image", _IMAGE_COLUMNS), ("label", _LABEL_COLUMNS)):
         if not set(known) & set(file.schema_arrow.names):
             raise UserError(f"{path}: no {kind} column; expected one of {', '.join(known)}, "
@@ -119,7 +111,7 @@ def _labels(file: Any, path: Path) -> list[Any]:
 
 def _damaged(path: Path, error: Exception) -> UserError:
     return UserError(
-        f"{path}: damaged Parquet file ({str(error).splitlines()[0]})\n"
+        f"{path}: not a readable Parquet file ({str(error).splitlines()[0]})\n"
         "the file is truncated or damaged: copy or download it again"
     )
 
@@ -147,7 +139,7 @@ class ParquetRecords(Records):
                 self._groups.append((number, group))
                 starts.append(starts[-1] + metadata.row_group(group).num_rows)
         self._starts = np.array(starts)
-        self._cache: OrderedDict[int, list[Any]] = OrderedDict()
+        self._values = lru_cache(_CACHED_GROUPS)(self._read)
         self._lock = threading.Lock()
 
     def item(self, row: int) -> bytes:
@@ -164,12 +156,7 @@ class ParquetRecords(Records):
     def _value(self, row: int) -> Any:
         group = int(np.searchsorted(self._starts, row, side="right")) - 1
         with self._lock:
-            if group not in self._cache:
-                self._cache[group] = self._read(group)
-                if len(self._cache) > _CACHED_GROUPS:
-                    self._cache.popitem(last=False)
-            self._cache.move_to_end(group)
-            return self._cache[group][row - int(self._starts[group])]
+            return self._values(group)[row - int(self._starts[group])]
 
     def _read(self, group: int) -> list[Any]:
         number, inside = self._groups[group]

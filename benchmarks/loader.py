@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import tempfile
@@ -53,7 +54,8 @@ def encoded_split(folder: Path, images: int) -> Split:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.roll(ramp, row, axis=1).astype(np.uint8)).save(path, quality=90)
     spec = DataSpec(name=f"folder:{folder / 'jpeg'}", image_size=32)
-    return open_data(spec, pixels="encoded", cache=folder / "cache").train
+    os.environ["LEVELFIELD_CACHE"] = str(folder / "cache")
+    return open_data(spec, pixels="encoded").train
 
 
 def seconds_of(loader: Loader, net: nn.Module, optimizer: torch.optim.Optimizer, steps: int) -> dict[str, float]:

@@ -6,8 +6,8 @@ import errno
 import fcntl
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -64,10 +64,10 @@ def no_room(folder: Path, why: str) -> UserError:
 
 
 @contextmanager
-def only_one(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+def only_one(path: Path, name: str = "", progress: OnProgress | None = None) -> Iterator[None]:
     """Hold the lock of `path`, which is to be made: processes (and threads) that want to make it too wait for it.
 
-    `waiting` is called once where another one holds it. The lock is the kernel's (flock on `.<name>.lock` beside
+    That they wait for the data set `name` is said through `progress`. The lock is the kernel's (flock on a file beside
     `path`), so that it ends with its holder, killed or not. What a killed holder left half written below `path` or
     beside it is removed. File systems without locks go without: the result is the same, made more than once.
     """
@@ -82,8 +82,8 @@ def only_one(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if waiting is not None:
-                waiting()
+            if progress is not None:
+                progress(f"{name}: waiting for another process that decodes it", 0, 1)
             fcntl.flock(file, fcntl.LOCK_EX)
         except OSError:
             yield
@@ -92,10 +92,3 @@ def only_one(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[
             with suppress(OSError):
                 left.unlink()
         yield
-
-
-def one_builder(folder: Path, name: str, progress: OnProgress | None) -> AbstractContextManager[None]:
-    """Hold the lock of the store in `folder`, of the data set `name`; waiting for it is said through `progress`."""
-    if progress is None:
-        return only_one(folder)
-    return only_one(folder, lambda: progress(f"{name}: waiting for another process that decodes it", 0, 1))

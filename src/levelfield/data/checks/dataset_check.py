@@ -40,19 +40,14 @@ class Report:
 
 
 def check_data(
-    name: str,
-    data_dir: Path | str | None = None,
-    *,
-    fresh: bool = False,
-    cache: Path | None = None,
-    progress: OnProgress | None = None,
+    name: str, data_dir: Path | str | None = None, *, fresh: bool = False, progress: OnProgress | None = None
 ) -> Report:
     """Examine a data set; images that do not decode are counted, not fatal. `fresh` decodes everything again.
 
     Raises UserError where the set is unknown, missing or damaged as a whole.
     """
     found = find(name, data_dir)
-    strict, lenient = folder_of(found, "fail", cache), folder_of(found, "skip", cache)
+    strict, lenient = folder_of(found, "fail"), folder_of(found, "skip")
     store = None if fresh else open_store(strict) or open_store(lenient)
     if store is None:
         with only_one(lenient), only_one(strict):
@@ -76,9 +71,7 @@ def check_data(
     )
 
 
-def at_hand(
-    name: str, checksum: str, data_dir: Path | str | None = None, on_bad_image: OnBadImage = "fail"
-) -> Store | None:
+def at_hand(name: str, checksum: str, data_dir: Path | str | None, on_bad_image: OnBadImage) -> Store | None:
     """The store of the data set `name` where it is decoded already and its content is that of `checksum`, else None.
 
     Nothing is decoded for it: a report must not take minutes because somebody has a data set.

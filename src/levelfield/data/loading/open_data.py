@@ -35,7 +35,6 @@ def open_data(
     *,
     crop: Crop | None = None,
     pixels: Where = "auto",
-    cache: Path | None = None,
     progress: OnProgress | None = None,
 ) -> ImageData:
     """Open the data set of `spec`, decoding it into the store when that has not happened yet.
@@ -50,7 +49,7 @@ def open_data(
     """
     found = find(spec.name, data_dir)
     with on_stderr() if progress is None else nullcontext(progress) as shown:
-        store, sources = _fitted(spec, found, pixels, cache, shown)
+        store, sources = _fitted(spec, found, pixels, shown)
         whole_train = _whole_train(crop, store, found, pixels, shown) if isinstance(crop, RandomResizedCrop) else None
     side = sources["train"].side_px
     crop_px = spec.image_size if spec.image_size is not None and spec.image_size < side else None
@@ -115,28 +114,22 @@ def notes(store: Store) -> tuple[str, ...]:
 
 
 def prepare(
-    found: Found,
-    on_bad_image: OnBadImage = "fail",
-    fit: Fit | None = None,
-    cache: Path | None = None,
-    progress: OnProgress | None = None,
+    found: Found, on_bad_image: OnBadImage = "fail", fit: Fit | None = None, progress: OnProgress | None = None
 ) -> Store:
     """The store of `found`, built if it is not there, with the pixels of `fit` if given."""
-    store = ensure(found, on_bad_image, fit, cache, progress)
+    store = ensure(found, on_bad_image, fit, progress)
     if fit is not None and fit.side_px != store.index.native_px:
         add_variant(store, fit, found, progress)
     return store
 
 
-def _fitted(
-    spec: DataSpec, found: Found, pixels: Where, cache: Path | None, progress: OnProgress
-) -> tuple[Store, dict[str, PixelSource]]:
+def _fitted(spec: DataSpec, found: Found, pixels: Where, progress: OnProgress) -> tuple[Store, dict[str, PixelSource]]:
     """The store of `found` and where the pixels of its splits come from, at the size and fit that `spec` wants."""
     side = spec.resize_px or spec.image_size
     if spec.resize_px is not None and spec.image_size is not None and spec.resize_px < spec.image_size:
         raise UserError(f"resize_px {spec.resize_px} is smaller than image_size {spec.image_size}; let it be larger")
     fit = None if side is None else Fit(spec.fit, side, spec.interpolation)
-    store = ensure(found, spec.on_bad_image, None if pixels == "encoded" else fit, cache, progress)
+    store = ensure(found, spec.on_bad_image, None if pixels == "encoded" else fit, progress)
     native_px = store.index.native_px
     if fit is None:
         if native_px is None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from levelfield.data.cache_folder import one_builder, replacing
+from levelfield.data.cache_folder import only_one, replacing
 from levelfield.data.sources.readers.contract import Found, Source
 from levelfield.data.store.content_identity import canonical_order, checksum
 from levelfield.data.store.index_pass import IndexedSplit, index_split
@@ -28,14 +28,12 @@ from levelfield.errors import UserError
 from levelfield.progress import OnProgress
 
 
-def ensure(
-    found: Found, on_bad_image: OnBadImage, fit: Fit | None, cache: Path | None, progress: OnProgress | None
-) -> Store:
+def ensure(found: Found, on_bad_image: OnBadImage, fit: Fit | None, progress: OnProgress | None) -> Store:
     """The store of `found`; where there is none, one process builds it (see `build`) and all others wait for that."""
-    folder = folder_of(found, on_bad_image, cache)
+    folder = folder_of(found, on_bad_image)
     store = open_store(folder)
     if store is None:
-        with one_builder(folder, found.name, progress):
+        with only_one(folder, found.name, progress):
             store = open_store(folder) or build(found, folder, fit, on_bad_image, progress)
     return store
 

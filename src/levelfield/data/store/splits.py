@@ -55,14 +55,9 @@ class Split:
 
     def subset(self, positions: Tensor, name: str | None = None, crop_px: int | None = None) -> Split:
         """The samples at `positions`, in that order."""
-        return Split(
-            name or self.name,
-            self.pixels,
-            self.rows[positions],
-            self.labels[positions],
-            self.index[positions],
-            crop_px if crop_px is not None else self.crop_px,
-        )
+        rows, labels, index = self.rows[positions], self.labels[positions], self.index[positions]
+        crop_px = self.crop_px if crop_px is None else crop_px
+        return Split(name or self.name, self.pixels, rows, labels, index, crop_px)
 
 
 def centre_crop(images: Tensor, crop_px: int | None) -> Tensor:
@@ -95,7 +90,7 @@ class ImageData:
     test: Split
 
 
-def hold_out(train: Split, share: float, seed: int, crop_px: int | None = None) -> tuple[Split, Split | None]:
+def hold_out(train: Split, share: float, seed: int, crop_px: int | None) -> tuple[Split, Split | None]:
     """Train without, and the stratified slice that is, the validation `share` of it; None for a share of 0.
 
     Raises UserError for a share that is no image.

@@ -114,10 +114,10 @@ class Store:
         return all(self.images(split, variant).is_file() for split in self.index.splits)
 
 
-def folder_of(found: Found, on_bad_image: OnBadImage = "fail", cache: Path | None = None) -> Path:
+def folder_of(found: Found, on_bad_image: OnBadImage) -> Path:
     """The folder of the store of `found` (which may not exist yet)."""
     suffix = "" if on_bad_image == "fail" else "-skip"
-    return (cache or cache_dir()) / "stores" / f"{found.name}-{found.fingerprint[:16]}-{FORMAT}{suffix}"
+    return cache_dir() / "stores" / f"{found.name}-{found.fingerprint[:16]}-{FORMAT}{suffix}"
 
 
 def open_store(folder: Path) -> Store | None:

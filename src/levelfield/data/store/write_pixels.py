@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from levelfield.data.cache_folder import no_room, one_builder, replacing, reserve
+from levelfield.data.cache_folder import no_room, only_one, replacing, reserve
 from levelfield.data.sources.decode import decode
 from levelfield.data.sources.readers.contract import Found, Pixels, Source
 from levelfield.data.store.in_threads import in_threads
@@ -30,7 +30,7 @@ def add_variant(store: Store, fit: Fit, found: Found, progress: OnProgress | Non
     """
     if store.has(str(fit)):
         return
-    with one_builder(store.folder, found.name, progress):
+    with only_one(store.folder, found.name, progress):
         missing = [split for split in store.index.splits if not store.images(split, str(fit)).is_file()]
         source = None if store.has(NATIVE) or not missing else found.load()
         for split in missing:
@@ -48,7 +48,7 @@ def add_variant(store: Store, fit: Fit, found: Found, progress: OnProgress | Non
 def add_whole(store: Store, whole: Whole, found: Found, progress: OnProgress | None) -> None:
     """Write the whole training images under `whole` and their sizes. One process does, and all others wait for it."""
     path = store.images("train", str(whole))
-    with one_builder(store.folder, found.name, progress):
+    with only_one(store.folder, found.name, progress):
         if path.is_file():
             return
         index, one = store.index.splits["train"], _reader(store, "train", whole, found.load())

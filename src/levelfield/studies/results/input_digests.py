@@ -52,7 +52,7 @@ def _checksum(data: DataSpec, data_dir: str | None) -> str | None:
     side = data.resize_px or data.image_size
     try:
         found = find(data.name, data_dir)
-        store = open_store(folder_of(found, data.on_bad_image, None))
+        store = open_store(folder_of(found, data.on_bad_image))
         if store is None:
             with on_stderr() as progress:
                 fit = None if side is None else Fit(data.fit, side)

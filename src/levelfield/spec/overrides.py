@@ -29,11 +29,14 @@ def apply(config: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, An
 
 
 def read_assignment(assignment: str) -> tuple[str, Any]:
-    """`path=value` as path and value. Raises UserError for another form."""
+    """`path=value` as path and value, which is read as YAML. Raises UserError for another form."""
     path, equals, text = assignment.partition("=")
     if not equals or not path.strip():
         raise UserError(f"--set {assignment!r} is not of the form key=value, e.g. --set recipe.optimizer.lr=1e-3")
-    return path.strip(), read_scalar(text)
+    try:
+        return path.strip(), as_number(yaml.safe_load(text))
+    except yaml.YAMLError:
+        return path.strip(), text
 
 
 def only_how(overrides: Iterable[str]) -> bool:
@@ -49,15 +52,6 @@ def trained_otherwise(overrides: Iterable[str]) -> tuple[str, ...]:
 def _tidy(text: str) -> str:
     path, equals, value = text.partition("=")
     return f"{path.strip()}{equals}{value.strip()}"
-
-
-def read_scalar(text: str) -> Any:
-    """`text` as a YAML value; numbers such as 1e-3, which YAML 1.1 takes for text, are read as numbers."""
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text
-    return as_number(value)
 
 
 def as_number(value: Any) -> Any:
@@ -80,11 +74,10 @@ def set_path(config: dict[str, Any], path: str, value: Any) -> None:
     last = keys[-1]
     if isinstance(here, list):
         here[_index(here, last, path)] = value
-    elif path in ("budget.epochs", "budget.steps", "budget.samples"):
+        return
+    if path in ("budget.epochs", "budget.steps", "budget.samples"):
         here.clear()
-        here[last] = value
-    else:
-        here[last] = value
+    here[last] = value
 
 
 def _step(here: Any, key: str, sofar: str, path: str) -> Any:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from levelfield.spec.augment import RandomResizedCrop
 from levelfield.spec.run_parts import RunValues
 from levelfield.spec.schedule import MultiStep, OneCycle, Schedule, Step
 from levelfield.spec.used_keys import used
@@ -32,38 +33,25 @@ def _later_warmup_on_top(spec: RunValues) -> bool:
     return any(not isinstance(s, OneCycle) and _warms_up(s) and s.warmup.on_top for s in later)
 
 
-def _split_batches(spec: RunValues) -> bool:
-    return spec.execution.micro_batch is not None and spec.execution.micro_batch < spec.recipe.batch_size
-
-
-def _augments_levels_or_places(spec: RunValues) -> bool:
-    return spec.recipe.augment.policy is not None or spec.recipe.augment.color_jitter is not None
-
-
-def _crops_and_resizes(spec: RunValues) -> bool:
-    crop = spec.recipe.augment.crop
-    return crop is not None and crop.name == "random_resized_crop"
-
-
 def _draws_shares_from_a_curved_beta(spec: RunValues) -> bool:
     mix = spec.recipe.mix
     return mix.active and any(alpha not in (0, 1) for alpha in (mix.mixup_alpha, mix.cutmix_alpha))
 
 
-def _fits_timm(spec: RunValues) -> bool:
-    return spec.model.name.startswith("timm:") and spec.model.options.get("adapt", "auto") == "auto"
-
-
 REVISIONS: Final[dict[str, Callable[[RunValues], bool]]] = {
     # The short last batch of an epoch was cut into full parts and a rest, differently for each number of processes.
-    "equal-parts-of-split-batches": _split_batches,
+    "equal-parts-of-split-batches": lambda spec: (
+        spec.execution.micro_batch is not None and spec.execution.micro_batch < spec.recipe.batch_size
+    ),
     # Milestones and steps were counted from the end of the warm-up: 30 with 5 epochs of warm-up dropped at 35.
     "drops-at-epochs-of-the-phase": _drops_after_warmup,
     # A later phase's warm-up on top was taken from its stated length instead of added to it.
     "warmup-on-top-in-later-phases": _later_warmup_on_top,
     # Positions count in 2**-20 px and every product is rounded by itself, so that all processors augment alike; timm's
     # bicubic maps have Pillow's kernel. Few pixels differ, by a level or where a map puts them between two pixels.
-    "augmentation-equal-on-all-processors": _augments_levels_or_places,
+    "augmentation-equal-on-all-processors": lambda spec: (
+        spec.recipe.augment.policy is not None or spec.recipe.augment.color_jitter is not None
+    ),
     # Shares of Beta(a, a), a not 1, are multiples of 2**-16: they move by less than 1e-5.
     "mixing-equal-on-all-processors": _draws_shares_from_a_curved_beta,
     # Only norms whose own parameters are frozen leave training (once a frozen position table switched off all dropout),
@@ -71,10 +59,12 @@ REVISIONS: Final[dict[str, Callable[[RunValues], bool]]] = {
     "freeze-modes": lambda spec: bool(spec.recipe.freeze.patterns),
     # Random resized crops were taken from thumbnails that data.fit had made square; now from whole images, by Pillow's
     # weights in whole numbers.
-    "resized-crops-of-whole-images": _crops_and_resizes,
+    "resized-crops-of-whole-images": lambda spec: isinstance(spec.recipe.augment.crop, RandomResizedCrop),
     # Which strides a timm model loses at another image size was decided by its modules' names: RegNet, DLA and ReXNet
     # lost those of their first stage, EfficientNet kept them. (At its own size nothing is fitted and nothing moves.)
-    "timm-stems-by-what-they-do": _fits_timm,
+    "timm-stems-by-what-they-do": lambda spec: (
+        spec.model.name.startswith("timm:") and spec.model.options.get("adapt", "auto") == "auto"
+    ),
 }
 """Name of the mend -> whether it moves the numbers of a run. Never renamed, never removed before the next version."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from levelfield.spec.augment import Augment, Mix
-from levelfield.spec.recipe import Averaging, Freeze, Phase, Recipe, Regularisation
+from levelfield.spec.recipe import Averaging, Freeze, Recipe, Regularisation
 from levelfield.spec.run_parts import DataSpec, RunValues
 from levelfield.spec.schedule import Warmup
 from levelfield.spec.values import Value
@@ -48,7 +48,9 @@ def _used_recipe(recipe: Recipe, own_drop_path: bool) -> Recipe:
         update={
             **idle,
             "schedule": _used_schedule(recipe.schedule),
-            "phases": tuple(_used_phase(phase) for phase in recipe.phases),
+            "phases": tuple(
+                phase.model_copy(update={"schedule": _used_schedule(phase.schedule)}) for phase in recipe.phases
+            ),
             "augment": _used_augment(recipe.augment),
             "mix": _used_mix(recipe.mix),
             "regularisation": regularisation.model_copy(update=plain),
@@ -56,10 +58,6 @@ def _used_recipe(recipe: Recipe, own_drop_path: bool) -> Recipe:
             "averaging": recipe.averaging if recipe.averaging.name != "none" else Averaging(),
         }
     )
-
-
-def _used_phase(phase: Phase) -> Phase:
-    return phase.model_copy(update={"schedule": _used_schedule(phase.schedule)})
 
 
 def _used_schedule(schedule: Any) -> Any:

@@ -32,8 +32,8 @@ def strange(key: str) -> str | None:
     for number, part in enumerate(parts):
         models = [model for annotation in here for model in models_in(annotation)]
         if not models and number:
-            return None if any(_open(annotation) for annotation in here) else f"{key!r} goes below a single value"
-        if part.isdigit() and any(_listed(annotation) for annotation in here):
+            return None if any(_holds(dict, each) for each in here) else f"{key!r} goes below a single value"
+        if part.isdigit() and any(_holds(tuple, each) for each in here):
             continue
         here = [model.model_fields[part].annotation for model in models if part in model.model_fields]
         if not here:
@@ -43,12 +43,7 @@ def strange(key: str) -> str | None:
     return None
 
 
-def _open(annotation: Any) -> bool:
-    """Whether a value may hold keys of its own (a dict of options)."""
-    origin = getattr(annotation, "__origin__", annotation)
-    return origin is dict or any(_open(part) for part in getattr(annotation, "__args__", ()) if part is not annotation)
-
-
-def _listed(annotation: Any) -> bool:
-    origin = getattr(annotation, "__origin__", annotation)
-    return origin is tuple or any(_listed(part) for part in getattr(annotation, "__args__", ()))
+def _holds(container: type, annotation: Any) -> bool:
+    """Whether a value may be a `container`: a dict of keys of its own (options), a tuple."""
+    parts = [part for part in getattr(annotation, "__args__", ()) if part is not annotation]
+    return getattr(annotation, "__origin__", annotation) is container or any(_holds(container, part) for part in parts)

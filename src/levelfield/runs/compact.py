@@ -7,6 +7,7 @@ predictions.parquet with probabilities to three decimals, the most likely class 
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from dataclasses import replace
@@ -44,25 +45,14 @@ def write_compact(run: RunFolder, target: Path) -> None:
 
 def without_study_places(study: dict[str, Any]) -> dict[str, Any]:
     """The content of a study.json without the places of data, plugins and study file on the machine that trained it."""
-    rows = [
-        {
-            **row,
-            "declared": [
-                {**spec, "plugins": [{**one, "path": Path(one["path"]).name} for one in spec.get("plugins") or ()]}
-                for spec in row["declared"]
-            ],
-        }
-        for row in study["rows"]
-    ]
-    if "asked" not in study:
-        return {**study, "rows": rows}
-    asked = study["asked"]
-    here = {
-        "source": Path(asked["source"]).name,
-        "plugins": [Path(path).name for path in asked["plugins"]],
-        "data_dir": None,
-    }
-    return {**study, "rows": rows, "asked": {**asked, **here}}
+    study = copy.deepcopy(study)
+    for declared in (spec for row in study["rows"] for spec in row["declared"]):
+        declared["plugins"] = [{**one, "path": Path(one["path"]).name} for one in declared.get("plugins") or ()]
+    if "asked" in study:
+        asked = study["asked"]
+        asked["plugins"] = [Path(path).name for path in asked["plugins"]]
+        asked |= {"source": Path(asked["source"]).name, "data_dir": None}
+    return study
 
 
 def without_places(message: str) -> str:

@@ -12,26 +12,29 @@ import tarfile
 import threading
 import zipfile
 import zlib
+from abc import ABC, abstractmethod
 from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Protocol
 
 from levelfield.data.cache_folder import cache_dir, only_one, replacing
 from levelfield.data.sources.readers.contract import Labels, Records
 from levelfield.errors import UserError
 
 
-class Tree(Protocol):
+class Tree(ABC):
     """Files below one root; names are relative POSIX paths. `read` may be called from several threads."""
 
-    path: Path
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
+    @abstractmethod
     def names(self) -> list[str]:
         """All files, sorted."""
-        ...
 
+    @abstractmethod
     def has(self, name: str) -> bool: ...
 
+    @abstractmethod
     def read(self, name: str) -> bytes: ...
 
 
@@ -46,11 +49,8 @@ def inside(folder: Path, name: str) -> Path:
     return folder / name
 
 
-class FolderTree:
+class FolderTree(Tree):
     """The files below a folder."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
 
     def names(self) -> list[str]:
         found = []
@@ -71,11 +71,11 @@ class FolderTree:
             raise UserError(f"{self.path / name} is missing, but a list of the data set names it") from None
 
 
-class ZipTree:
+class ZipTree(Tree):
     """The files of a zip archive."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        super().__init__(path)
         self._lock = threading.Lock()
 
     @cached_property
@@ -101,11 +101,8 @@ class ZipTree:
                 raise _damaged(self.path, error) from None
 
 
-class TarTree:
+class TarTree(Tree):
     """The files of a tar archive, plain or compressed with gzip."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
 
     @cached_property
     def _plain(self) -> Path:
@@ -162,11 +159,12 @@ class TarTree:
         return data
 
 
-class SubTree:
+class SubTree(Tree):
     """The files of another tree below `base`."""
 
     def __init__(self, tree: Tree, base: str) -> None:
-        self._tree, self._base, self.path = tree, base, tree.path
+        super().__init__(tree.path)
+        self._tree, self._base = tree, base
 
     def names(self) -> list[str]:
         return [name[len(self._base) :] for name in self._tree.names() if name.startswith(self._base)]

@@ -70,7 +70,7 @@ def test_ranks_add_up_by_sum_or_by_one_all_reduce() -> None:
     whole = Counts(10).update(logits, labels)
     reduced = Counts.unpack(sum((s.pack() for s in shards[1:]), shards[0].pack()), 10)
     for total in (shards[0] + shards[1] + shards[2], reduced):
-        assert total.n == 403
+        assert total.scores().n == 403
         assert torch.equal(total.confusion, whole.confusion)
         assert torch.equal(total.correct, whole.correct)
         assert total.scores().loss == pytest.approx(whole.scores().loss, rel=1e-7)

@@ -99,11 +99,6 @@ class Counts:
         """The counts of both shards together."""
         return Counts.unpack(self.pack() + other.pack().to(self.sums.device), self.num_classes)
 
-    @property
-    def n(self) -> int:
-        """Images seen (waits for the device)."""
-        return int(self.bin_count.sum())
-
     def scores(self, classes: Sequence[str] | None = None) -> Scores:
         """Divide once. `classes`: C names for the report (None: "0", "1", ...). Raises ValueError before any image."""
         names = tuple(classes) if classes is not None else tuple(str(c) for c in range(self.num_classes))

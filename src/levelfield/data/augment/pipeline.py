@@ -74,7 +74,9 @@ class BatchAugment(_Transform):
             out, chunk = torch.empty(shape, device=images.device, memory_format=layout), max(1, len(images))
         for start in range(0, len(images), chunk):
             part = slice(start, start + chunk)
-            self._into(out[part], images[part], sample_index[part], epoch, seed)
+            self.normalize(self.pixels(images[part], sample_index[part], epoch, seed), out[part])
+            if self.augment.erasing is not None:
+                erase(out[part], self.augment.erasing, sample_index[part], epoch, seed)
         return out
 
     def _resized(
@@ -88,11 +90,6 @@ class BatchAugment(_Transform):
         parts = draw_parts(crop, height, width, sample_index, epoch, seed)
         flip = draw_flips(self.augment.flip, sample_index, epoch, seed)
         return take_parts(images, parts, flip, self.image_size, crop.interpolation)
-
-    def _into(self, out: Tensor, images: Tensor, sample_index: Tensor, epoch: int, seed: int) -> None:
-        self.normalize(self.pixels(images, sample_index, epoch, seed), out)
-        if self.augment.erasing is not None:
-            erase(out, self.augment.erasing, sample_index, epoch, seed)
 
     def pixels(self, images: Tensor, sample_index: Tensor, epoch: int, seed: int) -> Tensor:
         """Between random resized crop and normalisation: uint8 (B,3,H,W) to uint8 (B,3,image_size,image_size)."""

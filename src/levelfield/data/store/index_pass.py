@@ -7,7 +7,7 @@ from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -38,37 +38,33 @@ class IndexedSplit:
     shape: tuple[int, int] | None
 
 
-@dataclass(frozen=True)
-class _Read:
-    """One image of the pass: its digest, statistics and pixels, or the reason why it is bad."""
+class _Read(NamedTuple):
+    """One image of the pass; `first` and `second`: means by channel of its levels and of their squares, in [0, 1]."""
 
-    row: int
-    bad: str | None = None
-    digest: bytes = b""
-    mode: str = ""
-    shape: tuple[int, int] = (0, 0)
-    first: tuple[float, ...] = ()
-    second: tuple[float, ...] = ()
-    native: Pixels | None = None
-    fitted: Pixels | None = None
+    digest: bytes
+    mode: str
+    shape: tuple[int, int]
+    first: list[float]
+    second: list[float]
+    native: Pixels | None
+    fitted: Pixels | None
 
 
-def _read(records: Records, row: int, keep: int, fit: Fit | None) -> _Read:
+def _read(records: Records, row: int, keep: int, fit: Fit | None) -> _Read | str:
+    """An image, or the reason why it is bad; its pixels as they are where it is a square of `keep` px."""
     try:
         pixels, mode = decode(records.item(row))
     except (BadImageError, OSError) as error:
-        return _Read(row, bad=str(error))
+        return str(error)
     flat = pixels.reshape(-1, 3)
     levels = np.arange(256, dtype=np.int64)
     counts = np.stack([np.bincount(flat[:, channel], minlength=256) for channel in range(3)])
     return _Read(
-        row,
-        None,
         image_digest(pixels),
         mode,
         (pixels.shape[0], pixels.shape[1]),
-        tuple((counts @ levels / (255.0 * len(flat))).tolist()),
-        tuple((counts @ levels**2 / (255.0**2 * len(flat))).tolist()),
+        (counts @ levels / (255.0 * len(flat))).tolist(),
+        (counts @ levels**2 / (255.0**2 * len(flat))).tolist(),
         pixels if pixels.shape[0] == pixels.shape[1] == keep else None,
         None if fit is None else fit.apply(pixels),
     )
@@ -84,10 +80,10 @@ class _Tally:
         self.digests = np.zeros((total, DIGEST_BYTES), dtype=np.uint8)
         self.modes: Counter[str] = Counter()
         self.shapes: Counter[tuple[int, int]] = Counter()
-        self.moments: list[tuple[tuple[float, ...], tuple[float, ...]]] = []
+        self.moments: list[tuple[list[float], list[float]]] = []
 
-    def add(self, one: _Read) -> None:
-        """Take an image that could be decoded."""
+    def add(self, row: int, one: _Read) -> None:
+        """Take the image of a row that could be decoded."""
         place = len(self.rows)
         self.digests[place] = np.frombuffer(one.digest, dtype=np.uint8)
         self.modes[one.mode] += 1
@@ -99,7 +95,7 @@ class _Tally:
             self.native[place] = one.native.transpose(2, 0, 1)
         if self.fitted is not None and one.fitted is not None:
             self.fitted[place] = one.fitted.transpose(2, 0, 1)
-        self.rows.append(one.row)
+        self.rows.append(row)
 
     def flush(self) -> None:
         for pixels in (self.native, self.fitted):
@@ -148,14 +144,14 @@ def index_split(
         native = create(NATIVE, keep) if keep else None
         tally = _Tally(total, native, None if wanted is None else create(str(wanted), wanted.side_px))
         for start, chunk in in_threads(total, lambda row: _read(records, row, keep, wanted)):
-            for one in chunk:
-                if one.bad is None:
-                    tally.add(one)
+            for row, one in enumerate(chunk, start):
+                if not isinstance(one, str):
+                    tally.add(row, one)
                     continue
-                tally.bad.append((records.name(one.row), one.bad))
+                tally.bad.append((records.name(row), one))
                 if on_bad_image == "fail":
                     raise UserError(
-                        f"{split} image {records.name(one.row)}: {one.bad}\n"
+                        f"{split} image {records.name(row)}: {one}\n"
                         "mend or remove it, or leave such images out (they are counted): "
                         "--set data.on_bad_image=skip"
                     )
@@ -168,7 +164,7 @@ def index_split(
     return tally.finish(records.labels, classes)
 
 
-def _statistics(moments: list[tuple[tuple[float, ...], tuple[float, ...]]]) -> tuple[Channels, Channels]:
+def _statistics(moments: list[tuple[list[float], list[float]]]) -> tuple[Channels, Channels]:
     """Mean and standard deviation per channel, each image counting alike; exactly rounded sums, so order-free."""
     mean = [math.fsum(first[c] for first, _ in moments) / len(moments) for c in range(3)]
     square = [math.fsum(second[c] for _, second in moments) / len(moments) for c in range(3)]

@@ -28,9 +28,10 @@ def find_duplicates(store: Store) -> Duplicates:
     labels_of: dict[bytes, set[int]] = {}
     seen: dict[str, Counter[bytes]] = {}
     for split in store.index.splits:
-        digests = [row.tobytes() for row in store.digests(split)]
+        samples = store.samples(split)
+        digests = [row.tobytes() for row in samples.digests]
         seen[split] = Counter(digests)
-        for digest, label in zip(digests, store.labels(split).tolist(), strict=True):
+        for digest, label in zip(digests, samples.labels.tolist(), strict=True):
             labels_of.setdefault(digest, set()).add(label)
     return Duplicates(
         surplus={split: sum(counts.values()) - len(counts) for split, counts in seen.items()},

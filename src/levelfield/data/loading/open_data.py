@@ -55,8 +55,8 @@ def open_data(
     crop_px = spec.image_size if spec.image_size is not None and spec.image_size < side else None
     whole = {}
     for name in ("train", "test"):
-        order = torch.from_numpy(store.order(name))
-        labels = torch.from_numpy(store.labels(name))[order]
+        order = torch.from_numpy(store.samples(name).order)
+        labels = torch.from_numpy(store.samples(name).labels)[order]
         whole[name] = Split(name, sources[name], order, labels, torch.arange(len(order)))
     train, validation = hold_out(whole["train"], spec.validation or 0.0, spec.split_seed, crop_px)
     train = _limited(spec, train, spec.train_limit, "train")

@@ -10,7 +10,7 @@ import numpy as np
 
 from levelfield.data.cache_folder import only_one, replacing
 from levelfield.data.sources.readers.contract import Found, Source
-from levelfield.data.store.content_identity import canonical_order, checksum
+from levelfield.data.store.content_identity import checksum
 from levelfield.data.store.index_pass import IndexedSplit, index_split
 from levelfield.data.store.resize import Fit
 from levelfield.data.store.store import (
@@ -55,8 +55,7 @@ def build(found: Found, folder: Path, fit: Fit | None, on_bad_image: OnBadImage,
     for split, records in source.splits.items():
         one = index_split(split, records, len(source.classes), folder, fit, on_bad_image, progress)
         with replacing(folder / f"samples-{split}.npz") as path, path.open("wb") as file:
-            order = canonical_order(one.labels, one.digests)
-            np.savez(file, labels=one.labels, rows=one.rows, digests=one.digests, order=order)
+            np.savez(file, **one.samples._asdict())
         passed[split] = one
     shapes = {one.shape for one in passed.values()}
     uniform = shapes.pop() if len(shapes) == 1 else None
@@ -70,7 +69,7 @@ def build(found: Found, folder: Path, fit: Fit | None, on_bad_image: OnBadImage,
         form=found.form,
         path=None if found.path is None else str(found.path),
         classes=list(source.classes),
-        checksum=checksum({split: (one.labels, one.digests) for split, one in passed.items()}),
+        checksum=checksum({split: (one.samples.labels, one.samples.digests) for split, one in passed.items()}),
         native_px=native_px,
         notes=list(source.notes),
         splits={split: one.index for split, one in passed.items()},

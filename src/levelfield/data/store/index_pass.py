@@ -14,10 +14,10 @@ import numpy as np
 from levelfield.data.cache_folder import replacing
 from levelfield.data.sources.decode import BadImageError, decode
 from levelfield.data.sources.readers.contract import Labels, Pixels, Records
-from levelfield.data.store.content_identity import DIGEST_BYTES, Digests, image_digest
+from levelfield.data.store.content_identity import DIGEST_BYTES, canonical_order, image_digest
 from levelfield.data.store.in_threads import in_threads
 from levelfield.data.store.resize import Fit
-from levelfield.data.store.store import NATIVE, Channels, OnBadImage, SplitIndex, six_digits
+from levelfield.data.store.store import NATIVE, Channels, OnBadImage, Samples, SplitIndex, six_digits
 from levelfield.data.store.write_pixels import PixelFile, create_array
 from levelfield.errors import UserError
 from levelfield.progress import OnProgress
@@ -28,13 +28,10 @@ _PROBED: Final = 32
 
 @dataclass(frozen=True)
 class IndexedSplit:
-    """A split after its pass: `labels` and `rows` (in the files as found) int64 (N,), `digests` uint8 (N, 32), without
-    the images that were left out; `shape` (height, width) where all images have one, else None."""
+    """A split after its pass; `shape` (height, width) where all images have one, else None."""
 
     index: SplitIndex
-    labels: Labels
-    rows: Labels
-    digests: Digests
+    samples: Samples
     shape: tuple[int, int] | None
 
 
@@ -105,7 +102,7 @@ class _Tally:
     def finish(self, labels: Labels, classes: int) -> IndexedSplit:
         """The split as found; `labels` are those of all its records."""
         rows = np.array(self.rows, dtype=np.int64)
-        kept = labels[rows]
+        kept, digests = labels[rows], self.digests[: len(rows)]
         mean, std = _statistics(self.moments)
         index = SplitIndex(
             len(rows),
@@ -117,7 +114,7 @@ class _Tally:
             std,
         )
         shape = next(iter(self.shapes)) if len(self.shapes) == 1 else None
-        return IndexedSplit(index, kept, rows, self.digests[: len(rows)], shape)
+        return IndexedSplit(index, Samples(kept, rows, digests, canonical_order(kept, digests)), shape)
 
 
 def index_split(

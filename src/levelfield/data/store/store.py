@@ -15,7 +15,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
@@ -76,34 +76,35 @@ class Index:
     splits: dict[str, SplitIndex]
 
 
+class Samples(NamedTuple):
+    """The samples of a split in file order, without the images that were left out.
+
+    `labels`, `rows` (in the files as found) and `order` (the samples in the order that does not depend on the
+    container) int64 (N,); `digests` uint8 (N, 32), see `content_identity`.
+    """
+
+    labels: Labels
+    rows: Labels
+    digests: Digests
+    order: Labels
+
+
 class Store:
     """An opened store: `index`, the samples of each split and the paths of its pixel files."""
 
     def __init__(self, folder: Path, index: Index) -> None:
         self.folder, self.index = folder, index
-        self._samples: dict[tuple[str, str], Any] = {}
+        self._samples: dict[str, Samples] = {}
 
-    def _sample(self, split: str, key: str) -> Any:
-        if (split, key) not in self._samples:
+    def samples(self, split: str) -> Samples:
+        if split not in self._samples:
             with np.load(self.folder / f"samples-{split}.npz") as arrays:
-                self._samples[split, key] = arrays[key]
-        return self._samples[split, key]
-
-    def labels(self, split: str) -> Labels:
-        """int64 (N,) in file order, without the images that were left out."""
-        return np.asarray(self._sample(split, "labels"))
+                self._samples[split] = Samples(**arrays)
+        return self._samples[split]
 
     def records(self, source: Source, split: str) -> Records:
         """Of what `source` holds of `split` the samples, without the images that were left out."""
-        return SubsetRecords(source.splits[split], self._sample(split, "rows"))
-
-    def order(self, split: str) -> Labels:
-        """int64 (N,): the samples in the order that does not depend on the container."""
-        return np.asarray(self._sample(split, "order"))
-
-    def digests(self, split: str) -> Digests:
-        """uint8 (N, 32): image digests, see `levelfield.data.store.content_identity`."""
-        return np.asarray(self._sample(split, "digests"))
+        return SubsetRecords(source.splits[split], self.samples(split).rows)
 
     def images(self, split: str, variant: str) -> Path:
         """Path of the .npy file with uint8 (N, 3, S, S)."""

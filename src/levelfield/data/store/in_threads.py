@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Final, TypeVar
 
 T = TypeVar("T")
@@ -20,16 +22,13 @@ def in_threads(count: int, one: Callable[[int], T]) -> Iterator[tuple[int, list[
     def chunk(start: int) -> list[T]:
         return [one(row) for row in range(start, min(start + _CHUNK, count))]
 
-    starts = iter(range(0, count, _CHUNK))
-    pending: list[tuple[int, Future[list[T]]]] = []
+    starts = range(0, count, _CHUNK)
     with ThreadPoolExecutor(workers) as pool:
+        futures = (pool.submit(chunk, start) for start in starts)
+        ahead = deque(islice(futures, 2 * workers))
         try:
             for start in starts:
-                pending.append((start, pool.submit(chunk, start)))
-                if len(pending) > 2 * workers:
-                    begun, future = pending.pop(0)
-                    yield begun, future.result()
-            for begun, future in pending:
-                yield begun, future.result()
+                ahead.extend(islice(futures, 1))
+                yield start, ahead.popleft().result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)

@@ -63,7 +63,6 @@ def engine(attempt: Attempt) -> tuple[float, list[float]]:
         train_steps(
             attempt.state,
             attempt.inputs,
-            micro_batch=None,
             after_step=attempt.after_step,
             after_epoch=lambda state, epoch: None,
         )

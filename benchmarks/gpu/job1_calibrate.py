@@ -113,7 +113,7 @@ def steps(model: str, recipe: str, engine: str, device: str, count: int) -> dict
     set_up = start = 0.0
     for done, batch in enumerate(inputs.epoch(0, 0), start=1):
         state.enter_step()
-        train_step(state, batch, None)
+        train_step(state, batch)
         state.step += 1
         if done in (1, WARM_UP):
             synchronize(prepared.device)

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import json
 import time
+from functools import partial
 from itertools import product
 from typing import Any, Final
 
 from campaign import ENGINES, Clock, parser, say
 
+from levelfield.cost import Setting
 from levelfield.runs import write_json
 from levelfield.studies.running.profile_networks import profile_subject, resolved, study_subjects
 
@@ -55,10 +57,11 @@ def main(arguments: list[str] | None = None) -> list[dict[str, Any]]:
                 left_out += 1
                 continue
             begin = time.monotonic()
-            measured = profile_subject(
-                resolved(subject), batch=batch, device=str(device), dtype=dtype, train=True, seconds=chosen.seconds,
+            setting = partial(
+                Setting, batch=batch, device=str(device), dtype=dtype, train=True, seconds=chosen.seconds,
                 compile=engine != "eager", cuda_graphs=engine == "graphs",
             )  # fmt: skip
+            measured = profile_subject(resolved(subject), setting)
             longest = max(longest, time.monotonic() - begin)
             rows.append({**measured, "environment": environment})
             write_json(chosen.out / name, rows)

@@ -16,6 +16,7 @@ import pytest
 import torch
 import yaml
 
+from levelfield.cost import Setting
 from levelfield.runs import RunFolder, find_runs
 from levelfield.studies.results.merge import merge_folders
 from levelfield.studies.running.profile_networks import Subject
@@ -280,12 +281,13 @@ def test_profiles_are_added_to_those_that_are_there(
     asked: list[tuple[str, str, int]] = []
     engines: list[tuple[bool, bool]] = []
 
-    def fake(subject: Subject, *, batch: int, dtype: str, compile: bool, cuda_graphs: bool, **_: Any) -> dict[str, Any]:
-        asked.append((subject.label, dtype, batch))
-        engines.append((compile, cuda_graphs))
+    def fake(subject: Subject, setting: Callable[..., Setting]) -> dict[str, Any]:
+        made = setting(build=torch.nn.Identity, image_size=32)
+        asked.append((subject.label, made.dtype, made.batch))
+        engines.append((made.compile, made.cuda_graphs))
         speed = {"images_per_s": 1.0, "training": {"images_per_s": 1.0}, "noisy": False}
-        engine = {"compiled": compile, "cuda_graphs": cuda_graphs}
-        return {"name": subject.label, "batch": batch, "dtype": dtype, **engine, **speed}
+        engine = {"compiled": made.compile, "cuda_graphs": made.cuda_graphs}
+        return {"name": subject.label, "batch": made.batch, "dtype": made.dtype, **engine, **speed}
 
     monkeypatch.setattr(job2, "profile_subject", fake)
     options = ["--results", str(tmp_path), "--device", "cpu", "--study", "modern-cifar100", "--dtype", "bf16"]

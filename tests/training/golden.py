@@ -54,7 +54,7 @@ def first_losses(name: str) -> list[float]:
         for batch in inputs.epoch(state.step // plan.steps_per_epoch, 0):
             state.enter_step()
             randomness.seed_model(0, state.step)
-            train_step(state, batch, None)
+            train_step(state, batch)
             state.step += 1
             losses.append(state.interval.read(World())[0])
             state.interval.reset()

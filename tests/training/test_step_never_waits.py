@@ -165,7 +165,7 @@ def test_no_step_asks_for_a_value(precision: str, monkeypatch: pytest.MonkeyPatc
         with counted(monkeypatch) as seen, Operators(seen):
             state.enter_step()
             randomness.seed_model(0, step, 0)
-            train_step(state, batch(step), None)
+            train_step(state, batch(step))
             state.step += 1
         assert not seen
 
@@ -185,7 +185,7 @@ def run_steps(state: TrainState, overflowing: set[int], count: int) -> list[floa
         rates.append(state.lr)
         # BatchNorm's statistics see an overflow too; that is not what is compared here
         kept = {name: value.clone() for name, value in state.model.named_buffers()}
-        train_step(state, batch(step, step in overflowing), None)
+        train_step(state, batch(step, step in overflowing))
         if step in overflowing:
             for name, value in state.model.named_buffers():
                 value.copy_(kept[name])
@@ -209,7 +209,7 @@ def test_a_skipped_step_advances_neither_schedule_nor_average(fused: str, every:
     before = {name: value.clone() for name, value in state.average.module.state_dict().items()}
     scale, weights = state.scaler.get_scale(), [p.detach().clone() for p in state.model.parameters()]
     state.enter_step()
-    train_step(state, batch(2, overflows=True), None)
+    train_step(state, batch(2, overflows=True))
     assert state.scaler.get_scale() < scale and state.updates.count == 2
     assert all(torch.equal(old, new) for old, new in zip(weights, state.model.parameters(), strict=True))
     after = state.average.module.state_dict()
@@ -262,7 +262,7 @@ def test_no_step_waits_for_a_gpu(name: str) -> None:
         for epoch in range(2):
             for each in inputs.epoch(epoch, 0):
                 state.enter_step()
-                train_step(state, each, None)
+                train_step(state, each)
                 state.step += 1
             if recipe.precision != "fp16" or state.updates.on_device:
                 torch.cuda.set_sync_debug_mode("error")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,6 +45,7 @@ def profile(
 
     Example: `levelfield profile resnet_mini outgrid_nano --image-size 32 --batch 64`
     """
+    from levelfield.cost import Setting
     from levelfield.models import load_plugin
     from levelfield.precision import DTYPES
     from levelfield.runs import write_json
@@ -62,15 +64,16 @@ def profile(
         raise UserError("dtype fp16 needs a GPU: give --dtype bf16 or fp32 on a CPU")
     subjects = _subjects(models or [], study, scale, into, plugins)
     environment = describe_environment(where)
+    setting = partial(
+        Setting, batch=batch, device=str(where), dtype=dtype, train=train, compile=compile, seconds=seconds,
+        threads=threads, tf32=tf32, cuda_graphs=cuda_graphs,
+    )  # fmt: skip
     rows = []
     for position, subject in enumerate(subjects, 1):
         subject = resolved(subject, classes, image_size)
         progress = f"{position}/{len(subjects)} {subject.label}, {subject.image_size} px, {subject.classes} classes"
         messages.print(progress, highlight=False)
-        measured = profile_subject(
-            subject, batch=batch, device=str(where), dtype=dtype, plugins=plugins, train=train, compile=compile,
-            seconds=seconds, threads=threads, tf32=tf32, cuda_graphs=cuda_graphs,
-        )  # fmt: skip
+        measured = profile_subject(subject, setting, plugins)
         _warn(subject.label, measured)
         rows.append({**measured, "environment": environment})
     if into is not None:

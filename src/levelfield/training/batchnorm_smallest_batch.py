@@ -53,12 +53,12 @@ def single_value_norms(model: nn.Module, image_size: int) -> list[str]:
     return found
 
 
-def check_smallest_batch(state: TrainState, train_size: int, micro_batch: int | None, image_size: int) -> None:
+def check_smallest_batch(state: TrainState, train_size: int, image_size: int) -> None:
     """Raise UserError where some step leaves a BatchNorm of the network one value a channel: a single image, 1x1 maps.
 
     The network is looked at only where a step has norms over a single image.
     """
-    recipe, world = state.recipe, state.world
+    recipe, world, micro_batch = state.recipe, state.world, state.execution.micro_batch
     shares = world.size if recipe.batchnorm == "local" else 1
     if fewest_images(state.plan, train_size, recipe.batch_size, micro_batch, shares) > 1:
         return

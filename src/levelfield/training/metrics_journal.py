@@ -11,7 +11,6 @@ from typing import Any, Self
 
 from levelfield.evaluation import Scores
 from levelfield.progress import Progress
-from levelfield.spec import Execution
 from levelfield.training.not_finite import check_loss
 from levelfield.training.training_state import TrainState
 
@@ -80,11 +79,9 @@ class Journal:
     Made once the run's state is restored. `lines`: how many lines of metrics.jsonl there were when that was saved.
     """
 
-    def __init__(
-        self, folder: Path, name: str, state: TrainState, execution: Execution, progress: Progress, lines: int
-    ) -> None:
+    def __init__(self, folder: Path, name: str, state: TrainState, progress: Progress, lines: int) -> None:
         self.folder, self.name, self.state, self.plan = folder, name, state, state.plan
-        self.execution, self.progress, self._lines_before = execution, progress, lines
+        self.progress, self._lines_before = progress, lines
         self._metrics: MetricsFile | None = None
         self._loggers: list[MetricsFile | TensorBoard] = []
         self._timed = (state.clock.train_images, state.clock.train_seconds)
@@ -98,7 +95,7 @@ class Journal:
         if (lost := self._lines_before - self._metrics.lines) > 0:
             self.progress.note(f"metrics.jsonl lacks {lost} of its lines before step {step}")
         self._loggers.append(self._metrics)
-        if "tensorboard" in self.execution.loggers:
+        if "tensorboard" in self.state.execution.loggers:
             try:
                 self._loggers.append(TensorBoard(self.folder / "tensorboard", step))
             except ImportError:
@@ -120,7 +117,7 @@ class Journal:
     def after_step(self) -> None:
         """A step further; what is due by the number of steps."""
         self.progress.advance(1)
-        if self.state.step % self.execution.log_every_steps == 0:
+        if self.state.step % self.state.execution.log_every_steps == 0:
             self.log_interval()
 
     def log_interval(self) -> None:

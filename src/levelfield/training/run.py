@@ -89,34 +89,25 @@ class Attempt:
             model = prepared.build_model()
         infinite = infinite_buffers(model)
         state = TrainState(model, recipe, plan, execution, device, world)
-        check_smallest_batch(state, len(data.train), execution.micro_batch, size)
+        check_smallest_batch(state, len(data.train), size)
         if state.average is not None:
             world.take_from_main(state.average.module.state_dict().values())
-        self.prepared, self.folder, self.stop, self.state = prepared, folder, stop, state
+        self.folder, self.stop, self.state = folder, stop, state
         self.inputs = TrainingInputs(loader, recipe, data, size, spec.seed, execution.channels_last)
-        self.saved = SavedState(folder, prepared.identity, state, execution, infinite)
+        self.saved = SavedState(folder, prepared.identity, state, infinite)
         self.saved.resume(progress.note)
         name = f"{spec.model.name} seed {spec.seed}"
-        self.journal = Journal(folder.path, name, state, execution, progress, self.saved.lines)
+        self.journal = Journal(folder.path, name, state, progress, self.saved.lines)
         self.evaluator = RunEvaluator(prepared, state)
         self.together = AskedTogether(world, device, state.step)
 
     def complete(self) -> dict[str, Any]:
         """Train to the end of the plan, evaluate, write everything; return the result."""
-        state, inputs = self.state, self.inputs
+        state = self.state
         with self.journal:
-            done = train_steps(
-                state,
-                inputs,
-                micro_batch=self.prepared.spec.execution.micro_batch,
-                after_step=self.after_step,
-                after_epoch=self.after_epoch,
-            )
-            if not done:
+            if not train_steps(state, self.inputs, after_step=self.after_step, after_epoch=self.after_epoch):
                 raise Interrupted(f"{self.stop.reason}: stopped at step {state.step} of {state.plan.steps}")
-            return write_result(
-                self.prepared, self.folder, state, self.evaluator, inputs.loader.why, self.saved.resumed_from
-            )
+            return write_result(self.evaluator, self.folder, self.inputs.loader.why, self.saved.resumed_from)
 
     def after_step(self, state: TrainState) -> bool:
         """Logs and checkpoints that are due; True if the run should stop now."""

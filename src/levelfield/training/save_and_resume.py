@@ -15,7 +15,6 @@ import torch
 from torch import nn
 
 from levelfield.runs import RunFolder, write_bytes, write_json
-from levelfield.spec import Execution
 from levelfield.training.checkpoint_file import save_checkpoint
 from levelfield.training.metrics_journal import Journal
 from levelfield.training.not_finite import check_loss, first_not_finite, not_finite
@@ -30,11 +29,8 @@ class SavedState:
     which this and earlier later starts went on. `lines`: how many lines of metrics.jsonl there were at the checkpoint.
     """
 
-    def __init__(
-        self, folder: RunFolder, identity: str, state: TrainState, execution: Execution, infinite: frozenset[str]
-    ) -> None:
-        self.folder, self.identity, self.state = folder, identity, state
-        self.execution, self.infinite = execution, infinite
+    def __init__(self, folder: RunFolder, identity: str, state: TrainState, infinite: frozenset[str]) -> None:
+        self.folder, self.identity, self.state, self.infinite = folder, identity, state, infinite
         self.resumed_from: list[int] = []
         self.lines = 0
 
@@ -62,12 +58,12 @@ class SavedState:
 
     def due(self) -> bool:
         """Whether the run's end, or the number of its steps, asks for a checkpoint: the same on every rank."""
-        step, every = self.state.step, self.execution.checkpoint_every_steps
+        step, every = self.state.step, self.state.execution.checkpoint_every_steps
         return step == self.state.plan.steps or (every is not None and step % every == 0)
 
     def late(self) -> bool:
         """Whether this rank's clock asks for a checkpoint."""
-        return time.monotonic() - self._saved_at > self.execution.checkpoint_every_seconds
+        return time.monotonic() - self._saved_at > self.state.execution.checkpoint_every_seconds
 
     def save(self, journal: Journal) -> None:
         """Write a checkpoint, unless the newest is of this very step. What is no number is never saved."""
@@ -82,7 +78,7 @@ class SavedState:
             raise not_finite(f"a weight ({name or 'on another process'})", state)
         if state.world.main:
             content |= {"identity": self.identity, "metrics_lines": journal.sync()}
-            save_checkpoint(self.folder.checkpoints, state.step, content, self.execution.keep_checkpoints)
+            save_checkpoint(self.folder.checkpoints, state.step, content, state.execution.keep_checkpoints)
         self._saved_step, self._saved_at = state.step, time.monotonic()
 
 

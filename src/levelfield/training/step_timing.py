@@ -42,7 +42,7 @@ def seconds_per_step(
         done = 0
         for done, batch in enumerate(inputs.epoch(0, 0), start=1):
             state.enter_step()
-            train_step(state, batch, spec.execution.micro_batch)
+            train_step(state, batch)
             if done == warm_up:
                 synchronize(device)
                 start = time.perf_counter()

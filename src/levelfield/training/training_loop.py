@@ -20,7 +20,6 @@ def train_steps(
     state: TrainState,
     inputs: TrainingInputs,
     *,
-    micro_batch: int | None,
     after_step: Callable[[TrainState], bool],
     after_epoch: Callable[[TrainState, int], None],
 ) -> bool:
@@ -37,7 +36,7 @@ def train_steps(
         for batch in inputs.epoch(epoch, first):
             state.enter_step()
             randomness.seed_model(inputs.seed, state.step, state.world.rank)
-            train_step(state, batch, micro_batch)
+            train_step(state, batch)
             state.step += 1
             state.clock.step(batch.size)
             if state.step % plan.steps_per_epoch == 0 or state.step == plan.steps:
@@ -51,7 +50,7 @@ def train_steps(
     return True
 
 
-def train_step(state: TrainState, batch: Batch, micro_batch: int | None) -> None:
+def train_step(state: TrainState, batch: Batch) -> None:
     """One optimiser step on one global batch: forward, backward (in parts if asked), clip, update, average.
 
     Nothing here waits for the device (but torch's scaler under fp16, for optimisers that cannot skip by themselves).
@@ -59,7 +58,7 @@ def train_step(state: TrainState, batch: Batch, micro_batch: int | None) -> None
     regularisation, world = state.recipe.regularisation, state.world
     state.optimizer.zero_grad(set_to_none=True)
     first = state.step % state.plan.steps_per_epoch * state.recipe.batch_size
-    parts = own_parts(batch.size, micro_batch, first, world.rank, world.size)
+    parts = own_parts(batch.size, state.execution.micro_batch, first, world.rank, world.size)
     for number, rows in enumerate(parts, start=1):
         last = number == len(parts)
         net = state.net_for(len(batch.x[rows]))

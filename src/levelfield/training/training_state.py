@@ -63,7 +63,7 @@ class TrainState:
         device: torch.device,
         world: World,
     ) -> None:
-        self.recipe, self.plan, self.device, self.world = recipe, plan, device, world
+        self.recipe, self.plan, self.execution, self.device, self.world = recipe, plan, execution, device, world
         layout = torch.channels_last if execution.channels_last else torch.contiguous_format
         if world.size > 1 and recipe.batchnorm == "global":
             model = synchronise_batchnorm(model, device)
@@ -79,7 +79,6 @@ class TrainState:
         self.interval, self.epoch_meter = Meter(device), Meter(device)
         self.best: dict[str, Any] | None = None
         self.mode.enter(self.step)
-        self._compile = (execution.compile, execution.cuda_graphs)
         self._compiled_for = max(1, (execution.micro_batch or recipe.batch_size) // world.size)
         self._begin_phase(0)
         self.plain, self.net = self._wrap()
@@ -158,7 +157,7 @@ class TrainState:
         if self.world.size > 1:
             devices = [self.device.index] if self.device.type == "cuda" else None
             plain = DistributedDataParallel(plain, device_ids=devices)
-        compiled, graphs = self._compile
-        if not (compiled or graphs):
+        if not (self.execution.compile or self.execution.cuda_graphs):
             return plain, plain
-        return plain, torch.compile(plain, mode="reduce-overhead" if graphs else None)  # type: ignore[return-value]
+        mode = "reduce-overhead" if self.execution.cuda_graphs else None
+        return plain, torch.compile(plain, mode=mode)  # type: ignore[return-value]

@@ -74,11 +74,7 @@ class TrainingClock:
 
     def state_dict(self) -> dict[str, float | int]:
         """The sums. A run that goes on adds to them, its own warm-up apart."""
-        return {
-            "train_seconds": self.train_seconds,
-            "compile_seconds": self.compile_seconds,
-            "train_images": self.train_images,
-        }
+        return {key: getattr(self, key) for key in ("train_seconds", "compile_seconds", "train_images")}
 
     def load_state_dict(self, state: dict[str, float | int]) -> None:
         self.train_seconds = float(state["train_seconds"])

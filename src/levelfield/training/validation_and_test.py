@@ -16,7 +16,8 @@ class RunEvaluator:
     """How the run of `prepared` validates and tests the weights of `state`, and which of them count in the end."""
 
     def __init__(self, prepared: Prepared, state: TrainState) -> None:
-        self.spec, self.data, self.state = prepared.spec, prepared.data, state
+        self.prepared, self.state = prepared, state
+        self.spec, self.data = prepared.spec, prepared.data
         size, execution = prepared.spec.model.image_size, prepared.spec.execution
         assert size is not None
         self.transform = evaluation_transform(prepared.spec.recipe, prepared.data, size, execution.channels_last)

@@ -10,25 +10,16 @@ from levelfield.cost import count_macs, count_parameters
 from levelfield.evaluation import Scores
 from levelfield.runs import RunFolder, write_json, write_predictions
 from levelfield.training.not_finite import check_loss
-from levelfield.training.prepare_run import Prepared
 from levelfield.training.save_and_resume import write_weights
-from levelfield.training.training_state import TrainState
 from levelfield.training.validation_and_test import RunEvaluator
 
 
-def write_result(
-    prepared: Prepared,
-    folder: RunFolder,
-    state: TrainState,
-    evaluator: RunEvaluator,
-    loader: str,
-    resumed_from: list[int],
-) -> dict[str, Any]:
+def write_result(evaluator: RunEvaluator, folder: RunFolder, loader: str, resumed_from: list[int]) -> dict[str, Any]:
     """Evaluate the raw and the averaged weights on test, and write the chosen ones' numbers. Rank 0 writes.
 
     `loader`: how the training images were read, and why. `resumed_from`: the steps at which later starts went on.
     """
-    spec, data = prepared.spec, prepared.data
+    prepared, state, spec, data = evaluator.prepared, evaluator.state, evaluator.spec, evaluator.data
     model = evaluator.chosen_weights()
     evaluation = evaluator.evaluate(model, data.test, keep_predictions=True)
     check_loss(evaluation.scores.loss, state, "the loss on the test images")
@@ -39,8 +30,8 @@ def write_result(
         "recipe": spec.recipe.name,
         "seed": spec.seed,
         **evaluation.scores.as_result(),
-        **_raw_and_averaged(evaluation.scores, prepared, state, evaluator),
-        **_size(model, state, spec.model.image_size),
+        **_raw_and_averaged(evaluation.scores, evaluator),
+        **_size(model, evaluator),
         "train_seconds": state.clock.train_seconds,
         "compile_seconds": state.clock.compile_seconds,
         "train_images_per_s": state.clock.images_per_s,
@@ -72,21 +63,21 @@ def write_result(
     return state.world.from_main(write)
 
 
-def _raw_and_averaged(
-    chosen: Scores, prepared: Prepared, state: TrainState, evaluator: RunEvaluator
-) -> dict[str, float]:
+def _raw_and_averaged(chosen: Scores, evaluator: RunEvaluator) -> dict[str, float]:
     """Top-1 of both, where there is an average and no epoch was selected; the recipe says which of them counts."""
+    state = evaluator.state
     if state.average is None or state.best is not None:
         return {}
     raw_chosen = state.weights_to_evaluate() is state.model
     other = state.average.module if raw_chosen else state.model
-    other_top1 = evaluator.evaluate(other, prepared.data.test).scores.top1
+    other_top1 = evaluator.evaluate(other, evaluator.data.test).scores.top1
     raw, averaged = (chosen.top1, other_top1) if raw_chosen else (other_top1, chosen.top1)
     return {"top1_raw": raw, "top1_averaged": averaged}
 
 
-def _size(model: nn.Module, state: TrainState, image_size: int | None) -> dict[str, Any]:
+def _size(model: nn.Module, evaluator: RunEvaluator) -> dict[str, Any]:
     """Parameters and multiply-accumulates."""
+    state, image_size = evaluator.state, evaluator.spec.model.image_size
     assert image_size is not None
     parameters, macs = count_parameters(state.model), count_macs(model, image_size).total
     never = state.mode.never_trained

@@ -10,7 +10,7 @@ from levelfield.errors import UserError
 from levelfield.spec import DataSpec, RunSpec, load_recipe
 from levelfield.spec.overrides import set_path
 from levelfield.spec.recipe_files import merge
-from levelfield.studies.declared.study import Changes, Grid, Group, RowSpec, Scale, StudySpec
+from levelfield.studies.declared.study import Changes, Grid, Group, RowSpec, Scale, StudySpec, named
 
 ROW: Final = "row:"
 """A source of weights that is another row's run of the same seed, until that run's folder is known."""
@@ -35,7 +35,7 @@ def run_of_row(
     for layer in layers:
         recipe = str(layer.get("recipe", recipe))
         if "data" in layer:
-            data = _data(layer["data"], f"study {study.name}: row {name}: data")
+            data = DataSpec.parse(named(layer["data"]), f"study {study.name}: row {name}: data")
     file = load_recipe(recipe)
     length = budget or file.budget
     config: dict[str, Any] = {
@@ -63,7 +63,3 @@ def _change(config: dict[str, Any], path: str, value: Any) -> None:
     if isinstance(here, Mapping) and isinstance(value, Mapping) and path != "budget":
         value = merge({"here": here}, {"here": value})["here"]
     set_path(config, path, dict(value) if isinstance(value, Mapping) else value)
-
-
-def _data(value: Any, where: str) -> DataSpec:
-    return DataSpec.parse({"name": value} if isinstance(value, str) else value, where)

@@ -28,7 +28,7 @@ def _several(value: Any) -> Any:
     return [value] if isinstance(value, (str, dict)) else value
 
 
-def _named(value: Any) -> Any:
+def named(value: Any) -> Any:
     """A data set by name alone."""
     return {"name": value} if isinstance(value, str) else value
 
@@ -39,7 +39,7 @@ def _counted(value: Any) -> Any:
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_several)]
-Data = Annotated[DataSpec, BeforeValidator(_named)]
+Data = Annotated[DataSpec, BeforeValidator(named)]
 Seeds = Annotated[tuple[NonNegativeInt, ...], BeforeValidator(_counted)]
 Changes = dict[str, Any]
 """Dotted path of a run's key -> value, as `--set` takes them; `recipe` and `data` may be replaced by name."""

@@ -5,6 +5,7 @@ Asked only where it decides something, as data that was never opened here is dec
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 from levelfield.errors import UserError
@@ -16,21 +17,7 @@ class Contents:
     """The digests of data and weights as they are now. A place that is not here has none (None)."""
 
     def __init__(self) -> None:
-        self._data: dict[tuple[str, str, str | None], str | None] = {}
-        self._weights: dict[str, str | None] = {}
-
-    def checksum(self, data: DataSpec, data_dir: str | None) -> str | None:
-        """The checksum of a data set, as a run that is resolved now would get it."""
-        key = (data.name, data.on_bad_image, data_dir)
-        if key not in self._data:
-            self._data[key] = _checksum(data, data_dir)
-        return self._data[key]
-
-    def weights(self, source: str) -> str | None:
-        """The digest of a file's or run's weights; weights that would have to be downloaded are left alone."""
-        if source not in self._weights:
-            self._weights[source] = _weights(source)
-        return self._weights[source]
+        self.checksum, self.weights = cache(_checksum), cache(_weights)
 
     def filled(self, declared: RunSpec) -> RunSpec:
         """`declared` with the digests of what is here filled in."""
@@ -43,6 +30,7 @@ class Contents:
 
 
 def _checksum(data: DataSpec, data_dir: str | None) -> str | None:
+    """The checksum of a data set, as a run that is resolved now would get it."""
     from levelfield.data.loading.open_data import prepare
     from levelfield.data.sources.locate import find
     from levelfield.data.store.resize import Fit
@@ -63,6 +51,7 @@ def _checksum(data: DataSpec, data_dir: str | None) -> str | None:
 
 
 def _weights(source: str) -> str | None:
+    """The digest of a file's or run's weights; weights that would have to be downloaded are left alone."""
     from levelfield.models import weights_digest
 
     try:

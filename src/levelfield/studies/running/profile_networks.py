@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from levelfield.studies.declared.planned_runs import planned_rows
@@ -14,6 +14,8 @@ from levelfield.studies.declared.study import StudySpec
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from levelfield.cost import Setting
 
 PUBLISHED_CONVENTION: Final = (
     "the authors print MACs (plus a little element-wise work) as FLOPs, and half of them as MACs"
@@ -63,35 +65,28 @@ def resolved(subject: Subject, classes: int | None = None, image_size: int | Non
     from levelfield.models import model_info
 
     info = model_info(subject.model)
-    return Subject(
-        subject.label, subject.model, classes or subject.classes or info.num_classes,
-        image_size or subject.image_size or info.image_size, subject.options, subject.printed_macs,
-    )  # fmt: skip
+    return replace(
+        subject,
+        classes=classes or subject.classes or info.num_classes,
+        image_size=image_size or subject.image_size or info.image_size,
+    )
 
 
-def profile_subject(
-    subject: Subject, *, batch: int, device: str, dtype: str, plugins: Sequence[str] = (), train: bool = False,
-    compile: bool = False, seconds: float = 2.0, threads: int | None = None, tf32: bool = False,
-    cuda_graphs: bool = False,
-) -> dict[str, Any]:  # fmt: skip
+def profile_subject(subject: Subject, setting: Callable[..., Setting], plugins: Sequence[str] = ()) -> dict[str, Any]:
     """What a resolved `subject` costs, as plain JSON values (`cost.profile`'s, with what they were measured on and the
-    printed pair). What is not of the subject is as in `cost.Setting`.
+    printed pair). `setting` makes a `cost.Setting` of what is the subject's own: `build` and `image_size`.
     """
-    from levelfield.cost import Setting, profile
+    from levelfield.cost import profile
 
     assert subject.classes is not None and subject.image_size is not None
     builder = functools.partial(
         build, subject.model, subject.classes, subject.image_size, dict(subject.options), tuple(plugins)
     )
-    measured = profile(
-        Setting(
-            builder, image_size=subject.image_size, batch=batch, device=device, dtype=dtype, train=train,
-            compile=compile, seconds=seconds, threads=threads, tf32=tf32, cuda_graphs=cuda_graphs,
-        )
-    )  # fmt: skip
+    made = setting(build=builder, image_size=subject.image_size)
+    measured = profile(made)
     named = {"name": subject.label, "model": subject.model, "classes": subject.classes}
-    named |= {"image_size": subject.image_size, "options": dict(subject.options), "batch": batch}
-    return {**named, **measured, "device": device, "dtype": dtype, **_published(subject, measured["macs"])}
+    named |= {"image_size": subject.image_size, "options": dict(subject.options), "batch": made.batch}
+    return {**named, **measured, "device": made.device, "dtype": made.dtype, **_published(subject, measured["macs"])}
 
 
 def build(model: str, classes: int, image_size: int, options: dict[str, Any], plugins: tuple[str, ...]) -> nn.Module:

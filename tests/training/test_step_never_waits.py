@@ -21,7 +21,7 @@ from levelfield.data import ImageData, from_arrays, make_loader
 from levelfield.spec import RunSpec, list_recipes, load_recipe
 from levelfield.training.batch_inputs import Batch, TrainingInputs
 from levelfield.training.own_model import OwnModel
-from levelfield.training.prepare_run import prepare_custom
+from levelfield.training.prepare_run import prepare
 from levelfield.training.processes import World
 from levelfield.training.steps_and_phases import make_plan
 from levelfield.training.training_loop import train_step
@@ -140,7 +140,7 @@ def tiny(num_classes: int) -> nn.Module:
 def fp16_state(*changes: str) -> tuple[TrainState, RunSpec]:
     """A run in fp16 with a loss scaler on the CPU, which the command refuses for its slowness."""
     spec = run_spec("recipe.optimizer.options={fused: true}", "recipe.regularisation.clip_norm=1.0", *changes)
-    prepared = prepare_custom(spec, images(16), OwnModel.of(tiny))
+    prepared = prepare(spec, data=images(16), own=OwnModel.of(tiny))
     recipe = prepared.spec.recipe.model_copy(update={"precision": "fp16"})
     plan = make_plan(recipe, spec.budget, 64)
     return TrainState(prepared.build_model(), recipe, plan, spec.execution, torch.device("cpu"), World()), spec
@@ -157,7 +157,7 @@ def test_no_step_asks_for_a_value(precision: str, monkeypatch: pytest.MonkeyPatc
     state, _ = fp16_state("recipe.averaging={name: ema, decay: 0.9}")
     if precision == "fp32":
         spec = run_spec("recipe.averaging={name: ema, decay: 0.9}", "recipe.optimizer.options={fused: true}")
-        prepared = prepare_custom(spec, images(16), OwnModel.of(tiny))
+        prepared = prepare(spec, data=images(16), own=OwnModel.of(tiny))
         plan = make_plan(spec.recipe, spec.budget, 64)
         state = TrainState(prepared.build_model(), spec.recipe, plan, spec.execution, torch.device("cpu"), World())
     state.train_mode()
@@ -251,7 +251,7 @@ def test_a_run_goes_on_from_counts_on_the_device() -> None:
 def test_no_step_waits_for_a_gpu(name: str) -> None:
     recipe = load_recipe(name).recipe.model_copy(update={"batch_size": 32})
     spec = run_spec("execution.device=cuda", "budget.epochs=10").model_copy(update={"recipe": recipe})
-    prepared = prepare_custom(spec, images(36, 320), None)
+    prepared = prepare(spec, data=images(36, 320))
     recipe, device = prepared.spec.recipe, prepared.device
     plan = make_plan(recipe, spec.budget, 320)
     state = TrainState(prepared.build_model(), recipe, plan, spec.execution, device, World())

@@ -50,7 +50,7 @@ def main() -> None:
     # long. On an idle machine a short spin costs a very small network about 7 %. Read when torch is loaded, later.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "2000")
-    interruption = _Interruption()
+    interruptions = _remembered_interruptions()
     try:
         app()
     except UserError as error:
@@ -64,7 +64,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
-        if interruption.came:
+        if interruptions:
             _say_interrupted()
             sys.exit(130)
         log = Path(tempfile.mkdtemp(prefix="levelfield-")) / "error.log"
@@ -76,18 +76,18 @@ def main() -> None:
         sys.exit(1)
 
 
-class _Interruption:
-    """Ctrl-C, remembered: libraries that are interrupted while they are imported may swallow it and fail otherwise."""
+def _remembered_interruptions() -> list[int]:
+    """Ctrl-Cs to come: libraries that are interrupted while they are imported may swallow one and fail otherwise."""
+    came: list[int] = []
 
-    def __init__(self) -> None:
-        self.came = False
-        in_main_thread = threading.current_thread() is threading.main_thread()
-        if in_main_thread and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-            signal.signal(signal.SIGINT, self._on_signal)
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self.came = True
+    def remember(number: int, frame: FrameType | None) -> None:
+        came.append(number)
         raise KeyboardInterrupt
+
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if in_main_thread and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, remember)
+    return came
 
 
 def _say_interrupted() -> None:

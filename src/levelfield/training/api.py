@@ -25,7 +25,7 @@ from levelfield.training.evaluate_model import evaluate_model
 from levelfield.training.load_finished_run import LoadedRun, load_run
 from levelfield.training.own_data import Pair, take_over
 from levelfield.training.own_model import OwnModel
-from levelfield.training.prepare_run import Prepared, prepare, prepare_custom
+from levelfield.training.prepare_run import Prepared, prepare
 from levelfield.training.restore_global_settings import host_unchanged
 from levelfield.training.run import RunResult, train_prepared
 
@@ -176,4 +176,4 @@ def _prepare(
         "execution": Execution.parse(execution, "execution"),
     }  # fmt: skip
     spec = RunSpec.parse(values, "train")
-    return prepare(spec) if own is None and opened is None else prepare_custom(spec, opened, own)
+    return prepare(spec, data=opened, own=own)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -35,15 +36,12 @@ def single_value_norms(model: nn.Module, image_size: int) -> list[str]:
     """
     found: list[str] = []
 
-    def note(name: str) -> Any:
-        def hook(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-            if inputs[0].numel() == inputs[0].shape[1]:
-                found.append(name)
-
-        return hook
+    def note(name: str, module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        if inputs[0].numel() == inputs[0].shape[1]:
+            found.append(name)
 
     norms = {name: part for name, part in model.named_modules() if isinstance(part, _BatchNorm) and part.training}
-    handles = [norm.register_forward_pre_hook(note(name)) for name, norm in norms.items()]
+    handles = [norm.register_forward_pre_hook(partial(note, name)) for name, norm in norms.items()]
     try:
         with evaluation_mode(model), torch.no_grad():
             model(torch.zeros(1, 3, image_size, image_size, device=next(model.parameters()).device))

@@ -35,12 +35,9 @@ class Updates:
         self._latest: bool | Tensor = False
         self._set: float | Tensor | None = None
         if self.on_device:
-            planned = range(phase.end - phase.start + 1)
-            self._rates = torch.tensor([self._planned(update) for update in planned], device=device)
+            rates = [phase.learning_rate(update, steps_per_epoch) for update in range(phase.end - phase.start + 1)]
+            self._rates = torch.tensor(rates, device=device)
         optimizer.register_step_post_hook(self._note)
-
-    def _planned(self, update: int) -> float:
-        return self.phase.learning_rate(update, self.steps_per_epoch)
 
     def _note(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         """The optimiser was asked to step: by the host only where it should, on the device always."""
@@ -57,7 +54,7 @@ class Updates:
         if isinstance(self._count, Tensor):
             last = len(self._rates) - 1
             return self._rates.index_select(0, self._count.clamp(max=last).view(1)).view(())
-        return self._planned(self._count)
+        return self.phase.learning_rate(self._count, self.steps_per_epoch)
 
     @property
     def latest_rate(self) -> float | Tensor:

@@ -46,21 +46,41 @@ def resolve(spec: RunSpec, device: torch.device | None = None) -> RunSpec:
     return prepare(spec, device).spec
 
 
-def prepare(spec: RunSpec, device: torch.device | None = None) -> Prepared:
-    """Open the data of `spec` and fill in what is open. Raises UserError for anything that is not there or differs."""
+def prepare(
+    spec: RunSpec, device: torch.device | None = None, *, data: ImageData | None = None, own: OwnModel | None = None
+) -> Prepared:
+    """Open the data of `spec` and fill in what is open. Raises UserError for anything that is not there or differs.
+
+    `data` and `own`: the caller's own in place of a name; such a run is not reproducible by name. The recipe's
+    validation slice is cut from own data as from named ones, unless they bring one. Raises UserError too for parameters
+    that the caller froze and the recipe would train.
+    """
     check_execution(spec.execution)
     spec = spec.changed({"plugins": load_plugins(spec.plugins)})
     device = device or choose_device(spec.execution.device)
+    if own is not None:
+        spec = _without_unused(spec)
+    spec, opened = (spec, _opened(spec)) if data is None else with_own_data(spec, data)
+    if own is not None:
+        network = build_own(spec.seed, own.build, len(opened.classes))
+        check_frozen(network, spec.recipe.freeze.patterns)
+        spec = spec.changed({"model.options": {**spec.model.options, "digest": own.digest(network)}})
+    prepared = _told_apart(_complete(spec, opened, device, None if own is None else own.build))
+    named = data is None and own is None
+    return replace(prepared, reproducible=prepared.reproducible and named, own_data=data is not None)
+
+
+def _opened(spec: RunSpec) -> ImageData:
     validation = spec.recipe.validation if spec.data.validation is None else spec.data.validation
     size = spec.data.image_size or spec.model.image_size
     wanted = spec.data.changed({"validation": validation, "checksum": None, "image_size": size})
     data = open_data(wanted, spec.execution.data_dir, crop=spec.recipe.augment.crop)
-    if spec.data.checksum is not None and spec.data.checksum != data.checksum:
+    if spec.data.checksum not in (None, data.checksum):
         raise UserError(
             f"data {spec.data.name!r} is not what the run was made with: checksum {data.checksum[:16]}, "
-            f"wanted {spec.data.checksum[:16]}\npoint --data-dir at the same data, or remove data.checksum"
+            f"wanted {str(spec.data.checksum)[:16]}\npoint --data-dir at the same data, or remove data.checksum"
         )
-    return _told_apart(_complete(spec, data, device, None))
+    return data
 
 
 def _told_apart(prepared: Prepared) -> Prepared:
@@ -77,31 +97,6 @@ def _told_apart(prepared: Prepared) -> Prepared:
         )
     options = {**spec.model.options, "digest": digest}
     return replace(prepared, spec=spec.changed({"model.options": options}), reproducible=False)
-
-
-def prepare_custom(spec: RunSpec, data: ImageData | None, own: OwnModel | None) -> Prepared:
-    """As `prepare`, with the caller's own data or model in place of a name. Not reproducible by name.
-
-    The recipe's validation slice is cut from own data as from named ones, unless they bring one. Raises UserError too
-    for parameters that the caller froze and the recipe would train.
-    """
-    check_execution(spec.execution)
-    device = choose_device(spec.execution.device)
-    if own is not None:
-        spec = _without_unused(spec)
-    own_data = data is not None
-    if data is None:
-        prepared = prepare(spec.changed({"model.name": "resnet_nano"}))
-        spec, data = prepared.spec.changed({"model": spec.model}), prepared.data
-    else:
-        spec, data = with_own_data(spec, data)
-    if own is not None:
-        network = build_own(spec.seed, own.build, len(data.classes))
-        check_frozen(network, spec.recipe.freeze.patterns)
-        spec = spec.changed({"model.options": {**spec.model.options, "digest": own.digest(network)}})
-    prepared = _complete(spec, data, device, None if own is None else own.build)
-    prepared = _told_apart(prepared) if own is None else prepared
-    return replace(prepared, reproducible=False, own_data=own_data)
 
 
 def _without_unused(spec: RunSpec) -> RunSpec:

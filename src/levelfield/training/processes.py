@@ -45,12 +45,6 @@ class World:
             dist.all_reduce(value)
         return value
 
-    def any(self, flag: bool, device: torch.device) -> bool:
-        """Whether any rank says so; every rank gets the same answer."""
-        if self.size == 1:
-            return flag
-        return bool(self.sum(torch.tensor([int(flag)], device=device)).item())
-
     def gather(self, value: object) -> list[object]:
         """`value` of every rank, in rank order, on every rank."""
         if self.size == 1:

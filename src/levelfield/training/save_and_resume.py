@@ -74,7 +74,7 @@ class SavedState:
             return
         content = state.state_dict()
         name = first_not_finite(content, self.infinite)
-        if state.world.any(name is not None, state.device):
+        if state.world.sum(torch.tensor(int(name is not None), device=state.device)).item():
             raise not_finite(f"a weight ({name or 'on another process'})", state)
         if state.world.main:
             content |= {"identity": self.identity, "metrics_lines": journal.sync()}

@@ -40,8 +40,7 @@ def rank(
         bool, typer.Option(help="Also vary what the paper leaves open, on a twentieth of the networks.")
     ] = True,
     setting: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Change the random study's setting: d_out_max=128. Repeatable."),
+        list[str] | None, typer.Option("--set", help="Change the random study's setting: d_out_max=128. Repeatable.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Threads of the random study (default: cores).")] = None,

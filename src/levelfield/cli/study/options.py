@@ -52,10 +52,8 @@ Address = Annotated[
     ),
 ]
 CpusPerRun = Annotated[
-    int | None,
-    typer.Option(min=1, help="On Ray. [default: a GPU's share of its node, else up to 4]"),
+    int | None, typer.Option(min=1, help="On Ray. [default: a GPU's share of its node, else up to 4]")
 ]
 GpusPerRun = Annotated[
-    float | None,
-    typer.Option(min=0, help="On Ray; parts are allowed. [default: 1 where there are GPUs]"),
+    float | None, typer.Option(min=0, help="On Ray; parts are allowed. [default: 1 where there are GPUs]")
 ]

@@ -164,9 +164,7 @@ def _check_one_content(studies: Sequence[tuple[Path, dict[str, Any]]]) -> None:
     first: dict[str, tuple[Path, RunSpec]] = {}
     for folder, study in studies:
         for row in study["rows"]:
-            for run in (RunFolder(folder / path) for path in row["runs"]):
-                if not run.exists() or not run.finished:
-                    continue
+            for run in (run for path in row["runs"] if (run := RunFolder(folder / path)).finished):
                 there, spec = first.setdefault(row["name"], (folder, run.spec()))
                 differing = [] if there == folder else differences(_seedless(spec), _seedless(run.spec()))
                 if differing:

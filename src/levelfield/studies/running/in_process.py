@@ -16,9 +16,7 @@ class InProcess:
     """Trains in this process; `submit` returns when the run has ended. torch is imported once."""
 
     slots = 1
-
-    def resolve(self, spec: RunSpec) -> RunSpec:
-        return resolve_here(spec)
+    resolve = staticmethod(resolve_here)
 
     def submit(self, spec: RunSpec, folder: Path, progress: Progress) -> Future[float]:
         from levelfield.training import train

@@ -29,14 +29,13 @@ class Processes:
     What a run prints goes to train.log in its folder.
     """
 
+    resolve = staticmethod(resolve_here)
+
     def __init__(self, slots: int) -> None:
         self.slots = slots
         self._pool = ThreadPoolExecutor(slots)
         self._running: set[subprocess.Popen[bytes]] = set()
         self._closing = False
-
-    def resolve(self, spec: RunSpec) -> RunSpec:
-        return resolve_here(spec)
 
     def submit(self, spec: RunSpec, folder: Path, progress: Progress) -> Future[float]:
         return self._pool.submit(self._train, spec, folder)

@@ -167,13 +167,11 @@ def _prepare(
     own = None if isinstance(model, str) else OwnModel.of(model)
     values = {
         "model": {"name": own.name if own is not None else model},
-        "data": {
-            "name": data if isinstance(data, str) else opened.name if opened else "own", "image_size": image_size
-        },
+        "data": {"name": data if opened is None else opened.name, "image_size": image_size},
         "recipe": chosen,
         "budget": budget,
         "seed": seed,
         "execution": Execution.parse(execution, "execution"),
-    }  # fmt: skip
+    }
     spec = RunSpec.parse(values, "train")
     return prepare(spec, data=opened, own=own)

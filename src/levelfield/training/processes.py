@@ -139,12 +139,8 @@ def join_world(device: torch.device) -> Iterator[World]:
     with current_device(device):
         if opened:
             store = _store()
-            dist.init_process_group(
-                "nccl" if device.type == "cuda" else "gloo",
-                store=store,
-                rank=int(os.environ["RANK"]),
-                world_size=announced_size(),
-            )
+            backend, rank = "nccl" if device.type == "cuda" else "gloo", int(os.environ["RANK"])
+            dist.init_process_group(backend, store=store, rank=rank, world_size=announced_size())
         try:
             yield World(dist.get_rank(), dist.get_world_size(), store)
         finally:

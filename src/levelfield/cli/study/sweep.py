@@ -76,10 +76,9 @@ def _print_sweeps(sweeps: list[RowSweep]) -> None:
         best = sweep.best
         notes = ["best on the edge of the grid: " + ", ".join(sweep.edges)] if sweep.edges else []
         notes += [f"{sweep.failed} points failed"] if sweep.failed else []
-        cells = ["", "", "", ""] if best is None else [f"{best.lr:g}", f"{best.weight_decay:g}", f"{best.val_top1:.2f}"]
-        if best is not None:
-            cells.append("" if sweep.sensitivity is None else f"{sweep.sensitivity:.2f}")
+        gap = "" if sweep.sensitivity is None else f"{sweep.sensitivity:.2f}"
+        found = best and (f"{best.lr:g}", f"{best.weight_decay:g}", f"{best.val_top1:.2f}", gap)
         notes += [f"also {', '.join(sweep.also)}: the same training"] if sweep.also else []
-        table.add_row(escape(sweep.row), *cells, "; ".join(notes))
+        table.add_row(escape(sweep.row), *(found or ("",) * 4), "; ".join(notes))
     console.print(table)
     console.print("One seed a point, chosen on the validation slice at equal budgets.", highlight=False)

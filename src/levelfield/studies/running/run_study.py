@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
@@ -123,21 +123,18 @@ class _Record:
         return rows
 
 
+@dataclass
 class _Session:
     """One call's work: which runs wait, which are being trained, what failed."""
 
-    def __init__(
-        self,
-        record: _Record,
-        executor: Executor,
-        progress: Progress,
-        may_begin: Callable[[PlannedRun], bool] | None,
-    ) -> None:
-        self.record, self.executor, self.progress, self.may_begin = record, executor, progress, may_begin
-        self.active: dict[Future[float], tuple[Task, Progress]] = {}
-        self.begun = 0
-        self.took_s: dict[str, list[float]] = {}
-        self.expected_s = 0.0
+    record: _Record
+    executor: Executor
+    progress: Progress
+    may_begin: Callable[[PlannedRun], bool] | None
+    active: dict[Future[float], tuple[Task, Progress]] = field(default_factory=dict)
+    begun: int = 0
+    took_s: dict[str, list[float]] = field(default_factory=dict)
+    expected_s: float = 0.0
 
     def carry_out(self, tasks: Sequence[Task]) -> None:
         """All of `tasks`; the executor is closed and the record saved whatever happens."""

@@ -205,6 +205,23 @@ def test_closing_stops_runs_with_a_checkpoint(
     assert not list((tmp_path / "out").rglob(".*"))
 
 
+def test_a_run_that_does_not_stop_in_time_is_dropped_and_settled(
+    joined: None, study_file: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_cluster, "STOP_S", 0.0)
+    endless = {"budget.steps": 100_000, "execution.log_every_steps": 2}
+    (run,) = Study.load(study_file(models=["resnet_nano"], baseline=None, seeds=1, set=endless)).plan()
+    folder = RunFolder(tmp_path / "out" / "row" / "seed0")
+    executor = RayCluster()
+    future = executor.submit(executor.resolve(run.spec), folder.path, Progress(shown=False))
+    deadline = time.monotonic() + 120
+    while not folder.metrics():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    executor.close()
+    assert future.done() and str(future.exception()) == "stopped on request"
+
+
 def test_without_ray_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match=r"levelfield\[ray\]"):

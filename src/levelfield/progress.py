@@ -78,13 +78,10 @@ class _Display:
             self.print(" | ".join(level.line() for level in self.levels))
 
     def print(self, text: str) -> None:
-        if not self.shown:
-            return
-        console = self.bars.console if self.bars else self.console
-        if console is None:
+        if self.console is not None:
+            self.console.print(text, markup=False, highlight=False)
+        elif self.shown:
             print(text, file=sys.stderr, flush=True)
-        else:
-            console.print(text, markup=False, highlight=False)
 
 
 def _console() -> Console | None:

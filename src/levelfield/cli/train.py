@@ -135,10 +135,9 @@ def assemble(
                 "e.g. levelfield train --model resnet_mini --data digits"
             )
         values = {"model": {}, "data": {}, **_recipe_values(load_recipe(recipe or "cpu-fast"), None)}
-    if model is not None:
-        values["model"] = {**values.get("model", {}), "name": model}
-    if data is not None:
-        values["data"] = {**values.get("data", {}), "name": data}
+    for part, name in (("model", model), ("data", data)):
+        if name is not None:
+            values[part] = {**values.get(part, {}), "name": name}
     if seed is not None:
         values["seed"] = seed
     if plugins:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,8 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
     names = ("levelfield", "torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pyarrow", "pillow")
     versions = {}
     for name in names:
-        try:
+        with suppress(metadata.PackageNotFoundError):
             versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     environment: dict[str, Any] = {
         "python": platform.python_version(),
         "packages": versions,

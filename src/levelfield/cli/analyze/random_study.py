@@ -13,7 +13,7 @@ from levelfield.cli.output import console, messages, print_json
 
 if TYPE_CHECKING:
     from levelfield.analysis.rank_study import Study
-    from levelfield.analysis.rank_study_plan import Plan, Point
+    from levelfield.analysis.rank_study_plan import Point
 
 
 def random_study(
@@ -35,7 +35,7 @@ def random_study(
     with FolderLock(out):
         study = Study(out, plan)
         if study.pending():
-            _measure(study, study.plan, workers or os.cpu_count() or 1, yes)
+            _measure(study, workers or os.cpu_count() or 1, yes)
         title, tolerance = f"Rank of random networks, {networks} a point", setting.relative_tolerance
         figures = rank_figure.save(rank_figure.panels(study.rows, MAIN, title, tolerance), out / "rank")
         for kind in KINDS if len(study.plan.groups) > 1 else ():
@@ -50,7 +50,7 @@ def random_study(
     console.print(f"{out / 'rank.csv'}, figures: " + ", ".join(path.name for path in figures), soft_wrap=True)
 
 
-def _measure(study: Study, plan: Plan, workers: int, yes: bool) -> None:
+def _measure(study: Study, workers: int, yes: bool) -> None:
     import torch
 
     from levelfield.analysis.rank_study import expected_seconds
@@ -60,7 +60,7 @@ def _measure(study: Study, plan: Plan, workers: int, yes: bool) -> None:
     torch.set_num_threads(1)
     pending = study.pending()
     messages.print(f"timing a few networks of each kind ({len(pending)} points to measure)", markup=False)
-    expected = expected_seconds(plan, pending, workers)
+    expected = expected_seconds(study.plan, pending, workers)
     total = sum(expected.values())
     confirm_long_work(total, "the rank study", yes)
     environment = {**describe_environment(torch.device("cpu")), "workers": workers}

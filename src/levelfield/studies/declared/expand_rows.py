@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Sequence
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 from levelfield.errors import UserError, unknown
@@ -22,14 +23,12 @@ def single_rows(study: StudySpec, grid: Grid, plugins: Sequence[str]) -> list[Ro
             f"study {study.name} names model {repeated[0]!r} twice; name it once, or give rows of their own"
         )
     rows = []
-    for model in models:
-        for recipe in recipes:
-            for source in data or (None,):
-                parts = [model]
-                parts += [Path(recipe).stem] if len(recipes) > 1 else []
-                parts += [source.name] if source is not None and len(data) > 1 else []
-                name = "-".join(parts).replace(":", "-").replace("/", "-")
-                rows.append(RowSpec(model=model, name=name, recipe=recipe, data=source))
+    for model, recipe, source in product(models, recipes, data or (None,)):
+        parts = [model]
+        parts += [Path(recipe).stem] if len(recipes) > 1 else []
+        parts += [source.name] if source is not None and len(data) > 1 else []
+        name = "-".join(parts).replace(":", "-").replace("/", "-")
+        rows.append(RowSpec(model=model, name=name, recipe=recipe, data=source))
     for row in grid.rows:
         name = row.name or row.model.replace(":", "-").replace("/", "-")
         if not NAME.fullmatch(name):

@@ -55,7 +55,9 @@ class TrainingInputs:
             size = min(self.loader.batch_size, len(self.loader.split) - first)
             plan = None if self.mix is None else self.mix.plan(size, self.seed, epoch, step)
             if self.mix is None or plan is None or not plan.mixed:
-                yield Batch(x, labels, self._targets(labels), size)
+                plain = self.smoothing == 0
+                targets = labels if plain else soft_targets(labels, None, None, self.classes, self.smoothing)
+                yield Batch(x, labels, targets, size)
                 continue
             # A rank augments its partners' images itself: they look as they look on their own rank.
             rows = torch.arange((self.loader.rank - first) % self.loader.world, size, self.loader.world)
@@ -88,9 +90,6 @@ class TrainingInputs:
             together = self.augment(images, index, epoch, self.seed)
             parts = torch.split(together, [len(batch[0]) for batch in group])
             yield from ((x, labels) for x, (_, labels, _) in zip(parts, group, strict=True))
-
-    def _targets(self, labels: Tensor) -> Tensor:
-        return labels if self.smoothing == 0 else soft_targets(labels, None, None, self.classes, self.smoothing)
 
 
 def evaluation_transform(recipe: Recipe, data: ImageData, image_size: int, channels_last: bool) -> EvalTransform:

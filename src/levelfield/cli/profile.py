@@ -46,7 +46,6 @@ def profile(
     Example: `levelfield profile resnet_mini outgrid_nano --image-size 32 --batch 64`
     """
     from levelfield.cost import Setting
-    from levelfield.models import load_plugin
     from levelfield.precision import DTYPES
     from levelfield.runs import write_json
     from levelfield.studies.running.profile_networks import profile_subject, resolved
@@ -55,8 +54,6 @@ def profile(
     from levelfield.training.environment import describe_environment
 
     plugins = tuple(plugin or ())
-    for path in plugins:
-        load_plugin(path)
     if dtype not in DTYPES:
         raise unknown("dtype", dtype, DTYPES)
     where = choose_device(device)
@@ -87,13 +84,16 @@ def profile(
 def _subjects(
     models: list[str], study: str | None, scale: str, into: Path | None, plugins: tuple[str, ...]
 ) -> list[Subject]:
-    """The networks that are asked for. Raises UserError for options that do not belong together."""
+    """The networks that are asked for, with `plugins` loaded. Raises UserError for options that do not go together."""
+    from levelfield.models import load_plugin
     from levelfield.studies.running.profile_networks import Subject, study_subjects
 
     if bool(study) == bool(models):
         raise UserError("give either model names or --study NAME, for example: levelfield profile resnet_mini")
     if into is not None and not (study and into.is_dir()):
         raise UserError(f"--into {into}: give --study NAME and the folder that `levelfield study run` wrote")
+    for path in plugins:
+        load_plugin(path)
     return study_subjects(study, plugins, scale) if study else [Subject(name, name) for name in models]
 
 

@@ -19,7 +19,6 @@ from levelfield.training import prepare, train_prepared, training_loop
 from levelfield.training import training_time as clock_module
 from levelfield.training.interrupts import Interrupted
 from levelfield.training.own_model import OwnModel
-from levelfield.training.prepare_run import prepare_custom
 from levelfield.training.training_state import TrainState
 from levelfield.training.training_time import WARM_UP_STEPS, TrainingClock
 
@@ -47,8 +46,8 @@ def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
     made = Device()
     real, seen = training_loop.train_step, set()
 
-    def step(state: TrainState, batch: Any, micro_batch: int | None) -> None:
-        real(state, batch, micro_batch)
+    def step(state: TrainState, batch: Any) -> None:
+        real(state, batch)
         made.queue(QUEUED_S + (0.0 if id(state) in seen else COMPILING_S))
         seen.add(id(state))
 
@@ -109,7 +108,7 @@ def test_the_time_to_compile_a_network_is_no_training(monkeypatch: pytest.Monkey
 
     data = from_arrays((pixels, labels), (pixels, labels))
     spec = run_spec("execution.compile=true", "budget={steps: 8}")
-    prepared = prepare_custom(spec, data, OwnModel.of(linear))
+    prepared = prepare(spec, data=data, own=OwnModel.of(linear))
     result = train_prepared(prepared, tmp_path / "run").result
     assert given and result["compile_seconds"] > len(given) and 0 < result["train_seconds"] < result["compile_seconds"]
 

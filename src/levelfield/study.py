@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from levelfield.studies.declared import planned_runs
 from levelfield.studies.declared.planned_runs import PlannedRun, runs_of
 from levelfield.studies.declared.study import Changes, StudySpec
-from levelfield.studies.running.run_study import run_study
+from levelfield.studies.running import run_study
 
 
 class Study(StudySpec):
     """A comparison as one value. `Study.load(name)` reads a shipped one or a file; `run` carries it out."""
 
-    planned_rows = planned_runs.planned_rows
-    run = run_study
+    planned_rows = planned_runs.planned_rows  # of its own name, by which a bound method is pickled
+    run = run_study.run
 
     def plan(
         self,

@@ -40,7 +40,7 @@ def run(
     from levelfield.progress import Progress
     from levelfield.studies.declared.seeds import parse_seeds
     from levelfield.studies.results.run_folders import find_all
-    from levelfield.studies.running.run_study import run_study
+    from levelfield.studies.running import run_study
     from levelfield.studies.running.time_estimate import measured_seconds
 
     study, folder, asked, said = opened
@@ -51,7 +51,7 @@ def run(
         if on is Where.LOCAL:
             expected_s = _expect(found, f"study {study.name}", parallel, yes)
         with Progress() as progress:
-            table = run_study(
+            table = run_study.run(
                 study,
                 folder,
                 scale=said.scale,

@@ -29,7 +29,7 @@ from levelfield.tables.rows import StudyRows
 from levelfield.tables.table import StudyTable
 
 
-def run_study(
+def run(
     study: StudySpec,
     out_dir: str | Path | None = None,
     *,

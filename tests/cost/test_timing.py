@@ -44,8 +44,8 @@ def test_inference_time_excludes_warm_up_and_counts_images() -> None:
 
 def test_half_precision_is_autocast() -> None:
     model = Sleeper()
-    measure_inference(model, 1, 8, "cpu", torch.bfloat16, channels=1, channels_last=False, seconds=0.0, min_repeats=1)
-    assert {(seen[0], seen[-1]) for seen in model.seen} == {((1, 1, 8, 8), True)}
+    measure_inference(model, 1, 8, "cpu", torch.bfloat16, seconds=0.0, min_repeats=1)
+    assert {(seen[0], seen[-1]) for seen in model.seen} == {((1, 3, 8, 8), True)}
 
 
 def test_measures_for_the_time_asked() -> None:

@@ -141,8 +141,8 @@ class MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return out
 
 
-def count_macs(model: nn.Module, image_size: int, channels: int = 3) -> MacCount:
-    """Count the multiply-accumulates of `model` on one image (1, channels, image_size, image_size), in evaluation mode.
+def count_macs(model: nn.Module, image_size: int) -> MacCount:
+    """Count the multiply-accumulates of `model` on one image (1, 3, image_size, image_size), in evaluation mode.
 
     Runs on the meta device (shapes only: no arithmetic, milliseconds), or, where a model's path hangs on values, on its
     own device. Neither the model's mode nor its buffers change. Errors of the forward itself are raised.
@@ -151,7 +151,7 @@ def count_macs(model: nn.Module, image_size: int, channels: int = 3) -> MacCount
     floating = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
 
     parameters, buffers = _slots(model, "_parameters"), _slots(model, "_buffers")
-    shape = (1, channels, image_size, image_size)
+    shape = (1, 3, image_size, image_size)
     with evaluation_mode(model):
         try:
             meta = _each_once(parameters, lambda p: nn.Parameter(p.to("meta"), False))

@@ -27,7 +27,15 @@ from levelfield.cost.machine_at_rest import BUSY_PERCENT, busy_percent
 from levelfield.cost.macs import count_macs
 from levelfield.cost.memory import measure_memory
 from levelfield.cost.parameters import count_parameters
-from levelfield.cost.timing import Timing, autocast, measure, measure_inference, synchronize, training_step
+from levelfield.cost.timing import (
+    Timing,
+    autocast,
+    measure,
+    measure_inference,
+    random_images,
+    synchronize,
+    training_step,
+)
 from levelfield.errors import UserError
 from levelfield.float32 import float32_precision, set_tf32
 from levelfield.memory_allocator import keep_freed_memory
@@ -52,8 +60,6 @@ class Setting:
     dtype: str = "fp32"
     train: bool = False
     compile: bool = False
-    channels_last: bool = True
-    channels: int = 3
     seconds: float = 2.0
     threads: int | None = None
     tf32: bool = False
@@ -144,24 +150,19 @@ def _prepare(setting: Setting) -> tuple[nn.Module, torch.device]:
     set_tf32(setting.tf32)
     device = torch.device(setting.device)
     model = setting.build().to(device)
-    if setting.channels_last:
-        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return model, device
+    return model.to(memory_format=torch.channels_last), device  # type: ignore[call-overload]
 
 
 def _measure_times(setting: Setting) -> dict[str, Any]:
     keep_freed_memory()
     model, device = _prepare(setting)
     dtype = DTYPES[setting.dtype]
-    parameters, macs = count_parameters(model), count_macs(model, setting.image_size, setting.channels)
+    parameters, macs = count_parameters(model), count_macs(model, setting.image_size)
     clocks = [_clock_mhz(device)]
     compile_seconds = _compile(model, setting, device) if setting.compile or setting.cuda_graphs else None
 
     def inference(batch: int, seconds: float) -> Timing:
-        return measure_inference(
-            model, batch, setting.image_size, device, dtype,
-            channels=setting.channels, channels_last=setting.channels_last, seconds=seconds,
-        )  # fmt: skip
+        return measure_inference(model, batch, setting.image_size, device, dtype, seconds=seconds)
 
     latency = inference(1, setting.seconds)
     meter = energy_meter(device)
@@ -197,10 +198,7 @@ def _measure_times(setting: Setting) -> dict[str, Any]:
 
 
 def _training_step(model: nn.Module, setting: Setting, device: torch.device) -> Callable[[], None]:
-    return training_step(
-        model, setting.batch, setting.image_size, device, DTYPES[setting.dtype],
-        channels=setting.channels, channels_last=setting.channels_last,
-    )  # fmt: skip
+    return training_step(model, setting.batch, setting.image_size, device, DTYPES[setting.dtype])
 
 
 def _noise_percent(first: Timing, second: Timing) -> float:
@@ -217,8 +215,7 @@ def _compile(model: nn.Module, setting: Setting, device: torch.device) -> float:
     # a network for any batch size would be slower than what trains and serves: one for each
     model.compile(mode="reduce-overhead" if setting.cuda_graphs else None, dynamic=False)
     for batch in {setting.batch, 1}:
-        x = torch.randn(batch, setting.channels, setting.image_size, setting.image_size, device=device)
-        x = x.contiguous(memory_format=torch.channels_last) if setting.channels_last else x
+        x = random_images(batch, setting.image_size, device)
         with evaluation_mode(model), torch.inference_mode(), autocast(device, DTYPES[setting.dtype]):
             for _ in range(RECORDING):
                 model(x)
@@ -232,9 +229,7 @@ def _compile(model: nn.Module, setting: Setting, device: torch.device) -> float:
 
 def _measure_memory(setting: Setting) -> dict[str, Any]:
     model, device = _prepare(setting)
-    shape = (setting.batch, setting.channels, setting.image_size, setting.image_size)
-    x = torch.randn(shape, device=device)
-    x = x.contiguous(memory_format=torch.channels_last) if setting.channels_last else x
+    x = random_images(setting.batch, setting.image_size, device)
 
     def infer() -> None:
         with torch.inference_mode(), autocast(device, DTYPES[setting.dtype]):

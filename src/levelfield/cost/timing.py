@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from levelfield.module_mode import TrainingMode, evaluation_mode
 from levelfield.spec import Freeze
@@ -71,6 +71,12 @@ def autocast(device: torch.device, dtype: torch.dtype) -> torch.autocast:
     return torch.autocast(device.type, dtype, enabled=dtype is not torch.float32)
 
 
+def random_images(batch: int, image_size: int, device: torch.device, channels_last: bool = True) -> Tensor:
+    """Standard normal images (batch, 3, image_size, image_size), laid out channels-last unless told otherwise."""
+    x = torch.randn(batch, 3, image_size, image_size, device=device)
+    return x.contiguous(memory_format=torch.channels_last) if channels_last else x
+
+
 def measure_inference(
     model: nn.Module,
     batch: int,
@@ -78,20 +84,16 @@ def measure_inference(
     device: torch.device | str,
     dtype: torch.dtype = torch.float32,
     *,
-    channels: int = 3,
-    channels_last: bool = True,
     seconds: float = 2.0,
     min_repeats: int = 10,
 ) -> Timing:
-    """Time the forward of `model` (already on `device`) on random (batch, channels, image_size, image_size) images.
+    """Time the forward of `model` (already on `device`) on `random_images`.
 
-    Evaluation mode, no gradients; float16 and bfloat16 by autocast. Images are laid out channels-last unless told
-    otherwise. The model's mode is restored. No loader, no copies to the device: the model alone.
+    Evaluation mode, no gradients; float16 and bfloat16 by autocast. The model's mode is restored. No loader, no copies
+    to the device: the model alone.
     """
     device = torch.device(device)
-    x = torch.randn(batch, channels, image_size, image_size, device=device)
-    if channels_last:
-        x = x.contiguous(memory_format=torch.channels_last)
+    x = random_images(batch, image_size, device)
     with evaluation_mode(model), torch.inference_mode(), autocast(device, dtype):
         return measure(lambda: model(x), device, batch, seconds=seconds, min_repeats=min_repeats)
 
@@ -103,16 +105,13 @@ def training_step(
     device: torch.device,
     dtype: torch.dtype = torch.float32,
     *,
-    channels: int = 3,
     channels_last: bool = True,
 ) -> Callable[[], None]:
     """A training step of `model` (put into training mode) on random images and labels: forward, cross entropy, backward
     and AdamW (fused where torch can), the loss scaled for float16 on CUDA. Call it as often as you like.
     """
     TrainingMode(model, Freeze(), steps_per_epoch=1).enter(0)
-    x = torch.randn(batch, channels, image_size, image_size, device=device)
-    if channels_last:
-        x = x.contiguous(memory_format=torch.channels_last)
+    x = random_images(batch, image_size, device, channels_last)
     with torch.no_grad(), autocast(device, dtype), evaluation_mode(model):
         classes = model(x[:1]).shape[1]
     labels = torch.randint(classes, (batch,), device=device)

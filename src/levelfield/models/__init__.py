@@ -1,7 +1,7 @@
 """Networks by name, what any of them is asked, and the way in for a user's own; importing this registers our own."""
 
 from levelfield.models import families
-from levelfield.models.adapt_timm.explain import Explanation, explain
+from levelfield.models.adapt_timm.explain import explain
 from levelfield.models.gradient_checkpointing import checkpoint_gradients
 from levelfield.models.network_parts import stages
 from levelfield.models.parameter_groups import no_weight_decay, stage_of_parameters
@@ -16,11 +16,9 @@ from levelfield.models.registry import (
     program_builder,
     register_model,
 )
-from levelfield.models.weights import Account, start_model_from, transfer, weights_digest
+from levelfield.models.weights import start_model_from, transfer, weights_digest
 
 __all__ = [
-    "Account",
-    "Explanation",
     "ModelInfo",
     "accepts",
     "checkpoint_gradients",

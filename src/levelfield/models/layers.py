@@ -19,6 +19,28 @@ NONLINEARITIES: Final = {
 """Names of torch's functions that are non-linearities, without the underscore of those in place."""
 
 
+def truncated_normal(model: nn.Module) -> None:
+    """Initialise convolutions and linear layers from a truncated normal (0.02), their biases with zeros."""
+    for module in model.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            nn.init.trunc_normal_(module.weight, std=0.02)
+    zero_biases(model)
+
+
+def he_normal(model: nn.Module) -> None:
+    """Initialise convolutions as before a ReLU (arXiv 1502.01852), by what goes out; biases stay as they are."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+
+def zero_biases(model: nn.Module) -> None:
+    """Set the biases of convolutions and linear layers to zero."""
+    for module in model.modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
 class ChannelNorm(nn.LayerNorm):
     """LayerNorm over the channels of a map (B, C, H, W), each pixel by itself."""
 

@@ -25,6 +25,13 @@ class Network(nn.Module):
     num_features: int
     num_classes: int
 
+    def end_in_linear(self, num_features: int, num_classes: int, dropout: float) -> None:
+        """Dropout of the pooled features and a linear classifier: made last, so that its weights are drawn last."""
+        self.num_features = num_features
+        self.num_classes = num_classes
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(num_features, num_classes)
+
     def forward_features(self, x: Tensor) -> Tensor:
         """(B, 3, H, W) to the last map (B, C, h, w), or tokens (B, N, C), before pooling."""
         x = self.stem(x)

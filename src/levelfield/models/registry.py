@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import inspect
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -240,13 +241,8 @@ def _line_of(error: BaseException, file: Path) -> str:
     """' at line N' for the innermost frame of `error` inside `file`, or for its syntax error."""
     if isinstance(error, SyntaxError):
         return f" at line {error.lineno}"
-    line = None
-    trace = error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(file):
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return "" if line is None else f" at line {line}"
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+    return f" at line {lines[-1]}" if lines else ""
 
 
 def on_meta(name: str, num_classes: int | None = None, image_size: int | None = None, **options: Any) -> nn.Module:

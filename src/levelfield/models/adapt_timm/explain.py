@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -32,14 +32,7 @@ class Explanation:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {
-            "name": self.name,
-            "image_size": self.image_size,
-            "changes": [{"what": change.what, "why": change.why} for change in self.changes],
-            "maps": [{"stage": stage, "output": shape} for stage, shape in self.maps],
-            "note": self.note,
-            "degenerate": [{"place": each.place, "what": each.what} for each in self.degenerate],
-        }
+        return {**asdict(self), "maps": [{"stage": stage, "output": shape} for stage, shape in self.maps]}
 
 
 def explain(name: str, num_classes: int | None = None, image_size: int | None = None, **options: Any) -> Explanation:

@@ -58,7 +58,7 @@ def resize_patch(model: nn.Module, reducer: Reducer, patch: int, why: str) -> Ch
         old.in_channels, old.out_channels, patch, patch, groups=old.groups, bias=old.bias is not None,
         device=old.weight.device, dtype=old.weight.dtype,
     )  # fmt: skip
-    _replace(model, reducer.name, new)
+    replace_module(model, reducer.name, new)
     owner: Any = model.get_submodule(reducer.name.rpartition(".")[0])
     before = old.stride[0]
     if getattr(owner, "patch_size", None) in (before, (before, before)):
@@ -80,7 +80,7 @@ def _weaken(model: nn.Module, reducer: Reducer, factor: int, why: str) -> Change
     if _can_weaken(module):
         if reducer.factor != factor:
             raise CannotRelaxError(f"{name} pools by {reducer.factor}, of which {factor} cannot be taken")
-        _replace(model, name, nn.Identity())
+        replace_module(model, name, nn.Identity())
         return Change(f"{name}: pool taken out", why)
     raise CannotRelaxError(f"{name} ({type(module).__name__}) shrinks the map in a way that cannot be relaxed")
 
@@ -98,12 +98,13 @@ def _weaken_convolution(model: nn.Module, module: nn.Conv2d, name: str, factor: 
                 module.in_channels, module.out_channels, kernel - 1, stride, (kernel - 2) // 2, groups=module.groups,
                 bias=module.bias is not None, device=module.weight.device, dtype=module.weight.dtype,
             )  # fmt: skip
-            _replace(model, name, smaller)
+            replace_module(model, name, smaller)
             return Change(f"{name}: stride {old_stride} to {stride}, kernel {kernel} to {kernel - 1}", why)
     module.stride = (stride, stride)
     return Change(f"{name}: stride {old_stride} to {stride}", why)
 
 
-def _replace(model: nn.Module, name: str, new: nn.Module) -> None:
+def replace_module(model: nn.Module, name: str, new: nn.Module) -> None:
+    """Put `new` in the place of the module of that dotted name."""
     parent, _, leaf = name.rpartition(".")
     setattr(model.get_submodule(parent), leaf, new)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import timm
 import torch
@@ -24,6 +25,7 @@ from levelfield.models.adapt_timm.size_rules import (
 )
 from levelfield.models.stochastic_depth import DropPath
 
+T = TypeVar("T")
 _TIMM_OPTIONS = {"drop_path": "drop_path_rate", "dropout": "drop_rate"}
 
 
@@ -100,7 +102,7 @@ def _create(name: str, arguments: dict[str, Any]) -> nn.Module:
 def _fit(name: str, image_size: int, arguments: dict[str, Any]) -> tuple[nn.Module, list[Change]]:
     """Try the plans in order on a twin of shapes alone; build by the first that works."""
     with torch.random.fork_rng(devices=[]):
-        native = _trace_twin(name, arguments, timm_setting(name)[1])
+        native = _on_shapes(lambda: trace(_create(name, arguments), timm_setting(name)[1]))
         takes_size = _takes_size(name, arguments)
         reasons: list[str] = []
         for candidate in plans(native, image_size):
@@ -133,31 +135,25 @@ def _fit(name: str, image_size: int, arguments: dict[str, Any]) -> tuple[nn.Modu
     return model, changes + initialise_as_built(model, lambda: _create(name, chosen), changed)
 
 
-def _trace_twin(name: str, arguments: dict[str, Any], side: int) -> Trace:
-    """The trace of a twin on the meta device, where nothing is computed; on the CPU if it computes with values."""
+def _on_shapes(work: Callable[[], T]) -> T:
+    """`work` on the meta device, where nothing is computed; on the CPU for a network that computes with values."""
     try:
         with torch.device("meta"):
-            return trace(_create(name, arguments), side)
-    except (RuntimeError, NotImplementedError, TypeError):
-        return trace(_create(name, arguments), side)
+            return work()
+    except (RuntimeError, TypeError):
+        return work()
 
 
 def _rehearse(name: str, arguments: dict[str, Any], plan: Plan, native: Trace, image_size: int) -> tuple[Trace, Trace]:
     """Traces of a twin built by `plan`, before its first layers are changed and after, the second at `image_size`."""
 
-    def on_default_device() -> tuple[Trace, Trace]:
+    def rehearsed() -> tuple[Trace, Trace]:
         twin = _create(name, arguments)
         before = trace(twin, plan.equivalent_side) if "img_size" in plan.arguments else native
         _apply(twin, plan, before, image_size)
         return before, trace(twin, image_size)
 
-    try:
-        with torch.device("meta"):
-            return on_default_device()
-    except CannotRelaxError:
-        raise
-    except (RuntimeError, NotImplementedError, TypeError):
-        return on_default_device()
+    return _on_shapes(rehearsed)
 
 
 def _apply(model: nn.Module, plan: Plan, before: Trace, image_size: int) -> list[Change]:
@@ -173,12 +169,9 @@ def _apply(model: nn.Module, plan: Plan, before: Trace, image_size: int) -> list
 
 def _takes_size(name: str, arguments: dict[str, Any]) -> bool:
     try:
-        with torch.device("meta"):
-            _create(name, {**arguments, "img_size": timm_setting(name)[1]})
+        _on_shapes(lambda: _create(name, {**arguments, "img_size": timm_setting(name)[1]}))
     except TypeError:
         return False
-    except (RuntimeError, NotImplementedError):
-        _create(name, {**arguments, "img_size": timm_setting(name)[1]})
     return True
 
 

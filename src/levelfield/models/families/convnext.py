@@ -11,6 +11,7 @@ Stochastic depth in the published simple networks drops a branch for the whole b
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -18,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from levelfield.models.layers import ChannelNorm
+from levelfield.models.layers import ChannelNorm, truncated_normal
 from levelfield.models.network_contract import Network
 from levelfield.models.registry import register_model
 from levelfield.models.stochastic_depth import DropPath, DropPathMode, linear_rates
@@ -50,8 +51,6 @@ class ConvNeXt(Network):
         drop_path: float = 0.0, drop_path_mode: DropPathMode = "sample", dropout: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.num_classes = num_classes
-        self.num_features = widths[-1]
         self.stem = nn.Sequential(nn.Conv2d(3, widths[0], patch, stride=patch), ChannelNorm(widths[0]))
         self.downsamples = nn.ModuleList(
             nn.Sequential(ChannelNorm(before), nn.Conv2d(before, after, 2, stride=2))
@@ -63,13 +62,8 @@ class ConvNeXt(Network):
             for width, depth in zip(widths, depths, strict=True)
         )
         self.norm = nn.LayerNorm(widths[-1], eps=1e-6)
-        self.dropout = nn.Dropout(dropout)
-        self.head: nn.Module = nn.Linear(widths[-1], num_classes)
-        for module in self.modules():
-            if isinstance(module, (nn.Conv2d, nn.Linear)):
-                nn.init.trunc_normal_(module.weight, std=0.02)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        self.end_in_linear(widths[-1], num_classes, dropout)
+        truncated_normal(self)
 
     def forward_features(self, x: Tensor) -> Tensor:
         x = self.stem(x)
@@ -100,15 +94,9 @@ _VARIANTS: dict[str, tuple[dict[str, Any], int, int, dict[str, Any]]] = {
 }
 
 
-def _register(name: str, variant: dict[str, Any], num_classes: int, image_size: int, published: dict[str, Any]) -> None:
-    options = ("drop_path", "drop_path_mode", "dropout")
+_OPTIONS = ("drop_path", "drop_path_mode", "dropout")
 
-    @register_model(
-        name, family="ConvNeXt", num_classes=num_classes, image_size=image_size, published=published, options=options
-    )
-    def build(num_classes: int, **options: Any) -> ConvNeXt:
-        return ConvNeXt(num_classes, **(variant | options))
-
-
-for _name, _entry in _VARIANTS.items():
-    _register(_name, *_entry)
+for _name, (_variant, _classes, _px, _published) in _VARIANTS.items():
+    register_model(
+        _name, family="ConvNeXt", num_classes=_classes, image_size=_px, published=_published, options=_OPTIONS
+    )(partial(ConvNeXt, **_variant))

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from levelfield.models.layers import ChannelNorm
+from levelfield.models.layers import ChannelNorm, he_normal, truncated_normal, zero_biases
 from levelfield.models.network_contract import Network
 from levelfield.models.registry import register_model
 from levelfield.models.stochastic_depth import DropPath, DropPathMode, linear_rates
@@ -147,8 +148,6 @@ class Roadmap(Network):
         narrow = [s.width << stage for stage in range(len(s.depths))]
         outside = narrow if s.inverted else [4 * width for width in narrow]
         inside = [4 * width for width in narrow] if s.inverted else narrow
-        self.num_classes = num_classes
-        self.num_features = outside[-1]
         if s.patchify:
             self.stem = nn.Sequential(nn.Conv2d(3, s.width, 4, 4), norm(s.width))
         else:
@@ -175,16 +174,12 @@ class Roadmap(Network):
         self.levels = nn.ModuleList(levels)
         final_norm = s.separate_downsampling
         self.norm: nn.Module = norm(channels) if final_norm else nn.Identity()
-        self.dropout = nn.Dropout(dropout)
-        self.head: nn.Module = nn.Linear(channels, num_classes)
-        for module in self.modules():
-            if isinstance(module, (nn.Conv2d, nn.Linear)):
-                if s.layer_norm:
-                    nn.init.trunc_normal_(module.weight, std=0.02)
-                elif isinstance(module, nn.Conv2d):
-                    nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        self.end_in_linear(channels, num_classes, dropout)
+        if s.layer_norm:
+            truncated_normal(self)
+        else:
+            he_normal(self)
+            zero_biases(self)
 
     def pool(self, x: Tensor) -> Tensor:
         return self.norm(x.mean((2, 3), keepdim=True)).flatten(1)
@@ -206,20 +201,17 @@ STATIONS: dict[str, tuple[Switches, dict[str, Any]]] = {
     ),
 }
 _SWITCHES = tuple(field.name for field in fields(Switches))
+_OPTIONS = ("drop_path", "drop_path_mode", "dropout", *_SWITCHES)
 
 
-def _register(name: str, switches: Switches, published: dict[str, Any]) -> None:
-    options = ("drop_path", "drop_path_mode", "dropout", *_SWITCHES)
-
-    @register_model(
-        name, family="ConvNeXt roadmap", num_classes=200, image_size=224, published=published, options=options
-    )
-    def build(num_classes: int, **options: Any) -> Roadmap:
-        turned = {key: options.pop(key) for key in _SWITCHES if key in options}
-        if "depths" in turned:
-            turned["depths"] = tuple(turned["depths"])
-        return Roadmap(num_classes, replace(switches, **turned), **options)
+def _build(switches: Switches, num_classes: int, **options: Any) -> Roadmap:
+    turned = {key: options.pop(key) for key in _SWITCHES if key in options}
+    if "depths" in turned:
+        turned["depths"] = tuple(turned["depths"])
+    return Roadmap(num_classes, replace(switches, **turned), **options)
 
 
 for _name, (_switches, _published) in STATIONS.items():
-    _register(_name, _switches, _published)
+    register_model(
+        _name, family="ConvNeXt roadmap", num_classes=200, image_size=224, published=_published, options=_OPTIONS
+    )(partial(_build, _switches))

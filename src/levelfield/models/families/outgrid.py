@@ -17,6 +17,7 @@ Parameters (classes): outgrid_7m 7,518,102 (100), outgrid_14m 14,599,198 (100) a
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -174,8 +175,6 @@ class OutGridViT(Network):
         dropout: float = 0.0, outlook: bool = True, mbconv: bool = True, grid: bool = True,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.num_classes = num_classes
-        self.num_features = widths[-1]
         if grid:
             _check_grids(image_size, stem_stride, grids)
         self.stem = ConvNormSiLU(3, stem_width, stem_stride)
@@ -190,8 +189,7 @@ class OutGridViT(Network):
         self.levels = nn.ModuleList(levels)
         self.downsamples = nn.ModuleList(ConvNormSiLU(before, after, 2) for before, after in pairwise(widths))
         self.norm = nn.BatchNorm2d(widths[-1])
-        self.dropout = nn.Dropout(dropout)
-        self.head: nn.Module = nn.Linear(widths[-1], num_classes)
+        self.end_in_linear(widths[-1], num_classes, dropout)
 
     def forward_features(self, x: Tensor) -> Tensor:
         x = self.widen(self.stem(x))
@@ -235,12 +233,9 @@ _PARTS = ("outlook", "mbconv", "grid")
 
 def _register(name: str, variant: dict[str, Any], num_classes: int, image_size: int, published: dict[str, Any]) -> None:
     options = ("drop_path", "drop_path_mode", "dropout", "stem_width", "stem_stride", *_PARTS)
-
-    @register_model(
+    register_model(
         name, family="OutGridViT", num_classes=num_classes, image_size=image_size, published=published, options=options
-    )
-    def build(num_classes: int, image_size: int, **options: Any) -> OutGridViT:
-        return OutGridViT(num_classes, image_size, **(variant | options))
+    )(partial(OutGridViT, **variant))
 
 
 for _name, (_variant, _classes, _px, _published) in _VARIANTS.items():

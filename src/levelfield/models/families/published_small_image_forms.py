@@ -8,13 +8,15 @@ built right.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import timm
 from timm.models.efficientnet import _gen_efficientnet
 from torch import nn
 
+from levelfield.models.adapt_timm.remove_downsampling import replace_module
 from levelfield.models.adapt_timm.timm_models import set_drop_path_mode
 from levelfield.models.registry import register_model
 
@@ -23,197 +25,132 @@ _FAMILIES = {
     "convnext": "ConvNeXt", "deit": "ViT", "efficientnet": "EfficientNet", "maxvit": "MaxViT", "resnet": "ResNet",
     "swin": "Swin",
 }  # fmt: skip
+Layers = Mapping[str, Callable[[], nn.Module]]
+"""What stands in the place of a network's own layers, by dotted name."""
 
 
-def _timm(
-    name: str, num_classes: int, *, drop_path: float | None = None, drop_path_mode: str = "sample",
-    dropout: float | None = None, **options: Any,
-) -> Any:  # fmt: skip
-    """timm's `name`; None leaves its own drop rates."""
-    rates = {"drop_path_rate": drop_path, "drop_rate": dropout}
-    given = {key: value for key, value in rates.items() if value is not None}
-    model = timm.create_model(name, num_classes=num_classes, **given, **options)
-    set_drop_path_mode(model, drop_path_mode)
-    return model
+def _form(
+    name: str, params: int | None, macs_m: float | None, base: str | Callable[..., nn.Module],
+    layers: Layers | None = None, *, arguments: Mapping[str, Any] | None = None, stem_stride: int | None = None,
+    sized: bool = False, num_classes: int = 100, **facts: Any,
+) -> None:  # fmt: skip
+    """Register as `name` what `base` (a function, or timm's of that name) makes of `arguments`, with `layers` put in.
 
+    `stem_stride` is given to an EfficientNet's first convolution; what is `sized` is built for one image size.
+    """
+    make = partial(timm.create_model, base) if isinstance(base, str) else base
 
-def _convolution(inputs: int, outputs: int, kernel: int, stride: int, bias: bool) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, kernel, stride, padding=(kernel - 1) // 2, bias=bias)
+    def build(
+        num_classes: int, image_size: int, drop_path: float | None = None, drop_path_mode: str = "sample",
+        dropout: float | None = None,
+    ) -> nn.Module:  # fmt: skip
+        given = {"drop_path_rate": drop_path, "drop_rate": dropout, "img_size": image_size if sized else None}
+        given = {key: value for key, value in given.items() if value is not None}  # else timm's own
+        model: Any = make(num_classes=num_classes, **given, **(arguments or {}))
+        for place, layer in (layers or {}).items():
+            replace_module(model, place, layer())
+        if stem_stride is not None:
+            model.conv_stem.stride = (stem_stride, stem_stride)
+        set_drop_path_mode(model, drop_path_mode)
+        return model
 
-
-def _small_image_form(
-    name: str, params: int | None, macs_m: float | None, *, num_classes: int = 100, **facts: Any
-) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
     published = {"params": params, "macs_m": macs_m, **facts}
     published = {key: value for key, value in published.items() if value is not None}
     family = next(family for prefix, family in _FAMILIES.items() if name.startswith(prefix))
-    return register_model(
+    register_model(
         name, family=family, num_classes=num_classes, image_size=32, published=published, options=_OPTIONS
-    )
+    )(build)  # fmt: skip
 
 
-@_small_image_form("convnext_tiny_p2", 27_893_572, 362.8, alias="ConvNeXt-Tiny")
-def convnext_tiny_p2(num_classes: int, **options: Any) -> nn.Module:
-    """ConvNeXt-Tiny (arXiv 2201.03545) with a 2x2 stride-2 stem."""
-    model = _timm("convnext_tiny", num_classes, **options)
-    model.stem[0] = _convolution(3, 96, 2, 2, bias=True)
-    return model
+def _convolution(inputs: int, outputs: int, kernel: int, stride: int, bias: bool = False) -> Callable[[], nn.Module]:
+    return partial(nn.Conv2d, inputs, outputs, kernel, stride, padding=(kernel - 1) // 2, bias=bias)
 
 
-@_small_image_form("convnext_tiny_k3s2", 27_895_012, 363.2, alias="ConvNeXt-Tiny (as measured)", printed_flops_m=364.07)
-def convnext_tiny_k3s2(num_classes: int, **options: Any) -> nn.Module:
-    """ConvNeXt-Tiny with a 3x3 stride-2 stem: the network behind the published accuracy."""
-    model = _timm("convnext_tiny", num_classes, **options)
-    model.stem[0] = _convolution(3, 96, 3, 2, bias=True)
-    return model
+# ConvNeXt-Tiny (arXiv 2201.03545) with a 2x2 stride-2 stem; with a 3x3 one, the network behind the published accuracy
+_form(
+    "convnext_tiny_p2", 27_893_572, 362.8, "convnext_tiny", {"stem.0": _convolution(3, 96, 2, 2, bias=True)},
+    alias="ConvNeXt-Tiny",
+)  # fmt: skip
+_form(
+    "convnext_tiny_k3s2", 27_895_012, 363.2, "convnext_tiny", {"stem.0": _convolution(3, 96, 3, 2, bias=True)},
+    alias="ConvNeXt-Tiny (as measured)", printed_flops_m=364.07,
+)  # fmt: skip
 
+# DeiT (arXiv 2012.12877) with patch 4
+_form(
+    "deit_tiny_p4", 5_380_132, 365.1, "deit_tiny_patch16_224", sized=True, arguments={"patch_size": 4},
+    alias="Deit_Nano", printed_flops_m=347.22,
+)  # fmt: skip
+_form(
+    "deit_small_p4", 21_376_996, 1420.3, "deit_small_patch16_224", sized=True, arguments={"patch_size": 4},
+    alias="Deit_Tiny", printed_flops_m=1384.52,
+)  # fmt: skip
 
-@_small_image_form("deit_tiny_p4", 5_380_132, 365.1, alias="Deit_Nano", printed_flops_m=347.22)
-def deit_tiny_p4(num_classes: int, image_size: int, **options: Any) -> nn.Module:
-    """DeiT-tiny (arXiv 2012.12877) with patch 4."""
-    return _timm("deit_tiny_patch16_224", num_classes, img_size=image_size, patch_size=4, **options)
+# EfficientNetV2-S (arXiv 2104.00298), first convolution stride 1
+_form(
+    "efficientnetv2_s_s1", 20_305_588, 236.0, "efficientnetv2_s", stem_stride=1, alias="efficientnetv2_small",
+    printed_flops_m=238.02,
+)  # fmt: skip
 
-
-@_small_image_form("deit_small_p4", 21_376_996, 1420.3, alias="Deit_Tiny", printed_flops_m=1384.52)
-def deit_small_p4(num_classes: int, image_size: int, **options: Any) -> nn.Module:
-    """DeiT-small with patch 4."""
-    return _timm("deit_small_patch16_224", num_classes, img_size=image_size, patch_size=4, **options)
-
-
-@_small_image_form("efficientnetv2_s_s1", 20_305_588, 236.0, alias="efficientnetv2_small", printed_flops_m=238.02)
-def efficientnetv2_s_s1(num_classes: int, **options: Any) -> nn.Module:
-    """EfficientNetV2-S (arXiv 2104.00298), first convolution stride 1."""
-    model = _timm("efficientnetv2_s", num_classes, **options)
-    model.conv_stem.stride = (1, 1)
-    return model
-
-
+# MaxViT-tiny (arXiv 2204.01697), both stem convolutions 3x3 stride 1 without bias, and a "nano" at widths 64, 96, 192,
+# 384 whose stem's BatchNorm (eps 1e-3) has no activation. Partitions of image_size / 32, as at 224 px, are 1x1 at
+# 32 px, where the maps are 16, 8, 4 and 2 px. The sisters' are of image_size / 16, the side of the last map: the same
+# linear maps and MACs.
 _ONE_KEY = (
     "as published its attention does nothing at 32 px: partitions have a side of image / 32, so every query of all 22 "
     "attention layers has one key; {sister} has partitions of 2x2"
 )
-
-
-@_small_image_form(
-    "maxvit_tiny_s1", 30_426_476, 440.4, alias="MaxVit_Tiny", printed_flops_m=443.91,
-    note=_ONE_KEY.format(sister="maxvit_tiny_s1w2"),
+_MAXVIT_STEM: Layers = {"stem.conv1": _convolution(3, 64, 3, 1), "stem.conv2": _convolution(64, 64, 3, 1)}
+_MAXVIT_NANO_STEM: Layers = {**_MAXVIT_STEM, "stem.norm1": partial(nn.BatchNorm2d, 64, eps=1e-3)}
+_SISTER = {"transformer_partition_ratio": 16}
+_NANO = {"embed_dim": (64, 96, 192, 384)}
+_form(
+    "maxvit_tiny_s1", 30_426_476, 440.4, "maxvit_tiny_tf_224", _MAXVIT_STEM, sized=True, alias="MaxVit_Tiny",
+    printed_flops_m=443.91, note=_ONE_KEY.format(sister="maxvit_tiny_s1w2"),
 )  # fmt: skip
-def maxvit_tiny_s1(num_classes: int, image_size: int, **options: Any) -> nn.Module:
-    """MaxViT-tiny (arXiv 2204.01697), both stem convolutions 3x3 stride 1 without bias.
-
-    Partitions of image_size / 32, as at 224 px: 1x1 at 32 px, where the maps are 16, 8, 4 and 2 px. `maxvit_tiny_s1w2`
-    is the same network with partitions that hold something.
-    """
-    return _maxvit_tiny(num_classes, image_size, **options)
-
-
-@_small_image_form("maxvit_tiny_s1w2", 30_427_820, 441.3, note="maxvit_tiny_s1 with partitions of 2x2 at 32 px")
-def maxvit_tiny_s1w2(num_classes: int, image_size: int, **options: Any) -> nn.Module:
-    """maxvit_tiny_s1 with partitions of image_size / 16, the side of its last map: the same linear maps and MACs."""
-    return _maxvit_tiny(num_classes, image_size, transformer_partition_ratio=16, **options)
-
-
-def _maxvit_tiny(num_classes: int, image_size: int, **options: Any) -> nn.Module:
-    model = _timm("maxvit_tiny_tf_224", num_classes, img_size=image_size, **options)
-    model.stem.conv1 = _convolution(3, 64, 3, 1, bias=False)
-    model.stem.conv2 = _convolution(64, 64, 3, 1, bias=False)
-    return model
-
-
-@_small_image_form(
-    "maxvit_nano_s1", 17_379_140, 302.5, alias="MaxVit_Nano", printed_flops_m=305.58,
-    note=_ONE_KEY.format(sister="maxvit_nano_s1w2"),
+_form(
+    "maxvit_tiny_s1w2", 30_427_820, 441.3, "maxvit_tiny_tf_224", _MAXVIT_STEM, sized=True, arguments=_SISTER,
+    note="maxvit_tiny_s1 with partitions of 2x2 at 32 px",
 )  # fmt: skip
-def maxvit_nano_s1(num_classes: int, image_size: int, **options: Any) -> nn.Module:
-    """MaxViT-tiny at widths 64, 96, 192, 384; its stem's BatchNorm (eps 1e-3) has no activation. 1x1 partitions."""
-    return _maxvit_nano(num_classes, image_size, **options)
+_form(
+    "maxvit_nano_s1", 17_379_140, 302.5, "maxvit_tiny_tf_224", _MAXVIT_NANO_STEM, sized=True, arguments=_NANO,
+    alias="MaxVit_Nano", printed_flops_m=305.58, note=_ONE_KEY.format(sister="maxvit_nano_s1w2"),
+)  # fmt: skip
+_form(
+    "maxvit_nano_s1w2", 17_380_164, 303.3, "maxvit_tiny_tf_224", _MAXVIT_NANO_STEM, sized=True,
+    arguments=_NANO | _SISTER, note="maxvit_nano_s1 with partitions of 2x2 at 32 px",
+)  # fmt: skip
 
-
-@_small_image_form("maxvit_nano_s1w2", 17_380_164, 303.3, note="maxvit_nano_s1 with partitions of 2x2 at 32 px")
-def maxvit_nano_s1w2(num_classes: int, image_size: int, **options: Any) -> nn.Module:
-    """maxvit_nano_s1 with partitions of image_size / 16, the side of its last map: the same linear maps and MACs."""
-    return _maxvit_nano(num_classes, image_size, transformer_partition_ratio=16, **options)
-
-
-def _maxvit_nano(num_classes: int, image_size: int, **options: Any) -> nn.Module:
-    model = _timm("maxvit_tiny_tf_224", num_classes, img_size=image_size, embed_dim=(64, 96, 192, 384), **options)
-    model.stem.conv1 = _convolution(3, 64, 3, 1, bias=False)
-    model.stem.norm1 = nn.BatchNorm2d(64, eps=1e-3)
-    model.stem.conv2 = _convolution(64, 64, 3, 1, bias=False)
-    return model
-
-
-def _resnet(name: str, num_classes: int, **options: Any) -> nn.Module:
-    model = _timm(name, num_classes, **options)
-    model.conv1 = _convolution(3, 64, 3, 1, bias=False)
-    model.maxpool = nn.Identity()
-    return model
-
-
-@_small_image_form("resnet18_s1", 11_220_132, 555.5, alias="Resnet18", printed_flops_m=556.71)
-def resnet18_s1(num_classes: int, **options: Any) -> nn.Module:
-    """ResNet-18 (arXiv 1512.03385), first convolution 3x3 stride 1, no max-pool."""
-    return _resnet("resnet18", num_classes, **options)
-
-
-@_small_image_form(
-    "resnet50_s1", 23_705_252, 1298.0, alias="Resnet50", printed_flops_m=1304.92,
+# ResNets (arXiv 1512.03385), first convolution 3x3 stride 1, no max-pool
+_RESNET_STEM: Layers = {"conv1": _convolution(3, 64, 3, 1), "maxpool": nn.Identity}
+_form("resnet18_s1", 11_220_132, 555.5, "resnet18", _RESNET_STEM, alias="Resnet18", printed_flops_m=556.71)
+_form(
+    "resnet50_s1", 23_705_252, 1298.0, "resnet50", _RESNET_STEM, alias="Resnet50", printed_flops_m=1304.92,
     note="its author's 23,712,932 is the count before the stem was replaced",
 )  # fmt: skip
-def resnet50_s1(num_classes: int, **options: Any) -> nn.Module:
-    """ResNet-50, first convolution 3x3 stride 1, no max-pool."""
-    return _resnet("resnet50", num_classes, **options)
 
-
-@_small_image_form(
-    "swin_tiny_p2w4", 27_571_054, 356.9, alias="SwinVit", printed_flops_m=358.45,
+# Swin-tiny (arXiv 2103.14030) whose patch projection was swapped after building, kept because it was published: tables
+# and shift masks are those of a map of a quarter of the image's side, and the map itself has half of it. Its sister is
+# built for patch 2 and window 4 (2 in the last stage) from the start.
+_form(
+    "swin_tiny_p2w4", 27_571_054, 356.9, "swin_tiny_patch4_window7_224",
+    {"patch_embed.proj": _convolution(3, 96, 2, 2, bias=True)}, sized=True, arguments={"window_size": 4},
+    alias="SwinVit", printed_flops_m=358.45,
     note="mis-masked as published: its patch projection was swapped after building, so the shift masks are those of an "
     "8x8 map, repeated over the 16x16 one, and both blocks of the last stage attend to one key; swin_tiny_p2 is right",
 )  # fmt: skip
-def swin_tiny_p2w4(num_classes: int, image_size: int, **options: Any) -> nn.Module:
-    """Swin-tiny (arXiv 2103.14030) whose patch projection was swapped after building: kept because it was published.
+_form(
+    "swin_tiny_p2", 27_574_318, None, "swin_tiny_patch4_window7_224", sized=True,
+    arguments={"patch_size": 2, "window_size": 4}, note="the rightly masked sister of swin_tiny_p2w4",
+)  # fmt: skip
 
-    Tables and shift masks are those of a map of a quarter of the image's side; the map itself has half of it.
-    `swin_tiny_p2` is the same network built right.
-    """
-    model = _timm("swin_tiny_patch4_window7_224", num_classes, img_size=image_size, window_size=4, **options)
-    model.patch_embed.proj = _convolution(3, 96, 2, 2, bias=True)
-    return model
-
-
-@_small_image_form("swin_tiny_p2", 27_574_318, None, note="the rightly masked sister of swin_tiny_p2w4")
-def swin_tiny_p2(num_classes: int, image_size: int, **options: Any) -> nn.Module:
-    """Swin-tiny built for patch 2 and window 4 (2 in the last stage) from the start."""
-    name = "swin_tiny_patch4_window7_224"
-    return _timm(name, num_classes, img_size=image_size, patch_size=2, window_size=4, **options)
-
-
-@_small_image_form("efficientnet_b0_s1", 4_020_358, 32.0, num_classes=10)
-def efficientnet_b0_s1(num_classes: int, **options: Any) -> nn.Module:
-    """EfficientNet-B0 (arXiv 1905.11946), first convolution stride 1."""
-    model = _timm("efficientnet_b0", num_classes, **options)
-    model.conv_stem.stride = (1, 1)
-    return model
-
-
-TINY_EXPONENT = -2.7
-"""EfficientNet's compound scaling (depth 1.2^phi, width 1.1^phi) at the phi whose size is nearest to rexnet_tiny's."""
-
-
-@_small_image_form(
-    "efficientnet_tiny_s1", None, None, num_classes=10,
+# EfficientNet-B0 (arXiv 1905.11946), first convolution stride 1; and scaled down by its compound rule (depth 1.2^phi,
+# width 1.1^phi) at the phi whose size is nearest to rexnet_tiny's
+_TINY_EXPONENT = -2.7
+_TINY = {"channel_multiplier": 1.1**_TINY_EXPONENT, "depth_multiplier": 1.2**_TINY_EXPONENT}
+_form("efficientnet_b0_s1", 4_020_358, 32.0, "efficientnet_b0", stem_stride=1, num_classes=10)
+_form(
+    "efficientnet_tiny_s1", None, None, partial(_gen_efficientnet, "efficientnet_b0"), stem_stride=1, num_classes=10,
+    arguments=_TINY,
     note="its author never defined it: EfficientNet-B0 at compound exponent -2.7 (1,979,622 parameters), chosen here",
 )  # fmt: skip
-def efficientnet_tiny_s1(num_classes: int, **options: Any) -> nn.Module:
-    """EfficientNet-B0 scaled down by its compound rule to about rexnet_tiny's size, first convolution stride 1."""
-    rates = {"drop_path_rate": options.get("drop_path"), "drop_rate": options.get("dropout")}
-    model = _gen_efficientnet(
-        "efficientnet_b0",
-        channel_multiplier=1.1**TINY_EXPONENT,
-        depth_multiplier=1.2**TINY_EXPONENT,
-        num_classes=num_classes,
-        **{key: value for key, value in rates.items() if value is not None},
-    )
-    set_drop_path_mode(model, options.get("drop_path_mode", "sample"))
-    model.conv_stem.stride = (1, 1)
-    return model

@@ -2,17 +2,19 @@
 
 Input (B, 3, H, W). Stem: 3x3 convolution (stride `stem_stride`), BatchNorm, ReLU; stages of basic blocks, each stage
 after the first at half the resolution; global average pool, linear classifier. He initialisation of the convolutions.
-`resnet_nano`: widths 32, 64, 128, one block each, 308,650 parameters at 10 classes. The published ResNets at small
+`resnet_nano`: widths 32, 64, 128, one block each, stem of stride 2; 308,650 parameters at 10 classes, 12 M MACs at
+32 px. The published ResNets at small
 sizes are timm's: `published_small_image_forms.py`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from levelfield.models.layers import he_normal
 from levelfield.models.network_contract import Network
 from levelfield.models.registry import register_model
 from levelfield.models.stochastic_depth import DropPath, DropPathMode, linear_rates
@@ -48,8 +50,6 @@ class ResNet(Network):
         drop_path: float = 0.0, drop_path_mode: DropPathMode = "sample", dropout: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.num_classes = num_classes
-        self.num_features = widths[-1]
         self.stem = nn.Sequential(
             nn.Conv2d(3, widths[0], 3, stride=stem_stride, padding=1, bias=False),
             nn.BatchNorm2d(widths[0]),
@@ -66,17 +66,10 @@ class ResNet(Network):
                 inputs = width
             levels.append(nn.Sequential(*blocks))
         self.levels = nn.ModuleList(levels)
-        self.dropout = nn.Dropout(dropout)
-        self.head: nn.Module = nn.Linear(widths[-1], num_classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        self.end_in_linear(widths[-1], num_classes, dropout)
+        he_normal(self)
 
 
-_NANO: dict[str, Any] = dict(widths=(32, 64, 128), depths=(1, 1, 1), stem_stride=2)
-
-
-@register_model("resnet_nano", family="ResNet", options=("drop_path", "drop_path_mode", "dropout", "stem_stride"))
-def resnet_nano(num_classes: int, **options: Any) -> ResNet:
-    """Three basic blocks behind a stride-2 stem: 12 M MACs at 32 px."""
-    return ResNet(num_classes, **(_NANO | options))
+register_model("resnet_nano", family="ResNet", options=("drop_path", "drop_path_mode", "dropout", "stem_stride"))(
+    partial(ResNet, widths=(32, 64, 128), depths=(1, 1, 1), stem_stride=2)
+)

@@ -15,11 +15,13 @@ built. Dense convolutions in multiples of 32 channels and few channels at full r
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from levelfield.models.layers import he_normal
 from levelfield.models.network_contract import Network
 from levelfield.models.registry import register_model
 from levelfield.models.stochastic_depth import DropPath, DropPathMode, linear_rates
@@ -57,17 +59,10 @@ class ResNetMini(Network):
     """The network: `widths` by level."""
 
     def __init__(
-        self,
-        num_classes: int,
-        *,
-        widths: tuple[int, ...],
-        drop_path: float = 0.0,
-        drop_path_mode: DropPathMode = "sample",
-        dropout: float = 0.0,
-    ) -> None:
+        self, num_classes: int, *, widths: tuple[int, ...], drop_path: float = 0.0,
+        drop_path_mode: DropPathMode = "sample", dropout: float = 0.0,
+    ) -> None:  # fmt: skip
         super().__init__()
-        self.num_classes = num_classes
-        self.num_features = widths[-1]
         first = nn.Conv2d(3, 24, 2, bias=False)
         self.stem = nn.Sequential(first, nn.BatchNorm2d(24), nn.SiLU(inplace=True))
         rates = linear_rates(drop_path, len(widths))
@@ -75,11 +70,8 @@ class ResNetMini(Network):
             Level(inputs, width, rate, drop_path_mode)
             for inputs, width, rate in zip((24, *widths), widths, rates, strict=False)
         )
-        self.dropout = nn.Dropout(dropout)
-        self.head: nn.Module = nn.Linear(widths[-1], num_classes)
-        for module in self.levels.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        self.end_in_linear(widths[-1], num_classes, dropout)
+        he_normal(self.levels)
         with torch.no_grad():
             first.weight.copy_(opponent_cosines())
 
@@ -87,11 +79,7 @@ class ResNetMini(Network):
         return x.amax((2, 3))
 
 
-@register_model("resnet_mini", family="ResNet", options=("drop_path", "drop_path_mode", "dropout"))
-def resnet_mini(
-    num_classes: int, drop_path: float = 0.0, drop_path_mode: DropPathMode = "sample", dropout: float = 0.0
-) -> ResNetMini:
-    """Widths 64, 128, 192: 828,634 parameters at 10 classes, 59.5 M MACs at 32 px."""
-    return ResNetMini(
-        num_classes, widths=(64, 128, 192), drop_path=drop_path, drop_path_mode=drop_path_mode, dropout=dropout
-    )
+# 828,634 parameters at 10 classes, 59.5 M MACs at 32 px
+register_model("resnet_mini", family="ResNet", options=("drop_path", "drop_path_mode", "dropout"))(
+    partial(ResNetMini, widths=(64, 128, 192))
+)

@@ -10,7 +10,7 @@ Parameters at 10 classes: width 1.0 (`rexnet_1.0`) 3,528,683; 0.7 (`rexnet_tiny`
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -123,15 +123,12 @@ class ReXNet(Network):
         return super().stages() | {"last": self.last}
 
 
-def _register(name: str, width: float, published: dict[str, Any]) -> None:
-    @register_model(
-        name, family="ReXNet", num_classes=10, image_size=32, published=published, options=("dropout", "width")
+for _name, _width, _published in (
+    ("rexnet_1.0", 1.0, {"params": 3_528_683}),
+    ("rexnet_tiny", 0.7, {"params": 1_944_440, "macs_m": 232.9}),
+    ("rexnet_tiny_0.5", 0.5, {"params": 1_155_881, "macs_m": 148.0}),
+    ("rexnet_tiny_0.35", 0.35, {"params": 697_226}),
+):
+    register_model(_name, family="ReXNet", published=_published, options=("dropout", "width"))(
+        partial(ReXNet, width=_width)
     )
-    def build(num_classes: int, **options: Any) -> ReXNet:
-        return ReXNet(num_classes, **({"width": width} | options))
-
-
-_register("rexnet_1.0", 1.0, {"params": 3_528_683})
-_register("rexnet_tiny", 0.7, {"params": 1_944_440, "macs_m": 232.9})
-_register("rexnet_tiny_0.5", 0.5, {"params": 1_155_881, "macs_m": 148.0})
-_register("rexnet_tiny_0.35", 0.35, {"params": 697_226})

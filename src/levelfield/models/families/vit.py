@@ -7,13 +7,14 @@ classifier. Truncated normal initialisation (0.02), zero biases. `vit_mini`: 311
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from levelfield.errors import UserError
+from levelfield.models.layers import truncated_normal
 from levelfield.models.network_contract import Network
 from levelfield.models.registry import register_model
 from levelfield.models.stochastic_depth import DropPath, DropPathMode, linear_rates
@@ -56,22 +57,15 @@ class VisionTransformer(Network):
         super().__init__()
         if image_size % patch:
             raise UserError(f"image_size {image_size} is not divisible by the patch size {patch}; use a multiple of it")
-        self.num_classes = num_classes
-        self.num_features = width
         self.patch_embed = nn.Conv2d(3, width, patch, stride=patch)
         self.pos_embed = nn.Parameter(torch.zeros(1, (image_size // patch) ** 2, width))
         self.blocks = nn.ModuleList(
             TransformerBlock(width, heads, expansion, rate, drop_path_mode) for rate in linear_rates(drop_path, depth)
         )
         self.norm = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
-        self.head: nn.Module = nn.Linear(width, num_classes)
+        self.end_in_linear(width, num_classes, dropout)
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
-        for module in self.modules():
-            if isinstance(module, (nn.Conv2d, nn.Linear)):
-                nn.init.trunc_normal_(module.weight, std=0.02)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        truncated_normal(self)
 
     def forward_features(self, x: Tensor) -> Tensor:
         x = self.patch_embed(x).flatten(2).transpose(1, 2)
@@ -95,10 +89,6 @@ class VisionTransformer(Network):
         return {"patch_embed": self.patch_embed} | {f"blocks.{i}": block for i, block in enumerate(self.blocks)}
 
 
-_MINI: dict[str, Any] = dict(width=96, depth=4, heads=3)
-
-
-@register_model("vit_mini", family="ViT", options=("drop_path", "drop_path_mode", "dropout", "patch"))
-def vit_mini(num_classes: int, image_size: int, **options: Any) -> VisionTransformer:
-    """Width 96, four blocks, three heads, patch 4."""
-    return VisionTransformer(num_classes, image_size, **(_MINI | options))
+register_model("vit_mini", family="ViT", options=("drop_path", "drop_path_mode", "dropout", "patch"))(
+    partial(VisionTransformer, width=96, depth=4, heads=3)
+)

@@ -58,7 +58,7 @@ def attempt(file: str, name: str, image_size: int) -> Attempt:
     began = time.perf_counter()
     refusal = ""
     try:
-        model, _ = fit_timm(name, 10, image_size, "auto", {})
+        model, _ = fit_timm(name, 10, image_size)
         images = torch.randn(2, 3, image_size, image_size)
         logits = model.train()(images)
         logits = logits[0] if isinstance(logits, (tuple, list)) else logits

@@ -1,17 +1,13 @@
 """What a model costs: parameters, multiply-accumulates, time, memory. Takes a module and a shape."""
 
-from levelfield.cost.macs import KINDS, MacCount, MacCounter, count_macs
-from levelfield.cost.memory import Memory, measure_memory
-from levelfield.cost.parameters import Parameters, count_parameters
+from levelfield.cost.macs import MacCounter, count_macs
+from levelfield.cost.memory import measure_memory
+from levelfield.cost.parameters import count_parameters
 from levelfield.cost.profile import Setting, profile
 from levelfield.cost.timing import Timing, measure, measure_inference
 
 __all__ = [
-    "KINDS",
-    "MacCount",
     "MacCounter",
-    "Memory",
-    "Parameters",
     "Setting",
     "Timing",
     "count_macs",

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Final
 
 import torch
@@ -114,22 +114,17 @@ class MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         # With gradients and inference mode off, torch splits composite operators (conv2d, linear, matmul, einsum,
         # attention) into the few that have formulas. The fast path of nn.MultiheadAttention is one opaque operator:
         # switched off.
-        self._grad = torch.is_grad_enabled()
-        self._fastpath = torch.backends.mha.get_fastpath_enabled()
+        self._outside = ExitStack()
+        self._outside.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
         torch.backends.mha.set_fastpath_enabled(False)
-        self._inference = torch.inference_mode(False)
-        self._inference.__enter__()
-        torch.set_grad_enabled(False)
+        self._outside.enter_context(torch.inference_mode(False))
+        self._outside.enter_context(torch.no_grad())
         super().__enter__()  # type: ignore[no-untyped-call]
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        super().__exit__(kind, error, trace)  # type: ignore[no-untyped-call]
-        self._inference.__exit__(kind, error, trace)
-        torch.set_grad_enabled(self._grad)
-        torch.backends.mha.set_fastpath_enabled(self._fastpath)
+    def __exit__(self, *error: Any) -> None:
+        super().__exit__(*error)  # type: ignore[no-untyped-call]
+        self._outside.close()
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

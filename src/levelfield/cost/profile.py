@@ -101,6 +101,7 @@ def joined(one: Mapping[str, Any], two: Mapping[str, Any]) -> dict[str, Any]:
     timings = {name: _mean(one[name], two[name]) for name in TIMED if one[name] is not None}
     noise = {name: _noise_percent(Timing(**one[name]), Timing(**two[name])) for name in timings}
     worst = max(noise.values())
+    joules = [one["joules_per_image"], two["joules_per_image"]]
     return {
         **one,
         **timings,
@@ -109,7 +110,7 @@ def joined(one: Mapping[str, Any], two: Mapping[str, Any]) -> dict[str, Any]:
         "noise_by_timing": noise,
         "noise_percent": worst,
         "noisy": worst > NOISY_PERCENT,
-        "joules_per_image": _mean_or_none(one["joules_per_image"], two["joules_per_image"]),
+        "joules_per_image": None if None in joules else sum(joules) / 2,
         "clocks_mhz": one["clocks_mhz"] and two["clocks_mhz"] and [*one["clocks_mhz"], *two["clocks_mhz"]],
     }
 
@@ -127,10 +128,6 @@ def _mean(one: Mapping[str, Any], two: Mapping[str, Any]) -> dict[str, Any]:
         "repeats": one["repeats"] + two["repeats"],
         "warmup": one["warmup"] + two["warmup"],
     }
-
-
-def _mean_or_none(one: float | None, two: float | None) -> float | None:
-    return None if one is None or two is None else (one + two) / 2
 
 
 def _in_own_process(work: Callable[[Setting], dict[str, Any]], setting: Setting) -> dict[str, Any]:

@@ -1,12 +1,10 @@
 """Networks by name, what any of them is asked, and the way in for a user's own; importing this registers our own."""
 
-from levelfield.models import families
+from levelfield.models import families  # noqa: F401
 from levelfield.models.adapt_timm.explain import explain
 from levelfield.models.gradient_checkpointing import checkpoint_gradients
-from levelfield.models.network_parts import stages
 from levelfield.models.parameter_groups import no_weight_decay, stage_of_parameters
 from levelfield.models.registry import (
-    ModelInfo,
     accepts,
     create_model,
     list_models,
@@ -19,12 +17,10 @@ from levelfield.models.registry import (
 from levelfield.models.weights import start_model_from, transfer, weights_digest
 
 __all__ = [
-    "ModelInfo",
     "accepts",
     "checkpoint_gradients",
     "create_model",
     "explain",
-    "families",
     "list_models",
     "load_plugin",
     "model_info",
@@ -33,7 +29,6 @@ __all__ = [
     "program_builder",
     "register_model",
     "stage_of_parameters",
-    "stages",
     "start_model_from",
     "transfer",
     "weights_digest",

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from levelfield.models.watch_calls import watching
+
 
 @contextmanager
 def capture_attention(model: nn.Module) -> Iterator[dict[str, Tensor]]:
@@ -19,21 +21,15 @@ def capture_attention(model: nn.Module) -> Iterator[dict[str, Tensor]]:
     normal one: a hook reads the module's input and computes the weights beside it.
     """
     captured: dict[str, Tensor] = {}
-
-    def record(name: str) -> Any:
-        def hook(module: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            with torch.no_grad():
-                captured[name] = module.attention_weights(inputs[0])
-
-        return hook
-
-    handles = [
-        module.register_forward_hook(record(name))
+    sayers = {
+        module: name
         for name, module in model.named_modules()
         if callable(getattr(type(module), "attention_weights", None))
-    ]
-    try:
+    }
+
+    def record(module: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        with torch.no_grad():
+            captured[sayers[module]] = module.attention_weights(inputs[0])
+
+    with watching(sayers, record):
         yield captured
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -12,8 +12,7 @@ BatchNorm is not among them, since its values are those of the batch too; torch 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from levelfield.models.watch_calls import watching
 from levelfield.module_mode import evaluation_mode
 
 ONE_KEY: Final = "attends to one key: its weights are 1 whatever the input"
@@ -40,8 +40,17 @@ def degenerate_operators(model: nn.Module, image_size: int) -> list[Degenerate]:
     """What `model`, on its own device, does for nothing on images of `image_size` px, in the order of the calls."""
     found: list[Degenerate] = []
     device = next(model.parameters()).device
-    calls = _Calls(lambda what: found.append(Degenerate(place(), what)))
-    with evaluation_mode(model), torch.no_grad(), _places(model) as place, calls:
+    names = {module: name for name, module in model.named_modules()}
+    inside: list[str] = []
+
+    def enter(module: nn.Module, inputs: Any) -> None:
+        inside.append(names[module])
+
+    def leave(module: nn.Module, inputs: Any, output: Any) -> None:
+        inside.pop()
+
+    calls = _Calls(lambda what: found.append(Degenerate(inside[-1], what)))
+    with evaluation_mode(model), torch.no_grad(), watching(model.modules(), leave, enter), calls:
         model(torch.zeros(2, 3, image_size, image_size, device=device))
     return list(dict.fromkeys(found))
 
@@ -55,21 +64,6 @@ def in_words(found: Sequence[Degenerate]) -> list[str]:
         else f"each of {len(places)} modules ({places[0]} is the first) {what}"
         for what, places in kinds.items()
     ]  # fmt: skip
-
-
-@contextmanager
-def _places(model: nn.Module) -> Iterator[Callable[[], str]]:
-    """Within the context, the returned function names the module whose forward is being called."""
-    stack: list[str] = []
-    handles = []
-    for name, module in model.named_modules():
-        handles.append(module.register_forward_pre_hook(lambda *_, name=name: stack.append(name)))
-        handles.append(module.register_forward_hook(lambda *_: stack.pop() and None))
-    try:
-        yield lambda: stack[-1] if stack else ""
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 class _Calls(TorchFunctionMode):

@@ -132,9 +132,9 @@ def create_model(
         if value < 1:
             raise UserError(f"model {name!r}: {what} must be at least 1, got {value}")
     if name.startswith(TIMM):
-        from levelfield.models.adapt_timm import create_timm
+        from levelfield.models.adapt_timm import fit_timm
 
-        model = create_timm(name.removeprefix(TIMM), classes, side_px, **options)
+        model, _ = fit_timm(name.removeprefix(TIMM), classes, side_px, **options)
     else:
         model = _build(name, classes, side_px, options)
     if start_from is not None:

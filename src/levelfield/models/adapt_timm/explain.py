@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from levelfield.models.adapt_timm import Change, fit_timm
-from levelfield.models.adapt_timm.find_downsampling import image_of, watching
+from levelfield.models.adapt_timm.find_downsampling import image_of
 from levelfield.models.idle_operators import Degenerate, degenerate_operators
 from levelfield.models.network_parts import stages
 from levelfield.models.registry import TIMM, create_model, model_info
+from levelfield.models.watch_calls import watching
 from levelfield.module_mode import evaluation_mode
 
 
@@ -41,8 +42,7 @@ def explain(name: str, num_classes: int | None = None, image_size: int | None = 
     side_px = image_size or info.image_size
     changes: list[Change] = []
     if name.startswith(TIMM):
-        adapt = options.pop("adapt", "auto")
-        model, changes = fit_timm(name.removeprefix(TIMM), num_classes or info.num_classes, side_px, adapt, options)
+        model, changes = fit_timm(name.removeprefix(TIMM), num_classes or info.num_classes, side_px, **options)
     else:
         model = create_model(name, num_classes, image_size, **options)
     found = tuple(degenerate_operators(model, side_px))
@@ -60,7 +60,7 @@ def stage_maps(model: nn.Module, image_size: int) -> list[tuple[str, str]]:
         if isinstance(output, Tensor):
             seen[names[module]] = _words(output)
 
-    with evaluation_mode(model), watching(list(names), note), torch.no_grad():
+    with evaluation_mode(model), watching(names, note), torch.no_grad():
         model(image_of(model, image_size))
     return list(seen.items())
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from levelfield.models.adapt_timm.find_stem import StemWatch
+from levelfield.models.watch_calls import watching
 from levelfield.module_mode import evaluation_mode
 
 
@@ -68,9 +67,9 @@ def trace(model: nn.Module, side: int) -> Trace:
                 reducers.append(Reducer(names[module], module, factor))
 
     leaves = [module for module in model.modules() if _is_leaf(module) and not isinstance(module, _ANY_SIZE)]
-    watch = StemWatch(model)
+    watch = StemWatch()
     with evaluation_mode(model), watching(leaves, note), torch.no_grad():
-        with watch.watching():
+        with watching(model.modules(), watch.leave, watch.enter), watch:
             features = model.forward_features(image_of(model, side))  # type: ignore[operator]
         logits = model(image_of(model, side))
     levels = tuple(tuple(by_side[key]) for key in sorted(by_side, reverse=True))
@@ -92,17 +91,6 @@ def _is_leaf(module: nn.Module) -> bool:
 def image_of(model: nn.Module, side: int) -> Tensor:
     """An image of zeros, (1, 3, side, side), where `model` is."""
     return torch.zeros(1, 3, side, side, device=next(model.parameters()).device)
-
-
-@contextmanager
-def watching(modules: list[nn.Module], hook: Callable[[nn.Module, tuple[Any, ...], Any], None]) -> Iterator[None]:
-    """Within the context, `hook` sees every forward call of `modules`."""
-    handles = [module.register_forward_hook(hook) for module in modules]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def last_side(model: nn.Module, features: Any) -> int:

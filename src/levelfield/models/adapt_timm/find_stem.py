@@ -7,8 +7,6 @@ convolution is none. The names of modules are not looked at.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Final
 
 from torch import Tensor, nn
@@ -23,32 +21,18 @@ _ATTENTION: Final = {"scaled_dot_product_attention", "softmax", "matmul", "__mat
 class StemWatch(TorchFunctionMode):
     """Counts calls; `called` says when each module was, `end` when the stem did, `bent` when it last bent its features.
 
-    Use it as a context around one forward pass of `model`, on one image.
+    Use it as a context around one forward pass of a network, on one image, whose modules' calls `enter` and `leave`
+    are told.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.model = model
         self.time = 0
         self.called: dict[nn.Module, int] = {}
         self.end: int | None = None
         self.bends: list[int] = []
         self._inside: list[nn.Module] = []
         self._convolved = False
-
-    @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Within the context, the calls of the model's modules and of functions are noted."""
-        handles = []
-        for module in self.model.modules():
-            handles.append(module.register_forward_pre_hook(self._enter))
-            handles.append(module.register_forward_hook(self._leave))
-        try:
-            with self:
-                yield
-        finally:
-            for handle in handles:
-                handle.remove()
 
     def holds(self, reducers: list[nn.Module]) -> bool:
         """Whether all of `reducers`, which meet one side of the map, lie in the stem.
@@ -63,7 +47,8 @@ class StemWatch(TorchFunctionMode):
             return False
         return len(times) == 1 or not any(min(times) < bend < self.end for bend in self.bends)
 
-    def _enter(self, module: nn.Module, inputs: Any) -> None:
+    def enter(self, module: nn.Module, inputs: Any) -> None:
+        """What is to be done before `module` is called."""
         self.time += 1
         self._inside.append(module)
         self.called.setdefault(module, self.time)
@@ -72,7 +57,8 @@ class StemWatch(TorchFunctionMode):
                 self._ends()
             self._convolved = True
 
-    def _leave(self, module: nn.Module, inputs: Any, output: Any) -> None:
+    def leave(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        """What is to be done after `module` was called."""
         self._inside.pop()
 
     def _ends(self) -> None:

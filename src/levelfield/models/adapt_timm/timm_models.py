@@ -62,19 +62,15 @@ def timm_accepts(name: str, option: str) -> bool:
     return True
 
 
-def create_timm(name: str, num_classes: int, image_size: int, adapt: str = "auto", **options: Any) -> nn.Module:
-    """timm's `name` for images of `image_size` px, with levelfield's `drop_path`, `drop_path_mode` and `dropout`.
-
-    `adapt="auto"` fits it by the rules where the size is not its own; `adapt="none"` leaves it as timm has it. The rest
-    of `options` passes through to timm. Raises UserError, in one line with the reason, for what cannot be fitted.
-    """
-    return fit_timm(name, num_classes, image_size, adapt, options)[0]
-
-
 def fit_timm(
-    name: str, num_classes: int, image_size: int, adapt: str, options: dict[str, Any]
+    name: str, num_classes: int, image_size: int, adapt: str = "auto", **options: Any
 ) -> tuple[nn.Module, list[Change]]:
-    """The model of `create_timm`, and what was changed and why."""
+    """timm's `name` for images of `image_size` px, and what was changed and why.
+
+    `adapt="auto"` fits it by the rules where the size is not its own; `adapt="none"` leaves it as timm has it.
+    `options` are levelfield's `drop_path`, `drop_path_mode` and `dropout`; others pass through to timm. Raises
+    UserError, in one line with the reason, for what cannot be fitted.
+    """
     _check_name(name)
     if adapt not in ("auto", "none"):
         raise UserError(f"adapt must be 'auto' or 'none', got {adapt!r}")

@@ -1,6 +1,6 @@
 """The built-in networks, a file for each family; importing this registers them all."""
 
-from levelfield.models.families import (
+from levelfield.models.families import (  # noqa: F401
     convnext,
     convnext_roadmap,
     outgrid,
@@ -10,14 +10,3 @@ from levelfield.models.families import (
     rexnet,
     vit,
 )
-
-__all__ = [
-    "convnext",
-    "convnext_roadmap",
-    "outgrid",
-    "published_small_image_forms",
-    "resnet",
-    "resnet_mini",
-    "rexnet",
-    "vit",
-]

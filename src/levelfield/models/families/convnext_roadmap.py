@@ -46,6 +46,11 @@ class Switches:
     widen_first: bool = False  # stations III and IV: a bias-free 1x1 before stages 2 to 4 changes the width
     first_shortcut: bool = False  # stations III and IV: a convolution on the first stage's first shortcut too
 
+    @property
+    def kinds(self) -> tuple[Callable[[int], nn.Module], Callable[[], nn.Module]]:
+        """The norm (of so many channels) and the activation."""
+        return ChannelNorm if self.layer_norm else nn.BatchNorm2d, nn.GELU if self.gelu else nn.ReLU
+
 
 STORY: tuple[tuple[str, dict[str, Any], float], ...] = (
     # the paper's step, what it switches, its GMACs at 224 px and 1,000 classes
@@ -89,7 +94,7 @@ class Block(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         s = switches
-        norm, activation = _norm(s), _activation(s)
+        norm, activation = s.kinds
         spatial_width = inputs if s.moved_up else inside
         groups = spatial_width if s.depthwise else 1
 
@@ -127,14 +132,6 @@ class Block(nn.Module):
         return self.activation(self.shortcut(x) + self.drop_path(y))
 
 
-def _norm(switches: Switches) -> Callable[[int], nn.Module]:
-    return ChannelNorm if switches.layer_norm else nn.BatchNorm2d
-
-
-def _activation(switches: Switches) -> Callable[[], nn.Module]:
-    return nn.GELU if switches.gelu else nn.ReLU
-
-
 class Roadmap(Network):
     """The network under `switches`."""
 
@@ -144,7 +141,7 @@ class Roadmap(Network):
     ) -> None:  # fmt: skip
         super().__init__()
         s = switches
-        norm, activation = _norm(s), _activation(s)
+        norm, activation = s.kinds
         narrow = [s.width << stage for stage in range(len(s.depths))]
         outside = narrow if s.inverted else [4 * width for width in narrow]
         inside = [4 * width for width in narrow] if s.inverted else narrow

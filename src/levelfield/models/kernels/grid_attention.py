@@ -6,13 +6,12 @@ signature: queries, keys and values (B, H, W, 3C), H and W divisible by g, to (B
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from levelfield.models.kernels import native
+from levelfield.models.kernels.operator_gradients import differentiate_by
 
 
 def grid_attention(qkv: Tensor, heads: int, grid: int) -> Tensor:
@@ -69,7 +68,7 @@ def _forward(qkv: Tensor, heads: int, grid: int) -> Tensor:
 def _backward(qkv: Tensor, grad: Tensor, heads: int, grid: int) -> Tensor:
     B, H, W, wide = qkv.shape
     dqkv = torch.empty_like(qkv)
-    native.call("lf_grid_backward", qkv, grad, dqkv, B, H, W, heads, wide // 3 // heads, grid)
+    native.call("lf_grid_backward", qkv, grad.contiguous(), dqkv, B, H, W, heads, wide // 3 // heads, grid)
     return dqkv
 
 
@@ -79,18 +78,4 @@ def _(qkv: Tensor, heads: int, grid: int) -> Tensor:
     return qkv.new_empty(B, H, W, wide // 3)
 
 
-@_backward.register_fake
-def _(qkv: Tensor, grad: Tensor, heads: int, grid: int) -> Tensor:
-    return torch.empty_like(qkv)
-
-
-def _setup(ctx: Any, inputs: tuple[Tensor, int, int], output: Tensor) -> None:
-    qkv, ctx.heads, ctx.grid = inputs
-    ctx.save_for_backward(qkv)
-
-
-def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-    return _backward(*ctx.saved_tensors, grad.contiguous(), ctx.heads, ctx.grid), None, None
-
-
-_forward.register_autograd(_differentiate, setup_context=_setup)
+differentiate_by(_forward, _backward)

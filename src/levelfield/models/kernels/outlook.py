@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from levelfield.models.kernels import native
 from levelfield.models.kernels.memory_layout import channels_last
+from levelfield.models.kernels.operator_gradients import differentiate_by
 
 if torch.cuda.is_available() and importlib.util.find_spec("triton") and os.environ.get("LEVELFIELD_NATIVE") != "0":
     from levelfield.models.kernels import outlook_triton
@@ -83,7 +83,7 @@ def _forward(logits: Tensor, values: Tensor, heads: int) -> Tensor:
 @torch.library.custom_op("levelfield::outlook_native_backward", mutates_args=(), device_types="cpu")
 def _backward(logits: Tensor, values: Tensor, grad: Tensor, heads: int) -> tuple[Tensor, Tensor]:
     dlogits, dvalues = torch.empty_like(logits), torch.empty_like(values)
-    native.call("lf_outlook_backward", logits, values, grad, dlogits, dvalues, *_sizes(values, heads))
+    native.call("lf_outlook_backward", logits, values, channels_last(grad), dlogits, dvalues, *_sizes(values, heads))
     return dlogits, dvalues
 
 
@@ -92,24 +92,9 @@ def _(logits: Tensor, values: Tensor, heads: int) -> Tensor:
     return torch.empty_like(values)
 
 
-@_backward.register_fake
-def _(logits: Tensor, values: Tensor, grad: Tensor, heads: int) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(logits), torch.empty_like(values)
-
-
 def _sizes(values: Tensor, heads: int) -> tuple[int, ...]:
     B, C, H, W = values.shape
     return B, H, W, heads, C // heads
 
 
-def _setup(ctx: Any, inputs: tuple[Tensor, Tensor, int], output: Tensor) -> None:
-    logits, values, ctx.heads = inputs
-    ctx.save_for_backward(logits, values)
-
-
-def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-    dlogits, dvalues = _backward(*ctx.saved_tensors, channels_last(grad), ctx.heads)
-    return dlogits, dvalues, None
-
-
-_forward.register_autograd(_differentiate, setup_context=_setup)
+differentiate_by(_forward, _backward)

@@ -15,6 +15,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from levelfield.models.kernels.operator_gradients import differentiate_by
+
 WIDTHS: Final = (24, 32, 48, 64)
 """Head widths that are compiled for; others take the plain form."""
 BLOCK: Final = 32
@@ -148,23 +150,7 @@ def _(logits: Tensor, values: Tensor, heads: int) -> Tensor:
     return torch.empty_like(values)
 
 
-@outlook_backward.register_fake
-def _(logits: Tensor, values: Tensor, grad: Tensor, heads: int) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(logits), torch.empty_like(values)
-
-
-def _setup(ctx: Any, inputs: tuple[Tensor, Tensor, int], output: Tensor) -> None:
-    logits, values, ctx.heads = inputs
-    ctx.save_for_backward(logits, values)
-
-
-def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-    logits, values = ctx.saved_tensors
-    dlogits, dvalues = outlook_backward(logits, values, grad, ctx.heads)
-    return dlogits, dvalues, None
-
-
-outlook.register_autograd(_differentiate, setup_context=_setup)
+differentiate_by(outlook, outlook_backward)
 
 
 def usable(logits: Tensor, values: Tensor, heads: int) -> bool:

@@ -15,7 +15,6 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from levelfield.errors import UserError
 from levelfield.models import accepts, checkpoint_gradients, create_model, list_models, model_info, on_meta
-from levelfield.models.gradient_checkpointing import recomputes
 from levelfield.models.network_parts import blocks
 
 REGISTRY = [name for name in list_models() if model_info(name).plugin is None]
@@ -63,6 +62,10 @@ def after_a_step(model: nn.Module, side: int) -> tuple[dict[str, Tensor], int]:
     state = {key: value.clone() for key, value in model.state_dict().items()} | {"loss": loss.detach()}
     state["next draw"] = torch.rand(1)
     return state, sum(size for at, size in kept.items() if at not in parameters)
+
+
+def recomputes(block: nn.Module) -> bool:
+    return hasattr(type(block), "_recomputes")
 
 
 @pytest.mark.parametrize("name", [*kinds(), *TIMM])

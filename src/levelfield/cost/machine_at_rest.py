@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +27,7 @@ def busy_percent(device: torch.device, seconds: float = LOOK_S) -> float | None:
     if before is None or after is None or after[1] <= before[1]:
         return None
     busy = 100.0 * (after[0] - before[0]) / (after[1] - before[1])
-    gpu = _gpu_percent(device)
+    gpu = asked_of_gpu(torch.cuda.utilization, device)
     return busy if gpu is None else max(busy, gpu)
 
 
@@ -38,10 +39,11 @@ def _ticks() -> tuple[int, int] | None:
     return sum(values) - values[3] - values[4], sum(values)  # idle, and idle while waiting for a disk
 
 
-def _gpu_percent(device: torch.device) -> float | None:
+def asked_of_gpu(ask: Callable[[torch.device], float], device: torch.device) -> float | None:
+    """What `ask`, which reads NVML through torch, says of `device`; None of a CPU, and where NVML is not there."""
     if device.type != "cuda":
         return None
     try:
-        return float(torch.cuda.utilization(device))
-    except (ModuleNotFoundError, RuntimeError):  # no NVML: only the processors are looked at
+        return float(ask(device))
+    except (ModuleNotFoundError, RuntimeError):
         return None

@@ -23,7 +23,7 @@ import torch
 from torch import nn
 
 from levelfield.cost.energy import energy_meter
-from levelfield.cost.machine_at_rest import BUSY_PERCENT, busy_percent
+from levelfield.cost.machine_at_rest import BUSY_PERCENT, asked_of_gpu, busy_percent
 from levelfield.cost.macs import count_macs
 from levelfield.cost.memory import measure_memory
 from levelfield.cost.parameters import count_parameters
@@ -243,10 +243,7 @@ def _measure_memory(setting: Setting) -> dict[str, Any]:
 def _clock_mhz(device: torch.device) -> float | None:
     """The clock of the GPU (through NVML) or the mean of the CPU's cores now, where the system tells."""
     if device.type == "cuda":
-        try:
-            return float(torch.cuda.clock_rate(device))
-        except (ModuleNotFoundError, RuntimeError):
-            return None
+        return asked_of_gpu(torch.cuda.clock_rate, device)
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:  # noqa: PTH123
             mhz = [float(line.split(":")[1]) for line in lines if line.startswith("cpu MHz")]

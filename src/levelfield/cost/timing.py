@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 
 from levelfield.module_mode import TrainingMode, evaluation_mode
 from levelfield.spec import Freeze
+
+WARM_UP: Final = 3
 
 
 @dataclass(frozen=True)
@@ -36,19 +39,13 @@ def synchronize(device: torch.device) -> None:
 
 
 def measure(
-    call: Callable[[], object],
-    device: torch.device,
-    batch: int,
-    *,
-    seconds: float = 2.0,
-    min_repeats: int = 10,
-    warmup: int = 3,
+    call: Callable[[], object], device: torch.device, batch: int, *, seconds: float = 2.0, min_repeats: int = 10
 ) -> Timing:
     """Time `call` (which handles `batch` images) for at least `seconds` and `min_repeats`, one synchronisation a call.
 
-    Warm-up takes at least `warmup` calls and a quarter of `seconds`, whichever is longer.
+    Warm-up takes at least WARM_UP calls and a quarter of `seconds`, whichever is longer.
     """
-    warmed = _times(call, device, seconds / 4, warmup)
+    warmed = _times(call, device, seconds / 4, WARM_UP)
     ms = 1e3 * np.asarray(_times(call, device, seconds, min_repeats))
     q1, median, q3, p99 = (float(q) for q in np.quantile(ms, [0.25, 0.5, 0.75, 0.99]))
     return Timing(batch, median, q1, q3, p99, batch * 1e3 / median, len(ms), len(warmed))

@@ -12,7 +12,7 @@ once, as ever.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -35,31 +35,17 @@ def checkpoint_gradients(model: nn.Module, enable: bool = True) -> None:
             f"{type(model).__name__} has no blocks whose inputs could be kept in place of all that they compute\n"
             "leave execution.gradient_checkpointing off for it, or build it of modules that hold several layers"
         )
-    recompute(parts.values(), enable)
-
-
-def recompute(parts: Iterable[nn.Module], enable: bool = True) -> None:
-    """Switch the recomputation of each of `parts` on or off. None of them may lie inside another."""
-    for block in parts:
+    for block in parts.values():
         switched = getattr(type(block), "_recomputes", None)
         if enable and switched is None:
-            block.__class__ = _recomputing(type(block))
+            block.__class__ = _recomputing(type(block))  # type: ignore[arg-type]
         elif not enable and switched is not None:
             block.__class__ = switched
 
 
-def recomputes(block: nn.Module) -> bool:
-    """Whether `block` keeps its inputs only and is computed again in the backward pass."""
-    return hasattr(type(block), "_recomputes")
-
-
-_classes: dict[type[nn.Module], type[nn.Module]] = {}
-
-
+@functools.cache
 def _recomputing(kind: type[nn.Module]) -> type[nn.Module]:
     """A class like `kind` whose training forward is recomputed; `_recomputes` is the class that it stands for."""
-    if kind in _classes:
-        return _classes[kind]
 
     def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
         def plain(*args: Any, **kwargs: Any) -> Any:
@@ -73,7 +59,7 @@ def _recomputing(kind: type[nn.Module]) -> type[nn.Module]:
         return checkpoint(plain, *args, use_reentrant=False, context_fn=lambda: _passes(self), **kwargs)
 
     own = {"forward": forward, "_recomputes": kind, "__module__": kind.__module__}
-    return _classes.setdefault(kind, type(kind.__name__, (kind,), own))
+    return type(kind.__name__, (kind,), own)
 
 
 def _passes(block: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:

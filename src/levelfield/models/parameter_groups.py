@@ -8,12 +8,7 @@ from torch import Tensor, nn
 
 from levelfield.models.network_parts import classifier_name, stages
 
-_NORMS = (
-    nn.modules.batchnorm._NormBase,
-    nn.LayerNorm,
-    nn.GroupNorm,
-    nn.LocalResponseNorm,
-)
+_NORMS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm)
 _UNDECAYED_NAME = re.compile(
     r"(^|\.)(pos_embed|position|cls_token|class_token|dist_token|reg_token|mask_token|layer_scale|gamma(_\d)?|ls\d?"
     r"|relative_position_bias_table|logit_scale|temperature)(\.|_|$)"

@@ -148,7 +148,6 @@ def transfer(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> Ac
     state = model.state_dict()
     head = classifier_name(model)
     fitting: dict[str, Tensor] = {}
-    loaded: list[str] = []
     reshaped: dict[str, str] = {}
     fresh: dict[str, str] = {}
     for name, own in state.items():
@@ -158,7 +157,6 @@ def transfer(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> Ac
             fresh[name] = "the source has no such entry"
         elif given.shape == own.shape:
             fitting[name] = given
-            loaded.append(name)
         elif is_head:
             fresh[name] = f"another number of classes ({given.shape[0]}, here {own.shape[0]})"
         else:
@@ -177,7 +175,8 @@ def transfer(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> Ac
             f"fit (missing: {', '.join(missing[:3])}, ...)\ngive weights of the same network"
         )
     model.load_state_dict(state | fitting, strict=True)
-    return Account(source, tuple(loaded), reshaped, fresh, tuple(name for name in weights if name not in state))
+    loaded = tuple(name for name in fitting if name not in reshaped)
+    return Account(source, loaded, reshaped, fresh, tuple(name for name in weights if name not in state))
 
 
 def _fit(name: str, given: Tensor, shape: torch.Size) -> tuple[Tensor | None, str]:

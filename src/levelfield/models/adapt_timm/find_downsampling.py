@@ -66,7 +66,8 @@ def trace(model: nn.Module, side: int) -> Trace:
             if all(reducer.module is not module for reducer in reducers):
                 reducers.append(Reducer(names[module], module, factor))
 
-    leaves = [module for module in model.modules() if _is_leaf(module) and not isinstance(module, _ANY_SIZE)]
+    sized = (module for module in model.modules() if not isinstance(module, _ANY_SIZE))
+    leaves = [module for module in sized if next(module.children(), None) is None]
     watch = StemWatch()
     with evaluation_mode(model), watching(leaves, note), torch.no_grad():
         with watching(model.modules(), watch.leave, watch.enter), watch:
@@ -82,10 +83,6 @@ def trace(model: nn.Module, side: int) -> Trace:
 
 
 _ANY_SIZE = (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d)  # they give the same output whatever the input's side
-
-
-def _is_leaf(module: nn.Module) -> bool:
-    return next(module.children(), None) is None
 
 
 def image_of(model: nn.Module, side: int) -> Tensor:

@@ -54,11 +54,7 @@ def resize_patch(model: nn.Module, reducer: Reducer, patch: int, why: str) -> Ch
     """Give a patch embedding (kernel = stride) the size `patch`, in place."""
     old = model.get_submodule(reducer.name)
     assert isinstance(old, nn.Conv2d)
-    new = nn.Conv2d(
-        old.in_channels, old.out_channels, patch, patch, groups=old.groups, bias=old.bias is not None,
-        device=old.weight.device, dtype=old.weight.dtype,
-    )  # fmt: skip
-    replace_module(model, reducer.name, new)
+    replace_module(model, reducer.name, _with_kernel(old, patch, patch, 0))
     owner: Any = model.get_submodule(reducer.name.rpartition(".")[0])
     before = old.stride[0]
     if getattr(owner, "patch_size", None) in (before, (before, before)):
@@ -94,14 +90,17 @@ def _weaken_convolution(model: nn.Module, module: nn.Conv2d, name: str, factor: 
         if stride % 2 == 0:  # the padding that keeps the output at side / stride
             module.stride, module.padding = (stride, stride), ((kernel - stride) // 2, (kernel - stride) // 2)
         else:
-            smaller = nn.Conv2d(
-                module.in_channels, module.out_channels, kernel - 1, stride, (kernel - 2) // 2, groups=module.groups,
-                bias=module.bias is not None, device=module.weight.device, dtype=module.weight.dtype,
-            )  # fmt: skip
-            replace_module(model, name, smaller)
+            replace_module(model, name, _with_kernel(module, kernel - 1, stride, (kernel - 2) // 2))
             return Change(f"{name}: stride {old_stride} to {stride}, kernel {kernel} to {kernel - 1}", why)
     module.stride = (stride, stride)
     return Change(f"{name}: stride {old_stride} to {stride}", why)
+
+
+def _with_kernel(old: nn.Conv2d, kernel: int, stride: int, padding: int) -> nn.Conv2d:
+    return nn.Conv2d(
+        old.in_channels, old.out_channels, kernel, stride, padding, groups=old.groups, bias=old.bias is not None,
+        device=old.weight.device, dtype=old.weight.dtype,
+    )  # fmt: skip
 
 
 def replace_module(model: nn.Module, name: str, new: nn.Module) -> None:

@@ -20,8 +20,8 @@ from typing import Any, Final
 from levelfield.cost import Timing, measure_inference
 from levelfield.errors import UserError
 from levelfield.runs import RunFolder, find_runs
-from levelfield.spec import RunSpec
-from levelfield.tables.differing_settings import flat
+from levelfield.spec import RunSpec, covers
+from levelfield.tables.differing_settings import flat_words
 from levelfield.tables.read_folder import read_study
 from levelfield.tables.rows import one_per_training
 from levelfield.training.load_finished_run import load_run
@@ -122,9 +122,8 @@ def _same_setting(runs: Sequence[RunFolder]) -> None:
 
 def _setting(spec: RunSpec) -> dict[str, str]:
     """All that counts beside network and seed, by dotted key."""
-    science = spec.science()
-    model = {key: value for key, value in science["model"].items() if key not in ("name", "options")}
-    return flat({**{key: value for key, value in science.items() if key not in ("model", "seed")}, "model": model})
+    science = flat_words(spec.science())
+    return {key: said for key, said in science.items() if not covers(("model.name", "model.options", "seed"), key)}
 
 
 def _rung(model: str, runs: list[RunFolder], seconds: float) -> Rung:

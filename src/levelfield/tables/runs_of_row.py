@@ -25,14 +25,22 @@ class Measured:
 
     seed: int
     result: Mapping[str, Any]
-    folder: RunFolder | None = None
-    spec: RunSpec | None = None
-    file: Path | None = None
+    folder: RunFolder | None
+    spec: RunSpec | None
+    file: Path | None
 
     def predictions(self) -> Predictions | None:
         if self.file is not None:
             return read_predictions(self.file)
         return None if self.folder is None else self.folder.predictions()
+
+
+@dataclass(frozen=True)
+class Trained(Measured):
+    """A finished run that levelfield trained."""
+
+    folder: RunFolder
+    spec: RunSpec
 
 
 @dataclass(frozen=True)
@@ -65,14 +73,14 @@ def read_row(row: Row) -> RowRuns:
         elif result["status"] != "finished":
             unfinished.append(f"seed {spec.seed}: {result['status']}")
         else:
-            first = finished.setdefault(spec.seed, Measured(spec.seed, result, run, spec))
+            first = finished.setdefault(spec.seed, Trained(spec.seed, result, run, spec, None))
             if said := contradiction(first.result, result):
                 conflicts.append(f"seed {spec.seed}: {said}")
     for file in row.predictions:
         predictions = read_predictions(file)
         scores = evaluate_probabilities(predictions.probabilities, predictions.label)
         seed = max(finished, default=-1) + 1
-        finished[seed] = Measured(seed, scores.as_result() | {"status": "finished"}, file=file)
+        finished[seed] = Measured(seed, scores.as_result() | {"status": "finished"}, None, None, file)
     ordered = tuple(finished[seed] for seed in sorted(finished))
     return RowRuns(row, ordered, tuple(unfinished), tuple(specs) or row.declared, tuple(conflicts))
 

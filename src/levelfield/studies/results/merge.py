@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
 import shutil
 from collections.abc import Sequence
@@ -18,7 +19,6 @@ from levelfield.studies.results.run_folders import differences, state_of
 from levelfield.studies.results.study_json import read_study_json, rows_as_json
 from levelfield.studies.results.study_request import commands, from_json
 from levelfield.studies.results.study_rows import FOREIGN, foreign_rows
-from levelfield.tables.audit.checks.copied_runs import equal_files
 from levelfield.tables.audit.checks.leaked_test_images import RECORD
 from levelfield.tables.comparable_rows import check
 from levelfield.tables.cost_columns import COSTS
@@ -104,7 +104,7 @@ def add_predictions(out: Path, name: str, file: Path) -> Path:
 def _free(target: Path, file: Path) -> Path:
     """`target`, or with a number where that is another file than `file`; in the order of the seeds that they are."""
     number, place = 1, target
-    while place.exists() and not equal_files(place, file):
+    while place.exists() and not filecmp.cmp(place, file, shallow=False):
         place = target.with_name(f"{target.stem}_{number:03d}{target.suffix}")
         number += 1
     return place
@@ -194,7 +194,7 @@ def _check_one_file(folders: Sequence[Path]) -> None:
     for folder in folders:
         for file in sorted((folder / FOREIGN).glob("*/*.parquet")):
             one = first.setdefault(file.relative_to(folder), file)
-            if not equal_files(one, file):
+            if not filecmp.cmp(one, file, shallow=False):
                 raise UserError(f"{one} and {file} differ and have one name\nrename one of them in its study folder")
 
 

@@ -12,6 +12,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from pydantic_core import to_jsonable_python
+
 from levelfield.spec import Value
 
 ABSENT: Final = "not recorded"
@@ -30,21 +32,26 @@ def contrast(values: Mapping[str, Any], key: str = "") -> Contrast:
         return {}
     first = items[0]
     if isinstance(first, Value) and all(type(item) is type(first) for item in items):
-        fields = [
-            (name, {row: getattr(value, name) for row, value in values.items()}) for name in type(first).model_fields
-        ]
-        return {k: v for name, parts in fields for k, v in contrast(parts, f"{key}.{name}".lstrip(".")).items()}
-    if all(isinstance(item, Mapping) for item in items):
-        names = dict.fromkeys(name for item in items for name in item)
-        parts = {name: {row: value.get(name, ABSENT) for row, value in values.items()} for name in names}
-        return {k: v for name in parts for k, v in contrast(parts[name], f"{key}.{name}".lstrip(".")).items()}
-    if all(isinstance(item, tuple) and len(item) == len(first) for item in items) and isinstance(first[0], Value):
-        return {
-            k: v
-            for number in range(len(first))
-            for k, v in contrast({row: value[number] for row, value in values.items()}, f"{key}.{number}").items()
-        }
-    return {key: distinct_words(values)}
+        inside = {row: dict(value) for row, value in values.items()}
+    elif all(isinstance(item, Mapping) for item in items):
+        inside = dict(values)
+    elif all(isinstance(item, tuple) and len(item) == len(first) for item in items) and isinstance(first[0], Value):
+        inside = {row: dict(enumerate(value)) for row, value in values.items()}
+    else:
+        return {key: distinct_words(values)}
+    found: Contrast = {}
+    for name in dict.fromkeys(name for parts in inside.values() for name in parts):
+        parts = {row: parts.get(name, ABSENT) for row, parts in inside.items()}
+        found |= contrast(parts, f"{key}.{name}".lstrip("."))
+    return found
+
+
+def flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested mapping as one level of dotted keys."""
+    found: dict[str, Any] = {}
+    for key, part in value.items():
+        found |= flat(part, f"{prefix}{key}.") if isinstance(part, Mapping) and part else {f"{prefix}{key}": part}
+    return found
 
 
 def distinct_words(values: Mapping[str, Any]) -> dict[str, str]:
@@ -95,7 +102,4 @@ def _kind(value: Value) -> str:
 
 
 def _exact(value: Any) -> str:
-    plain = value.model_dump(mode="json") if isinstance(value, Value) else value
-    if isinstance(value, (tuple, list)):
-        plain = [part.model_dump(mode="json") if isinstance(part, Value) else part for part in value]
-    return json.dumps(plain, sort_keys=True, default=str, ensure_ascii=False)
+    return json.dumps(to_jsonable_python(value, fallback=str), sort_keys=True, ensure_ascii=False)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from levelfield.spec import VARIES, RunSpec
+from levelfield.tables.audit.compare_values import Contrast
 from levelfield.tables.audit.prediction_summary import Tested, read_tested
 from levelfield.tables.lists_in_words import counted, listed
-from levelfield.tables.runs_of_row import Measured, RowRuns
+from levelfield.tables.runs_of_row import Measured, RowRuns, Trained
 
 Severity = Literal["unfair", "differs", "declared", "unchecked", "passed"]
 """unfair: the comparison favours some row, or a score is not what it seems. differs: no reason to doubt the ranking,
@@ -35,19 +36,19 @@ class AuditRow:
         return self.runs.row.title
 
     @property
-    def own(self) -> tuple[Measured, ...]:
+    def own(self) -> tuple[Trained, ...]:
         """The finished runs that levelfield trained: all but somebody else's predictions."""
-        return tuple(run for run in self.runs.finished if run.folder is not None)
+        return tuple(run for run in self.runs.finished if isinstance(run, Trained))
 
     @property
     def foreign(self) -> tuple[Measured, ...]:
         """The finished runs that are somebody else's predictions."""
-        return tuple(run for run in self.runs.finished if run.folder is None)
+        return tuple(run for run in self.runs.finished if not isinstance(run, Trained))
 
     @property
     def spec(self) -> RunSpec | None:
         """The resolved setting of the first finished run; None where none finished."""
-        return next((run.spec for run in self.own if run.spec is not None), None)
+        return self.own[0].spec if self.own else None
 
     @cached_property
     def tested(self) -> tuple[tuple[Measured, Tested | None], ...]:
@@ -74,6 +75,16 @@ class Panel:
     def measured(self) -> tuple[AuditRow, ...]:
         """The rows with a result: only they are compared."""
         return tuple(row for row in self.rows if row.runs.finished)
+
+    @property
+    def own(self) -> tuple[tuple[AuditRow, Trained], ...]:
+        """All finished runs that levelfield trained, each with its row."""
+        return tuple((row, run) for row in self.measured for run in row.own)
+
+    @property
+    def specs(self) -> dict[str, RunSpec]:
+        """By row, the setting of its first run; without those that are somebody else's predictions."""
+        return {row.name: row.spec for row in self.measured if row.spec is not None}
 
     @property
     def every(self) -> str:
@@ -122,7 +133,28 @@ def odd_ones(values: Mapping[str, str]) -> tuple[str, tuple[str, ...]] | None:
     return (said + f"; the other {share}: {most}" if clear else said), odd
 
 
-def differing(check: str, severity: Severity, what: str, values: Mapping[str, str]) -> Iterable[Finding]:
-    """A finding where the rows' values differ, worded "`what` differs. ..."."""
+def differing(
+    check: str, severity: Severity, what: str, values: Mapping[str, str], more: str = ""
+) -> Iterator[Finding]:
+    """A finding where the rows' values differ: `what`, who has which value, and `more`."""
     if (odd := odd_ones(values)) is not None:
-        yield Finding(check, severity, f"{what} differs. {odd[0]}.", odd[1])
+        yield Finding(check, severity, f"{what}. {odd[0]}.{more}", odd[1])
+
+
+def differing_keys(
+    check: str, severity: Severity, found: Contrast, called: Callable[[str], tuple[str, str]], shown: int
+) -> Iterator[Finding]:
+    """A finding for each part of what was compared and each way in which the rows fall apart there.
+
+    `called`: what a key's part is called, and the key within it; `shown`: keys with their values, more are named.
+    """
+    grouped: dict[tuple[str, tuple[int, ...]], list[str]] = defaultdict(list)
+    for key, values in found.items():
+        numbers = {said: number for number, said in enumerate(dict.fromkeys(values.values()))}
+        grouped[called(key)[0], tuple(numbers[said] for said in values.values())].append(key)
+    for (part, _), keys in grouped.items():
+        said = found[keys[0]]
+        if len(keys) > 1:
+            said = {row: ", ".join(f"{called(key)[1]} {found[key][row]}" for key in keys[:shown]) for row in said}
+        more = f" They differ in {listed(keys[shown:], 8)} too." if len(keys) > shown else ""
+        yield from differing(check, severity, f"{part} differs ({listed(keys[:shown], shown)})", said, more)

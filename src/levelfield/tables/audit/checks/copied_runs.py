@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
+import filecmp
+from collections import defaultdict
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Final
 
 from levelfield.tables.audit.findings import AuditRow, Finding, Panel
 from levelfield.tables.lists_in_words import counted, listed
 from levelfield.tables.runs_of_row import Measured
-
-SAMPLES: Final = 16
-"""Places at which two files of weights are compared before they are read whole."""
-BLOCK: Final = 4096
 
 
 def independent(panel: Panel) -> Iterable[Finding]:
@@ -24,26 +19,24 @@ def independent(panel: Panel) -> Iterable[Finding]:
     for row, run, tested in runs:
         if tested is None:
             continue
-        before = first.setdefault(tested.content, (row, run))
-        if before[1] is not run and not _the_same_run(before[1], run):
-            copies.append((*before, row, run, "predictions"))
+        other = first.setdefault(tested.content, (row, run))
+        if other[1] is not run and not _the_same_run(other[1], run):
+            copies.append((*other, row, run, "predictions"))
     for row in panel.measured:
-        weighed = [(run, path) for run in row.own if (path := _weights(run)) is not None]
+        weighed = [(run, path) for run in row.own if (path := run.folder.weights).is_file()]
         for i, (one, here) in enumerate(weighed):
             for two, there in weighed[:i]:
                 known = any({id(a), id(b)} == {id(one), id(two)} for _, a, _, b, _ in copies)
-                if not known and not _the_same_run(one, two) and equal_files(here, there):
+                if not known and not _the_same_run(one, two) and filecmp.cmp(here, there, shallow=False):
                     copies.append((row, two, row, one, "weights"))
-    twins: dict[str, list[str]] = {}
-    for before_row, before_run, row, run, what in copies:
-        if before_row is not row and before_run.seed == run.seed:
-            twins.setdefault(before_row.name, [])
-            twins[before_row.name] += [row.name] if row.name not in twins[before_row.name] else []
+    twins: dict[str, dict[str, None]] = defaultdict(dict)
+    for before, earlier, row, run, what in copies:
+        if before is not row and earlier.seed == run.seed:
+            twins[before.name][row.name] = None
             continue
-        text = (
-            f"{_named(before_row, before_run)} and {_named(row, run)} have equal {what}: a copy is no run of its own,"
-        )
-        yield Finding("independent", "unfair", f"{text} and shows no spread.", (row.name,))
+        both = f"{before.name} seed {earlier.seed} and {row.name} seed {run.seed}"
+        text = f"{both} have equal {what}: a copy is no run of its own, and shows no spread."
+        yield Finding("independent", "unfair", text, (row.name,))
     for name, others in twins.items():
         text = f"{listed([name, *others])} have equal predictions, seed by seed: copies, or what differs between them "
         yield Finding("independent", "differs", f"{text}changes nothing.", tuple(others))
@@ -58,29 +51,3 @@ def _the_same_run(one: Measured, two: Measured) -> bool:
     if one.folder is None or two.folder is None:
         return one.file is not None and one.file == two.file
     return one.folder.path == two.folder.path or one.folder.identity == two.folder.identity
-
-
-def _named(row: AuditRow, run: Measured) -> str:
-    return f"{row.name} seed {run.seed}"
-
-
-def _weights(run: Measured) -> Path | None:
-    path = run.folder.weights if run.folder is not None else None
-    return path if path is not None and path.is_file() else None
-
-
-def equal_files(one: Path, two: Path) -> bool:
-    """Whether two files hold the same bytes; files of other content are told apart by a few blocks of each."""
-    size = one.stat().st_size
-    if size != two.stat().st_size:
-        return False
-    with one.open("rb") as a, two.open("rb") as b:
-        for number in range(SAMPLES):
-            place = number * max(0, size - BLOCK) // (SAMPLES - 1)
-            a.seek(place)
-            b.seek(place)
-            if a.read(BLOCK) != b.read(BLOCK):
-                return False
-        a.seek(0)
-        b.seek(0)
-        return hashlib.file_digest(a, "sha256").digest() == hashlib.file_digest(b, "sha256").digest()

@@ -37,9 +37,8 @@ def failures(panel: Panel) -> Iterable[Finding]:
             text = f"{row.name} holds finished runs of one seed that contradict each other, and the first counts: "
             yield Finding("failures", "unfair", f"{text}{listed(row.runs.conflicts)}.", (row.name,))
     yield from absent(panel)
-    finished = sum(len(row.own) for row in panel.measured)
-    if finished and not troubled:
-        yield Finding("failures", "passed", f"none of {counted(finished, 'run')} failed or diverged")
+    if panel.own and not troubled:
+        yield Finding("failures", "passed", f"none of {counted(len(panel.own), 'run')} failed or diverged")
 
 
 def absent(panel: Panel) -> Iterable[Finding]:
@@ -88,25 +87,22 @@ def lacking(row: AuditRow) -> list[str]:
 
 def resumed(panel: Panel) -> Iterable[Finding]:
     """Runs that went on after a failure, after an interruption, or that cannot say which."""
-    after_failure: list[tuple[AuditRow, str, str]] = []
     after_stop: list[tuple[AuditRow, str]] = []
     silent: list[tuple[AuditRow, str]] = []
-    for row in panel.measured:
-        for run in row.own:
-            name, before = f"{row.name} seed {run.seed}", run.result.get("failed_before")
-            if before:
-                after_failure.append((row, name, str(before[0])))
-            elif run.result.get("resumed_from"):
-                (silent if before is None else after_stop).append((row, name))
-    for row, name, why in after_failure:
-        text = f"{name} failed, went on from a checkpoint and is counted as if it had not: {why}."
-        yield Finding("resumed", "unfair", text, (row.name,))
+    failed = False
+    for row, run in panel.own:
+        name, before = f"{row.name} seed {run.seed}", run.result.get("failed_before")
+        if before:
+            failed = True
+            text = f"{name} failed, went on from a checkpoint and is counted as if it had not: {before[0]}."
+            yield Finding("resumed", "unfair", text, (row.name,))
+        elif run.result.get("resumed_from"):
+            (silent if before is None else after_stop).append((row, name))
     if silent:
         text = f"Whether {listed([name for _, name in silent])} failed before going on from a checkpoint: not recorded."
         yield Finding("resumed", "unchecked", text, tuple(dict.fromkeys(row.name for row, _ in silent)))
     if after_stop:
         text = f"Interrupted, then resumed: {listed([name for _, name in after_stop])}."
         yield Finding("resumed", "differs", text, tuple(dict.fromkeys(row.name for row, _ in after_stop)))
-    runs = sum(len(row.own) for row in panel.measured)
-    if runs and not (after_failure or silent or after_stop):
-        yield Finding("resumed", "passed", f"{counted(runs, 'run')} trained in one go")
+    if panel.own and not (failed or silent or after_stop):
+        yield Finding("resumed", "passed", f"{counted(len(panel.own), 'run')} trained in one go")

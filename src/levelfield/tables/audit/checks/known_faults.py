@@ -8,47 +8,36 @@ from collections.abc import Iterable
 from levelfield.spec.science_revisions import revisions
 from levelfield.tables.audit.findings import AuditRow, Finding, Panel, differing
 from levelfield.tables.lists_in_words import counted, listed
-from levelfield.tables.runs_of_row import Measured
+from levelfield.tables.runs_of_row import Trained
 
 
 def mends(panel: Panel) -> Iterable[Finding]:
     """Runs made before a mend that bears on them, or by another version of what training computes."""
-    lacking: dict[str, list[str]] = defaultdict(list)
-    foreign: list[str] = []
-    runs = [(row, run) for row in panel.measured for run in row.own if run.spec is not None]
-    for row, run in runs:
-        if not _of_this_version(run):
-            foreign += [row.name] if row.name not in foreign else []
-            continue
-        for mend in _missing(run):
-            if row.name not in lacking[mend]:
-                lacking[mend].append(row.name)
+    foreign = tuple(dict.fromkeys(row.name for row, run in panel.own if not _of_this_version(run)))
     if foreign:
-        text = (
-            f"The identity in run.json is not that of its setting: {listed(foreign)} ran another version of training."
-        )
-        yield Finding("mends", "unfair", text, tuple(foreign))
+        text = f"The identity in run.json is not that of its setting: {listed(foreign)} ran another version of training"
+        yield Finding("mends", "unfair", f"{text}.", foreign)
+    lacking: dict[str, list[str]] = defaultdict(list)
+    for row, run in panel.own:
+        for mend in _missing(run) if _of_this_version(run) else ():
+            lacking[mend].append(row.name)
     bearing = {row.name: _state(row) for row in panel.measured if row.spec is not None and revisions(row.spec)}
-    yield from differing("mends", "unfair", "Which mends of the program the runs were made under", bearing)
+    yield from differing("mends", "unfair", "Which mends of the program the runs were made under differs", bearing)
     if lacking and len(set(bearing.values())) < 2:
         rows = tuple(dict.fromkeys(name for names in lacking.values() for name in names))
         text = f"Made before {counted(len(lacking), 'mend')} that would move the numbers of {listed(rows)}: "
         yield Finding("mends", "differs", f"{text}{listed(sorted(lacking), 8)}.", rows)
-    if runs and not foreign and not lacking:
-        yield Finding("mends", "passed", f"no mend since would move the numbers of {counted(len(runs), 'run')}")
+    if panel.own and not foreign and not lacking:
+        yield Finding("mends", "passed", f"no mend since would move the numbers of {counted(len(panel.own), 'run')}")
 
 
-def _of_this_version(run: Measured) -> bool:
-    if run.folder is None or run.spec is None:
-        return True
+def _of_this_version(run: Trained) -> bool:
     described = run.folder.description()
     return bool(described["identity"] == run.spec.identity(described.get("revisions", ())))
 
 
-def _missing(run: Measured) -> list[str]:
+def _missing(run: Trained) -> list[str]:
     """The mends that bear on a run and were not made yet when it ran."""
-    if run.folder is None or run.spec is None:
-        return []
     had = run.folder.description().get("revisions", ())
     return [mend for mend in revisions(run.spec) if mend not in had]
 
@@ -66,12 +55,11 @@ def networks(panel: Panel) -> Iterable[Finding]:
 
     known = set(list_models())
     rows_of: dict[str, list[str]] = defaultdict(list)
-    for row in panel.measured:
-        if row.spec is None or row.spec.model.name not in known:
-            continue
-        info = model_info(row.spec.model.name)
-        note = str(info.published.get("note") or "")
-        if note and row.spec.model.image_size == info.image_size:
-            rows_of[note].append(row.name)
+    for name, spec in panel.specs.items():
+        if spec.model.name in known:
+            info = model_info(spec.model.name)
+            note = str(info.published.get("note") or "")
+            if note and spec.model.image_size == info.image_size:
+                rows_of[note].append(name)
     for note, rows in rows_of.items():
         yield Finding("networks", "differs", f"{listed(rows)}: {note}.", tuple(rows))

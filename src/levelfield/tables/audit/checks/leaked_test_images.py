@@ -36,9 +36,9 @@ class Duplicated:
 def leaks(panel: Panel) -> Iterable[Finding]:
     """Test images that stand in the training set, of each data set that the rows were trained on."""
     recorded = read_record(panel.folder)
-    for checksum, spec in data_of(run.spec for row in panel.measured for run in row.own).items():
+    for checksum, spec in data_of(run.spec for _, run in panel.own).items():
         found = recorded.get(checksum) or look_up(spec, panel.data_dir)
-        rows = tuple(row.name for row in panel.measured if row.spec and row.spec.data.checksum == checksum)
+        rows = tuple(row for row, own in panel.specs.items() if own.data.checksum == checksum)
         name = spec.data.name
         if found is None:
             text = f"Whether test images of {name} stand in its training set: the data of these runs is not at hand"
@@ -54,11 +54,11 @@ def leaks(panel: Panel) -> Iterable[Finding]:
             yield Finding("leaks", "passed", text, rows)
 
 
-def data_of(specs: Iterable[RunSpec | None]) -> dict[str, RunSpec]:
+def data_of(specs: Iterable[RunSpec]) -> dict[str, RunSpec]:
     """The first run on each content, by its checksum."""
     found: dict[str, RunSpec] = {}
     for spec in specs:
-        if spec is not None and spec.data.checksum is not None:
+        if spec.data.checksum is not None:
             found.setdefault(spec.data.checksum, spec)
     return found
 

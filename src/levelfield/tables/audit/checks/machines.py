@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from levelfield.tables.audit.compare_values import ABSENT, words
-from levelfield.tables.audit.findings import AuditRow, Finding, Panel, odd_ones
+from levelfield.tables.audit.compare_values import ABSENT, Contrast, flat, words
+from levelfield.tables.audit.findings import AuditRow, Finding, Panel, differing, differing_keys
 from levelfield.tables.cost_columns import profile_of, read_costs, trusted
 from levelfield.tables.lists_in_words import counted, listed
 
@@ -28,29 +27,19 @@ def environment(panel: Panel) -> Iterable[Finding]:
         yield Finding("environment", "unchecked", text, tuple(silent))
     found = {name: values for name, values in found.items() if values}
     keys = list(dict.fromkeys(key for values in found.values() for key in values))
-    grouped: dict[tuple[int, ...], list[str]] = defaultdict(list)
-    differ = 0
+    differ: Contrast = {}
+    several = False
     for key in keys:
-        said = [values.get(key, (ABSENT,)) for values in found.values()]
-        numbers = {value: number for number, value in enumerate(dict.fromkeys(said))}
-        if len(numbers) > 1:
-            grouped[tuple(numbers[value] for value in said)].append(key)
-        elif len(said[0]) > 1:
-            differ += 1
-            text = f"The runs of {panel.every} ran with several values of {key}: {' / '.join(said[0])}."
+        said = {name: values.get(key, (ABSENT,)) for name, values in found.items()}
+        first, *others = dict.fromkeys(said.values())
+        if others:
+            differ[key] = {name: " / ".join(values) for name, values in said.items()}
+        elif len(first) > 1:
+            several = True
+            text = f"The runs of {panel.every} ran with several values of {key}: {' / '.join(first)}."
             yield Finding("environment", "differs", text, tuple(found))
-    for together in grouped.values():
-        differ += 1
-        words_of = {
-            name: ", ".join(_said(key, values.get(key, (ABSENT,)), len(together) > 1) for key in together[:SHOWN])
-            for name, values in found.items()
-        }
-        odd = odd_ones(words_of)
-        assert odd is not None
-        more = f" They differ in {listed(together[SHOWN:], 8)} too." if len(together) > SHOWN else ""
-        text = f"The environment differs ({listed(together[:SHOWN], SHOWN)}). {odd[0]}.{more}"
-        yield Finding("environment", "differs", text, odd[1])
-    if found and not differ and len(found) > 1:
+    yield from differing_keys("environment", "differs", differ, lambda key: ("The environment", _short(key)), SHOWN)
+    if len(found) > 1 and not differ and not several:
         text = f"the environment is the same in {panel.every} ({counted(len(keys), 'key')}: versions, machine, commit)"
         yield Finding("environment", "passed", text, tuple(found))
 
@@ -63,7 +52,7 @@ def machines(panel: Panel) -> Iterable[Finding]:
     profiles = read_costs(panel.folder)
     of_rows = {row.name: profile_of(profiles, row.spec) for row in panel.measured}
     profiled = {
-        name: {key: (words(value),) for key, value in _flat(profile.get("environment", {})).items()}
+        name: {key: (words(value),) for key, value in flat(profile.get("environment", {})).items()}
         for name, profile in of_rows.items()
         if profile is not None and trusted(profile)
     }
@@ -76,17 +65,15 @@ def _on_one(known: Mapping[str, Mapping[str, tuple[str, ...]]], what: str, keys:
         return
     where = {name: tuple(values.get(key, (ABSENT,)) for key in keys) for name, values in known.items()}
     if len(set(where.values())) > 1:
-        differing = [i for i in range(len(keys)) if len({place[i] for place in where.values()}) > 1]
-        said = {name: ", ".join(_said(keys[i], place[i], True) for i in differing) for name, place in where.items()}
-        odd = odd_ones(said)
-        assert odd is not None
-        text = f"{what} do not compare: they were measured on different machines. {odd[0]}."
-        yield Finding("machines", "differs", text, odd[1])
+        apart = [i for i in range(len(keys)) if len({place[i] for place in where.values()}) > 1]
+        said = {name: ", ".join(_said(keys[i], place[i]) for i in apart) for name, place in where.items()}
+        text = f"{what} do not compare: they were measured on different machines"
+        yield from differing("machines", "differs", text, said)
         return
     place = dict(zip(keys, next(iter(where.values())), strict=True))
     if place["machine"] == (ABSENT,):
         named = [key for key in ("processor", "gpu", "cores") if place[key] != (ABSENT,)]
-        kind = ", ".join(_said(key, place[key], True) for key in named) or "not even that"
+        kind = ", ".join(_said(key, place[key]) for key in named) or "not even that"
         text = f"{what}: whether they come from one machine; only its kind is recorded ({kind})."
         yield Finding("machines", "unchecked", text, tuple(known))
     elif len(place["machine"]) > 1:
@@ -100,21 +87,16 @@ def _values(row: AuditRow) -> dict[str, tuple[str, ...]]:
     """Key -> the different values that the row's runs had, in every start of each."""
     every: list[dict[str, Any]] = []
     for run in row.own:
-        found = run.folder.environment() if run.folder is not None else {}
-        if found:
+        if found := run.folder.environment():
             every += [found, *found.get("earlier", ())]
-    flat = [_flat({key: value for key, value in each.items() if key != "earlier"}) for each in every]
-    keys = dict.fromkeys(key for each in flat for key in each)
-    return {key: tuple(sorted({words(each.get(key, ABSENT)) for each in flat})) for key in keys}
+    starts = [flat({key: value for key, value in each.items() if key != "earlier"}) for each in every]
+    keys = dict.fromkeys(key for each in starts for key in each)
+    return {key: tuple(sorted({words(each.get(key, ABSENT)) for each in starts})) for key in keys}
 
 
-def _flat(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, part in value.items():
-        found |= _flat(part, f"{prefix}{key}.") if isinstance(part, Mapping) else {f"{prefix}{key}": part}
-    return found
+def _short(key: str) -> str:
+    return key.removeprefix("packages.")
 
 
-def _said(key: str, values: tuple[str, ...], named: bool) -> str:
-    said = " / ".join(values)
-    return f"{key.removeprefix('packages.')} {said}" if named else said
+def _said(key: str, values: tuple[str, ...]) -> str:
+    return f"{_short(key)} {' / '.join(values)}"

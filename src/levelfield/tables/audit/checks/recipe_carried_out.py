@@ -29,30 +29,25 @@ def untrained(panel: Panel) -> Iterable[Finding]:
 
 def selection(panel: Panel) -> Iterable[Finding]:
     """Runs that declare the best epoch on validation must have chosen one, on images that they held out."""
-    wrong = []
-    chosen = 0
-    for row in panel.measured:
-        for run in row.own:
-            if run.spec is None or run.spec.recipe.selection != "best_validation":
-                continue
-            chosen += 1
-            if not run.spec.data.validation or run.result.get("best_epoch") is None:
-                wrong.append((row.name, f"{row.name} seed {run.seed}"))
+    asked = [(row, run) for row, run in panel.own if run.spec.recipe.selection == "best_validation"]
+    wrong = [(row, run) for row, run in asked if not run.spec.data.validation or run.result.get("best_epoch") is None]
     if wrong:
-        text = f"The best epoch on validation was declared but not chosen: {listed([name for _, name in wrong])}."
-        yield Finding("selection", "unfair", text, tuple(dict.fromkeys(row for row, _ in wrong)))
-    elif chosen:
-        yield Finding("selection", "passed", f"{counted(chosen, 'run')} chose their epoch on held-out training images")
+        runs = listed([f"{row.name} seed {run.seed}" for row, run in wrong])
+        text = f"The best epoch on validation was declared but not chosen: {runs}."
+        yield Finding("selection", "unfair", text, tuple(dict.fromkeys(row.name for row, _ in wrong)))
+    elif asked:
+        text = f"{counted(len(asked), 'run')} chose their epoch on held-out training images"
+        yield Finding("selection", "passed", text)
 
 
 def smoothing(panel: Panel) -> Iterable[Finding]:
     """Label smoothing that a recipe declares and drops from mixed batches."""
-    dropped = []
-    for row in panel.measured:
-        if row.spec is None or not row.spec.recipe.regularisation.label_smoothing:
-            continue
-        if row.spec.recipe.mix.active and not row.spec.recipe.regularisation.smoothing_with_mix:
-            dropped.append(row.name)
+    recipes = {name: spec.recipe for name, spec in panel.specs.items()}
+    dropped = [
+        name
+        for name, recipe in recipes.items()
+        if recipe.regularisation.label_smoothing and not recipe.regularisation.smoothing_with_mix and recipe.mix.active
+    ]
     if dropped:
         text = f"Label smoothing is dropped from mixed batches, as the recipe declares, in {listed(dropped)}."
         yield Finding("smoothing", "differs", text, tuple(dropped))

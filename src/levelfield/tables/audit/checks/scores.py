@@ -10,7 +10,6 @@ import numpy as np
 from levelfield.tables.audit.findings import AuditRow, Finding, Panel
 from levelfield.tables.audit.prediction_summary import Tested
 from levelfield.tables.lists_in_words import counted, listed
-from levelfield.tables.runs_of_row import Measured
 
 EXACT: Final = 1e-6
 """How far a score of counted images may lie from the same score of the predictions: rounding of the division."""
@@ -52,16 +51,12 @@ def scores(panel: Panel) -> Iterable[Finding]:
         text = f"{listed(every, len(every))} of {counted(len(looked), 'run')} follow from their predictions"
         text += f"; loss and brier of {rounded} only within what rounded probabilities allow" if rounded else ""
         yield Finding("scores", "passed", text)
-    if rest := [key for key in STATED if key not in every and any(run.result.get(key) for run in _own(panel))]:
+    if rest := [key for key in STATED if key not in every and any(run.result.get(key) for _, run in panel.own)]:
         text = f"Whether {listed(rest, len(rest))} of {counted(len(looked), 'run')} follow from their predictions"
         yield Finding("scores", "unchecked", f"{text}: not every run keeps what tells it.")
-    if any(run.result.get(key) for run in _own(panel) for key in ("params", "macs")):
+    if any(run.result.get(key) for _, run in panel.own for key in ("params", "macs")):
         text = "Parameters and multiply-accumulates: held against the other seeds of a row, not counted again."
         yield Finding("scores", "unchecked", text)
-
-
-def _own(panel: Panel) -> list[Measured]:
-    return [run for row in panel.measured for run in row.own]
 
 
 def _compare(said: Mapping[str, Any], tested: Tested) -> tuple[list[str], list[str]]:
@@ -115,7 +110,5 @@ def _costs(row: AuditRow) -> Iterable[Finding]:
             stated = run.result.get(key)
             if known is not None and stated is not None and abs(float(stated) - known) > 1e-3 * max(known, 1e-3):
                 of = "params" if key == "param_mib" else "macs"
-                text = (
-                    f"{row.name} seed {run.seed} states {key} {float(stated):,.6g}, where its {of} make {known:,.6g}."
-                )
-                yield Finding("scores", "unfair", text, (row.name,))
+                text = f"{row.name} seed {run.seed} states {key} {float(stated):,.6g}, where its {of} make {known:,.6g}"
+                yield Finding("scores", "unfair", f"{text}.", (row.name,))

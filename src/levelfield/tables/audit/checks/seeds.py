@@ -11,7 +11,9 @@ from levelfield.tables.lists_in_words import listed
 def seeds(panel: Panel) -> Iterable[Finding]:
     """Rows are compared pair by pair of equal seeds."""
     values = {row.name: "seeds " + ", ".join(str(run.seed) for run in row.own) for row in panel.measured if row.own}
-    yield from differing("seeds", "differs", "Only seeds that rows have in common are paired; the set of seeds", values)
+    yield from differing(
+        "seeds", "differs", "Only seeds that rows have in common are paired; the set of seeds differs", values
+    )
     single = tuple(row.name for row in panel.measured if len(row.runs.finished) == 1)
     if single:
         text = f"Rows with one run show nothing of the spread over seeds: {listed(single)}."

@@ -5,13 +5,12 @@ Nothing is listed here that is to be compared: what is not compared is listed, w
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from levelfield.spec import RunSpec, Value, covers
-from levelfield.tables.audit.compare_values import Contrast, contrast
-from levelfield.tables.audit.findings import Finding, Panel, Severity, odd_ones
+from levelfield.tables.audit.compare_values import contrast
+from levelfield.tables.audit.findings import Finding, Panel, differing_keys, odd_ones
 from levelfield.tables.lists_in_words import counted, listed
 
 NOT_COMPARED: Final[Mapping[str, str]] = {
@@ -61,7 +60,7 @@ def foreign(panel: Panel) -> Iterable[Finding]:
 
 def settings(panel: Panel) -> Iterable[Finding]:
     """Each part of the setting in which rows differ: unfair, unless it is declared or only how runs are carried out."""
-    specs = {row.name: row.spec for row in panel.measured if row.spec is not None}
+    specs = panel.specs
     if len(specs) < 2:
         return
     found = {key: values for key, values in contrast(specs).items() if compared(key)}
@@ -74,8 +73,9 @@ def settings(panel: Panel) -> Iterable[Finding]:
     left = {key: values for key, values in found.items() if key not in declared}
     counting = contrast({name: _counting(spec) for name, spec in specs.items()})
     science = {key: values for key, values in left.items() if is_science(key) or key.rpartition(".")[2] in counting}
-    yield from findings("settings", "unfair", science)
-    yield from findings("execution", "differs", {k: v for k, v in left.items() if k not in science})
+    how = {key: values for key, values in left.items() if key not in science}
+    yield from differing_keys("settings", "unfair", science, section, SHOWN)
+    yield from differing_keys("execution", "differs", how, section, SHOWN)
     if not science:
         keys = counted(sum(1 for key in leaves(next(iter(specs.values()))) if compared(key)), "setting")
         but = " but what the study varies" if declared else ""
@@ -87,7 +87,7 @@ def one_setting(panel: Panel) -> Iterable[Finding]:
     several = [row for row in panel.measured if len(row.own) > 1]
     fair = True
     for row in several:
-        specs = {f"seed {run.seed}": run.spec for run in row.own if run.spec is not None}
+        specs = {f"seed {run.seed}": run.spec for run in row.own}
         found = {key: values for key, values in contrast(specs).items() if compared(key)}
         for severity, keys in (("unfair", [k for k in found if is_science(k)]), ("differs", list(found))):
             if keys:
@@ -120,30 +120,7 @@ def leaves(value: Any, key: str = "") -> list[str]:
     return [leaf for below, part in inside for leaf in leaves(part, below)]
 
 
-def findings(check: str, severity: Severity, found: Contrast, prefix: str = "") -> Iterable[Finding]:
-    """A finding for each part of the setting and each way in which the rows fall apart there."""
-    grouped: dict[tuple[str, tuple[int, ...]], list[str]] = defaultdict(list)
-    for key, values in found.items():
-        numbers = {said: number for number, said in enumerate(dict.fromkeys(values.values()))}
-        grouped[_section(key)[0], tuple(numbers[said] for said in values.values())].append(key)
-    for (title, _), keys in grouped.items():
-        odd = odd_ones(_side_by_side(found, keys))
-        if odd is None:
-            continue
-        more = f" They differ in {listed(keys[SHOWN:], 8)} too." if len(keys) > SHOWN else ""
-        text = f"{prefix}{title[0].lower() + title[1:] if prefix else title} differs"
-        yield Finding(check, severity, f"{text} ({listed(keys[:SHOWN], SHOWN)}). {odd[0]}.{more}", odd[1])
-
-
-def _side_by_side(found: Contrast, keys: list[str]) -> dict[str, str]:
-    """The rows' values of several keys, each after the end of its key where there are several."""
-    rows = found[keys[0]]
-    if len(keys) == 1:
-        return rows
-    return {row: ", ".join(f"{_section(key)[1]} {found[key][row]}" for key in keys[:SHOWN]) for row in rows}
-
-
-def _section(key: str) -> tuple[str, str]:
+def section(key: str) -> tuple[str, str]:
     """The title of the part that a key belongs to, and the rest of the key."""
     for part, title in SECTIONS.items():
         if covers((part,), key):
@@ -158,5 +135,4 @@ def _counting(spec: RunSpec) -> dict[str, Any]:
 
 def same(panel: Panel, *keys: str) -> bool:
     """Whether all measured rows agree in `keys` and everything below them."""
-    specs = {row.name: row.spec for row in panel.measured if row.spec is not None}
-    return not any(covers(keys, key) for key in contrast(specs))
+    return not any(covers(keys, key) for key in contrast(panel.specs))

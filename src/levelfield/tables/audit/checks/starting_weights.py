@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 from levelfield.runs import RunFolder
 from levelfield.spec import RunSpec, StartFrom, covers
 from levelfield.spec.varied_keys import PRETRAINING
-from levelfield.tables.audit.checks.settings import compared, findings, is_science
+from levelfield.tables.audit.checks.settings import SHOWN, compared, is_science, section
 from levelfield.tables.audit.compare_values import contrast, words
-from levelfield.tables.audit.findings import AuditRow, Finding, Panel, Severity, differing
+from levelfield.tables.audit.findings import AuditRow, Finding, Panel, Severity, differing, differing_keys
 from levelfield.tables.lists_in_words import listed
 
 KEY: Final = "model.start_from"
@@ -32,56 +32,58 @@ SAID: Final = ("data.name", "data.checksum", "data.train_limit")
 
 def starts(panel: Panel) -> Iterable[Finding]:
     """Trained weights against none, and other weights for the same network."""
-    rows = [row for row in panel.measured if row.spec is not None]
-    severity: Severity = "declared" if covers(panel.varies, KEY) else "unfair"
-    kinds = {row.name: SCRATCH if _start(row) is None else f"from {_source(row)}" for row in rows}
-    plain = {name: SCRATCH if kind == SCRATCH else "from trained weights" for name, kind in kinds.items()}
-    if len(set(plain.values())) > 1:
-        what = "Varied on purpose: what rows start from" if severity == "declared" else "What rows start from"
-        yield from differing("starts", severity, what, kinds)
+    declared = covers(panel.varies, KEY)
+    severity: Severity = "declared" if declared else "unfair"
+    kinds = {row.name: SCRATCH if _start(row) is None else f"from {_source(row)}" for row in panel.measured if row.own}
+    plain = {SCRATCH if kind == SCRATCH else "from trained weights" for kind in kinds.values()}
+    if len(plain) > 1:
+        what = "Varied on purpose: what rows start from" if declared else "What rows start from"
+        yield from differing("starts", severity, f"{what} differs", kinds)
     networks: dict[str, list[AuditRow]] = defaultdict(list)
-    for row in rows:
+    for row in panel.measured:
         if row.spec is not None and _start(row) is not None:
             networks[f"{row.spec.model.name} {words(row.spec.model.options)}"].append(row)
-    other = False
-    for same in networks.values():
-        for seed in sorted({run.seed for row in same for run in row.own}):
-            given = {row.name: run for row in same for run in row.own if run.seed == seed and run.spec is not None}
-            found = contrast({name: run.spec.model.start_from for name, run in given.items() if run.spec}, KEY)
-            found = {key: values for key, values in found.items() if compared(key) or key == f"{KEY}.digest"}
-            if found.keys() - {f"{KEY}.source"}:
-                other = True
-                values = {row.name: f"{_source(row)}, digest {_digest(row, seed)}" for row in same if row.name in given}
-                what = "Varied on purpose: the weights" if severity == "declared" else "The weights"
-                yield from differing("starts", severity, f"{what} that the same network starts from", values)
-                break
-    if len(rows) > 1 and len(set(plain.values())) == 1 and not other:
-        said = next(iter(plain.values()))
+    other = [values for same in networks.values() if (values := _other_weights(same))]
+    for values in other:
+        what = "Varied on purpose: the weights" if declared else "The weights"
+        yield from differing("starts", severity, f"{what} that the same network starts from differs", values)
+    if len(kinds) > 1 and len(plain) == 1 and not other:
+        (said,) = plain
         alike = "" if said == SCRATCH else "; rows of one network from the same ones"
         yield Finding("starts", "passed", f"{panel.every} starts {said}{alike}")
-    for row in rows:
-        begun = [run.spec.model.start_from is None for run in row.own if run.spec is not None]
-        if len(set(begun)) > 1:
-            yield Finding(
-                "starts", "unfair", f"Some runs of {row.name} start from trained weights, some not.", (row.name,)
-            )
-        weights = [run.spec.model.start_from.digest for run in row.own if run.spec and run.spec.model.start_from]
+    for row in panel.measured:
+        weights = [start.digest for run in row.own if (start := run.spec.model.start_from) is not None]
+        if 0 < len(weights) < len(row.own):
+            text = f"Some runs of {row.name} start from trained weights, some not."
+            yield Finding("starts", "unfair", text, (row.name,))
         if 1 < len(set(weights)) < len(weights):
             text = f"The runs of {row.name} start neither from one set of weights nor each from its own."
             yield Finding("starts", "unfair", text, (row.name,))
 
 
+def _other_weights(rows: Sequence[AuditRow]) -> dict[str, str]:
+    """What rows of one network start from, at the first seed at which that is not the same for all; else empty."""
+    for seed in sorted({run.seed for row in rows for run in row.own}):
+        given = {row.name: run.spec.model.start_from for row in rows for run in row.own if run.seed == seed}
+        if f"{KEY}.digest" in contrast(given, KEY):
+            return {
+                row.name: f"{_source(row)}, digest {words(start.digest or '')}"
+                for row in rows
+                if (start := given.get(row.name)) is not None
+            }
+    return {}
+
+
 def pretraining(panel: Panel) -> Iterable[Finding]:
     """What the starting weights were trained on, and, where their runs are at hand, every key of their settings."""
-    rows = [row for row in panel.measured if row.spec is not None and _start(row) is not None]
+    rows = [row for row in panel.measured if _start(row) is not None]
     if not rows:
         return
     origins = {row.name: origin(row, panel.folder) for row in rows}
     data = {row.name: trained_on(row, origins[row.name]) for row in rows}
     known = {name: said for name, said in data.items() if said is not None}
     severity: Severity = "declared" if covers(panel.varies, f"{PRETRAINING}.data") else "unfair"
-    what = "What the starting weights were trained on"
-    yield from differing("pretraining", severity, what, known)
+    yield from differing("pretraining", severity, "What the starting weights were trained on differs", known)
     if unknown := [name for name, said in data.items() if said is None]:
         text = f"What the weights of {listed(unknown)} were trained on: their source does not say."
         yield Finding("pretraining", "unchecked", text, tuple(unknown))
@@ -92,7 +94,7 @@ def pretraining(panel: Panel) -> Iterable[Finding]:
         if compared(key) and is_science(key) and key not in SAID and not covers(panel.varies, key)
         and not covers(panel.varies, f"{PRETRAINING}.{key}")
     }  # fmt: skip
-    yield from findings("pretraining", "unfair", left, "In the training of the weights that rows start from, ")
+    yield from differing_keys("pretraining", "unfair", left, _part, SHOWN)
     if len(specs) > 1 and not left:
         yield Finding("pretraining", "passed", "the weights that rows start from were trained alike", tuple(specs))
     if blind := [name for name, spec in origins.items() if spec is None and name in known]:
@@ -100,15 +102,18 @@ def pretraining(panel: Panel) -> Iterable[Finding]:
         yield Finding("pretraining", "unchecked", text, tuple(blind))
 
 
+def _part(key: str) -> tuple[str, str]:
+    title, rest = section(key)
+    return f"In the training of the weights that rows start from, {title[0].lower()}{title[1:]}", rest
+
+
 def overlap(panel: Panel) -> Iterable[Finding]:
     """Weights trained on ImageNet, tested on images that partly stand in it."""
     known = []
     for row in panel.measured:
-        if row.spec is None or _start(row) is None or not row.spec.data.name.lower().startswith(OVERLAPPING):
-            continue
-        before = trained_on(row, origin(row, panel.folder))
-        if before is None or "ImageNet" in before:
-            known.append(row.name)
+        if row.spec is not None and _start(row) is not None and row.spec.data.name.lower().startswith(OVERLAPPING):
+            before = trained_on(row, origin(row, panel.folder))
+            known += [row.name] if before is None or "ImageNet" in before else []
     if known:
         only = len(known) < len(panel.measured) and not covers(panel.varies, KEY)
         text = "The test set overlaps ImageNet, on whose images the weights that these rows start from were trained"
@@ -151,12 +156,3 @@ def _source(row: AuditRow) -> str:
         return start.source
     home = path.parent.name if path.name.startswith("seed") else ""
     return f"weights of {home}" if home else path.name
-
-
-def _digest(row: AuditRow, seed: int) -> str:
-    found: Mapping[int, str] = {
-        run.seed: run.spec.model.start_from.digest or ""
-        for run in row.own
-        if run.spec is not None and run.spec.model.start_from is not None
-    }
-    return words(found.get(seed, ""))

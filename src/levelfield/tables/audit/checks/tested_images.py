@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from levelfield.spec import covers
-from levelfield.tables.audit.findings import Finding, Panel, odd_ones
+from levelfield.tables.audit.findings import Finding, Panel, differing, odd_ones
 from levelfield.tables.lists_in_words import counted
 
 
@@ -41,22 +41,14 @@ def test_images(panel: Panel) -> Iterable[Finding]:
 
 def tested_on(every: Panel) -> Iterable[Finding]:
     """Rows on other test sets, which the table does not compare with each other."""
-    sets: Mapping[str, str] = {
-        row.name: row.spec.data.name
-        + (f", {row.spec.data.test_limit:,} test images" if row.spec.data.test_limit else "")
-        for row in every.measured
-        if row.spec is not None
-    }
-    names = {said.partition(",")[0] for said in sets.values()}
-    odd = odd_ones(sets)
-    if odd is None:
-        return
-    if len(set(sets.values())) > len(names):
-        text = "Rows are tested on different images of the same data, so they are not compared with each other."
-        yield Finding("test_images", "unfair", f"{text} {odd[0]}.", odd[1])
+    data = {name: spec.data for name, spec in every.specs.items()}
+    sets = {name: of.name + (f", {of.test_limit:,} test images" if of.test_limit else "") for name, of in data.items()}
+    if len(set(sets.values())) > len({of.name for of in data.values()}):
+        text = "Rows are tested on different images of the same data, so they are not compared with each other"
+        yield from differing("test_images", "unfair", text, sets)
     elif covers(every.varies, "data.name"):
-        text = f"Varied on purpose: the data. Rows are compared only within one set. {odd[0]}."
-        yield Finding("test_images", "declared", text, odd[1])
+        text = "Varied on purpose: the data. Rows are compared only within one set"
+        yield from differing("test_images", "declared", text, sets)
     else:
-        text = f"Rows are tested on different data; they are compared only within one set. {odd[0]}."
-        yield Finding("test_images", "differs", text, odd[1])
+        text = "Rows are tested on different data; they are compared only within one set"
+        yield from differing("test_images", "differs", text, sets)

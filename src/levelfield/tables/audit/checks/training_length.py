@@ -24,25 +24,21 @@ def length(panel: Panel) -> Iterable[Finding]:
             if means and max(means.values()) > (1 + DEVIATION) * min(means.values()):
                 found = True
                 values = {name: f"{mean:,} {what}" for name, mean in means.items()}
-                yield from differing("length", "unfair", f"The counted number of {what}", values)
-    for row in panel.measured:
-        for run in row.own:
-            declared = run.spec.budget if run.spec is not None else None
-            done = _done(run.result, declared)
-            if declared is not None and done is not None and done[0] < done[1] * (1 - DEVIATION):
+                yield from differing("length", "unfair", f"The counted number of {what} differs", values)
+    known = 0
+    for row, run in panel.own:
+        if (done := _done(run.result, run.spec.budget)) is not None:
+            known += 1
+            if done[0] < done[1] * (1 - DEVIATION):
                 found = True
-                text = f"{row.name} seed {run.seed} stopped early: {done[0]:g} of {budget_in_words(declared)}."
+                text = f"{row.name} seed {run.seed} stopped early: {done[0]:g} of {budget_in_words(run.spec.budget)}."
                 yield Finding("length", "unfair", text, (row.name,))
-    specs = [(run.result, run.spec.budget) for row in panel.measured for run in row.own if run.spec is not None]
-    known = sum(_done(result, asked) is not None for result, asked in specs)
     if known and not found:
         yield Finding("length", "passed", f"{counted(known, 'run')} trained to their declared end")
 
 
-def _done(result: Mapping[str, object], budget: Budget | None) -> tuple[float, float] | None:
+def _done(result: Mapping[str, object], budget: Budget) -> tuple[float, float] | None:
     """How far a run came and how far it should have, in the unit of its budget; None where it does not say."""
-    if budget is None:
-        return None
     for unit, key in (("epochs", "epochs_done"), ("steps", "steps"), ("samples", "samples_seen")):
         asked, done = getattr(budget, unit), result.get(key)
         if asked is not None and isinstance(done, (int, float)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -32,7 +32,7 @@ def search(panel: Panel) -> Iterable[Finding]:
     if not searched:
         return
     budgets = {name: _budget(found) for name, found in searched.items()}
-    yield from differing("search", "unfair", "The budget of the search for unknown settings", budgets)
+    yield from differing("search", "unfair", "The budget of the search for unknown settings differs", budgets)
     unused = [row.name for row in unknown if row.name in searched and not _uses_best(row, searched[row.name])]
     if unused:
         text = f"A search was made, but its best learning rate and weight decay are not those of {listed(unused)}."
@@ -51,23 +51,14 @@ def _points(row: AuditRow, folder: Path | None) -> list[Point]:
     """The finished points of the sweep of a row (of the row whose runs it shares)."""
     if folder is None:
         return []
-    homes = {row.runs.row.name} | {run.folder.path.parent.name for run in row.own if run.folder is not None}
-    found = []
-    for path in sorted((folder / SWEEP).glob("*/*/run.json")):
-        run = RunFolder(path.parent)
-        if (
-            path.parts[-3].rpartition(POINT)[0] in homes
-            and run.finished
-            and (score := validation_top1(run)) is not None
-        ):
-            found.append((run.spec(), score))
-    return found
+    homes = {row.runs.row.name} | {run.folder.path.parent.name for run in row.own}
+    paths = sorted((folder / SWEEP).glob("*/*/run.json"))
+    runs = [RunFolder(path.parent) for path in paths if path.parts[-3].rpartition(POINT)[0] in homes]
+    return [(run.spec(), score) for run in runs if run.finished and (score := validation_top1(run)) is not None]
 
 
 def _budget(points: list[Point]) -> str:
-    lengths: dict[str, int] = defaultdict(int)
-    for spec, _ in points:
-        lengths[budget_in_words(spec.budget)] += 1
+    lengths = Counter(budget_in_words(spec.budget) for spec, _ in points)
     return " and ".join(f"{counted(count, 'point')} of {length}" for length, count in sorted(lengths.items()))
 
 

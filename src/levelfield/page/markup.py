@@ -50,5 +50,16 @@ def scrolled(table: str, label: str) -> str:
     return tag("div", table, class_="scroll", tabindex=0, role="region", aria_label=label)
 
 
+def line(first: object, *cells: object, **attributes: object) -> str:
+    """A line of a table, of text: what it is of, and its cells."""
+    return tag("tr", [tag("th", text(first), scope="row"), *(tag("td", text(cell)) for cell in cells)], **attributes)
+
+
+def table(columns: Iterable[str], lines: Iterable[str], label: str) -> str:
+    """A wide table under the titles of its columns."""
+    head = tag("thead", tag("tr", (tag("th", text(name), scope="col") for name in columns)))
+    return scrolled(tag("table", head + tag("tbody", lines)), label)
+
+
 def dot(colour: str) -> str:
     return tag("span", class_="dot", style=f"background:{colour}")

@@ -93,12 +93,8 @@ def _header(table: StudyTable, sections: Sequence[Section]) -> str:
     """Name, question, what was run, and links to the sections."""
     study = table.study
     parts = [tag("h1", text(study.name or "Comparison"))]
-    if study.question:
-        parts.append(paragraph(study.question, class_="question"))
-    if study.answer:
-        parts.append(paragraph(study.answer, class_="answer"))
-    if study.description:
-        parts.append(paragraph(study.description, class_="muted"))
+    said = ((study.question, "question"), (study.answer, "answer"), (study.description, "muted"))
+    parts += [paragraph(words, class_=style) for words, style in said if words]
     if study.scale not in ("", "full"):
         scale = tag("span", text(f"scale {study.scale}"), class_="chip worse")
         parts.append(tag("p", f"{scale} Reduced: not the study as published."))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from levelfield.page.charts.chart import Chart, Spec, colour_scale
+from levelfield.page.charts.chart import Chart, Spec, layered
 from levelfield.tables.prediction_analysis import Predicted
 from levelfield.tables.table import TableRow
 
 
 def calibration(
-    all_rows: Sequence[TableRow], measured: Sequence[TableRow], predicted: Mapping[str, Predicted], key: str
+    colour: Spec, measured: Sequence[TableRow], predicted: Mapping[str, Predicted], key: str
 ) -> Chart | None:
     """Reliability: share that is right against mean confidence, in bins of confidence with at least ten images."""
     values = [
@@ -23,23 +23,18 @@ def calibration(
     ]  # fmt: skip
     if not values:
         return None
-    colour = colour_scale(all_rows)
     x = {"field": "confidence", "type": "quantitative", "title": "confidence (%)", "scale": {"domain": [0, 100]},
          "axis": {"grid": False}}  # fmt: skip
     y = {"field": "accuracy", "type": "quantitative", "title": "right (%)", "scale": {"domain": [0, 100]}}
-    spec: Spec = {
-        "data": {"values": values},
-        "width": "container",
-        "height": 280,
-        "layer": [
-            {"data": {"values": [{"confidence": 0, "accuracy": 0}, {"confidence": 100, "accuracy": 100}]},
-             "mark": {"type": "line", "strokeDash": [4, 3], "strokeWidth": 1.2, "color": "#8a8f98"},
-             "encoding": {"x": x, "y": y}},
-            {"mark": {"type": "line", "strokeWidth": 2, "point": {"size": 36}},
-             "encoding": {"x": x, "y": y, "color": colour, "tooltip": [
-                 {"field": "name", "title": "row"}, {"field": "confidence", "format": ".1f"},
-                 {"field": "accuracy", "title": "right", "format": ".1f"}, {"field": "images"}]}},
-        ],
-    }  # fmt: skip
+    spec = layered(
+        values, 280,
+        {"data": {"values": [{"confidence": 0, "accuracy": 0}, {"confidence": 100, "accuracy": 100}]},
+         "mark": {"type": "line", "strokeDash": [4, 3], "strokeWidth": 1.2, "color": "#8a8f98"},
+         "encoding": {"x": x, "y": y}},
+        {"mark": {"type": "line", "strokeWidth": 2, "point": {"size": 36}},
+         "encoding": {"x": x, "y": y, "color": colour, "tooltip": [
+             {"field": "name", "title": "row"}, {"field": "confidence", "format": ".1f"},
+             {"field": "accuracy", "title": "right", "format": ".1f"}, {"field": "images"}]}},
+    )  # fmt: skip
     note = "Below the dashed diagonal a row is over-confident, above it under-confident. Bins with at least 10 images."
     return Chart(key, "Calibration", note, "Reliability diagram: share right against confidence by row.", spec)

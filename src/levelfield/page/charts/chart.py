@@ -51,22 +51,18 @@ def colours(rows: Sequence[TableRow]) -> dict[str, str]:
 
 def colour_scale(rows: Sequence[TableRow]) -> Spec:
     of = colours(rows)
-    return {
-        "field": "row",
-        "type": "nominal",
-        "scale": {"domain": list(of), "range": list(of.values())},
-        "legend": None,
-    }
+    scale = {"domain": list(of), "range": list(of.values())}
+    return {"field": "row", "type": "nominal", "scale": scale, "legend": None}
+
+
+def layered(values: list[Spec], height_px: int, *layers: Spec) -> Spec:
+    """Layers over the same `values`, as wide as there is room."""
+    return {"data": {"values": values}, "width": "container", "height": height_px, "layer": list(layers)}
 
 
 def quantity(field: str, title: str | None, zero: bool = False, pad_px: int = 0, **more: Any) -> Spec:
-    return {
-        "field": field,
-        "type": "quantitative",
-        "title": title,
-        "scale": {"zero": zero, "nice": not pad_px, "padding": pad_px},
-        **more,
-    }
+    scale = {"zero": zero, "nice": not pad_px, "padding": pad_px}
+    return {"field": field, "type": "quantitative", "title": title, "scale": scale, **more}
 
 
 def interval_of(row: TableRow) -> Spec:

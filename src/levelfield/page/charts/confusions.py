@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from levelfield.page.charts.chart import Chart, Spec
-from levelfield.page.charts.heat_map import heat_map, rows_axis
+from levelfield.page.charts.heat_map import heat_map
 from levelfield.tables.prediction_analysis import ConfusionPair, Predicted
 from levelfield.tables.table import TableRow
 
@@ -22,13 +22,10 @@ def confusions(measured: Sequence[TableRow], pairs: Sequence[ConfusionPair], key
         if row.name in pair.share
     ]
     most = max(value["value"] for value in values)
-    x = {"field": "class", "type": "nominal", "title": None, "sort": order,
-         "axis": {"labelAngle": -40, "labelLimit": 150, "ticks": False, "domain": False}}  # fmt: skip
-    spec = heat_map(values, x, rows_axis(), "% of the true class", most / 2, True, False, True)
+    spec = heat_map(values, order, "% of the true class", most / 2, label_px=150)
     note = "True class → what it was taken for, as the share of the true class's test images."
-    return Chart(
-        key, "Most frequent confusions", note, "Heat map of the most frequent confusions by row.", spec, True, True
-    )
+    alt = "Heat map of the most frequent confusions by row."
+    return Chart(key, "Most frequent confusions", note, alt, spec, wide=True, dense=True)
 
 
 def confusion_matrix(row: TableRow, predicted: Predicted, key: str) -> Chart | None:
@@ -42,10 +39,7 @@ def confusion_matrix(row: TableRow, predicted: Predicted, key: str) -> Chart | N
         {"row": row.name, "name": y, "class": x, "order": i, "value": float(shares[i, j])}
         for i, y in enumerate(names) for j, x in enumerate(names)
     ]  # fmt: skip
-    x = {"field": "class", "type": "nominal", "title": "taken for", "sort": names,
-         "axis": {"labelAngle": -40, "ticks": False, "domain": False}}  # fmt: skip
-    y = rows_axis() | {"title": "true class"}
-    spec = heat_map(values, x, y, "% of the true class", 50, True, False, True)
+    spec = heat_map(values, names, "% of the true class", 50, axes=("taken for", "true class"))
     spec["usermeta"] = {"row_px": 22}
     note = "Rows: true class; columns: what it was taken for; over all seeds."
     return Chart(key, f"Confusion matrix of {row.title}", note, f"Confusion matrix of {row.title}.", spec, dense=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Final
 
-from levelfield.page.charts.chart import Chart, Spec, colour_scale, quantity
+from levelfield.page.charts.chart import Chart, Spec, layered, quantity
 from levelfield.tables.table import TableRow
 
 CURVES: Final = (
@@ -15,7 +15,7 @@ CURVES: Final = (
 )  # fmt: skip
 
 
-def learning_curves(all_rows: Sequence[TableRow], measured: Sequence[TableRow], key: str) -> list[Chart]:
+def learning_curves(colour: Spec, measured: Sequence[TableRow], key: str) -> list[Chart]:
     """Mean over seeds with a band from the lowest to the highest seed, by epoch."""
     by_measure: dict[str, list[Spec]] = defaultdict(list)
     for row in measured:
@@ -35,25 +35,18 @@ def learning_curves(all_rows: Sequence[TableRow], measured: Sequence[TableRow], 
     for measure, title in CURVES:
         if not by_measure[measure] or (measure == "train_top1" and by_measure["val_top1"]):
             continue
-        colour = colour_scale(all_rows)
         x = quantity("epoch", "epoch", axis={"grid": False, "tickMinStep": 1})
-        spec: Spec = {
-            "data": {"values": by_measure[measure]},
-            "width": "container",
-            "height": 260,
-            "layer": [
-                {"mark": {"type": "area", "opacity": 0.2},
-                 "encoding": {"x": x, "y": quantity("low", title), "y2": {"field": "high"}, "color": colour}},
-                {"mark": {"type": "line", "strokeWidth": 2},
-                 "encoding": {"x": x, "y": quantity("mean", title), "color": colour}},
-                {"mark": {"type": "point", "opacity": 0, "size": 60},
-                 "encoding": {"x": x, "y": quantity("mean", title), "color": colour, "tooltip": [
-                     {"field": "name", "title": "row"}, {"field": "epoch"}, {"field": "mean", "format": ".2f"}]}},
-            ],
-        }  # fmt: skip
-        charts.append(
-            Chart(f"{key}-{measure}", title[0].upper() + title[1:],
-                  "Line: mean over seeds. Band: lowest to highest seed.",
-                  f"Learning curves: {title} by epoch.", spec)
+        y = quantity("mean", title)
+        spec = layered(
+            by_measure[measure], 260,
+            {"mark": {"type": "area", "opacity": 0.2},
+             "encoding": {"x": x, "y": quantity("low", title), "y2": {"field": "high"}, "color": colour}},
+            {"mark": {"type": "line", "strokeWidth": 2}, "encoding": {"x": x, "y": y, "color": colour}},
+            {"mark": {"type": "point", "opacity": 0, "size": 60},
+             "encoding": {"x": x, "y": y, "color": colour, "tooltip": [
+                 {"field": "name", "title": "row"}, {"field": "epoch"}, {"field": "mean", "format": ".2f"}]}},
         )  # fmt: skip
+        note = "Line: mean over seeds. Band: lowest to highest seed."
+        alt = f"Learning curves: {title} by epoch."
+        charts.append(Chart(f"{key}-{measure}", title[0].upper() + title[1:], note, alt, spec))
     return charts

@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Final
 
 from levelfield.page.charts.chart import Chart, Spec
-from levelfield.page.charts.heat_map import heat_map, rows_axis
+from levelfield.page.charts.heat_map import heat_map
 from levelfield.tables.prediction_analysis import Predicted
 from levelfield.tables.table import TableRow
 
@@ -29,9 +29,8 @@ def per_class(measured: Sequence[TableRow], predicted: Mapping[str, Predicted], 
         for name in hardest
     ]
     low, high = min(v["value"] for v in values), max(v["value"] for v in values)
-    x = {"field": "class", "type": "nominal", "title": None, "sort": hardest,
-         "axis": {"labelAngle": -40, "labelLimit": 110, "ticks": False, "domain": False}}  # fmt: skip
-    spec = heat_map(values, x, rows_axis(), "recall (%)", (low + high) / 2, len(hardest) <= 20, True, False)
+    threshold = (low + high) / 2 if len(hardest) <= 20 else None
+    spec = heat_map(values, hardest, "recall (%)", threshold, low_is_dark=True, label_px=110)
     note = f"Recall of each class over all seeds, hardest class first. Hardest: {', '.join(hardest[:3])}."
     if len(names) > len(hardest):
         note += f" The {len(hardest)} hardest of {len(names)} classes."

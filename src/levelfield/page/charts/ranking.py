@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from levelfield.page.charts.chart import Chart, Spec, colour_scale, interval_of, quantity
+from levelfield.page.charts.chart import Chart, Spec, interval_of, quantity
 from levelfield.tables.table import TableRow
 
 
-def ranking(all_rows: Sequence[TableRow], measured: Sequence[TableRow], key: str) -> Chart:
+def ranking(colour: Spec, measured: Sequence[TableRow], key: str) -> Chart:
     """Dot plot: mean with interval, single runs as ticks, the published value as a diamond."""
     values: list[Spec] = []
     for row in measured:
@@ -18,7 +18,6 @@ def ranking(all_rows: Sequence[TableRow], measured: Sequence[TableRow], key: str
         values += [{**base, "kind": "run", "top1": run.result["top1"], "seed": run.seed} for run in row.runs.finished]
         if row.published is not None and row.published.difference is not None:
             values.append({**base, "kind": "published", "top1": row.published.published})
-    colour = colour_scale(all_rows)
     y = {"field": "name", "type": "nominal", "title": None, "sort": {"field": "order", "op": "min"},
          "axis": {"grid": True, "labelLimit": 200, "ticks": False, "domain": False}}  # fmt: skip
     x = quantity("top1", "test top-1 (%)", pad_px=12)
@@ -61,9 +60,7 @@ def ranking(all_rows: Sequence[TableRow], measured: Sequence[TableRow], key: str
             "encoding": {"x": x, "color": {"value": "#8a8f98"}, "tooltip": [
                 {"field": "name", "title": "row"}, {"field": "top1", "title": "published", "format": ".2f"}]},
         })  # fmt: skip
-    first = measured[0]
-    alt = (
-        f"Dot plot of test top-1 of {len(measured)} rows with intervals over seeds; {first.title} has the highest mean."
-    )
+    alt = f"Dot plot of test top-1 of {len(measured)} rows with intervals over seeds"
+    alt += f"; {measured[0].title} has the highest mean."
     note = "Dot: mean over seeds. Bar: its 95 % interval. Ticks: single runs. Hollow diamond: published."
     return Chart(key, "Ranking", note, alt, spec, wide=True)

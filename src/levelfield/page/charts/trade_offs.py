@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from levelfield.page.charts.chart import Chart, Spec, colour_scale, interval_of, quantity
+from levelfield.page.charts.chart import Chart, Spec, interval_of, layered, quantity
 from levelfield.tables.table import TableRow
 
 MOST_LABELS: Final = 9
 COSTS: Final = (
-    ("macs", "MACs", "~s", "ascending"),
-    ("params", "parameters", "~s", "ascending"),
-    ("mem_peak_mib", "peak memory (MiB)", "~s", "ascending"),
-    ("images_per_s", "images/s", "~s", "descending"),
+    ("macs", "MACs", "ascending"),
+    ("params", "parameters", "ascending"),
+    ("mem_peak_mib", "peak memory (MiB)", "ascending"),
+    ("images_per_s", "images/s", "descending"),
 )
 
 
-def trade_offs(all_rows: Sequence[TableRow], measured: Sequence[TableRow], key: str) -> list[Chart]:
+def trade_offs(colour: Spec, measured: Sequence[TableRow], key: str) -> list[Chart]:
     """Accuracy against each cost, with the Pareto front of the rows that are shown."""
     charts = []
-    for cost, title, form, order in COSTS:
+    for cost, title, order in COSTS:
         values = [
             {"row": row.name, "name": row.title, "cost": row.means[cost], "top1": row.top1.value,
              **interval_of(row), "above": i % 2 == 0}
@@ -28,46 +28,33 @@ def trade_offs(all_rows: Sequence[TableRow], measured: Sequence[TableRow], key: 
         ]  # fmt: skip
         if len(values) < 2:
             continue
-        colour = colour_scale(all_rows)
         x = {"field": "cost", "type": "quantitative", "title": title,
              "scale": {"type": "log", "nice": False, "padding": 44},
-             "axis": {"format": form, "tickCount": 4, "grid": False}}  # fmt: skip
+             "axis": {"format": "~s", "tickCount": 4, "grid": False}}  # fmt: skip
         y = quantity("top1", "top-1 (%)", pad_px=20)
         pareto = _pareto(order)
         front = pareto if len(values) > MOST_LABELS else []
-        spec: Spec = {
-            "data": {"values": values},
-            "width": "container",
-            "height": 240,
-            "layer": [
-                {
-                    "transform": pareto,
-                    "mark": {"type": "line", "interpolate": "step-after" if order == "ascending" else "step-before",
-                             "strokeDash": [4, 3], "strokeWidth": 1.3, "color": "#8a8f98"},
-                    "encoding": {"x": x, "y": y},
-                },
-                {
-                    "mark": {"type": "rule", "strokeWidth": 4, "opacity": 0.28, "strokeCap": "round"},
-                    "encoding": {"x": x, "y": y | {"field": "low"}, "y2": {"field": "high"}, "color": colour},
-                },
-                {
-                    "mark": {"type": "point", "filled": True, "size": 80, "opacity": 1},
-                    "encoding": {"x": x, "y": y, "color": colour, "tooltip": [
-                        {"field": "name", "title": "row"}, {"field": "top1", "format": ".2f"},
-                        {"field": "cost", "title": title, "format": ".3s"}]},
-                },
-                _labels(x, y, True, front),
-                _labels(x, y, False, front),
-            ],
-        }  # fmt: skip
+        spec = layered(
+            values, 240,
+            {"transform": pareto,
+             "mark": {"type": "line", "interpolate": "step-after" if order == "ascending" else "step-before",
+                      "strokeDash": [4, 3], "strokeWidth": 1.3, "color": "#8a8f98"},
+             "encoding": {"x": x, "y": y}},
+            {"mark": {"type": "rule", "strokeWidth": 4, "opacity": 0.28, "strokeCap": "round"},
+             "encoding": {"x": x, "y": y | {"field": "low"}, "y2": {"field": "high"}, "color": colour}},
+            {"mark": {"type": "point", "filled": True, "size": 80, "opacity": 1},
+             "encoding": {"x": x, "y": y, "color": colour, "tooltip": [
+                 {"field": "name", "title": "row"}, {"field": "top1", "format": ".2f"},
+                 {"field": "cost", "title": title, "format": ".3s"}]}},
+            _labels(x, y, True, front),
+            _labels(x, y, False, front),
+        )  # fmt: skip
         if all(value["low"] is None for value in values):
             del spec["layer"][1]
         better = "left" if order == "ascending" else "right"
-        charts.append(
-            Chart(f"{key}-{cost}", f"Accuracy against {title}",
-                  f"Better is up and to the {better}. Dashed: Pareto front.",
-                  f"Scatter plot of top-1 against {title} of {len(values)} rows with the Pareto front.", spec)
-        )  # fmt: skip
+        note = f"Better is up and to the {better}. Dashed: Pareto front."
+        alt = f"Scatter plot of top-1 against {title} of {len(values)} rows with the Pareto front."
+        charts.append(Chart(f"{key}-{cost}", f"Accuracy against {title}", note, alt, spec))
     return charts
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from levelfield.page.markup import paragraph, scrolled, tag, text
+from levelfield.page import markup
+from levelfield.page.markup import line, paragraph
 from levelfield.page.section import Section
 from levelfield.tables.number_format import NONE, interval, percent, whole
 from levelfield.tables.prediction_analysis import Predicted
@@ -20,16 +21,13 @@ def all_scores(table: StudyTable, predicted: Mapping[str, Predicted]) -> Section
     """All scores of every measured row."""
     if not table.measured:
         return None
-    head = tag("thead", tag("tr", (tag("th", text(name), scope="col") for name in SCORES)))
-    body = tag("tbody", (_scores(row, predicted.get(row.name)) for row in table.measured))
+    lines = (_scores(row, predicted.get(row.name)) for row in table.measured)
     note = (
         "Means over seeds; ms/batch: median and quartiles of the profile. Over test images: 95 % interval of that "
         "accuracy on other images of the same kind (Wilson). "
         "Calibration (ECE in 15 bins, negative log-likelihood, Brier score) over the predictions of all seeds."
     )
-    return Section(
-        "details", "Details", paragraph(note, class_="note") + scrolled(tag("table", head + body), "All scores")
-    )
+    return Section("details", "Details", paragraph(note, class_="note") + markup.table(SCORES, lines, "All scores"))
 
 
 def _scores(row: TableRow, found: Predicted | None) -> str:
@@ -44,8 +42,7 @@ def _scores(row: TableRow, found: Predicted | None) -> str:
         percent(calibration.brier if calibration else None, 3), whole(means.get("train_seconds")),
         whole(means.get("mem_peak_mib")), _milliseconds(means),
     ]  # fmt: skip
-    cells = [tag("th", text(row.title), scope="row"), *(tag("td", value) for value in values)]
-    return tag("tr", cells, data_of=row.name)
+    return line(row.title, *values, data_of=row.name)
 
 
 def _milliseconds(means: Mapping[str, float]) -> str:

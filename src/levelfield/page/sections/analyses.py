@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 from levelfield.errors import UserError
-from levelfield.page.markup import bullets, folded, paragraph, scrolled, tag, text
+from levelfield.page.markup import bullets, folded, line, paragraph, table, tag, text
 from levelfield.page.section import Section
-from levelfield.tables.number_format import NONE, percent
+from levelfield.tables.number_format import percent
 
 FOLDER: Final = "analysis"
 """Where in a study's folder `levelfield analyze --out` puts what its page is to show."""
@@ -48,15 +48,15 @@ def _figure(path: Path, title: str) -> str:
 def _ladder(rungs: list[dict[str, Any]]) -> list[str]:
     columns = ("model", "top-1 %", "seeds", "steps", "params M", "MACs M", "MiB", "CPU ms")
     lines = (
-        (
-            rung["model"], percent(rung["top1_mean"]), str(len(rung["top1"])), f"{rung['steps']:,}",
+        line(
+            rung["model"], percent(rung["top1_mean"]), len(rung["top1"]), f"{rung['steps']:,}",
             percent(rung["params_m"]), percent(rung["macs_m"], 1), percent(rung["size_mib"]),
             percent(rung["latency_ms"], 1),
         )
         for rung in rungs
     )  # fmt: skip
     note = "Means over seeds; size of the stored weights; median latency of one image on a CPU, a process a model."
-    return [paragraph(note, class_="note"), _table(columns, lines, "The ladder, largest first")]
+    return [paragraph(note, class_="note"), table(columns, lines, "The ladder, largest first")]
 
 
 def _ranks(networks: list[dict[str, Any]]) -> list[str]:
@@ -66,11 +66,11 @@ def _ranks(networks: list[dict[str, Any]]) -> list[str]:
     )  # fmt: skip
     lines = []
     for network in networks:
-        summary, top1 = network["summary"], network["top1"]
-        lines.append((
-            f"{network['title']}, {network['state']}", NONE if top1 is None else percent(top1),
+        summary = network["summary"]
+        lines.append(line(
+            f"{network['title']}, {network['state']}", percent(network["top1"]),
             percent(summary["filled"], 3), percent(summary["effective"], 3),
-            f"{summary['bottlenecks']} of {summary['judged']}", str(summary["lost"]),
+            f"{summary['bottlenecks']} of {summary['judged']}", summary["lost"],
             f"{summary['final_rank']} of {summary['final_width']}", percent(summary["final_nuclear_norm"]),
         ))  # fmt: skip
     advice = [
@@ -82,16 +82,7 @@ def _ranks(networks: list[dict[str, Any]]) -> list[str]:
         if network["advice"]
     ]
     note = f"Features of {networks[0]['images']} images of {networks[0]['data']}, layer by layer."
-    return [paragraph(note, class_="note"), _table(columns, lines, "Ranks, network by network"), *advice]
-
-
-def _table(columns: Sequence[str], lines: Iterable[Sequence[str]], label: str) -> str:
-    head = tag("thead", tag("tr", (tag("th", text(name), scope="col") for name in columns)))
-    body = (
-        tag("tr", [tag("th", text(first), scope="row"), *(tag("td", text(cell)) for cell in cells)])
-        for first, *cells in lines
-    )
-    return scrolled(tag("table", head + tag("tbody", body)), label)
+    return [paragraph(note, class_="note"), table(columns, lines, "Ranks, network by network"), *advice]
 
 
 ANALYSES: Final[dict[str, tuple[str, Callable[[list[dict[str, Any]]], list[str]]]]] = {

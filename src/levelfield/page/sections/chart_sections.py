@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from levelfield.page.charts.calibration import calibration
-from levelfield.page.charts.chart import Chart
+from levelfield.page.charts.chart import Chart, colour_scale
 from levelfield.page.charts.confusions import confusion_matrix, confusions
 from levelfield.page.charts.learning_curves import learning_curves
 from levelfield.page.charts.per_class import per_class
@@ -24,15 +24,16 @@ def chart_sections(
 
     `all_rows`: of the table, for their colours; `key`: where the anchors begin; `of`: how the titles end.
     """
-    accuracy = [ranking(all_rows, rows, f"{key}-dots"), *trade_offs(all_rows, rows, f"{key}-cost")]
-    learning = learning_curves(all_rows, rows, f"{key}-curve")
+    colour = colour_scale(all_rows)
+    accuracy = [ranking(colour, rows, f"{key}-dots"), *trade_offs(colour, rows, f"{key}-cost")]
+    learning = learning_curves(colour, rows, f"{key}-curve")
     errors: list[Chart | None] = []
     if predicted:
         best = next(row for row in rows if row.name in predicted)
         errors = [
             per_class(rows, predicted, f"{key}-class"),
             confusions(rows, confusion_pairs(predicted), f"{key}-pairs"),
-            calibration(all_rows, rows, predicted, f"{key}-calibration"),
+            calibration(colour, rows, predicted, f"{key}-calibration"),
             confusion_matrix(best, predicted[best.name], f"{key}-matrix"),
         ]
     found = [

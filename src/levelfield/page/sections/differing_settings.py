@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from levelfield.page.markup import code, folded, paragraph, scrolled, tag, text
+from levelfield.page import markup
+from levelfield.page.markup import code, folded, paragraph, tag, text
 from levelfield.page.section import Section
 from levelfield.tables.differing_settings import differences
 from levelfield.tables.number_format import NONE
@@ -16,14 +17,12 @@ def differing_settings(table: StudyTable) -> Section | None:
     if not rows:
         return None
     if different:
-        head = [tag("th", "setting", scope="col"), *(tag("th", text(row.title), scope="col") for row in rows)]
         lines = (
             tag("tr", [tag("th", tag("code", text(key)), scope="row"),
                        *(tag("td", text(values.get(row.name, NONE))) for row in rows)])
             for key, values in different.items()
         )  # fmt: skip
-        content = tag("table", tag("thead", tag("tr", head)) + tag("tbody", lines))
-        shown = scrolled(content, "Settings that differ")
+        shown = markup.table(["setting", *(row.title for row in rows)], lines, "Settings that differ")
     else:
         shown = paragraph("The rows differ in nothing but the model.")
     common = code("\n".join(f"{key}: {value}" for key, value in shared.items()))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from levelfield.page.markup import bullets, folded, paragraph, scrolled, tag, text
+from levelfield.page import markup
+from levelfield.page.markup import bullets, folded, line, paragraph
 from levelfield.page.section import Section
 from levelfield.tables.number_format import percent
 from levelfield.tables.table import StudyTable
@@ -15,17 +16,14 @@ def sweeps(table: StudyTable) -> Section | None:
     """Every point of every sweep: how sensitive each row is to its learning rate and weight decay."""
     if not table.study.sweeps:
         return None
-    head = tag("thead", tag("tr", (tag("th", text(name), scope="col") for name in SWEPT)))
     lines = []
     for sweep in table.study.sweeps:
         for lr, decay, score in sweep.points:
             best = sweep.best is not None and (lr, decay) == sweep.best[:2]
-            cells = [sweep.setting, f"{lr:g}", f"{decay:g}", percent(score), "best" if best else ""]
-            name = tag("th", text(", ".join(sweep.rows)), scope="row")
-            lines.append(tag("tr", [name, *(tag("td", text(cell)) for cell in cells)]))
+            cells = (sweep.setting, f"{lr:g}", f"{decay:g}", percent(score), "best" if best else "")
+            lines.append(line(", ".join(sweep.rows), *cells))
     said = bullets(sweep_in_words(sweep) for sweep in table.study.sweeps)
-    content = tag("table", head + tag("tbody", lines))
     note = "One seed a point, chosen on the validation slice at equal budgets; test was not looked at."
     return Section("sweeps", "Sensitivity to the learning rate", "".join([
-        paragraph(note, class_="note"), said, folded("Every point", scrolled(content, "Points of the sweeps")),
+        paragraph(note, class_="note"), said, folded("Every point", markup.table(SWEPT, lines, "Points of the sweeps")),
     ]))  # fmt: skip

@@ -82,14 +82,18 @@ def most_disagreed(predicted: Mapping[str, Predicted], count: int = 24) -> list[
     rows = {name: p for name, p in predicted.items() if np.array_equal(p.index, reference.index)}
     votes = np.stack([p.first for p in rows.values()])
     entropy = np.array([_entropy(column) for column in votes.T])
-    order = np.argsort(-entropy, kind="stable")[:count]
     return [
         Disagreement(
             int(reference.index[i]), int(reference.label[i]), {name: int(p.first[i]) for name, p in rows.items()}
         )
-        for i in order
-        if entropy[i] > 0
+        for i in _highest(entropy, count)
     ]
+
+
+def _highest(values: NDArray[np.float64], count: int) -> list[int]:
+    """The places of the `count` highest of `values` (N,) that are above zero, the highest and of equals the first one
+    first."""
+    return [int(i) for i in np.argsort(-values, kind="stable")[:count] if values[i] > 0]
 
 
 def _entropy(votes: NDArray[np.int64]) -> float:
@@ -111,12 +115,9 @@ def confusion_pairs(predicted: Mapping[str, Predicted], count: int = 12) -> list
     shares = {name: _shares(p.scores) for name, p in predicted.items()}
     mean = np.mean(list(shares.values()), axis=0)
     names: Sequence[str] = [score.name for score in next(iter(predicted.values())).scores.classes]
-    order = np.argsort(-mean, axis=None, kind="stable")[:count]
-    pairs = [divmod(int(i), len(names)) for i in order]
     return [
         ConfusionPair(names[y], names[x], {name: float(share[y, x]) for name, share in shares.items()})
-        for y, x in pairs
-        if mean[y, x] > 0
+        for y, x in (divmod(i, len(names)) for i in _highest(mean.ravel(), count))
     ]
 
 

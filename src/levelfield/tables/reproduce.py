@@ -16,7 +16,7 @@ from typing import Any, Final
 from levelfield.runs import RunFolder
 from levelfield.spec import RunSpec
 from levelfield.studies.declared.row_to_run import ROW
-from levelfield.tables.runs_of_row import Measured
+from levelfield.tables.runs_of_row import Trained
 from levelfield.tables.table import StudyTable, TableRow
 
 PLACE_PARTS: Final = 2
@@ -70,13 +70,11 @@ def printed(spec: RunSpec, threads: int | None = None) -> str:
 
 def _runs(row: TableRow, taken: set[str]) -> list[_Run]:
     """The runs of a row, finished ones or as declared, those of equal configuration with a file's name in common."""
-    finished = [run for run in row.runs.finished if run.spec is not None]
-    declared = [] if finished else list(row.runs.specs[:1])
+    runs: list[tuple[RunSpec, RunFolder | None]]
+    runs = [(run.spec, run.folder) for run in row.runs.finished if isinstance(run, Trained)]
     files: dict[str, str] = {}
     found = []
-    for run in finished or declared:
-        spec, folder = (run.spec, run.folder) if isinstance(run, Measured) else (run, None)
-        assert spec is not None
+    for spec, folder in runs or [(spec, None) for spec in row.runs.specs[:1]]:
         key = _without_seed(spec, folder)
         if key not in files:
             files[key] = _free_name(row.name, taken)

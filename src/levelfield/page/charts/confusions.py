@@ -11,7 +11,6 @@ from levelfield.tables.table import TableRow
 
 
 def confusions(measured: Sequence[TableRow], pairs: Sequence[ConfusionPair], key: str) -> Chart | None:
-    """The most frequent confusions by row."""
     if not pairs:
         return None
     order = [f"{pair.label} → {pair.predicted}" for pair in pairs]

@@ -18,7 +18,6 @@ SCORES = (
 
 
 def all_scores(table: StudyTable, predicted: Mapping[str, Predicted]) -> Section | None:
-    """All scores of every measured row."""
     if not table.measured:
         return None
     lines = (_scores(row, predicted.get(row.name)) for row in table.measured)

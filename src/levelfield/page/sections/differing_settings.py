@@ -11,7 +11,6 @@ from levelfield.tables.table import StudyTable
 
 
 def differing_settings(table: StudyTable) -> Section | None:
-    """In what the rows' settings differ, and what they share."""
     different, shared = differences(table)
     rows = [row for row in table.rows if row.runs.spec is not None]
     if not rows:

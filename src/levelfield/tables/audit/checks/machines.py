@@ -63,14 +63,13 @@ def _on_one(known: Mapping[str, Mapping[str, tuple[str, ...]]], what: str, keys:
     """Whether the rows' figures come from one machine: row -> key of its environment -> values."""
     if len(known) < 2:
         return
-    where = {name: tuple(values.get(key, (ABSENT,)) for key in keys) for name, values in known.items()}
-    if len(set(where.values())) > 1:
-        apart = [i for i in range(len(keys)) if len({place[i] for place in where.values()}) > 1]
-        said = {name: ", ".join(_said(keys[i], place[i]) for i in apart) for name, place in where.items()}
+    where = {name: {key: values.get(key, (ABSENT,)) for key in keys} for name, values in known.items()}
+    if apart := [key for key in keys if len({place[key] for place in where.values()}) > 1]:
+        said = {name: ", ".join(_said(key, place[key]) for key in apart) for name, place in where.items()}
         text = f"{what} do not compare: they were measured on different machines"
         yield from differing("machines", "differs", text, said)
         return
-    place = dict(zip(keys, next(iter(where.values())), strict=True))
+    place = next(iter(where.values()))
     if place["machine"] == (ABSENT,):
         named = [key for key in ("processor", "gpu", "cores") if place[key] != (ABSENT,)]
         kind = ", ".join(_said(key, place[key]) for key in named) or "not even that"

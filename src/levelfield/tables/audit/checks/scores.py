@@ -102,13 +102,11 @@ def _costs(row: AuditRow) -> Iterable[Finding]:
             said = ", ".join(f"seed {seed} {value:,g}" for seed, value in values.items())
             yield Finding("scores", "unfair", f"{key} of {row.name} is not one number: {said}.", (row.name,))
     for run in row.own:
-        params, macs = run.result.get("params"), run.result.get("macs")
-        for key, known in (
-            ("param_mib", None if params is None else params * 4 / 2**20),
-            ("flops", None if macs is None else macs * 2),
-        ):
-            stated = run.result.get(key)
-            if known is not None and stated is not None and abs(float(stated) - known) > 1e-3 * max(known, 1e-3):
-                of = "params" if key == "param_mib" else "macs"
+        for key, of, each in (("param_mib", "params", 4 / 2**20), ("flops", "macs", 2)):
+            stated, counted_of = run.result.get(key), run.result.get(of)
+            if stated is None or counted_of is None:
+                continue
+            known = counted_of * each
+            if abs(float(stated) - known) > 1e-3 * max(known, 1e-3):
                 text = f"{row.name} seed {run.seed} states {key} {float(stated):,.6g}, where its {of} make {known:,.6g}"
                 yield Finding("scores", "unfair", f"{text}.", (row.name,))

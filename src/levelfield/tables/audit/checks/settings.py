@@ -89,13 +89,12 @@ def one_setting(panel: Panel) -> Iterable[Finding]:
     for row in several:
         specs = {f"seed {run.seed}": run.spec for run in row.own}
         found = {key: values for key, values in contrast(specs).items() if compared(key)}
-        for severity, keys in (("unfair", [k for k in found if is_science(k)]), ("differs", list(found))):
-            if keys:
-                fair = False
-                said = "; ".join(f"{key}: {(odd_ones(found[key]) or ('',))[0]}" for key in keys[:SHOWN])
-                text = f"The runs of {row.name} differ in more than the seed: they are not one row. {said}"
-                yield Finding("one_setting", severity, text, (row.name,))  # type: ignore[arg-type]
-                break
+        science = [key for key in found if is_science(key)]
+        if keys := science or list(found):
+            fair = False
+            said = "; ".join(f"{key}: {(odd_ones(found[key]) or ('',))[0]}" for key in keys[:SHOWN])
+            text = f"The runs of {row.name} differ in more than the seed: they are not one row. {said}"
+            yield Finding("one_setting", "unfair" if science else "differs", text, (row.name,))
     if several and fair:
         here = " that was trained here" if any(row.foreign for row in panel.measured) else ""
         yield Finding("one_setting", "passed", f"the runs of a row{here} differ in nothing but the seed")

@@ -78,7 +78,8 @@ def ladder(folders: Sequence[Path]) -> dict[str, list[RunFolder]]:
         for run in _counted(folder):
             if run.finished and run.identity not in seen:
                 seen.add(run.identity)
-                groups[json.dumps(_network(run.spec()), sort_keys=True)].append(run)
+                model = run.spec().model
+                groups[json.dumps((model.name, model.options), sort_keys=True)].append(run)
     if not groups:
         raise UserError(
             f"no finished run in {', '.join(map(str, folders))}\n"
@@ -99,11 +100,6 @@ def _counted(folder: Path) -> list[RunFolder]:
     if not (folder / "study.json").is_file():
         return find_runs(folder)
     return [run for row in one_per_training(read_study(folder).rows) for run in row.runs]
-
-
-def _network(spec: RunSpec) -> dict[str, Any]:
-    """What makes one rung of the ladder: the network, with its options."""
-    return {"name": spec.model.name, "options": spec.model.options}
 
 
 def _same_setting(runs: Sequence[RunFolder]) -> None:

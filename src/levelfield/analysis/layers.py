@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, Final
 
 import torch
@@ -24,6 +25,7 @@ from levelfield.models.layers import NONLINEARITIES
 
 NORMS: Final = {"batch_norm", "group_norm", "instance_norm", "layer_norm", "rms_norm"}
 _MOVES: Final = {"contiguous", "flatten", "permute", "transpose"}
+_FUNCTIONS: Final = NONLINEARITIES | NORMS | _MOVES
 _NORM_MODULES = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm)
 _LINEAR_MODULES = (nn.Conv2d, nn.Linear)
 
@@ -56,61 +58,56 @@ class _Tail:
     axis: int
 
 
-Call = Callable[[int, nn.Module | str, tuple[Any, ...], Any], None]
+Before = Callable[[tuple[Any, ...]], None]
+"""What is told before a call: its arguments."""
+After = Callable[[int, nn.Module | str, tuple[Any, ...], Any], None]
 """What is told of a call: its number, the module or the function's name, its arguments, its output."""
 
 
 class _Functions(TorchFunctionMode):
-    """Sees calls of functions: `before` and `after` get the name without the underscore of in-place forms."""
+    """Sees calls of functions; `after` gets the name without the underscore of in-place forms."""
 
-    def __init__(self, before: Call, after: Call, names: set[str], number: Callable[[], int]) -> None:
+    def __init__(self, before: Before, after: Callable[[str, tuple[Any, ...], Any], None]) -> None:
         super().__init__()
-        self.before, self.after, self.names, self.number = before, after, names, number
+        self.before, self.after = before, after
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "").rstrip("_")
-        if name not in self.names:
+        if name not in _FUNCTIONS:
             return func(*args, **kwargs)
         given = (*args, *kwargs.values())
-        number = 0 if name in _MOVES else self.number()  # a fast form may lay a map out anew, which ends nothing
-        self.before(number, name, given, None)
+        self.before(given)
         output = func(*args, **kwargs)
-        self.after(number, name, given, output)
+        self.after(name, given, output)
         return output
 
 
 @contextmanager
-def calls(model: nn.Module, after: Call, before: Call = lambda *_: None) -> Iterator[None]:
+def calls(model: nn.Module, after: After, before: Before = lambda inputs: None) -> Iterator[None]:
     """Within the context `after` (and `before`) see every call that could start or end a layer, in order.
 
     Modules: convolutions, linear maps, norms and all without children. Functions: norms, non-linearities, and those
     that move axes. Fused forms step aside for hooks, so the calls are the same with and without them.
     """
-    count = 0
-
-    def number() -> int:
-        nonlocal count
-        count += 1
-        return count
-
-    def entering(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        before(0, module, inputs, None)
-
-    def leaving(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        after(number(), module, inputs, output)
+    numbers = count(1)
 
     def restart(module: nn.Module, inputs: Any) -> None:
-        nonlocal count
-        count = 0
+        nonlocal numbers
+        numbers = count(1)
+
+    def leaving(what: nn.Module | str, inputs: tuple[Any, ...], output: Any) -> None:
+        moved = isinstance(what, str) and what in _MOVES  # a fast form may lay a map out anew, which ends nothing
+        after(0 if moved else next(numbers), what, inputs, output)
 
     handles = [model.register_forward_pre_hook(restart)]
     for module in _watched(model):
-        handles += [module.register_forward_pre_hook(entering), module.register_forward_hook(leaving)]
+        handles.append(module.register_forward_pre_hook(lambda module, inputs: before(inputs)))
+        handles.append(module.register_forward_hook(leaving))
     try:
-        with _Functions(before, after, NONLINEARITIES | NORMS | _MOVES, number):
+        with _Functions(before, leaving):
             yield
     finally:
         for handle in handles:
@@ -135,7 +132,7 @@ def find_layers(model: nn.Module, example: Tensor) -> list[Layer]:
     found: dict[nn.Module, Layer] = {}
     tails: dict[int, _Tail] = {}
 
-    def before(number: int, what: nn.Module | str, inputs: tuple[Any, ...], output: Any) -> None:
+    def before(inputs: tuple[Any, ...]) -> None:
         tail = tails.get(id(inputs[0])) if inputs else None
         if tail is not None and tail.tensor._version != tail.version:  # a sum was taken in place: no longer it alone
             del tails[id(inputs[0])]

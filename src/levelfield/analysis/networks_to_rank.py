@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from levelfield import randomness
 from levelfield.analysis.bottlenecks import Advice, Summary, bottlenecks, summarise
 from levelfield.analysis.network_rank import TOLERANCE, LayerRank, calibrate_batch_norm, measure_network
-from levelfield.data import ImageData, open_data
+from levelfield.data import open_data
 from levelfield.data.augment import build_eval_transform
 from levelfield.models import create_model, model_info
 from levelfield.runs import RunFolder
@@ -30,17 +30,14 @@ class Subject:
     """A network to measure, and the images to measure it on.
 
     `state`: "trained", "untrained" (random weights; BatchNorm's statistics are taken from the images). `top1`: test
-    accuracy in percent where it is known. `mean` and `std` are those that the network's images are normalised with.
+    accuracy in percent where it is known. `transform`: from stored images, uint8, to what the network takes.
     """
 
     title: str
     state: str
     model: nn.Module
     data: DataSpec
-    augment: Augment
-    image_size: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    transform: Callable[[Tensor], Tensor]
     top1: float | None
 
 
@@ -78,9 +75,10 @@ def from_run(path: str | Path, data: str | None = None) -> list[Subject]:
     untrained = build_model(spec)
     wanted = spec.data if data is None else DataSpec(name=data, image_size=spec.model.image_size)
     mean, std = tuple(description["mean"]), tuple(description["std"])
+    transform = build_eval_transform(spec.recipe.augment, spec.model.image_size, mean, std)
     title = f"{spec.model.name} / {spec.recipe.name} / seed {spec.seed}"
     return [
-        Subject(title, state, model, wanted, spec.recipe.augment, spec.model.image_size, mean, std, top1)
+        Subject(title, state, model, wanted, transform, top1)
         for state, model, top1 in (("untrained", untrained, None), ("trained", loaded.model, loaded.result["top1"]))
     ]
 
@@ -93,7 +91,7 @@ def from_name(name: str, data: str = "digits", image_size: int | None = None, se
     found = open_data(spec, data_dir)
     torch.manual_seed(randomness.key(seed, "init") & 0x7FFFFFFFFFFFFFFF)
     model = create_model(name, num_classes=len(found.classes), image_size=side)
-    return Subject(name, "untrained", model, spec, Augment(), side, found.mean, found.std, None)
+    return Subject(name, "untrained", model, spec, build_eval_transform(Augment(), side, found.mean, found.std), None)
 
 
 def measure(
@@ -110,7 +108,11 @@ def measure(
     """
     found = open_data(subject.data, data_dir)
     count = min(images, len(found.test))
-    batches = _batches(subject, found, count)
+
+    def batches() -> Iterator[Tensor]:
+        for positions in torch.split(torch.arange(count), BATCH):
+            yield subject.transform(found.test.read(positions))
+
     if subject.state == "untrained":
         calibrate_batch_norm(subject.model, torch.cat(list(batches())))
     layers = measure_network(subject.model, batches, count, tolerance, advance, seed)
@@ -126,13 +128,3 @@ def measure(
         layers=tuple(layers),
         advice=tuple(bottlenecks(layers)),
     )
-
-
-def _batches(subject: Subject, data: ImageData, count: int) -> Callable[[], Iterator[Tensor]]:
-    transform = build_eval_transform(subject.augment, subject.image_size, subject.mean, subject.std)
-
-    def batches() -> Iterator[Tensor]:
-        for positions in torch.split(torch.arange(count), BATCH):
-            yield transform(data.test.read(positions))
-
-    return batches

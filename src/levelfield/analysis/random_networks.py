@@ -109,19 +109,17 @@ def input_width(ratio: float, d_out: int) -> int:
 
 def draw(kind: str, setting: Setting, seed: int, ratio: float, d_out: int, index: list[int]) -> Networks:
     """The networks with numbers `index`, all of width `d_out`, stacked."""
-    drawn = [_draw_one(kind, setting, _generator(seed, kind, ratio, i), ratio, d_out) for i in index]
+    drawn = [_draw_one(kind, setting, seed, ratio, d_out, i) for i in index]
     inputs = torch.stack([one[0] for one in drawn])
     weights = tuple(torch.stack(layer) for layer in zip(*(one[1] for one in drawn), strict=True))
     return Networks(kind, inputs, weights)
 
 
-def _generator(seed: int, kind: str, ratio: float, index: int) -> Generator:
-    return Generator().manual_seed(randomness.key(seed, f"rank/{kind}/{ratio:.4f}", index) & 0x7FFFFFFFFFFFFFFF)
-
-
 def _draw_one(
-    kind: str, setting: Setting, generator: Generator, ratio: float, d_out: int
+    kind: str, setting: Setting, seed: int, ratio: float, d_out: int, index: int
 ) -> tuple[Tensor, list[Tensor]]:
+    key = randomness.key(seed, f"rank/{kind}/{ratio:.4f}", index)
+    generator = Generator().manual_seed(key & 0x7FFFFFFFFFFFFFFF)
     d_in = input_width(ratio, d_out)
     hidden = max(1, round(setting.expansion * d_in))
     shapes = {

@@ -30,7 +30,7 @@ def read_costs(folder: Path | None) -> list[dict[str, Any]]:
         return []
     try:
         profiles: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-        return [each for each in profiles if _setting(each) == _setting(profiles[0])]
+        return [each for each in profiles if all(each.get(key) == profiles[0].get(key) for key in _SETTING)]
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path} cannot be read: {error!r}\nmeasure again: levelfield profile --study NAME --into {folder}"
@@ -40,7 +40,11 @@ def read_costs(folder: Path | None) -> list[dict[str, Any]]:
 def costs_of(profiles: Sequence[Mapping[str, Any]], spec: RunSpec | None) -> dict[str, float]:
     """The costs of the network that `spec` trains, by the keys of MEASURED; empty where none can be trusted."""
     profile = profile_of(profiles, spec)
-    return _figures(profile) if profile is not None and trusted(profile) else {}
+    if profile is None or not trusted(profile):
+        return {}
+    throughput, memory = profile["throughput"], profile["memory"]["inference"]
+    measured = (throughput["images_per_s"], *(throughput[key] for key in ("ms_median", "ms_q1", "ms_q3")))
+    return dict(zip(MEASURED, map(float, (*measured, memory["peak_mib"])), strict=True))
 
 
 def profile_of(profiles: Sequence[Mapping[str, Any]], spec: RunSpec | None) -> Mapping[str, Any] | None:
@@ -48,7 +52,10 @@ def profile_of(profiles: Sequence[Mapping[str, Any]], spec: RunSpec | None) -> M
     if spec is None:
         return None
     network = (spec.model.name, spec.model.num_classes, spec.model.image_size, spec.model.options)
-    return next((profile for profile in profiles if _network(profile) == network), None)
+    for each in profiles:
+        if (each["model"], each["classes"], each["image_size"], each.get("options") or {}) == network:
+            return each
+    return None
 
 
 def trusted(profile: Mapping[str, Any]) -> bool:
@@ -69,22 +76,3 @@ def costs_in_words(profiles: Sequence[Mapping[str, Any]], study: str = "") -> st
         f"{first['batch']}, {first['threads']} threads), inference, warmed up, medians over processes of their own."
     )
     return said + (f" Left empty, as the machine did not rest: {', '.join(left)}." if left else "")
-
-
-def _network(profile: Mapping[str, Any]) -> tuple[Any, ...]:
-    return profile["model"], profile["classes"], profile["image_size"], profile.get("options") or {}
-
-
-def _setting(profile: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(json.dumps(profile.get(key), sort_keys=True) for key in _SETTING)
-
-
-def _figures(profile: Mapping[str, Any]) -> dict[str, float]:
-    throughput = profile["throughput"]
-    return {
-        "images_per_s": float(throughput["images_per_s"]),
-        "ms_per_batch": float(throughput["ms_median"]),
-        "ms_per_batch_q1": float(throughput["ms_q1"]),
-        "ms_per_batch_q3": float(throughput["ms_q3"]),
-        "mem_peak_mib": float(profile["memory"]["inference"]["peak_mib"]),
-    }

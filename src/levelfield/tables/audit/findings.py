@@ -102,15 +102,8 @@ class Finding:
     rows: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Check:
-    """One kind of unfairness: its key, and the function that finds it among the rows of one panel.
-
-    The function says of everything that it looked at "passed", and of what it could not look at "unchecked".
-    """
-
-    key: str
-    find: Callable[[Panel], Iterable[Finding]]
+Check = Callable[[Panel], Iterable[Finding]]
+"""Says of everything that it looked at "passed", and of what it could not look at "unchecked"."""
 
 
 def odd_ones(values: Mapping[str, str]) -> tuple[str, tuple[str, ...]] | None:
@@ -123,7 +116,7 @@ def odd_ones(values: Mapping[str, str]) -> tuple[str, tuple[str, ...]] | None:
         groups[value].append(row)
     if len(groups) < 2:
         return None
-    sizes = Counter({value: len(rows) for value, rows in groups.items()})
+    sizes = Counter(values.values())
     (most, share), *_ = sizes.most_common()
     clear = list(sizes.values()).count(share) == 1 and share > 1
     minority = [value for value in sorted(groups, key=lambda v: len(groups[v])) if not clear or value != most]

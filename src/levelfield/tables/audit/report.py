@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 from levelfield.spec import VARIES
@@ -66,12 +67,11 @@ def audit(
     compared = {name: members for name, members in panels.items() if any(row.runs.finished for row in members)}
     for name, members in panels.items():
         panel = Panel(tuple(members), keys, varies is not None, folder, data_dir)
-        for check in CHECKS:
-            for finding in check.find(panel):
-                found[finding.severity, finding.text].append((name, finding))
+        for finding in chain.from_iterable(check(panel) for check in CHECKS.values()):
+            found[finding.severity, finding.text].append((name, finding))
     findings = [_of_panels(each, len(compared)) for each in found.values()]
     findings += tested_on(Panel(tuple(rows), keys))
-    order = {check.key: number for number, check in enumerate(CHECKS)}
+    order = {key: number for number, key in enumerate(CHECKS)}
     findings.sort(key=lambda finding: (SEVERITIES.index(finding.severity), order.get(finding.check, len(order))))
     return AuditReport(tuple(findings))
 

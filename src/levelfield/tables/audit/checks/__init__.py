@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from levelfield.tables.audit.checks import (
@@ -22,28 +23,29 @@ from levelfield.tables.audit.checks import (
 )
 from levelfield.tables.audit.findings import Check
 
-CHECKS: Final = (
-    Check("failures", failed_runs.failures),
-    Check("foreign", settings.foreign),
-    Check("settings", settings.settings),
-    Check("one_setting", settings.one_setting),
-    Check("mends", known_faults.mends),
-    Check("starts", starting_weights.starts),
-    Check("pretraining", starting_weights.pretraining),
-    Check("overlap", starting_weights.overlap),
-    Check("test_images", tested_images.test_images),
-    Check("leaks", leaked_test_images.leaks),
-    Check("scores", scores.scores),
-    Check("independent", copied_runs.independent),
-    Check("length", training_length.length),
-    Check("untrained", recipe_carried_out.untrained),
-    Check("selection", recipe_carried_out.selection),
-    Check("resumed", failed_runs.resumed),
-    Check("search", tuning.search),
-    Check("seeds", seeds.seeds),
-    Check("environment", machines.environment),
-    Check("machines", machines.machines),
-    Check("networks", known_faults.networks),
-    Check("smoothing", recipe_carried_out.smoothing),
-    Check("data", data_notes.known_of_data),
-)
+CHECKS: Final[Mapping[str, Check]] = {
+    "failures": failed_runs.failures,
+    "foreign": settings.foreign,
+    "settings": settings.settings,
+    "one_setting": settings.one_setting,
+    "mends": known_faults.mends,
+    "starts": starting_weights.starts,
+    "pretraining": starting_weights.pretraining,
+    "overlap": starting_weights.overlap,
+    "test_images": tested_images.test_images,
+    "leaks": leaked_test_images.leaks,
+    "scores": scores.scores,
+    "independent": copied_runs.independent,
+    "length": training_length.length,
+    "untrained": recipe_carried_out.untrained,
+    "selection": recipe_carried_out.selection,
+    "resumed": failed_runs.resumed,
+    "search": tuning.search,
+    "seeds": seeds.seeds,
+    "environment": machines.environment,
+    "machines": machines.machines,
+    "networks": known_faults.networks,
+    "smoothing": recipe_carried_out.smoothing,
+    "data": data_notes.known_of_data,
+}
+"""By key, the function that finds one kind of unfairness among the rows of one panel."""

@@ -13,6 +13,7 @@ import json
 import math
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, fields
@@ -72,8 +73,8 @@ def measure(plan: Plan, point: Point, stop: threading.Event | None = None) -> li
     began = time.monotonic()
     group = plan.groups[point.group]
     widths = sizes(group.setting, plan.seed, group.networks)
-    shares: dict[str, list[float]] = {name: [] for name in plan.nonlinearities}
-    effective: dict[str, list[float]] = {name: [] for name in plan.nonlinearities}
+    shares: dict[str, list[float]] = defaultdict(list)
+    effective: dict[str, list[float]] = defaultdict(list)
     for width in sorted(set(widths.tolist())):
         index = torch.nonzero(widths == width)[:, 0].tolist()
         for first in range(0, len(index), BATCH):

@@ -12,18 +12,14 @@ def write_learning_curve(folder: RunFolder) -> Path | None:
     import altair as alt
     import vl_convert
 
-    points = []
-    for line in folder.metrics():
-        if line.get("kind") != "epoch":
-            continue
-        for key, panel, series in (
-            ("train_loss", "loss", "train"),
-            ("val_loss", "loss", "validation"),
-            ("train_top1", "top-1 (%)", "train"),
-            ("val_top1", "top-1 (%)", "validation"),
-        ):
-            if line.get(key) is not None:
-                points.append({"epoch": line["epoch"], "panel": panel, "series": series, "value": line[key]})
+    points = [
+        {"epoch": line["epoch"], "panel": panel, "series": series, "value": line[f"{split}_{measure}"]}
+        for line in folder.metrics()
+        if line.get("kind") == "epoch"
+        for measure, panel in (("loss", "loss"), ("top1", "top-1 (%)"))
+        for split, series in (("train", "train"), ("val", "validation"))
+        if line.get(f"{split}_{measure}") is not None
+    ]
     if not points:
         return None
     description = folder.description()["run"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from levelfield.page.charts.chart import Chart, Spec, interval_of, quantity
 from levelfield.tables.table import TableRow
@@ -22,44 +23,27 @@ def ranking(colour: Spec, measured: Sequence[TableRow], key: str) -> Chart:
          "axis": {"grid": True, "labelLimit": 200, "ticks": False, "domain": False}}  # fmt: skip
     x = quantity("top1", "test top-1 (%)", pad_px=12)
 
-    def only(kind: str) -> list[Spec]:
-        return [{"filter": f"datum.kind == '{kind}'"}]
+    def layer(kind: str, mark: Spec, **encoding: Any) -> Spec:
+        return {"transform": [{"filter": f"datum.kind == '{kind}'"}], "mark": mark, "encoding": {"x": x, **encoding}}
 
-    spec: Spec = {
-        "data": {"values": values},
-        "width": "container",
-        "usermeta": {"row_px": 30},
-        "encoding": {"y": y},
-        "layer": [
-            {
-                "transform": only("mean"),
-                "mark": {"type": "rule", "strokeWidth": 7, "strokeCap": "round", "opacity": 0.3},
-                "encoding": {"x": x | {"field": "low"}, "x2": {"field": "high"}, "color": colour},
-            },
-            {
-                "transform": only("run"),
-                "mark": {"type": "tick", "thickness": 1.5, "size": 12, "opacity": 0.75},
-                "encoding": {"x": x, "color": colour, "tooltip": [
-                    {"field": "name", "title": "row"}, {"field": "seed"}, {"field": "top1", "format": ".2f"}]},
-            },
-            {
-                "transform": only("mean"),
-                "mark": {"type": "point", "filled": True, "size": 85, "opacity": 1},
-                "encoding": {"x": x, "color": colour, "tooltip": [
-                    {"field": "name", "title": "row"}, {"field": "top1", "title": "mean top-1", "format": ".2f"},
-                    {"field": "low", "format": ".2f"}, {"field": "high", "format": ".2f"}, {"field": "seeds"}]},
-            },
-        ],
-    }  # fmt: skip
-    if all(value.get("low") is None for value in values):
-        del spec["layer"][0]
-    if any(value["kind"] == "published" for value in values):
-        spec["layer"].insert(len(spec["layer"]) - 1, {
-            "transform": only("published"),
-            "mark": {"type": "point", "shape": "diamond", "size": 70, "strokeWidth": 1.6, "filled": False},
-            "encoding": {"x": x, "color": {"value": "#8a8f98"}, "tooltip": [
-                {"field": "name", "title": "row"}, {"field": "top1", "title": "published", "format": ".2f"}]},
-        })  # fmt: skip
+    def tooltip(*fields: Spec) -> list[Spec]:
+        return [{"field": "name", "title": "row"}, *fields]
+
+    bar = layer("mean", {"type": "rule", "strokeWidth": 7, "strokeCap": "round", "opacity": 0.3},
+                x=x | {"field": "low"}, x2={"field": "high"}, color=colour)  # fmt: skip
+    ticks = layer("run", {"type": "tick", "thickness": 1.5, "size": 12, "opacity": 0.75}, color=colour,
+                  tooltip=tooltip({"field": "seed"}, {"field": "top1", "format": ".2f"}))  # fmt: skip
+    hollow = {"type": "point", "shape": "diamond", "size": 70, "strokeWidth": 1.6, "filled": False}
+    diamonds = layer("published", hollow, color={"value": "#8a8f98"},
+                     tooltip=tooltip({"field": "top1", "title": "published", "format": ".2f"}))  # fmt: skip
+    dots = layer("mean", {"type": "point", "filled": True, "size": 85, "opacity": 1}, color=colour, tooltip=tooltip(
+        {"field": "top1", "title": "mean top-1", "format": ".2f"}, {"field": "low", "format": ".2f"},
+        {"field": "high", "format": ".2f"}, {"field": "seeds"}))  # fmt: skip
+    intervals = any(value.get("low") is not None for value in values)
+    published = any(value["kind"] == "published" for value in values)
+    layers = [*([bar] if intervals else []), ticks, *([diamonds] if published else []), dots]
+    shared: Spec = {"data": {"values": values}, "width": "container", "usermeta": {"row_px": 30}}
+    spec = {**shared, "encoding": {"y": y}, "layer": layers}
     alt = f"Dot plot of test top-1 of {len(measured)} rows with intervals over seeds"
     alt += f"; {measured[0].title} has the highest mean."
     note = "Dot: mean over seeds. Bar: its 95 % interval. Ticks: single runs. Hollow diamond: published."

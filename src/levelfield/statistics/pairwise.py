@@ -1,8 +1,7 @@
-"""What is said of two rows: the difference paired by seed, and what stands beside the decision.
+"""What is said of two rows: how far apart they are, the decision, and what stands beside it.
 
-The decision is the paired t interval at the level that Holm's procedure leaves for it: it excludes zero exactly when
-the adjusted p is at most 0.05. The exact sign-flip permutation test, which assumes no distribution, stands beside it,
-as do the probability that a run of one beats a run of the other and McNemar's test.
+Beside the decision: each row's own variance alone (Welch), the exact sign-flip permutation test of paired rows, which
+assumes no distribution, the probability that a run of one beats a run of the other, and McNemar's test.
 """
 
 from __future__ import annotations
@@ -19,36 +18,57 @@ from statsmodels.stats.contingency_tables import mcnemar
 EXACT_UP_TO: Final = 14
 """Pairs up to which all sign flips are tried (2**14); beyond, 9,999 are drawn."""
 
-ASSUMPTION: Final = "differences between runs of equal seed are about normal and independent"
+
+@dataclass(frozen=True)
+class Interval:
+    """A difference's interval with its adjusted p and its decision; None where there is no ground for one."""
+
+    low: float | None
+    high: float | None
+    p_adjusted: float | None
+    different: bool
 
 
 @dataclass(frozen=True)
 class Difference:
-    """`estimate` = mean of a - b over `n` common seeds, with the adjusted interval and decision.
+    """`estimate` = mean of a - mean of b, over `runs` of each; of `paired` rows over the starts that they share.
 
-    `low`, `high`, `p`, `p_adjusted` and `level` (at which the interval is drawn) are None where two common seeds are
-    missing or the differences do not vary; the decision is then "not distinguishable", with `reason`. `sign_flip_p`
-    cannot fall below `sign_flip_min`.
-    `beats`: probability that a run of a scores above a run of b (ties half).
+    On this test set: `p`, `p_adjusted`, `different`, and the interval [`low`, `high`] at `level`, which excludes zero
+    exactly where they are decided to be different; [`widest_low`, `widest_high`] holds together with those of all other
+    pairs. `equivalent`: decided to lie within `margin` of each other. `elsewhere`: the same question on other images of
+    the same kind. `own`: with the two rows' own variances alone. None where there is no ground, with `reason`.
+
+    `seeds_for` (of pairs with the baseline): how many seeds a row would tell a true difference of so many points, with
+    80 % power (None: more than 1,000). `sign_flip_p` (paired rows only) cannot fall below `sign_flip_min`. `beats`:
+    probability that a run of a scores above a run of b (ties half).
     """
 
     a: str
     b: str
     estimate: float | None
-    low: float | None
-    high: float | None
-    n: int
-    sd: float | None
-    p: float | None
-    p_adjusted: float | None
-    different: bool
-    level: float | None
-    sign_flip_p: float | None
-    sign_flip_min: float | None
-    beats: float | None
+    runs: tuple[int, int]
+    paired: bool
+    method: str
+    assumption: str
+    margin: float
     reason: str = ""
-    method: str = "paired t, Holm-adjusted"
-    assumption: str = ASSUMPTION
+    standard_error: float | None = None
+    p: float | None = None
+    p_adjusted: float | None = None
+    level: float | None = None
+    low: float | None = None
+    high: float | None = None
+    widest_low: float | None = None
+    widest_high: float | None = None
+    different: bool = False
+    equivalence_p_adjusted: float | None = None
+    equivalent: bool = False
+    elsewhere: Interval | None = None
+    own: Interval | None = None
+    seeds_for: tuple[tuple[float, int | None], ...] = ()
+    sign_flip_p: float | None = None
+    sign_flip_min: float | None = None
+    beats: float | None = None
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from levelfield.statistics.pairwise import Difference
 
-Verdict = Literal["better", "worse", "not distinguishable"]
+Verdict = Literal["better", "worse", "equivalent", "undecided", "too few seeds"]
+VERDICTS: Final[tuple[Verdict, ...]] = ("better", "worse", "equivalent", "undecided", "too few seeds")
 
 
 def verdict(pair: Difference) -> Verdict:
-    """Of row a beside row b."""
-    if not pair.different or pair.estimate is None:
-        return "not distinguishable"
-    return "better" if pair.estimate > 0 else "worse"
+    """Of row a beside row b. Rows that are different may lie within the margin, too (`Difference.equivalent`)."""
+    if pair.different and pair.estimate is not None:
+        return "better" if pair.estimate > 0 else "worse"
+    if pair.equivalent:
+        return "equivalent"
+    return "too few seeds" if pair.standard_error is None else "undecided"

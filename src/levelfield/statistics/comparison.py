@@ -1,0 +1,196 @@
+"""Many rows: every pair decided within one family, differences to the baseline, and ranks that print ties as ties.
+
+One statement holds for everything that a table claims of one question: if no two rows truly differed, the chance that
+it claims any difference, to the baseline or in the ranks, is at most 5 %. To that end all pairs are one family of
+Holm's procedure, in which the comparisons with the baseline, the question of the table, weigh four fifths and all other
+pairs together one fifth; what a decided pair frees goes to the undecided ones. Claims of equivalence are a family of
+the same kind, and so are claims on other images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from levelfield.statistics.choose_test import PairTests
+from levelfield.statistics.holm import ALPHA, Holm, holm
+from levelfield.statistics.pair_tests import PairTest
+from levelfield.statistics.pairwise import Difference, Interval, probability_of_beating, sign_flip
+from levelfield.statistics.row_scores import RowScores
+
+BASELINE_SHARE: Final = 0.8
+MARGIN: Final = 0.5
+"""Percentage points within which rows are called equivalent, unless it is said otherwise."""
+
+
+@dataclass(frozen=True)
+class Rank:
+    """The places that a row may take, `best` to `worst`, from 1: it is decidedly behind `best` - 1 rows."""
+
+    best: int
+    worst: int
+
+    def __str__(self) -> str:
+        return str(self.best) if self.best == self.worst else f"{self.best}–{self.worst}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """`pairs`: every pair of rows once. `ranks`: of every row that has a score. `margin`: of equivalence."""
+
+    baseline: str | None
+    pairs: tuple[Difference, ...]
+    ranks: Mapping[str, Rank]
+    margin: float = MARGIN
+
+    def between(self, a: str, b: str) -> Difference | None:
+        """The difference a - b, whichever way round the pair was stored; None for unknown or equal rows."""
+        for pair in self.pairs:
+            if (pair.a, pair.b) == (a, b):
+                return pair
+            if (pair.a, pair.b) == (b, a):
+                return _turned(pair)
+        return None
+
+    def to_baseline(self, row: str) -> Difference | None:
+        return None if self.baseline is None else self.between(row, self.baseline)
+
+
+def compare_rows(
+    rows: Mapping[str, RowScores],
+    baseline: str | None = None,
+    *,
+    margin: float = MARGIN,
+    alpha: float = ALPHA,
+    beside: bool = True,
+) -> Comparison:
+    """Decide every pair of rows (higher is better); rows without runs are left out.
+
+    `baseline`: a row of `rows`, or None (all pairs then weigh the same). `alpha`: of each family. `beside`: also
+    compute what stands beside the decision (sign-flip test, P(A beats B), own variances).
+    """
+    measured = {name: row for name, row in rows.items() if row.by_seed}
+    baseline = baseline if baseline in measured else None
+    others = [(a, b) for a, b in combinations(measured, 2) if baseline not in (a, b)]
+    primary = [(name, baseline) for name in measured if name != baseline] if baseline is not None else []
+    pairs = primary + others
+    if not pairs:
+        return Comparison(baseline, (), {name: Rank(1, 1) for name in measured}, margin)
+
+    weights = _weights(len(primary), len(others))
+    tests = PairTests(measured)
+    here = [tests.here(a, b) for a, b in pairs]
+    own = [tests.own(a, b) for a, b in pairs]
+    elsewhere = [tests.elsewhere(a, b) for a, b in pairs]
+    decided = _family([test.p for test in here], weights, alpha)
+    close = _family([test.p_farther(margin) for test in here], weights, alpha)
+    decided_own = _family([test.p for test in own], weights, alpha)
+    decided_elsewhere = _family([1.0 if test is None else test.p for test in elsewhere], weights, alpha)
+
+    found = []
+    for i, (a, b) in enumerate(pairs):
+        pair = _decision(a, b, here[i], i, decided, close, weights[i] * alpha, margin)
+        pair = replace(pair, runs=(len(measured[a].by_seed), len(measured[b].by_seed)))
+        other = elsewhere[i]
+        if other is not None:
+            pair = replace(pair, elsewhere=_interval(other, i, decided_elsewhere))
+        if beside and i < len(primary) and pair.standard_error is not None:
+            pair = replace(pair, seeds_for=tuple((gap, tests.seeds_for(pair, gap)) for gap in sorted({margin, 1.0})))
+        if beside:
+            pair = _with_beside(pair, measured[a], measured[b], _interval(own[i], i, decided_own))
+        found.append(pair)
+    return Comparison(baseline, tuple(found), _ranks(list(measured), found), margin)
+
+
+def _family(p: list[float], weights: NDArray[np.float64], alpha: float) -> Holm:
+    return holm(np.array(p), weights, alpha)
+
+
+def _interval(test: PairTest, i: int, decided: Holm) -> Interval:
+    if test.deviation is None:
+        return Interval(None, None, None, False)
+    low, high = test.interval(float(decided.level[i]))
+    return Interval(low, high, float(decided.p_adjusted[i]), bool(decided.rejected[i]))
+
+
+def _decision(
+    a: str, b: str, test: PairTest, i: int, decided: Holm, close: Holm, least: float, margin: float
+) -> Difference:
+    pair = Difference(
+        a, b, test.estimate, (0, 0), test.method == "paired t", test.method, test.assumption, margin, test.reason
+    )
+    if test.deviation is None:
+        return pair
+    interval, widest = _interval(test, i, decided), test.interval(least)
+    return replace(
+        pair,
+        standard_error=test.deviation.standard_error,
+        p=test.p,
+        p_adjusted=interval.p_adjusted,
+        level=float(decided.level[i]),
+        low=interval.low,
+        high=interval.high,
+        widest_low=widest[0],
+        widest_high=widest[1],
+        different=interval.different,
+        equivalence_p_adjusted=float(close.p_adjusted[i]),
+        equivalent=bool(close.rejected[i]),
+    )
+
+
+def _with_beside(pair: Difference, a: RowScores, b: RowScores, own: Interval) -> Difference:
+    common = sorted(a.by_seed.keys() & b.by_seed.keys())
+    flips = None
+    if pair.paired and pair.standard_error is not None:
+        flips = sign_flip([a.by_seed[seed] - b.by_seed[seed] for seed in common])
+    return replace(
+        pair,
+        own=own,
+        sign_flip_p=flips.p if flips else None,
+        sign_flip_min=flips.smallest if flips else None,
+        beats=probability_of_beating(a.scores, b.scores),
+    )
+
+
+def _weights(primary: int, others: int) -> NDArray[np.float64]:
+    """Weights of the pairs with the baseline, then of the others; they sum to one."""
+    share = BASELINE_SHARE if primary and others else float(primary > 0)
+    return np.array([share / max(1, primary)] * primary + [(1 - share) / max(1, others)] * others)
+
+
+def _turned(pair: Difference) -> Difference:
+    def negative(value: float | None) -> float | None:
+        return None if value is None else -value
+
+    def turned(interval: Interval | None) -> Interval | None:
+        return None if interval is None else replace(interval, low=negative(interval.high), high=negative(interval.low))
+
+    return replace(
+        pair,
+        a=pair.b,
+        b=pair.a,
+        runs=pair.runs[::-1],
+        estimate=negative(pair.estimate),
+        low=negative(pair.high),
+        high=negative(pair.low),
+        widest_low=negative(pair.widest_high),
+        widest_high=negative(pair.widest_low),
+        elsewhere=turned(pair.elsewhere),
+        own=turned(pair.own),
+        beats=None if pair.beats is None else 1 - pair.beats,
+    )
+
+
+def _ranks(names: list[str], pairs: list[Difference]) -> dict[str, Rank]:
+    ahead, behind = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
+    for pair in pairs:
+        if pair.different and pair.estimate is not None:
+            winner, loser = (pair.a, pair.b) if pair.estimate > 0 else (pair.b, pair.a)
+            ahead[winner] += 1
+            behind[loser] += 1
+    return {name: Rank(behind[name] + 1, len(names) - ahead[name]) for name in names}

@@ -1,0 +1,135 @@
+"""How far apart two rows' means may lie by chance: one distribution for each way in which rows can be compared.
+
+Whether rows are compared seed by seed follows from how they were made, never from a correlation that is seen: rows that
+start, for each seed, from the same weights are paired, others are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from levelfield.statistics.variance import Mixture
+
+LEAST: Final = 3
+"""Runs below which a row's own scores are no ground for a decision."""
+LEAST_ASSISTED: Final = 2
+"""As LEAST, where flips and other rows tell of the spread."""
+
+
+class Deviation(Protocol):
+    """The difference of two means if the true means are equal."""
+
+    @property
+    def standard_error(self) -> float: ...
+
+    def p(self, distance: float) -> float:
+        """P(|deviation| >= `distance`)."""
+        ...
+
+    def half_width(self, level: float) -> float:
+        """The distance whose p is `level`."""
+        ...
+
+
+@dataclass(frozen=True)
+class StudentT:
+    """Student's t with `dof` degrees of freedom, `standard_error` wide."""
+
+    standard_error: float
+    dof: float
+
+    def p(self, distance: float) -> float:
+        return float(2 * stats.t.sf(abs(distance) / self.standard_error, self.dof))
+
+    def half_width(self, level: float) -> float:
+        return float(stats.t.isf(level / 2, self.dof)) * self.standard_error
+
+
+@dataclass(frozen=True)
+class PairTest:
+    """`estimate`: the difference of the means. `deviation`: None where there is no ground for one, with `reason`."""
+
+    estimate: float | None
+    deviation: Deviation | None
+    method: str
+    assumption: str
+    reason: str = ""
+
+    @property
+    def p(self) -> float:
+        """Two-sided, that the true means are equal; 1 where nothing can be told."""
+        if self.estimate is None or self.deviation is None:
+            return 1.0
+        return self.deviation.p(self.estimate)
+
+    def p_farther(self, margin: float) -> float:
+        """That the true difference is `margin` or more, either way (two one-sided tests; Schuirmann 1987)."""
+        if self.estimate is None or self.deviation is None:
+            return 1.0
+        inside = margin - abs(self.estimate)
+        half = 0.5 * self.deviation.p(inside)
+        return half if inside > 0 else 1 - half
+
+    def interval(self, level: float) -> tuple[float | None, float | None]:
+        """At 1 - `level`."""
+        if self.estimate is None or self.deviation is None:
+            return None, None
+        half = self.deviation.half_width(level)
+        return self.estimate - half, self.estimate + half
+
+
+def model_assisted(a: Sequence[float], b: Sequence[float], deviation: Mixture) -> PairTest:
+    """Two rows of independent runs, whose variances are known from more than their scores."""
+    method, estimate = "model-assisted", float(np.mean(a) - np.mean(b))
+    assumption = (
+        "runs are independent and about normal; how far a row's variance lies above that of its flips is drawn as over "
+        "the corpus of real rows, or anywhere"
+    )
+    if min(len(a), len(b)) < LEAST_ASSISTED:
+        return PairTest(estimate, None, method, assumption, _too_few(min(len(a), len(b)), LEAST_ASSISTED))
+    return PairTest(estimate, deviation, method, assumption)
+
+
+def welch(a: Sequence[float], b: Sequence[float]) -> PairTest:
+    """Two rows of independent runs, each with a variance of its own (Welch 1947)."""
+    method, assumption = "Welch's t", "runs are independent and about normal"
+    if not a or not b:
+        return PairTest(None, None, method, assumption, "a row without runs")
+    estimate = float(np.mean(a) - np.mean(b))
+    if min(len(a), len(b)) < LEAST:
+        return PairTest(estimate, None, method, assumption, _too_few(min(len(a), len(b))))
+    share = [float(np.var(one, ddof=1)) / len(one) for one in (a, b)]
+    if not _varies([*(np.asarray(a) - np.mean(a)), *(np.asarray(b) - np.mean(b))], estimate):
+        return PairTest(estimate, None, method, assumption, "equal scores, so that their spread cannot be told")
+    dof = sum(share) ** 2 / sum(part**2 / (len(one) - 1) for part, one in zip(share, (a, b), strict=True))
+    return PairTest(estimate, StudentT(sum(share) ** 0.5, dof), method, assumption)
+
+
+def paired(differences: Sequence[float]) -> PairTest:
+    """Rows that share per seed what they started from, seed by seed."""
+    method, assumption = "paired t", "differences between runs of equal start are independent and about normal"
+    d = np.asarray(differences, dtype=np.float64)
+    if len(d) == 0:
+        return PairTest(None, None, method, assumption, "no start in common")
+    estimate = float(d.mean())
+    if len(d) < LEAST:
+        return PairTest(estimate, None, method, assumption, _too_few(len(d)))
+    if not _varies(d - estimate, estimate):
+        reason = f"the {len(d)} differences are equal, so that their spread cannot be told"
+        return PairTest(estimate, None, method, assumption, reason)
+    return PairTest(estimate, StudentT(float(stats.sem(d)), len(d) - 1), method, assumption)
+
+
+def _too_few(runs: int, least: int = LEAST) -> str:
+    return f"too few seeds ({runs}): {least} are the least, and five a sound number"
+
+
+def _varies(deviations: Sequence[float] | NDArray[np.float64], level: float) -> bool:
+    """Whether they are more than rounding, without which the t statistic means nothing."""
+    return bool(np.std(deviations) > 1e-9 * max(1.0, abs(level)))

@@ -1,0 +1,184 @@
+"""How much each row of a table varies over seeds: its own runs, its flips, and what real rows taught, taken together.
+
+Two or three scores say little of a variance. Two more things are known. How often a row's seeds disagree on single
+images gives, precisely, the variance v that independent flips would cause (Jordan, arXiv 2304.01910). And a row's true
+variance over seeds is v times an overdispersion phi = 1 + exp(u) that is the row's own; how it is distributed over real
+rows was measured on a corpus of trainings (`overdispersion.json`). So u has a prior: normal around a mean and with a
+spread that the table's own rows move (empirical Bayes, as in Smyth 2004 for genes), and with a share of rows that may
+lie anywhere, so that one wild row is not drawn to the others (the robust form of Phipson et al. 2016).
+
+All integrals are sums over a grid, so that a table is a function of its runs.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+from scipy.stats import norm
+
+Floats = NDArray[np.float64]
+
+GRID: Final = np.linspace(-3.0, 12.0, 31)
+"""u = log(phi - 1): from rows that vary by 1.02 of their flips' standard deviation to 400 times it (collapsed runs)."""
+STEPS: Final = np.linspace(-2.0, 2.0, 7)
+"""Where the open mean of u is tried, in its standard deviations."""
+
+
+class RowEvidence(NamedTuple):
+    """What a row's runs show: `scores` (n,) in percent, n >= 1, and `flips`: the variance (percent squared) that
+    independent flips of single images would give the score of one run."""
+
+    scores: Floats
+    flips: float
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Of u over rows: normal with a mean and a spread that are themselves open, and `wild` rows a table anywhere.
+
+    `mean`, `mean_sd`: of the mean over tables. `spreads` with `weights`: of the rows of one table around it. For tests
+    on `images` test images; flips shrink with the number of images and what is common to them does not, so the mean
+    moves by log(images / `images`).
+    """
+
+    images: int
+    mean: float
+    mean_sd: float
+    spreads: tuple[float, ...]
+    weights: tuple[float, ...]
+    wild: float
+
+    def on_grid(self, images: int, rows: int) -> tuple[Floats, Floats]:
+        """Densities of u on GRID (H, G) under each of H settings of mean and spread, and the settings' weights (H,)."""
+        means = self.mean + np.log(images / self.images) + self.mean_sd * STEPS
+        weight = np.outer(norm.pdf(STEPS), self.weights).ravel()
+        density = np.array([norm.pdf((GRID - mean) / spread) for mean in means for spread in self.spreads])
+        density /= density.sum(1, keepdims=True)
+        wild = min(0.5, self.wild / rows)
+        return (1 - wild) * density + wild / len(GRID), weight / weight.sum()
+
+
+@cache
+def measured_prior() -> Prior:
+    """The prior that was fitted to the corpus of real trainings."""
+    text = (resources.files("levelfield.statistics") / "overdispersion.json").read_text(encoding="utf-8")
+    fitted = json.loads(text)["prior"]
+    return Prior(
+        images=int(fitted["images"]),
+        mean=float(fitted["mean"]),
+        mean_sd=float(fitted["mean_sd"]),
+        spreads=tuple(fitted["spreads"]),
+        weights=tuple(fitted["weights"]),
+        wild=float(fitted["wild"]),
+    )
+
+
+def flip_variance(right: NDArray[np.bool_]) -> float:
+    """The variance (percent squared) of one run's accuracy if each image flipped on its own.
+
+    `right`: bool (n, N), which of N images each of n >= 2 runs has right. Unbiased: p (1 - p), from the runs that
+    disagree on an image, summed over images, over N squared.
+    """
+    runs, images = right.shape
+    if runs < 2:
+        raise ValueError("flips show between runs: give at least two")
+    count = right.sum(0, dtype=np.float64)
+    return float(1e4 * (count * (runs - count)).sum() / (runs * (runs - 1)) / images**2)
+
+
+class RowVariances:
+    """The posterior of every row's variance, given all rows of a table on the same `images` test images."""
+
+    def __init__(self, rows: list[RowEvidence], images: int, prior: Prior | None = None) -> None:
+        prior = prior or measured_prior()
+        self.n = np.array([len(row.scores) for row in rows])
+        self.mean = np.array([row.scores.mean() for row in rows])
+        squares = np.array([((row.scores - row.scores.mean()) ** 2).sum() for row in rows])
+        # Where no flip at all was seen, less than half an image cannot be told.
+        self.flips: Floats = np.maximum([row.flips for row in rows], (50.0 / images) ** 2)
+        self.variance: Floats = self.flips[:, None] * (1.0 + np.exp(GRID))
+        """(rows, G): the variance of one run's score at each point of the grid."""
+        log = -0.5 * ((self.n - 1)[:, None] * np.log(self.variance) + squares[:, None] / self.variance)
+        likelihood = np.exp(log - log.max(1, keepdims=True))
+        density, weight = prior.on_grid(images, len(rows))
+        evidence = likelihood @ density.T  # (rows, H)
+        log_weight = np.log(weight) + np.log(evidence).sum(0)
+        self.weight: Floats = np.exp(log_weight - log_weight.max())
+        self.weight /= self.weight.sum()
+        self.posterior: Floats = likelihood[:, None, :] * density / evidence[:, :, None]
+        """(rows, H, G): of each row's u under each setting of the prior."""
+
+    def expected(self) -> Floats:
+        """(rows,) posterior mean of each row's variance (percent squared)."""
+        found: Floats = np.einsum("h,khg,kg->k", self.weight, self.posterior, self.variance)
+        return found
+
+    def joint(self, a: int, b: int) -> Floats:
+        """(G, G) posterior of the two rows' u together."""
+        found: Floats = (self.weight[:, None] * self.posterior[a]).T @ self.posterior[b]
+        return found
+
+    def of_difference(self, a: int, b: int) -> Mixture:
+        """The difference of the two rows' means, on this test set, if their true means are equal."""
+        variance = self.variance[a][:, None] / self.n[a] + self.variance[b] / self.n[b]
+        return Mixture(variance.ravel(), self.joint(a, b).ravel())
+
+    def of_difference_elsewhere(self, a: int, b: int, images: float) -> Mixture:
+        """As `of_difference`, on other images of the same kind. `images`: the variance (percent squared) that another
+        sample of images gives the difference; it holds the flips of the runs at hand (`Var(p_a - p_b) / N`)."""
+        common_a, common_b = (self.variance[row] - self.flips[row] for row in (a, b))
+        variance = images + common_a[:, None] / self.n[a] + common_b / self.n[b]
+        return Mixture(variance.ravel(), self.joint(a, b).ravel())
+
+    def of_two_runs(self, a: int, b: int) -> Mixture:
+        """The difference between one run of each row around that of the true means."""
+        variance = self.variance[a][:, None] + self.variance[b]
+        return Mixture(variance.ravel(), self.joint(a, b).ravel()).in_few()
+
+    def of_mean(self, a: int) -> Mixture:
+        """The mean of one row's scores around its true mean."""
+        weight = self.weight @ self.posterior[a]
+        return Mixture(self.variance[a] / self.n[a], weight)
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A normal deviation whose variance is open: `variance` (M,) with `weight` (M,), which sum to one."""
+
+    variance: Floats
+    weight: Floats
+
+    def p(self, distance: float) -> float:
+        """P(|deviation| >= `distance`): the two-sided p-value of a difference of this size."""
+        return float(2 * (self.weight @ ndtr(-abs(distance) / np.sqrt(self.variance))))
+
+    def half_width(self, level: float) -> float:
+        """The distance whose p-value is `level`: half the width of the interval at 1 - `level`."""
+        unit = float(np.sqrt(self.weight @ self.variance))
+        low, high = 0.0, 1e-6 * unit
+        while self.p(high) > level:
+            low, high = high, 4 * high
+        for _ in range(50):
+            middle = 0.5 * (low + high)
+            low, high = (middle, high) if self.p(middle) > level else (low, middle)
+        return high
+
+    def in_few(self, points: int = 48) -> Mixture:
+        """About the same in at most `points` variances: those of equal shares of the weight, by their means."""
+        order = np.argsort(self.variance)
+        share = np.minimum((np.cumsum(self.weight[order]) * points).astype(int), points - 1)
+        weight: Floats = np.bincount(share, self.weight[order], points).astype(np.float64)
+        mean: Floats = np.bincount(share, (self.weight * self.variance)[order], points).astype(np.float64)
+        kept = weight > 0
+        return Mixture(mean[kept] / weight[kept], weight[kept])
+
+    @property
+    def standard_error(self) -> float:
+        return float(np.sqrt(self.weight @ self.variance))

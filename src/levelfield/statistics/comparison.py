@@ -82,7 +82,7 @@ def compare_rows(
     if not pairs:
         return Comparison(baseline, (), {name: Rank(1, 1) for name in measured}, margin)
 
-    weights = _weights(len(primary), len(others))
+    weights = family_weights(len(primary), len(others))
     tests = PairTests(measured)
     here = [tests.here(a, b) for a, b in pairs]
     own = [tests.own(a, b) for a, b in pairs]
@@ -157,7 +157,7 @@ def _with_beside(pair: Difference, a: RowScores, b: RowScores, own: Interval) ->
     )
 
 
-def _weights(primary: int, others: int) -> NDArray[np.float64]:
+def family_weights(primary: int, others: int) -> NDArray[np.float64]:
     """Weights of the pairs with the baseline, then of the others; they sum to one."""
     share = BASELINE_SHARE if primary and others else float(primary > 0)
     return np.array([share / max(1, primary)] * primary + [(1 - share) / max(1, others)] * others)

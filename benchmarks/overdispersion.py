@@ -3,8 +3,8 @@
     levelfield study run benchmarks/overdispersion.yaml --out runs/overdispersion        # hours, resumes
     python benchmarks/overdispersion.py runs/overdispersion [...] --out benchmarks/overdispersion.json [--fit]
 
-For every row: the scores of its runs, and on how many test images each two of them disagree, from which the flips of any
-of its runs follow. `--fit` also writes the prior of the overdispersion into the package
+For every row: the scores of its runs, and on how many test images each two of them disagree, from which the flips of
+any of its runs follow. `--fit` also writes the prior of the overdispersion into the package
 (src/levelfield/statistics/overdispersion.json), by maximum likelihood over the rows.
 """
 
@@ -30,7 +30,7 @@ SPREADS: Final = (0.15, 0.35, 0.7)
 """Spreads of one table's rows that are thought possible, as shares of that over the whole corpus."""
 WEIGHTS: Final = (0.4, 0.4, 0.2)
 WILD: Final = 2.0
-"""Rows a table that may lie anywhere: chosen by benchmarks/decisions.py, so that one noisy row is not drawn to others."""
+"""Rows a table that may lie anywhere: by benchmarks/decisions.py, so that one noisy row is not drawn to the others."""
 
 
 def read_rows(folders: list[Path]) -> list[dict[str, Any]]:

@@ -1,5 +1,11 @@
 """Statistics: arrays of scores in, frozen values with estimate, interval, method and assumption out."""
 
+from levelfield.statistics.against_published_value import (
+    AgainstPublished,
+    Conditions,
+    against_published,
+    not_comparable,
+)
 from levelfield.statistics.comparison import MARGIN, Comparison, Rank, compare_rows
 from levelfield.statistics.holm import ALPHA, holm
 from levelfield.statistics.intervals import Estimate, further_run, sample_interval, seeds_interval
@@ -13,7 +19,6 @@ from levelfield.statistics.pairwise import (
     sign_flip,
 )
 from levelfield.statistics.power import as_seen, seeds_needed
-from levelfield.statistics.against_published_value import AgainstPublished, Conditions, against_published, not_comparable
 from levelfield.statistics.row_scores import RowScores
 from levelfield.statistics.variance import flip_variance
 from levelfield.statistics.verdicts import VERDICTS, Verdict, verdict

@@ -12,7 +12,7 @@ def answer(table: StudyTable) -> str:
     """A sentence for each test set: the steps of the study whose effect is beyond doubt first, then the others with
     their intervals; "" where none can be computed.
 
-    The differences and intervals are the table's own (paired by seed, adjusted for the number of comparisons).
+    The differences and intervals are the table's own (adjusted for the number of comparisons).
     """
     line = {name: row for row in table.rows if row.top1 is not None for name in row.runs.row.names}
     sentences = []
@@ -38,4 +38,9 @@ def answer(table: StudyTable) -> str:
 
 def _effect(pair: Difference) -> str:
     interval = "no interval" if pair.low is None else difference_interval(pair)
-    return f"{signed(pair.estimate)}, {interval}, n = {pair.n}"
+    return f"{signed(pair.estimate)}, {interval}, n = {_runs(pair)}"
+
+
+def _runs(pair: Difference) -> str:
+    a, b = pair.runs
+    return str(a) if a == b else f"{a} and {b}"

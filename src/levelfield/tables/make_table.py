@@ -15,6 +15,7 @@ import numpy as np
 
 from levelfield.errors import unknown
 from levelfield.statistics import (
+    MARGIN,
     AgainstPublished,
     Comparison,
     Conditions,
@@ -29,6 +30,7 @@ from levelfield.tables.comparable_rows import placed
 from levelfield.tables.cost_columns import costs_in_words, costs_of, read_costs
 from levelfield.tables.rows import Row, StudyRows, one_per_training
 from levelfield.tables.runs_of_row import RowRuns, read_row
+from levelfield.tables.scores_of_rows import scores_of_rows
 from levelfield.tables.table import StudyTable, TableRow
 
 AVERAGED: Final = (
@@ -39,13 +41,18 @@ AVERAGED: Final = (
 
 
 def build_table(
-    rows: Sequence[Row] | StudyRows, baseline: str | None = None, data_dir: str | None = None
+    rows: Sequence[Row] | StudyRows,
+    baseline: str | None = None,
+    data_dir: str | None = None,
+    *,
+    margin: float = MARGIN,
 ) -> StudyTable:
     """Read the runs of all rows, compare and audit them, and answer the study's question where it names steps.
 
     Rows that are the same training are one line, which is listed under the first of their names. `baseline`: a row's
     name; None: the study's, else the first row with a result. A panel that does not hold it is compared with its own
-    first measured row. `data_dir`: where the audit may find their data.
+    first measured row. `data_dir`: where the audit may find their data. `margin`: points
+    of top-1 within which rows are called equivalent.
     Raises UserError for a baseline that is no row.
     """
     study = rows if isinstance(rows, StudyRows) else StudyRows(name="", rows=tuple(rows))
@@ -58,13 +65,9 @@ def build_table(
     runs, panel_of = placed([read_row(row) for row in study.rows])
     panels: dict[str, Comparison] = {}
     for panel in dict.fromkeys(panel_of.values()):
-        scores = {
-            r.row.name: {run.seed: float(run.result["top1"]) for run in r.finished}
-            for r in runs
-            if panel_of[r.row.name] == panel and r.finished
-        }
+        scores = scores_of_rows([r for r in runs if panel_of[r.row.name] == panel])
         first = line_of.get(baseline or "")
-        panels[panel] = compare_rows(scores, first if first in scores else _first_own(runs, scores))
+        panels[panel] = compare_rows(scores, first if first in scores else _first_own(runs, scores), margin=margin)
     profiles = read_costs(study.path)
     table = StudyTable(
         study=study,

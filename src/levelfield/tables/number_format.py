@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from levelfield.statistics import Difference, Estimate
+from levelfield.statistics import Difference, Estimate, Interval
 
 NONE = "–"
 
@@ -17,7 +17,7 @@ def signed(value: float | None, digits: int = 2) -> str:
     return NONE if value is None else f"{value:+.{digits}f}".replace("-", "−")
 
 
-def bounds(estimate: Estimate | Difference | None, least: float = 0.0) -> tuple[float | None, float | None]:
+def bounds(estimate: Estimate | Difference | Interval | None, least: float = 0.0) -> tuple[float | None, float | None]:
     """An interval in percent, of scores (`least` 0) or of a difference of scores (-100), cut at what they can be.
 
     Student's t knows no such limits: with two seeds it may go far beyond.
@@ -33,7 +33,7 @@ def interval(estimate: Estimate | None) -> str:
     return NONE if low is None or high is None else f"[{low:.2f}, {high:.2f}]"
 
 
-def difference_interval(difference: Difference | None) -> str:
+def difference_interval(difference: Difference | Interval | None) -> str:
     """ "[+0.31, +2.09]", or an en dash."""
     low, high = bounds(difference, -100.0)
     return NONE if low is None or high is None else f"[{signed(low)}, {signed(high)}]"

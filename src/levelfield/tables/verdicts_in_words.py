@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
-from levelfield.statistics import Comparison, Difference, McNemar, seeds_needed, verdict
+from levelfield.statistics import VERDICTS, Comparison, Difference, McNemar, Verdict, verdict
 from levelfield.tables.lists_in_words import listed
 from levelfield.tables.number_format import difference_interval, p_value, percent, signed
 from levelfield.tables.table import StudyTable, TableRow
@@ -37,25 +37,50 @@ def _leaders(rows: list[TableRow]) -> str:
     return text + f". {listed(tied, 8)} cannot be told from the first place: do not call {them} worse."
 
 
+def verdict_words(pair: Difference) -> str:
+    """The verdict in a few words: "equivalent within 0.5", "undecided (about 4 more seeds)"."""
+    word = verdict(pair)
+    if word == "equivalent":
+        return f"equivalent within {pair.margin:g}"
+    if word != "undecided":
+        return word
+    needed = dict(pair.seeds_for).get(pair.margin, 0)
+    if needed is None:
+        return "undecided (over 1,000 seeds)"
+    more = needed - min(pair.runs)
+    return f"undecided (about {more} more seed{'s' * (more > 1)})" if more > 0 else "undecided"
+
+
 def _against_baseline(comparison: Comparison, title: Mapping[str, str]) -> str:
-    by_verdict: dict[str, list[str]] = {"better": [], "worse": [], "not distinguishable": []}
-    for name in comparison.ranks:
-        if (pair := comparison.to_baseline(name)) is not None:
-            by_verdict[verdict(pair)].append(title[name])
+    pairs = {name: pair for name in comparison.ranks if (pair := comparison.to_baseline(name)) is not None}
+    by_verdict: dict[Verdict, list[str]] = {word: [] for word in VERDICTS}
+    for name, pair in pairs.items():
+        by_verdict[verdict(pair)].append(title[name])
+    said = {
+        "better": "better than {}",
+        "worse": "worse than {}",
+        "equivalent": f"equivalent to {{}} within {comparison.margin:g} points",
+        "undecided": "neither told from {} nor shown to be equivalent",
+        "too few seeds": "not compared with {}: too few seeds",
+    }
+    parts: list[str] = []
     baseline = title[comparison.baseline or ""]
-    parts = [
-        f"{listed(by_verdict[v], 8)} {_is(by_verdict[v])} {v} than {baseline}"
-        for v in ("better", "worse")
-        if by_verdict[v]
-    ]
-    if tied := by_verdict["not distinguishable"]:
-        parts.append(f"{listed(tied, 8)} {_is(tied)} not distinguishable from it" if parts else
-                     f"{listed(tied, 8)} {_is(tied)} not distinguishable from {baseline}")  # fmt: skip
+    for word, names in by_verdict.items():
+        if names:
+            parts.append(f"{listed(names, 8)} {_is(names)} {said[word].format('it' if parts else baseline)}")
     return (
         "; ".join(parts)
-        + ". The decision is a paired-t interval at the level that Holm's procedure leaves to it: in a "
-        "table of rows that are all equally good, the chance of any false claim is at most 5 %."
+        + f". {_methods(pairs.values())} In a table of rows that are all equally good, the chance of any false claim "
+        "of a difference is at most 5 %."
     )
+
+
+def _methods(pairs: Collection[Difference]) -> str:
+    """On what the decisions rest."""
+    methods = list(dict.fromkeys(pair.method for pair in pairs if pair.standard_error is not None))
+    if not methods:
+        return "Nothing was decided."
+    return f"Decided by {listed(methods, 3)}, at the level that Holm's procedure leaves to each comparison."
 
 
 def _is(names: list[str]) -> str:
@@ -65,21 +90,19 @@ def _is(names: list[str]) -> str:
 def _power(comparison: Comparison) -> list[str]:
     """How many seeds would tell half a point and a point, for the comparison with the baseline that is middling."""
     to_baseline = [pair for name in comparison.ranks if (pair := comparison.to_baseline(name)) is not None]
-    pairs = sorted((pair for pair in to_baseline if pair.sd and pair.level), key=lambda pair: pair.sd or 0.0)
+    pairs = sorted((pair for pair in to_baseline if pair.seeds_for), key=lambda pair: pair.standard_error or 0.0)
     if not pairs:
         return []
     pair = pairs[len(pairs) // 2]
-    assert pair.sd is not None and pair.level is not None
-    said = []
-    for points in (0.5, 1.0):
-        seeds = seeds_needed(pair.sd, pair.n - 1, points, pair.level).seeds
-        said.append(
-            f"{points:g} {'point' if points == 1 else 'points'} apart you need {seeds or 'more than 1,000'} seeds"
-        )
+    said = [
+        f"{points:g} {'point' if points == 1 else 'points'} apart you need {seeds or 'more than 1,000'} seeds a row"
+        for points, seeds in pair.seeds_for
+    ]
+    assert pair.level is not None
     return [
-        f"Differences between runs of equal seed vary by {pair.sd:.2f} points (the middle one of {len(pairs)} "
-        f"comparisons with the baseline, n = {pair.n}). To tell {said[0]}, to tell {said[1]} (80 % power at the level "
-        f"of that decision, {100 * pair.level:.2g} %, averaged over what {pair.n} seeds leave open of the spread)."
+        f"To tell {', to tell '.join(said)} (the middle one of {len(pairs)} comparisons with the baseline; 80 % power "
+        f"at the level of that decision, {100 * pair.level:.2g} %, averaged over what is left open of the spread over "
+        "seeds)."
     ]
 
 
@@ -88,11 +111,12 @@ def pair_in_words(pair: Difference, mcnemar: McNemar | None) -> str:
     if pair.reason:
         return f"Not decided: {pair.reason}."
     text = f"{signed(pair.estimate)} points {difference_interval(pair)}, adjusted p {p_value(pair.p_adjusted)}: "
-    text += f"{verdict(pair)}."
+    text += f"{verdict_words(pair)}."
+    text += _elsewhere(pair) + _own(pair)
     if pair.sign_flip_p is not None and pair.sign_flip_min is not None:
         text += f" Sign-flip test p {p_value(pair.sign_flip_p)}"
         if pair.sign_flip_min > 0.05:
-            text += f" ({pair.n} seeds cannot reach less than {pair.sign_flip_min:g}, so it can never decide)"
+            text += f" ({min(pair.runs)} seeds cannot reach less than {pair.sign_flip_min:g}, so it can never decide)"
         text += "."
     if pair.beats is not None:
         text += f" A run of it beats a run of the baseline in {pair.beats:.0%} of pairs."
@@ -102,3 +126,18 @@ def pair_in_words(pair: Difference, mcnemar: McNemar | None) -> str:
             f"(McNemar p {p_value(mcnemar.p)}; of two fixed models, not of their recipes)."
         )
     return text
+
+
+def _elsewhere(pair: Difference) -> str:
+    if pair.elsewhere is None or pair.elsewhere.low is None:
+        return ""
+    decided = "a difference there, too" if pair.elsewhere.different else "not decided there"
+    return f" On other images of the same kind {difference_interval(pair.elsewhere)}: {decided}."
+
+
+def _own(pair: Difference) -> str:
+    """With the two rows' own variances alone, where something else decided."""
+    own = pair.own
+    if own is None or own.low is None or pair.method != "model-assisted":
+        return ""
+    return f" With the rows' own variances alone {difference_interval(own)}, adjusted p {p_value(own.p_adjusted)}."

@@ -10,6 +10,7 @@ from levelfield.tables.number_format import NONE, difference_interval, interval,
 from levelfield.tables.table import StudyTable, TableRow
 from levelfield.tables.text.columns import against_published
 from levelfield.tables.text.footnotes import footnotes
+from levelfield.tables.verdicts_in_words import verdict_words
 
 CHIP = {"better": "better", "worse": "worse"}
 COLUMNS = (
@@ -80,7 +81,7 @@ def _line(row: TableRow, colour: str, published: bool) -> str:
             cells += [_cell(None, NONE), _cell(None, "")]
         else:
             word = verdict(pair)
-            chip = tag("span", word, class_=f"chip {CHIP.get(word, 'even')}")
+            chip = tag("span", verdict_words(pair), class_=f"chip {CHIP.get(word, 'even')}")
             cells += [_cell(pair.estimate, signed(pair.estimate), difference_interval(pair)), _cell(word, chip)]
         cells.append(_cell(row.rank.best if row.rank else None, str(row.rank or NONE)))
         cells += [_cell(means.get(key), short(means.get(key))) for key in ("params", "macs")]

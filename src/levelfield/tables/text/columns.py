@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from levelfield.statistics import verdict
 from levelfield.tables.number_format import NONE, difference_interval, interval, percent, short, signed, whole
 from levelfield.tables.table import StudyTable, TableRow
+from levelfield.tables.verdicts_in_words import verdict_words
 
 
 def against_baseline(row: TableRow) -> tuple[str, str, str]:
@@ -14,7 +14,7 @@ def against_baseline(row: TableRow) -> tuple[str, str, str]:
     pair = row.to_baseline
     if pair is None:
         return NONE, "", ""
-    return signed(pair.estimate), difference_interval(pair), verdict(pair)
+    return signed(pair.estimate), difference_interval(pair), verdict_words(pair)
 
 
 def against_published(row: TableRow) -> tuple[str, str, str]:

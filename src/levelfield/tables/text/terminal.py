@@ -12,7 +12,7 @@ from levelfield.tables.table import StudyTable, TableRow
 from levelfield.tables.text.columns import against_baseline, against_published
 from levelfield.tables.text.footnotes import footnotes
 
-VERDICT_STYLE = {"better": "green", "worse": "red", "not distinguishable": "dim"}
+VERDICT_STYLE = {"better": "green", "worse": "red", "equivalent": "cyan"}
 
 
 def to_rich(table: StudyTable) -> RenderableType:
@@ -50,7 +50,7 @@ def _terminal_cells(row: TableRow) -> list[RenderableType]:
     against = Text(difference)
     if verdict:
         against = Text(f"{difference} ").append(adjusted, style="dim")
-        against.append(f"\n{verdict}", style=VERDICT_STYLE[verdict])
+        against.append(f"\n{verdict}", style=VERDICT_STYLE.get(verdict.partition(" ")[0], "dim"))
     score = Text(percent(row.top1.value)).append(f"\n{interval(row.top1)}", style="dim")
     cost = [short(row.means.get("params")), short(row.means.get("macs")), whole(row.means.get("images_per_s"))]
     return [row.title, str(row.n), score, against, str(row.rank or NONE), *cost]

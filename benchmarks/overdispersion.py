@@ -22,13 +22,15 @@ from scipy.optimize import minimize
 from scipy.stats import norm
 
 from levelfield.runs import RunFolder
-from levelfield.statistics.variance import GRID
+from levelfield.statistics.variance import grid
 
 PRIOR: Final = Path(__file__).parents[1] / "src" / "levelfield" / "statistics" / "overdispersion.json"
 IMAGES: Final = 10_000
-SPREADS: Final = (0.15, 0.35, 0.7)
+WIDER: Final = 2**0.5
+"""How much further the mean of a table's rows may lie off than the corpus shows, as a table may be of another kind."""
+SPREADS: Final = (0.15, 0.4, 1.0)
 """Spreads of one table's rows that are thought possible, as shares of that over the whole corpus."""
-WEIGHTS: Final = (0.4, 0.4, 0.2)
+WEIGHTS: Final = (0.6, 0.3, 0.1)
 WILD: Final = 2.0
 """Rows a table that may lie anywhere: by benchmarks/decisions.py, so that one noisy row is not drawn to the others."""
 
@@ -75,18 +77,18 @@ def _right(run: RunFolder) -> NDArray[np.bool_]:
 
 def fit(rows: list[dict[str, Any]]) -> tuple[float, float]:
     """Mean and standard deviation of u = log(overdispersion - 1) over rows, at IMAGES test images."""
-    likelihood = []
+    u, likelihood = grid(max(len(row["scores"]) for row in rows)), []
     for row in rows:
         scores, n = np.array(row["scores"]), len(row["scores"])
         apart = np.array(row["disagreements"], dtype=np.float64)
         flips = 1e4 * apart.sum() / (n * (n - 1)) / 2 / row["images"] ** 2
         # At N images flips shrink, what is common does not: u at N is u at IMAGES less log(IMAGES / N).
-        variance = flips * (1 + np.exp(GRID - np.log(IMAGES / row["images"])))
+        variance = flips * (1 + np.exp(u - np.log(IMAGES / row["images"])))
         log = -0.5 * ((n - 1) * np.log(variance) + ((scores - scores.mean()) ** 2).sum() / variance)
         likelihood.append(np.exp(log - log.max()))
 
     def loss(x: NDArray[np.float64]) -> float:
-        density = norm.pdf(GRID, x[0], np.exp(x[1]))
+        density = norm.pdf(u, x[0], np.exp(x[1]))
         return -float(np.log(np.array(likelihood) @ (density / density.sum())).sum())
 
     found = minimize(loss, np.array([2.0, 0.3]), method="Nelder-Mead").x
@@ -109,7 +111,7 @@ def main() -> None:
         prior = {
             "images": IMAGES,
             "mean": round(mean, 2),
-            "mean_sd": round(sd, 2),
+            "mean_sd": round(WIDER * sd, 2),
             "spreads": [round(share * sd, 2) for share in SPREADS],
             "weights": list(WEIGHTS),
             "wild": WILD,

@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.power import TTestPower
+from statsmodels.stats.power import TTestIndPower, TTestPower
 from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.weightstats import ttost_ind
 
 from levelfield.statistics import (
     Conditions,
+    RowScores,
     against_published,
+    as_seen,
     compare_rows,
     further_run,
     holm,
@@ -25,8 +28,12 @@ from levelfield.statistics import (
 )
 
 
-def by_seed(*scores: float) -> dict[int, float]:
-    return dict(enumerate(scores))
+def row(*scores: float, start: str | None = None) -> RowScores:
+    return RowScores(dict(enumerate(scores)), start=start)
+
+
+# Student's sleep data, as in R's help pages of t.test (datasets::sleep).
+SLEEP = ([0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0], [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4])
 
 
 def test_few_seeds_give_students_t() -> None:
@@ -90,56 +97,90 @@ def test_weighted_holm_by_hand() -> None:
     np.testing.assert_allclose(ours.p_adjusted, [0.0375, 0.0375, 0.5])
 
 
-def test_two_rows_are_a_plain_paired_t_test() -> None:
-    a, b = [93.1, 92.8, 93.6, 93.0], [92.0, 92.1, 92.2, 92.4]
-    found = compare_rows({"a": by_seed(*a), "b": by_seed(*b)}, "b").to_baseline("a")
-    expected = stats.ttest_rel(a, b)
-    assert found is not None
-    assert found.p == found.p_adjusted == pytest.approx(expected.pvalue)
-    assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval()))
-    assert verdict(found) == "better"
+def test_two_rows_of_independent_runs_are_welchs_test_as_r_documents_it() -> None:
+    found = compare_rows({"a": row(*SLEEP[0]), "b": row(*SLEEP[1])}, "b").to_baseline("a")
+    assert found is not None and found.method == "Welch's t"
+    assert found.p == found.p_adjusted == pytest.approx(0.07939, abs=5e-6)
+    assert (found.low, found.high) == pytest.approx((-3.3654832, 0.2054832), abs=1e-6)
+    assert found.estimate is not None and found.standard_error is not None
+    assert found.estimate / found.standard_error == pytest.approx(-1.8608, abs=5e-5)
+
+
+def test_two_rows_of_shared_starts_are_the_paired_test_as_r_documents_it() -> None:
+    rows = {name: row(*scores, start="base") for name, scores in zip("ab", SLEEP, strict=True)}
+    found = compare_rows(rows, "b").to_baseline("a")
+    assert found is not None and found.paired
+    assert found.p == pytest.approx(0.002833, abs=5e-7)
+    assert (found.low, found.high) == pytest.approx((-2.4598858, -0.7001142), abs=1e-6)
+    assert verdict(found) == "worse"
+
+
+def test_whether_rows_are_paired_follows_from_their_starts_not_from_their_scores() -> None:
+    """Scores that rise and fall together over seeds do not make independent rows paired."""
+    together = [90.0, 91.0, 92.0, 93.0], [90.1, 91.1, 92.1, 93.2]
+    found = compare_rows({"a": row(*together[0]), "b": row(*together[1])}, "b").to_baseline("a")
+    assert found is not None and not found.paired and verdict(found) == "undecided"
+    other = compare_rows({"a": row(*together[0], start="x"), "b": row(*together[1], start="y")}, "b").to_baseline("a")
+    assert other is not None and not other.paired
 
 
 def test_interval_excludes_zero_exactly_when_the_rows_differ() -> None:
     rng = np.random.default_rng(3)
-    scores = {f"r{i}": by_seed(*rng.normal(90 + 0.4 * i, 0.3, 5)) for i in range(6)}
+    scores = {f"r{i}": row(*rng.normal(90 + 0.4 * i, 0.3, 5)) for i in range(6)}
     pairs = compare_rows(scores, "r0").pairs
     assert len(pairs) == 15
     assert 0 < sum(pair.different for pair in pairs) < 15
     for pair in pairs:
         assert pair.low is not None and pair.high is not None and pair.p_adjusted is not None
         assert pair.different == (pair.low > 0 or pair.high < 0) == (pair.p_adjusted <= 0.05)
+        assert pair.widest_low is not None and pair.widest_high is not None
+        assert pair.widest_low <= pair.low < pair.high <= pair.widest_high
+
+
+@pytest.mark.parametrize("margin", [0.1, 0.5, 2.0])
+def test_equivalence_is_two_one_sided_tests(margin: float) -> None:
+    a, b = [90.1, 90.3, 90.2, 90.4, 90.1], [90.2, 90.1, 90.3, 90.2, 90.0]
+    found = compare_rows({"a": row(*a), "b": row(*b)}, "b", margin=margin).to_baseline("a")
+    expected = ttost_ind(a, b, -margin, margin, usevar="unequal")[0]
+    assert found is not None and found.equivalence_p_adjusted == pytest.approx(expected)
+    assert found.equivalent == (expected <= 0.05)
+    assert verdict(found) == ("equivalent" if found.equivalent else "undecided")
 
 
 def test_a_difference_turned_round() -> None:
-    comparison = compare_rows({"a": by_seed(1, 2, 4), "b": by_seed(2, 2.5, 5)}, "a")
+    comparison = compare_rows({"a": row(1, 2, 4), "b": row(2, 2.5, 5)}, "a")
     ab, ba = comparison.between("a", "b"), comparison.between("b", "a")
     assert ab is not None and ba is not None and ab.low is not None and ba.high is not None
     assert (ab.estimate, ab.low, ab.beats) == (-ba.estimate, -ba.high, 1 - ba.beats)  # type: ignore[operator]
+    assert (ab.widest_low, ab.widest_high) == (-ba.widest_high, -ba.widest_low)  # type: ignore[operator]
+    assert ab.own is not None and ba.own is not None and ab.own.low == -ba.own.high  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(
     ("a", "b", "reason"),
     [
-        ({0: 90.0}, {0: 80.0}, "one seed in common"),
-        ({0: 90.0}, {1: 80.0}, "no seed in common"),
-        ({0: 90.0, 1: 91.0}, {0: 80.0, 1: 81.0}, "are equal"),
+        (row(90.0), row(80.0), "too few seeds (1)"),
+        (row(90.0, 91.0), row(80.0, 81.0, 82.0), "too few seeds (2)"),
+        (row(90.0, 91.0, 92.0, start="x"), RowScores({7: 80.0, 8: 81.0, 9: 82.0}, start="x"), "no start in common"),
+        (row(90.0, 91.0, 92.0, start="x"), row(80.0, 81.0, 82.0, start="x"), "are equal"),
+        (row(90.0, 90.0, 90.0), row(80.0, 80.0, 80.0), "equal scores"),
     ],
 )
-def test_what_cannot_be_decided_is_not_distinguishable(a: dict[int, float], b: dict[int, float], reason: str) -> None:
+def test_what_there_is_no_ground_for_is_not_decided(a: RowScores, b: RowScores, reason: str) -> None:
     found = compare_rows({"a": a, "b": b}, "b").to_baseline("a")
     assert found is not None
-    assert verdict(found) == "not distinguishable"
+    assert verdict(found) == ("too few seeds" if reason.startswith("too few") else "undecided")
+    assert (found.low, found.p) == (None, None)
     assert reason in found.reason
 
 
 def test_ranks_print_ties_as_ties() -> None:
     noise = np.random.default_rng(1).normal(0, 0.1, (4, 8))
     means = {"a": 95, "b": 95, "c": 90, "d": 80}
-    scores = {name: by_seed(*(mean + noise[i])) for i, (name, mean) in enumerate(means.items())}
+    scores = {name: row(*(mean + noise[i])) for i, (name, mean) in enumerate(means.items())}
     ranks = compare_rows(scores, "c").ranks
     assert {name: str(rank) for name, rank in ranks.items()} == {"a": "1–2", "b": "1–2", "c": "3", "d": "4"}
-    assert {str(r) for r in compare_rows({"a": {0: 1.0}, "b": {0: 9.0}}, "a").ranks.values()} == {"1–2"}
+    assert {str(r) for r in compare_rows({"a": row(1.0), "b": row(9.0)}, "a").ranks.values()} == {"1–2"}
 
 
 @pytest.mark.parametrize(("n", "smallest"), [(3, 0.25), (5, 0.0625), (6, 0.03125)])
@@ -162,12 +203,17 @@ def test_mcnemar_is_the_binomial_test_of_the_disagreements() -> None:
 
 
 def test_seeds_needed_with_a_spread_well_known_is_the_power_of_the_t_test() -> None:
-    found = seeds_needed(sd=0.4, dof=10_000, difference=0.5)
-    assert found.seeds is not None
-    power = [TTestPower().power(0.5 / 0.4, n, 0.05) for n in (found.seeds - 1, found.seeds)]
+    known = as_seen(0.4, 1e7)
+    found = seeds_needed(known, 0.5, paired=True)
+    assert found is not None
+    power = [TTestPower().power(0.5 / 0.4, n, 0.05) for n in (found - 1, found)]
     assert power[0] < 0.8 <= power[1]
-    assert seeds_needed(sd=50.0, dof=10_000).seeds is None
-    assert seeds_needed(sd=1e-3, dof=10_000).seeds == 2
+    two = seeds_needed(known, 0.5)
+    assert two is not None  # the spread is that of the difference between two runs, so two rows of n have 2 n - 2
+    power = [TTestIndPower().power(0.5 / (0.4 / math.sqrt(2)), n, 0.05) for n in (two - 1, two)]
+    assert power[0] < 0.8 <= power[1]
+    assert seeds_needed(as_seen(50.0, 1e7), 0.5, paired=True) is None
+    assert seeds_needed(as_seen(1e-3, 1e7), 0.5, paired=True) == 2
 
 
 @pytest.mark.parametrize("pilot", [2, 3, 5, 10])
@@ -177,7 +223,7 @@ def test_seeds_needed_keeps_its_promise_on_average_over_pilots(pilot: int) -> No
     sd, difference, alpha = 0.4, 0.8, 0.01
     reached = []
     for seen in sd * np.sqrt(rng.chisquare(pilot - 1, 150) / (pilot - 1)):
-        n = seeds_needed(float(seen), pilot - 1, difference, alpha).seeds or 1000
+        n = seeds_needed(as_seen(float(seen), pilot - 1), difference, alpha, paired=True) or 1000
         shift, critical = difference / sd * math.sqrt(n), stats.t.isf(alpha / 2, n - 1)
         power = stats.nct.sf(critical, n - 1, shift)
         reached.append(power if math.isfinite(power) else 1.0)

@@ -25,8 +25,9 @@ from scipy.stats import norm
 
 Floats = NDArray[np.float64]
 
-GRID: Final = np.linspace(-3.0, 12.0, 31)
-"""u = log(phi - 1): from rows that vary by 1.02 of their flips' standard deviation to 400 times it (collapsed runs)."""
+LOWEST, HIGHEST, STEP = -3.0, 12.0, 0.5
+"""Of u = log(phi - 1): from rows that vary by 1.02 of their flips' standard deviation to 400 times it (collapsed runs).
+"""
 STEPS: Final = np.linspace(-2.0, 2.0, 7)
 """Where the open mean of u is tried, in its standard deviations."""
 
@@ -55,14 +56,20 @@ class Prior:
     weights: tuple[float, ...]
     wild: float
 
-    def on_grid(self, images: int, rows: int) -> tuple[Floats, Floats]:
-        """Densities of u on GRID (H, G) under each of H settings of mean and spread, and the settings' weights (H,)."""
+    def on_grid(self, u: Floats, images: int, rows: int) -> tuple[Floats, Floats]:
+        """Weights of `u` (G,) under each of H settings of mean and spread (H, G), and the settings' weights (H,)."""
         means = self.mean + np.log(images / self.images) + self.mean_sd * STEPS
         weight = np.outer(norm.pdf(STEPS), self.weights).ravel()
-        density = np.array([norm.pdf((GRID - mean) / spread) for mean in means for spread in self.spreads])
+        density = np.array([norm.pdf((u - mean) / spread) for mean in means for spread in self.spreads])
         density /= density.sum(1, keepdims=True)
-        wild = min(0.5, self.wild / rows)
-        return (1 - wild) * density + wild / len(GRID), weight / weight.sum()
+        wild = min(1.0, self.wild / rows)
+        return (1 - wild) * density + wild / len(u), weight / weight.sum()
+
+
+def grid(runs: int) -> Floats:
+    """Where u is looked at: as closely as `runs` of a row can tell it, whose log-variance spreads by sqrt(2 / dof)."""
+    step = min(STEP, (2 / max(1, runs - 1)) ** 0.5)
+    return np.linspace(LOWEST, HIGHEST, 1 + round((HIGHEST - LOWEST) / step))
 
 
 @cache
@@ -103,11 +110,12 @@ class RowVariances:
         squares = np.array([((row.scores - row.scores.mean()) ** 2).sum() for row in rows])
         # Where no flip at all was seen, less than half an image cannot be told.
         self.flips: Floats = np.maximum([row.flips for row in rows], (50.0 / images) ** 2)
-        self.variance: Floats = self.flips[:, None] * (1.0 + np.exp(GRID))
+        u = grid(int(self.n.max()))
+        self.variance: Floats = self.flips[:, None] * (1.0 + np.exp(u))
         """(rows, G): the variance of one run's score at each point of the grid."""
         log = -0.5 * ((self.n - 1)[:, None] * np.log(self.variance) + squares[:, None] / self.variance)
         likelihood = np.exp(log - log.max(1, keepdims=True))
-        density, weight = prior.on_grid(images, len(rows))
+        density, weight = prior.on_grid(u, images, len(rows))
         evidence = likelihood @ density.T  # (rows, H)
         log_weight = np.log(weight) + np.log(evidence).sum(0)
         self.weight: Floats = np.exp(log_weight - log_weight.max())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
+from levelfield.statistics.pair_tests import LEAST
 from levelfield.statistics.pairwise import Difference
 
 Verdict = Literal["better", "worse", "equivalent", "undecided", "too few seeds"]
@@ -16,4 +17,4 @@ def verdict(pair: Difference) -> Verdict:
         return "better" if pair.estimate > 0 else "worse"
     if pair.equivalent:
         return "equivalent"
-    return "too few seeds" if pair.standard_error is None else "undecided"
+    return "too few seeds" if pair.standard_error is None and min(pair.runs) < LEAST else "undecided"

@@ -28,11 +28,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.special import ndtr
 
 from levelfield.statistics import RowScores, holm
 from levelfield.statistics.choose_test import PairTests
 from levelfield.statistics.comparison import family_weights
-from levelfield.statistics.pair_tests import welch
 from levelfield.statistics.variance import RowEvidence, RowVariances
 
 Floats = NDArray[np.float64]
@@ -108,7 +108,7 @@ def _variances(world: World, rng: np.random.Generator) -> tuple[Floats, Floats]:
     total = np.full(world.rows, world.sd**2)
     over = {"hardly more than flips": 1.1, "far more than flips": 40.0}.get(world.kind, world.overdispersion)
     flips = total / over
-    factors = np.exp(rng.uniform(*np.log(SPREAD), world.rows)) ** 2
+    factors = np.exp(rng.uniform(math.log(SPREAD[0]), math.log(SPREAD[1]), world.rows)) ** 2
     if world.kind == "flips spread 0.4 to 2.5":
         return total * factors, flips * factors
     if world.kind == "sds spread 0.4 to 2.5":
@@ -139,20 +139,52 @@ def pairs_of(rows: int) -> list[tuple[int, int]]:
     return [(i, 0) for i in range(1, rows)] + [(i, j) for i in range(1, rows) for j in range(1, i)]
 
 
-def rejected(p: list[float], rows: int, alpha: float = 0.05) -> NDArray[np.bool_]:
-    return holm(np.array(p), family_weights(rows - 1, len(p) - rows + 1), alpha).rejected
+def rejected(p: Floats, rows: int, alpha: float = 0.05) -> NDArray[np.bool_]:
+    return holm(p, family_weights(rows - 1, len(p) - rows + 1), alpha).rejected
 
 
-def decisions(found: Mapping[str, RowScores]) -> dict[str, NDArray[np.bool_]]:
-    """By rule: which pairs are decided to be different."""
+def p_values(found: Mapping[str, RowScores]) -> dict[str, Floats]:
+    """By rule: of all pairs. The same as `PairTests.here(..).p`, for all pairs at once (see `checked`)."""
+    variances = PairTests(found).variances
+    assert variances is not None
+    scores = np.array([row.scores for row in found.values()])
+    a, b = np.array(pairs_of(len(scores))).T
+    return {
+        "model-assisted": assisted_p(variances, a, b),
+        "welch": welch_p(scores, a, b),
+        "paired": paired_p(scores, a, b),
+    }
+
+
+def assisted_p(
+    variances: RowVariances, a: NDArray[np.int64], b: NDArray[np.int64], gap: Floats | None = None
+) -> Floats:
+    """Two-sided p of the differences of rows `a` and `b` (P,), or of other distances `gap` (P,)."""
+    joint = np.matmul((variances.weight[:, None] * variances.posterior)[a].transpose(0, 2, 1), variances.posterior[b])
+    share = variances.variance / variances.n[:, None]
+    error = np.sqrt(share[a][:, :, None] + share[b][:, None, :])
+    gap = variances.mean[a] - variances.mean[b] if gap is None else gap
+    found: Floats = 2 * (joint * ndtr(-np.abs(gap)[:, None, None] / error)).sum((1, 2))
+    return found
+
+
+def welch_p(scores: Floats, a: NDArray[np.int64], b: NDArray[np.int64]) -> Floats:
+    found: Floats = stats.ttest_ind(scores[a], scores[b], axis=1, equal_var=False).pvalue
+    return np.nan_to_num(found, nan=1.0)
+
+
+def paired_p(scores: Floats, a: NDArray[np.int64], b: NDArray[np.int64]) -> Floats:
+    found: Floats = stats.ttest_rel(scores[a], scores[b], axis=1).pvalue
+    return np.nan_to_num(found, nan=1.0)
+
+
+def checked(found: Mapping[str, RowScores], p: Mapping[str, Floats]) -> None:
+    """That what is simulated is what levelfield decides."""
     names, tests = list(found), PairTests(found)
-    p: dict[str, list[float]] = {rule: [] for rule in RULES}
-    for i, j in pairs_of(len(names)):
-        a, b = found[names[i]].scores, found[names[j]].scores
-        p["model-assisted"].append(tests.here(names[i], names[j]).p)
-        p["welch"].append(welch(a, b).p if len(a) > 2 else float(stats.ttest_ind(a, b, equal_var=False).pvalue))
-        p["paired"].append(float(stats.ttest_rel(a, b).pvalue))
-    return {rule: rejected(values, len(names)) for rule, values in p.items()}
+    for place, (i, j) in enumerate(pairs_of(len(names))):
+        test = tests.here(names[i], names[j])
+        if test.deviation is not None and abs(test.p - p["model-assisted"][place]) > 1e-9:
+            raise SystemExit("the rule simulated here is no longer the one that decides")
 
 
 @dataclass(frozen=True)
@@ -170,8 +202,13 @@ def cell(world: World, studies: int, seed: int = 2026) -> list[Rate]:
     """The rates of all rules on the same studies."""
     rng = np.random.default_rng([seed, world.rows, world.seeds, sorted(KINDS).index(world.kind), world.images])
     hits = dict.fromkeys(RULES, 0)
-    for _ in range(studies):
-        for rule, decided in decisions(study(world, rng)).items():
+    for number in range(studies):
+        found = study(world, rng)
+        p = p_values(found)
+        if number == 0:
+            checked(found, p)
+        for rule, values in p.items():
+            decided = rejected(values, world.rows)
             hits[rule] += bool(decided[world.rows - 2]) if world.gap else bool(decided.any())
     return [_rate(world, rule, count, studies) for rule, count in hits.items()]
 
@@ -202,11 +239,13 @@ def equivalence(world: World, studies: int, margin: float = 0.5, seed: int = 202
     equivalent to the baseline, and that of tables in which any row is."""
     rng = np.random.default_rng([seed, world.rows, world.seeds, 99])
     last = any_ = 0
+    a, b = np.array(pairs_of(world.rows)).T
     for _ in range(studies):
-        found = study(world, rng)
-        names, tests = list(found), PairTests(found)
-        p = [tests.here(names[i], names[j]).p_farther(margin) for i, j in pairs_of(world.rows)]
-        decided = rejected(p, world.rows)
+        variances = PairTests(study(world, rng)).variances
+        assert variances is not None
+        inside = margin - np.abs(variances.mean[a] - variances.mean[b])
+        half = 0.5 * assisted_p(variances, a, b, inside)
+        decided = rejected(np.where(inside > 0, half, 1 - half), world.rows)
         last += bool(decided[world.rows - 2])
         any_ += bool(decided.any())
     return {"last row": 100 * last / studies, "any pair": 100 * any_ / studies}
@@ -221,24 +260,23 @@ def real_nulls(corpus: list[dict[str, Any]], rows: int, seeds: int, studies: int
     rng = np.random.default_rng([seed, rows, seeds, 7])
     sets: dict[str, list[dict[str, Any]]] = {}
     for row in corpus:
-        sets.setdefault(row["set"], []).append(row)
+        if len(row["scores"]) >= seeds:
+            sets.setdefault(row["set"], []).append(row)
     large = [members for members in sets.values() if len(members) >= rows]
     if not large:
         return []
-    hits = dict.fromkeys(RULES[:2], 0)
+    hits = dict.fromkeys(RULES, 0)
+    a, b = np.array(pairs_of(rows)).T
     for _ in range(studies):
         members = large[rng.integers(len(large))]
         chosen = [members[i] for i in rng.permutation(len(members))[:rows]]
         evidence = [_drawn(row, seeds, rng) for row in chosen]
+        scores = np.array([one.scores for one in evidence])
         variances = RowVariances(evidence, chosen[0]["images"])
-        apart = pairs_of(rows)
         p = {
-            "model-assisted": [
-                variances.of_difference(i, j).p(float(variances.mean[i] - variances.mean[j])) for i, j in apart
-            ],
-            "welch": [
-                float(stats.ttest_ind(evidence[i].scores, evidence[j].scores, equal_var=False).pvalue) for i, j in apart
-            ],
+            "model-assisted": assisted_p(variances, a, b),
+            "welch": welch_p(scores, a, b),
+            "paired": paired_p(scores, a, b),
         }
         for rule, values in p.items():
             hits[rule] += bool(rejected(values, rows).any())

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from levelfield.data.sources import catalog
 from levelfield.errors import UserError
 from levelfield.page.page import page
 from levelfield.runs import write_json
-from levelfield.statistics import verdict
+from levelfield.statistics import MARGIN, verdict
 from levelfield.tables import Published, Row, StudyRows, build_table, read_study
 from levelfield.tables.text.csv import to_csv
 from levelfield.tables.text.footnotes import footnotes
@@ -27,9 +29,9 @@ from levelfield.tables.text.terminal import to_rich
 from synthetic_runs import spec_of, write_run
 
 
-def text_of(study: StudyRows, width: int = 80) -> str:
+def text_of(study: StudyRows | Sequence[Row], width: int = 80, margin: float = MARGIN) -> str:
     console = Console(width=width, file=io.StringIO(), color_system=None)
-    console.print(to_rich(build_table(study)))
+    console.print(to_rich(build_table(study, margin=margin)))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -67,23 +69,75 @@ def test_ties_are_not_given_a_winner(tmp_path: Path) -> None:
         Row(n, runs=tuple(write_run(tmp_path / n / str(s), spec_of(n, s), images=300) for s in range(3))) for n in "ab"
     ]
     table = build_table(rows)
-    assert [verdict(row.to_baseline) for row in table.rows if row.to_baseline] == ["not distinguishable"]
-    assert "not distinguishable" in to_markdown(table)
+    assert [verdict(row.to_baseline) for row in table.rows if row.to_baseline] == ["undecided"]
+    needed = re.search(r"\| undecided \(about (\d+) more seeds\) \|", to_markdown(table))
+    assert needed is not None and int(needed[1]) > 0
     assert {str(row.rank) for row in table.rows} == {"1–2"}
+
+
+def scored(folder: Path, scores: Mapping[str, Sequence[float]], images: int = 200) -> list[Row]:
+    """Rows whose runs have these scores; their predictions (and so their flips) are those of equal networks."""
+    return [
+        Row(name, runs=tuple(
+            write_run(folder / name / str(seed), spec_of(name, seed), top1=score, images=images)
+            for seed, score in enumerate(values)
+        ))
+        for name, values in scores.items()
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("other", "margin", "said"),
+    [
+        ((93.9, 94.1, 94.0, 94.05, 93.95), 0.5, "better"),
+        ((85.9, 86.1, 86.0, 86.05, 85.95), 0.5, "worse"),
+        ((90.0, 90.1, 89.9, 90.05, 89.95), 2.0, "equivalent within 2"),
+        ((90.0, 90.1, 89.9, 90.05, 89.95), 0.01, "undecided"),
+        ((90.0,), 0.5, "too few seeds"),
+    ],
+)
+def test_every_form_says_the_same_of_a_row(other: Sequence[float], margin: float, said: str, tmp_path: Path) -> None:
+    """One row beside its baseline, in each of the five verdicts: no form says another one, or gives too few seeds an
+    interval."""
+    rows = scored(tmp_path, {"base": (90.0, 90.1, 89.9, 89.95, 90.05), "other": other}, images=2000)
+    table = build_table(rows, margin=margin)
+    word = said.partition(" within")[0]
+    assert [record["verdict"] for record in records(table)] == [None, word]
+    assert [line["verdict"] for line in csv.DictReader(io.StringIO(to_csv(table)))] == ["", word]
+    assert to_json(table)["rows"][1]["verdict"] == word
+    assert [pair["verdict"] for pair in to_json(table)["pairs"]] == [word]
+    for line in (
+        next(line for line in to_markdown(table).splitlines() if line.startswith("| other ")),
+        next(line for line in to_latex(table).splitlines() if line.startswith("other ")),
+        " ".join(text_of(rows, margin=margin).partition("Top-1:")[0].partition("other")[2].split()),
+        next(line for line in page(table).split("<tr ") if line.startswith('data-row="other"')).partition("</tr>")[0],
+    ):
+        assert said in line
+        if said == "too few seeds":
+            assert not re.search(r"[+−]\d+\.\d+ *\[", line)
+
+
+def test_the_basis_names_the_test_that_decided(tmp_path: Path) -> None:
+    alike = scored(tmp_path, {"a": (90.0, 90.2, 89.9), "b": (91.0, 91.3, 90.9)})
+    (tmp_path / "b" / "0" / "predictions.parquet").unlink()
+    (own,) = [line for line in footnotes(build_table(alike, margin=0.25)) if line.startswith("To baseline (a)")]
+    assert "Decided by Welch's t" in own and "paired" not in own
+    assert any("Equivalent within 0.25:" in line for line in footnotes(build_table(alike, margin=0.25)))
+    assisted = scored(tmp_path / "two", {"a": (90.0, 90.2, 89.9), "b": (91.0, 91.3, 90.9)})
+    assert any("Decided by the model-assisted test" in line for line in footnotes(build_table(assisted)))
+    one_each = scored(tmp_path / "one", {"a": (90.0,), "b": (91.0,)})
+    assert any("Nothing was decided: too few seeds." in line for line in footnotes(build_table(one_each)))
+    assert not any("To baseline" in line for line in footnotes(build_table(one_each[:1])))
 
 
 def test_intervals_are_shown_no_wider_than_a_score_can_be(tmp_path: Path) -> None:
     """Two seeds far apart: Student's t leaves the scale, JSON has it as it is."""
-    scores = {"a": (4.0, 30.0), "b": (60.0, 20.0)}
-    table = build_table(
-        [
-            Row(n, runs=tuple(write_run(tmp_path / n / str(s), spec_of(n, s), top1=v) for s, v in enumerate(values)))
-            for n, values in scores.items()
-        ]
-    )
+    table = build_table(scored(tmp_path, {"a": (4.0, 30.0), "b": (60.0, 20.0)}, images=2000))
     low = [row["top1_low"] for row in records(table)]
     assert max(low) < 0 and "[0.00, 100.00]" in to_markdown(table)
-    assert "[−100.00, +100.00]" in to_markdown(table)
+    (pair,) = to_json(table)["pairs"]
+    assert pair["low"] < -100 and pair["high"] > 100
+    assert "| +23.00 | – | undecided" in to_markdown(table)
 
 
 def test_every_form_holds_the_same_numbers(study: StudyRows) -> None:

@@ -34,9 +34,9 @@ def interval(estimate: Estimate | None) -> str:
 
 
 def difference_interval(difference: Difference | Interval | None) -> str:
-    """ "[+0.31, +2.09]", or an en dash."""
+    """ "[+0.31, +2.09]"; an en dash where there is none, or one that leaves out no difference of two scores."""
     low, high = bounds(difference, -100.0)
-    return NONE if low is None or high is None else f"[{signed(low)}, {signed(high)}]"
+    return NONE if low is None or high is None or (low, high) == (-100.0, 100.0) else f"[{signed(low)}, {signed(high)}]"
 
 
 def short(value: float | None) -> str:

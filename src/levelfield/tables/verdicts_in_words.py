@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from levelfield.statistics import VERDICTS, Comparison, Difference, McNemar, Verdict, verdict
 from levelfield.tables.lists_in_words import listed
 from levelfield.tables.number_format import difference_interval, p_value, percent, signed
+from levelfield.tables.rule_in_words import methods_in_words
 from levelfield.tables.table import StudyTable, TableRow
 
 
@@ -77,10 +78,10 @@ def _against_baseline(comparison: Comparison, title: Mapping[str, str]) -> str:
 
 def _methods(pairs: Collection[Difference]) -> str:
     """On what the decisions rest."""
-    methods = list(dict.fromkeys(pair.method for pair in pairs if pair.standard_error is not None))
+    methods = methods_in_words(pairs)
     if not methods:
         return "Nothing was decided."
-    return f"Decided by {listed(methods, 3)}, at the level that Holm's procedure leaves to each comparison."
+    return f"Decided by {methods}, at the level that Holm's procedure leaves to each comparison."
 
 
 def _is(names: list[str]) -> str:

@@ -49,6 +49,6 @@ def pick(
         return
     console.print(f"[bold]{escape(best.name)}[/bold]: {best.top1.value:.2f} % top-1, {best.n} seeds", highlight=False)
     if chosen.ties:
-        console.print("not distinguishable from it: " + ", ".join(chosen.ties), markup=False, highlight=False)
+        console.print("not told apart from it: " + ", ".join(chosen.ties), markup=False, highlight=False)
     for left, why in chosen.left_out.items():
         console.print(f"left out: {left} ({why})", markup=False, highlight=False)

@@ -71,7 +71,7 @@ def study_rows(
 def foreign_rows(out: Path) -> list[Row]:
     """Rows that are somebody else's predictions: a folder of Parquet files each, below `foreign`."""
     folders = sorted(path for path in (out / FOREIGN).glob("*") if path.is_dir())
-    note = "somebody else's predictions: how it was trained is not known here, nor with which seeds (paired in order)"
+    note = "somebody else's predictions: how it was trained is not known here, nor with which seeds"
     return [Row(name=path.name, predictions=tuple(sorted(path.glob("*.parquet"))), notes=(note,)) for path in folders]
 
 

@@ -8,23 +8,17 @@ from levelfield.models import list_models, model_info
 from levelfield.tables.lists_in_words import listed
 from levelfield.tables.number_format import percent
 from levelfield.tables.rows import Sweep
+from levelfield.tables.rule_in_words import rule_in_words
 from levelfield.tables.table import StudyTable, TableRow
 
 
 def footnotes(table: StudyTable) -> list[str]:
     """What the numbers of the table rest on, in a few sentences."""
     methods = sorted({row.top1.method for row in table.measured if row.top1 and row.top1.method != "none"})
-    baselines = [comparison.baseline for comparison in table.panels.values() if comparison.baseline]
-    title = {row.name: row.title for row in table.rows}
     lines = []
     if methods:
         lines.append(f"Top-1: mean over seeds and its 95 % interval ({' or '.join(methods)}), on one test set.")
-    if baselines:
-        lines.append(
-            f"To baseline ({', '.join(title[name] for name in baselines)}): mean difference paired by seed, paired-t "
-            "interval adjusted by Holm so that a table of equal rows claims any difference at most once in 20; it "
-            "assumes about normal differences. Rank: the places a row may take; ties are ranges."
-        )
+    lines += rule_in_words(table)
     lines += [table.costs] if table.measured and table.costs else []
     lines += [f"{row.title}: {reason}" for row in table.rows for reason in row.runs.unfinished]
     lines += [f"{row.title}: {also_listed(row)}" for row in table.rows if row.runs.row.also]

@@ -50,7 +50,9 @@ def _terminal_cells(row: TableRow) -> list[RenderableType]:
     against = Text(difference)
     if verdict:
         against = Text(f"{difference} ").append(adjusted, style="dim")
-        against.append(f"\n{verdict}", style=VERDICT_STYLE.get(verdict.partition(" ")[0], "dim"))
+        word, _, more = verdict.partition(" (")
+        said = f"\n{word}" + (f"\n({more}" if more else "")
+        against.append(said, style=VERDICT_STYLE.get(word.partition(" ")[0], "dim"))
     score = Text(percent(row.top1.value)).append(f"\n{interval(row.top1)}", style="dim")
     cost = [short(row.means.get("params")), short(row.means.get("macs")), whole(row.means.get("images_per_s"))]
     return [row.title, str(row.n), score, against, str(row.rank or NONE), *cost]

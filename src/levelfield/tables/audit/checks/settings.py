@@ -14,7 +14,7 @@ from levelfield.tables.audit.findings import Finding, Panel, differing_keys, odd
 from levelfield.tables.lists_in_words import counted, listed
 
 NOT_COMPARED: Final[Mapping[str, str]] = {
-    "seed": "rows are paired by seed",
+    "seed": "runs of a row differ in it on purpose",
     "recipe.name": "a name is not science; what it stands for is compared",
     "recipe.description": "prose",
     "recipe.validation": "a default of data.validation, which is compared",

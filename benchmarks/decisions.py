@@ -90,8 +90,8 @@ def study(world: World, rng: np.random.Generator) -> dict[str, RowScores]:
             for run in np.flatnonzero(rng.random(world.seeds) < 0.05):
                 right[run] = rng.random(world.images) < rng.uniform(0.01, 0.6)
         level = world.gap if i == world.rows - 1 else 0.0
-        # The part of uncertain images differs between rows; their expected scores are moved to one place.
-        expected = 100 * (0.5 * uncertain + max(sure, 0)) / world.images
+        # Which images are uncertain differs between rows; their true means on these images are moved to one place.
+        expected = 100 * (float(chance.sum()) + max(sure, 0)) / world.images
         scores = 100 * right.mean(1) - expected + 80.0 + level
         found[f"row {i}"] = RowScores(dict(enumerate(scores.tolist())), right)
     return found

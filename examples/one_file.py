@@ -1,8 +1,7 @@
 """The whole method in one file: two networks, three seeds, one recipe written down beforehand, and the decision.
 
 The question: do its shortcuts help a small residual network to read handwritten digits? `python examples/one_file.py`
-answers within a minute on one CPU core. It does not import levelfield, and yet computes to the bit what levelfield does
-on the same recipe (`tests/test_one_file.py`). levelfield adds what is around it: data, networks, resuming, an audit.
+answers within a minute on one CPU core. It does not import levelfield, and computes to the bit what levelfield does.
 """
 
 import hashlib
@@ -20,8 +19,7 @@ PADDING_PX = 1  # images are shifted by up to a pixel, and never mirrored: a mir
 CLASSES, SIDE_PX, MEAN, STD = 10, 8, 0.305302, 0.375937  # the training images' own mean and deviation
 
 
-# Randomness. Every draw is a hash of what it is for. So it does not matter how images are cut into batches, how many
-# processes read them or where a run was resumed, and both networks see the same crops of the same images in one order.
+# Every draw is a hash of what it is for: batch sizes, processes and resuming change none, and networks see equal crops.
 def key(seed: int, stream: str, epoch: int = 0) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{stream}/{epoch}".encode()).digest()[:8], "little", signed=True)
 
@@ -35,8 +33,7 @@ def mixed(x: Tensor) -> Tensor:  # SplitMix64's finaliser: every bit that comes 
 def random_bits(seed: int, stream: str, epoch: int, sample: Tensor, count: int = 1) -> Tensor:
     """`count` random int64 for each of the images of these numbers: (n,) to (n, count)."""
     golden = -0x61C8864680B583EB
-    base = mixed(key(seed, stream, epoch) + sample * golden)
-    return mixed(base[:, None] + torch.arange(1, count + 1) * golden)
+    return mixed(mixed(key(seed, stream, epoch) + sample * golden)[:, None] + torch.arange(1, count + 1) * golden)
 
 
 def digits() -> list[tuple[Tensor, Tensor]]:
@@ -44,8 +41,7 @@ def digits() -> list[tuple[Tensor, Tensor]]:
     scans = load_digits()
     images = torch.from_numpy(scans.images * (255 / 16)).round().to(torch.uint8)[:, None].repeat(1, 3, 1, 1)
     labels, count = torch.from_numpy(scans.target).long(), round(len(scans.target) / 4)
-    share = torch.bincount(labels) * (count / len(labels))
-    take = share.long()  # and one more of the classes with the largest remainders
+    take = (share := torch.bincount(labels) * (count / len(labels))).long()  # and one more where the most is left over
     take[(share - take).argsort(descending=True, stable=True)[: count - int(take.sum())]] += 1
     drawn, is_test = random_bits(0, "test", 0, torch.arange(len(labels)))[:, 0], torch.zeros(len(labels)).bool()
     for label in range(CLASSES):
@@ -133,10 +129,14 @@ def top1(network: Network, images: Tensor, labels: Tensor) -> float:
 
 
 def difference(ours: list[float], theirs: list[float]) -> tuple[float, float]:
-    """Mean and half the 95 % interval of the difference, paired: runs of one seed saw the same images in one order."""
-    paired = torch.tensor(ours, dtype=torch.float64) - torch.tensor(theirs, dtype=torch.float64)
-    quantile = 0.95 / math.sqrt(2 * 0.975 * 0.025)  # Student's t of three seeds, two degrees of freedom: 4.303
-    return paired.mean().item(), quantile * paired.std().item() / math.sqrt(3)
+    """Mean and half the 95 % interval of the difference (Welch: each network's scores have a spread of their own)."""
+    a, b = (torch.tensor(scores, dtype=torch.float64) for scores in (ours, theirs))
+    error = torch.stack([a.var(), b.var()]) / len(SEEDS)  # of each mean, squared
+    dof = (error.sum() ** 2 / (error**2).sum()).item() * (len(SEEDS) - 1)
+    t = torch.linspace(0, 40, 400_001, dtype=torch.float64)  # Student's distribution, summed up from its middle
+    share = torch.cumulative_trapezoid((1 + t * t / dof) ** (-(dof + 1) / 2), t)
+    share *= math.exp(math.lgamma((dof + 1) / 2) - math.lgamma(dof / 2)) / math.sqrt(math.pi * dof)
+    return (a.mean() - b.mean()).item(), (t[1:][torch.searchsorted(share, 0.475)] * error.sum().sqrt()).item()
 
 
 if __name__ == "__main__":
@@ -146,5 +146,5 @@ if __name__ == "__main__":
         scores.append([top1(train(shortcut, seed, *train_split, EPOCHS)[0], *test_split) for seed in SEEDS])
         print(f"{name:<10}", *(f"{score:6.2f} %" for score in scores[-1]))
     mean, half = difference(*scores)  # of several comparisons each needs a wider interval (Holm): luck adds up
-    verdict = "not distinguishable" if abs(mean) <= half else "better" if mean > 0 else "worse"
+    verdict = "undecided" if abs(mean) <= half else "better" if mean > 0 else "worse"
     print(f"{'difference':<10} {mean:+6.2f} points, 95 % interval [{mean - half:+.2f}, {mean + half:+.2f}]: {verdict}")

@@ -19,7 +19,7 @@ from torch import nn
 import levelfield as lf
 from levelfield.data import open_data
 from levelfield.spec import DataSpec
-from levelfield.statistics import compare_rows
+from levelfield.statistics import RowScores, compare_rows
 
 FILE = Path(__file__).parents[1] / "examples" / "one_file.py"
 ONE = SimpleNamespace(**runpy.run_path(str(FILE)))
@@ -85,11 +85,11 @@ def test_its_images_are_levelfields_digits() -> None:
 @pytest.mark.parametrize("ours", [[99.6, 99.1, 99.4], [97.0, 97.1, 96.8]])
 def test_it_decides_as_levelfield_decides(ours: list[float]) -> None:
     theirs = [99.3, 99.0, 99.5]
-    rows = {"ours": dict(enumerate(ours)), "theirs": dict(enumerate(theirs))}
+    rows = {"ours": RowScores(dict(enumerate(ours))), "theirs": RowScores(dict(enumerate(theirs)))}
     decided = compare_rows(rows, baseline="theirs").to_baseline("ours")
     assert decided is not None and decided.low is not None and decided.high is not None
     mean, half = ONE.difference(ours, theirs)
-    assert (mean - half, mean, mean + half) == pytest.approx((decided.low, decided.estimate, decided.high), rel=1e-12)
+    assert (mean - half, mean, mean + half) == pytest.approx((decided.low, decided.estimate, decided.high), rel=1e-4)
     assert (abs(mean) > half) == decided.different
 
 
@@ -117,4 +117,4 @@ def test_run_as_a_program_it_prints_the_scores_and_a_verdict() -> None:
     words = re.fullmatch(r"difference +(\S+) points, 95 % interval \[(\S+), (\S+)\]: ([a-z ]+)", decision)
     assert words is not None
     assert [float(word) for word in words.groups()[:3]] == pytest.approx([mean, mean - half, mean + half], abs=0.05)
-    assert words[4] in ("better", "worse", "not distinguishable")
+    assert words[4] in ("better", "worse", "undecided")

@@ -27,7 +27,7 @@
 
     seen.all = shown();
     const filter = document.getElementById("filter");
-    filter.value = "not distinguishable";
+    filter.value = "undecided";
     filter.dispatchEvent(new Event("input"));
     await until(() => shown().length < seen.all.length);
     seen.filtered = shown();

@@ -54,7 +54,7 @@ def test_the_page_holds_every_section(html: str) -> None:
     for section in SECTIONS:
         assert f'id="{section}"' in html
     assert re.findall(r'<li><a href="#([^"]+)"', html) == list(SECTIONS)
-    for word in ("not distinguishable", "loss is not finite at step 80", "you need", "McNemar", "not run"):
+    for word in ("undecided", "loss is not finite at step 80", "you need", "McNemar", "not run"):
         assert word in html
     assert html.count("data:image/png;base64,") == 24
     assert base64.b64encode(thumbnail(0))[:20].decode() in html

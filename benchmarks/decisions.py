@@ -82,16 +82,16 @@ def study(world: World, rng: np.random.Generator) -> dict[str, RowScores]:
         flip = 1e4 * uncertain * _flip_of_one() / world.images**2
         chance = rng.uniform(*MIDDLE, uncertain)
         moved = common[i] * math.sqrt(max(total[i] - flip, 0.0)) / 100 * world.images / uncertain
-        sure = round(0.8 * world.images - 0.5 * uncertain) if uncertain < world.images else 0
+        sure = min(max(round(0.8 * world.images - 0.5 * uncertain), 0), world.images - uncertain)
         right = np.zeros((world.seeds, world.images), dtype=np.bool_)
         right[:, :uncertain] = rng.random((world.seeds, uncertain)) < chance + moved[:, None]
-        right[:, uncertain : uncertain + max(sure, 0)] = True
+        right[:, uncertain : uncertain + sure] = True
         if world.kind == "collapsed runs":
             for run in np.flatnonzero(rng.random(world.seeds) < 0.05):
                 right[run] = rng.random(world.images) < rng.uniform(0.01, 0.6)
         level = world.gap if i == world.rows - 1 else 0.0
         # Which images are uncertain differs between rows; their true means on these images are moved to one place.
-        expected = 100 * (float(chance.sum()) + max(sure, 0)) / world.images
+        expected = 100 * (float(chance.sum()) + sure) / world.images
         scores = 100 * right.mean(1) - expected + 80.0 + level
         found[f"row {i}"] = RowScores(dict(enumerate(scores.tolist())), right)
     return found

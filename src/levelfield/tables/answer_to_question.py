@@ -1,46 +1,167 @@
-"""The answer to a study's question, in words, from its rows: the effect of each step with its interval."""
+"""The answer to a study's question in sentences, made from the decisions of its table."""
 
 from __future__ import annotations
 
-from levelfield.statistics import Difference
-from levelfield.tables.lists_in_words import listed
-from levelfield.tables.number_format import difference_interval, signed
-from levelfield.tables.table import StudyTable
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from levelfield.statistics import VERDICTS, Comparison, Difference, Verdict, verdict
+from levelfield.tables.lists_in_words import counted, listed
+from levelfield.tables.number_format import percent, signed
+from levelfield.tables.table import StudyTable, TableRow
+
+SINGLY: Final = 3
+"""Rows of one verdict up to which each has a sentence of its own, with its gap and its costs."""
+NAMED: Final = 4
+"""Names in a sentence on several rows; the others are counted."""
+STEPS_SAID: Final[dict[Verdict, tuple[str, str]]] = {
+    "better": ("makes it better", "make it better"),
+    "worse": ("makes it worse", "make it worse"),
+    "equivalent": ("changes it by less than {margin:g} points", "change it by less than {margin:g} points each"),
+    "undecided": ("is undecided", "are undecided"),
+    "too few seeds": ("has too few seeds to be decided", "have too few seeds to be decided"),
+}
+"""What a step, or several, do to the row before them."""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A sentence of the answer, and the decision that it states; None where it states none.
+
+    `panel`: the test set that it is of, where a table has several.
+    """
+
+    verdict: Verdict | None
+    text: str
+    panel: str = ""
 
 
 def answer(table: StudyTable) -> str:
-    """A sentence for each test set: the steps of the study whose effect is beyond doubt first, then the others with
-    their intervals; "" where none can be computed.
+    """The answer as one paragraph; "" where nothing was compared."""
+    said, before = [], ""
+    for statement in statements(table):
+        new = statement.panel and statement.panel != before
+        said.append(f"On {statement.panel}: {statement.text}" if new else statement.text)
+        before = statement.panel
+    return " ".join(said)
 
-    The differences and intervals are the table's own (adjusted for the number of comparisons).
-    """
-    line = {name: row for row in table.rows if row.top1 is not None for name in row.runs.row.names}
-    sentences = []
+
+def statements(table: StudyTable) -> list[Statement]:
+    """The answer sentence by sentence: of each test set who leads, what the steps of the study do, how rows stand to
+    the baseline; then which question all of it answers. Intervals are left to the table."""
+    found = []
     for panel, comparison in table.panels.items():
-        effects = [
-            (name, pair)
-            for name, before, after in table.study.steps
-            if before in line and after in line and line[before].panel == line[after].panel == panel
-            and (pair := comparison.between(line[after].name, line[before].name)) is not None
-            and pair.estimate is not None
-        ]  # fmt: skip
-        if not effects:
-            continue
-        decided = [f"{name} ({_effect(pair)})" for name, pair in effects if pair.different]
-        open_ = [f"{name} ({_effect(pair)})" for name, pair in effects if not pair.different]
-        parts = [f"beyond doubt the effect of {listed(decided, len(decided))}"] if decided else []
-        parts += [f"no effect can be told of {listed(open_, len(open_))}"] if open_ else []
-        sentences.append(f"On {panel}: {'; '.join(parts)}.")
-    if not sentences:
+        rows = [row for row in table.measured if row.panel == panel]
+        if comparison.pairs:
+            of_panel = (_leader(rows), *_steps(table, panel), *_to_baseline(rows, comparison))
+            found += [replace(each, panel=panel if len(table.panels) > 1 else "") for each in of_panel]
+    return [*found, Statement(None, scope(table))] if found else []
+
+
+def scope(table: StudyTable) -> str:
+    """Which question the decisions answer: of this test set; and what is known of other images."""
+    pairs = [pair for comparison in table.panels.values() for pair in comparison.pairs]
+    sets = "these test sets" if len(table.panels) > 1 else "this test set"
+    text = f"All this is about {sets}, and holds for other seeds of the same training"
+    decided = [
+        pair for pair in pairs if pair.different and pair.elsewhere is not None and pair.elsewhere.low is not None
+    ]
+    if not decided:
+        return text + "; it does not say how the rows compare on other images."
+    there = sum(pair.elsewhere is not None and pair.elsewhere.different for pair in decided)
+    which = "the one difference that is" if len(decided) == 1 else f"the {len(decided)} differences that are"
+    also = "none" if not there else "all" if there == len(decided) else f"{there}"
+    return text + f"; of {which} decided here {also} would be decided on other images of the same kind, too."
+
+
+def _leader(rows: Sequence[TableRow]) -> Statement:
+    best, *others = rows
+    text = f"{best.title} has the highest mean top-1, {percent(best.top1.value if best.top1 else None)} %"
+    tied = [row for row in others if row.rank is not None and row.rank.best == 1]
+    if not tied:
+        return Statement(None, f"{text}, and is decidedly ahead of every other row.")
+    if len(tied) == len(others):
+        return Statement(None, f"{text}, but the first place is open: no row is decidedly behind.")
+    who = listed([row.title for row in tied], NAMED)
+    return Statement(None, f"{text}, but {who} cannot be told from the first place.")
+
+
+def _steps(table: StudyTable, panel: str) -> Iterator[Statement]:
+    """What each step of the study does, steps of one verdict together."""
+    line = {name: row for row in table.rows if row.top1 is not None for name in row.runs.row.names}
+    comparison = table.panels[panel]
+    said: dict[Verdict, list[str]] = {word: [] for word in VERDICTS}
+    for name, before, after in table.study.steps:
+        if before in line and after in line and line[before].panel == line[after].panel == panel:
+            pair = comparison.between(line[after].name, line[before].name)
+            if pair is not None and pair.estimate is not None:
+                said[verdict(pair)].append(f"“{name}” ({signed(pair.estimate)})")
+    for word, names in said.items():
+        if names:
+            what = STEPS_SAID[word][len(names) > 1].format(margin=comparison.margin)
+            yield Statement(word, f"{'Step' if len(names) == 1 else 'Steps'} {listed(names, len(names))} {what}.")
+
+
+def _to_baseline(rows: Sequence[TableRow], comparison: Comparison) -> Iterator[Statement]:
+    """How the rows stand to the baseline, those of one verdict together, the best first."""
+    base = next((row for row in rows if row.is_baseline), None)
+    if base is None:
+        return
+    by_verdict: dict[Verdict, list[tuple[TableRow, Difference]]] = {word: [] for word in VERDICTS}
+    for row in rows:
+        if row.to_baseline is not None:
+            by_verdict[verdict(row.to_baseline)].append((row, row.to_baseline))
+    for word in ("better", "equivalent", "worse"):
+        found = by_verdict[word]
+        if len(found) <= SINGLY:
+            yield from (Statement(word, _singly(row, pair, base)) for row, pair in found)
+        else:
+            yield Statement(word, _together(word, found, base))
+    if found := by_verdict["undecided"]:
+        yield Statement("undecided", _undecided(found, base, len(found) == len(rows) - 1))
+    if found := by_verdict["too few seeds"]:
+        names = listed([row.title for row, _ in found], NAMED)
+        yield Statement("too few seeds", f"Too few seeds to compare {names} with {base.title}.")
+
+
+def _singly(row: TableRow, pair: Difference, base: TableRow) -> str:
+    """One row beside the baseline: "A is equivalent to B within 0.5 points at 10 % fewer MACs."."""
+    if verdict(pair) == "equivalent":
+        text = f"{row.title} is equivalent to {base.title} within {pair.margin:g} points"
+    else:
+        text = f"{row.title} is {verdict(pair)} than {base.title} by {percent(abs(pair.estimate or 0.0))} points"
+        text += f", though by less than {pair.margin:g}" if pair.equivalent else ""
+    return text + _cost(row, base) + "."
+
+
+def _together(word: Verdict, found: Sequence[tuple[TableRow, Difference]], base: TableRow) -> str:
+    names = listed([row.title for row, _ in found], NAMED)
+    if word == "equivalent":
+        return f"{names} are equivalent to {base.title} within {found[0][1].margin:g} points."
+    gaps = [abs(pair.estimate or 0.0) for _, pair in found]
+    return f"{names} are {word} than {base.title}, by {percent(min(gaps))} to {percent(max(gaps))} points."
+
+
+def _undecided(found: Sequence[tuple[TableRow, Difference]], base: TableRow, every: bool) -> str:
+    """Rows that are neither told from the baseline nor shown to be its equal, and how many seeds would tell."""
+    names = listed([row.title for row, _ in found], NAMED)
+    who = "any other row differs" if every and len(found) > 1 else f"{names} differ{'s' * (len(found) == 1)}"
+    text = f"Whether {who} from {base.title} is undecided"
+    needed = [(pair, dict(pair.seeds_for).get(pair.margin)) for _, pair in found]
+    more = [seeds - min(pair.runs) for pair, seeds in needed if seeds is not None and seeds > min(pair.runs)]
+    if len(more) < len(found):
+        return text + "."
+    least, most = min(more), max(more)
+    span = counted(most, "more seed") if least == most else f"{least} to {most} more seeds"
+    return text + f"; a gap of {found[0][1].margin:g} points would take about {span} a row to show."
+
+
+def _cost(row: TableRow, base: TableRow) -> str:
+    """ " at 10 % fewer MACs", where both are known and differ by a percent or more."""
+    one, two = row.means.get("macs"), base.means.get("macs")
+    if not one or not two or abs(one / two - 1) < 0.01:
         return ""
-    return " ".join(sentences) + " Effects are points of top-1 over the step before, with adjusted 95 % intervals."
-
-
-def _effect(pair: Difference) -> str:
-    interval = "no interval" if pair.low is None else difference_interval(pair)
-    return f"{signed(pair.estimate)}, {interval}, n = {_runs(pair)}"
-
-
-def _runs(pair: Difference) -> str:
-    a, b = pair.runs
-    return str(a) if a == b else f"{a} and {b}"
+    if one >= 2 * two:
+        return f" at {one / two:.1f} times the MACs"
+    return f" at {abs(1 - one / two):.0%} {'fewer' if one < two else 'more'} MACs".replace("%", " %")

@@ -47,7 +47,7 @@ def build_table(
     *,
     margin: float = MARGIN,
 ) -> StudyTable:
-    """Read the runs of all rows, compare and audit them, and answer the study's question where it names steps.
+    """Read the runs of all rows, compare and audit them, and answer the study's question.
 
     Rows that are the same training are one line, which is listed under the first of their names. `baseline`: a row's
     name; None: the study's, else the first row with a result. A panel that does not hold it is compared with its own
@@ -76,7 +76,7 @@ def build_table(
         audit=audit([AuditRow(r, panel_of[r.row.name]) for r in runs], study.varies, study.path, data_dir),
         costs=costs_in_words(profiles, study.name if study.command else ""),
     )
-    return replace(table, study=replace(study, answer=answer(table) if study.steps else study.answer))
+    return replace(table, study=replace(study, answer=answer(table)))
 
 
 def _first_own(runs: Sequence[RowRuns], scores: Mapping[str, object]) -> str | None:

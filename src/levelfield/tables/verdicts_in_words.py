@@ -1,41 +1,22 @@
-"""The statistics of a table in plain words: what is better, what cannot be told, and how many seeds would tell."""
+"""The statistics of a table in plain words: verdicts, on what they rest, and how many seeds would tell more."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-
-from levelfield.statistics import VERDICTS, Comparison, Difference, McNemar, Verdict, verdict
-from levelfield.tables.lists_in_words import listed
-from levelfield.tables.number_format import difference_interval, p_value, percent, signed
+from levelfield.statistics import Comparison, Difference, McNemar, verdict
+from levelfield.tables.number_format import difference_interval, p_value, signed
 from levelfield.tables.rule_in_words import methods_in_words
-from levelfield.tables.table import StudyTable, TableRow
+from levelfield.tables.table import StudyTable
 
 
 def in_words(table: StudyTable) -> list[str]:
-    """Paragraphs on the whole table, one or two a panel."""
-    title = {row.name: row.title for row in table.rows}
+    """How the answer was decided, and how many seeds would tell more: paragraphs on the whole table, one or two a
+    panel. The answer itself is `answer_to_question`'s."""
     paragraphs = []
     for panel, comparison in table.panels.items():
-        rows = [row for row in table.measured if row.panel == panel]
-        if rows:
-            where = f"On {panel}: " if len(table.panels) > 1 and panel else ""
-            paragraphs.append(where + _leaders(rows))
-            if comparison.pairs:
-                paragraphs.append(where + _against_baseline(comparison, title))
-                paragraphs += [where + power for power in _power(comparison)]
+        where = f"On {panel}: " if len(table.panels) > 1 and panel else ""
+        if comparison.pairs:
+            paragraphs += [where + said for said in (_methods(comparison), *_power(comparison))]
     return paragraphs
-
-
-def _leaders(rows: list[TableRow]) -> str:
-    best = rows[0]
-    assert best.top1 is not None
-    text = f"{best.title} has the highest mean top-1, {percent(best.top1.value)} %"
-    text += f" over {best.n} seeds" if best.n > 1 else " in one run"
-    tied = [row.title for row in rows[1:] if row.rank is not None and row.rank.best == 1]
-    if not tied:
-        return text + (", and every other row is decidedly behind it." if len(rows) > 1 else ".")
-    them = "it" if len(tied) == 1 else "any of them"
-    return text + f". {listed(tied, 8)} cannot be told from the first place: do not call {them} worse."
 
 
 def verdict_words(pair: Difference) -> str:
@@ -52,40 +33,16 @@ def verdict_words(pair: Difference) -> str:
     return f"undecided (about {more} more seed{'s' * (more > 1)})" if more > 0 else "undecided"
 
 
-def _against_baseline(comparison: Comparison, title: Mapping[str, str]) -> str:
-    pairs = {name: pair for name in comparison.ranks if (pair := comparison.to_baseline(name)) is not None}
-    by_verdict: dict[Verdict, list[str]] = {word: [] for word in VERDICTS}
-    for name, pair in pairs.items():
-        by_verdict[verdict(pair)].append(title[name])
-    said = {
-        "better": "better than {}",
-        "worse": "worse than {}",
-        "equivalent": f"equivalent to {{}} within {comparison.margin:g} points",
-        "undecided": "neither told from {} nor shown to be equivalent",
-        "too few seeds": "not compared with {}: too few seeds",
-    }
-    parts: list[str] = []
-    baseline = title[comparison.baseline or ""]
-    for word, names in by_verdict.items():
-        if names:
-            parts.append(f"{listed(names, 8)} {_is(names)} {said[word].format('it' if parts else baseline)}")
-    return (
-        "; ".join(parts)
-        + f". {_methods(pairs.values())} In a table of rows that are all equally good, the chance of any false claim "
-        "of a difference is at most 5 %."
-    )
-
-
-def _methods(pairs: Collection[Difference]) -> str:
-    """On what the decisions rest."""
-    methods = methods_in_words(pairs)
+def _methods(comparison: Comparison) -> str:
+    """On what the decisions rest, and how often they are wrong."""
+    methods = methods_in_words(comparison.pairs)
     if not methods:
         return "Nothing was decided."
-    return f"Decided by {methods}, at the level that Holm's procedure leaves to each comparison."
-
-
-def _is(names: list[str]) -> str:
-    return "is" if len(names) == 1 else "are"
+    return (
+        f"Decided by {methods}, at the level that Holm's procedure leaves to each comparison. In a table of rows that "
+        "are all equally good, the chance of any false claim of a difference is at most 5 %; in one of rows that lie "
+        f"{comparison.margin:g} points or more apart, so is that of any false claim of equivalence."
+    )
 
 
 def _power(comparison: Comparison) -> list[str]:

@@ -102,10 +102,10 @@ def test_the_cost_half_stands_beside_the_printed_pair(tmp_path: Path) -> None:
 
 
 def test_only_marked_parts_are_written(results: Path) -> None:
-    page = "before\n<!-- results of cpu/*: generated, do not edit -->\nold\n<!-- end of results -->\nafter\n"
+    page = "before\n<!-- results of cpu/*: generated, do not edit -->\nas it was\n<!-- end of results -->\nafter\n"
     filled = fill(page, results)
     assert filled.startswith("before\n<!-- results of cpu/*: generated, do not edit -->\n\n### cpu/synthetic")
-    assert filled.endswith("<!-- end of results -->\nafter\n") and "old" not in filled
+    assert filled.endswith("<!-- end of results -->\nafter\n") and "as it was" not in filled
     assert fill(filled, results) == filled
     assert fill("no part", results) == "no part"
 

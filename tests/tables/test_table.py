@@ -228,8 +228,8 @@ def test_a_training_under_several_names_is_one_line_and_counts_once(tmp_path: Pa
         footnotes(table)
     )
     assert records(table)[1]["also"] == ["also step", "again"]
-    assert "also also step, again" in page(table) and len(table.measured) == 2
-    assert "x (" in table.study.answer
+    assert "also listed as also step and again" in page(table) and len(table.measured) == 2
+    assert "Step “x” (" in table.study.answer
     assert build_table(StudyRows("s", tuple(listed)), "again").rows[1].is_baseline
 
 

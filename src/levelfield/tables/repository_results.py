@@ -25,7 +25,7 @@ from levelfield.tables.make_table import build_table
 from levelfield.tables.number_format import NONE, interval, percent, short, whole
 from levelfield.tables.read_folder import read_study
 from levelfield.tables.table import StudyTable, TableRow
-from levelfield.tables.text.columns import against_baseline, against_published
+from levelfield.tables.text.columns import against_baseline, against_published, seeds
 from levelfield.tables.text.footnotes import footnotes
 
 PART: Final = re.compile(
@@ -130,11 +130,11 @@ def _cost_cells(row: Mapping[str, Any]) -> list[str]:
 def _cells(row: TableRow) -> list[str]:
     published, difference, inside = against_published(row)
     if row.top1 is None:
-        return [row.title, "0", published, row.state, NONE, NONE, NONE, NONE, NONE]
+        return [row.title, seeds(row), published, row.state, NONE, NONE, NONE, NONE, NONE]
     took = row.means.get("train_seconds")
     against = " ".join(part for part in against_baseline(row) if part)
     return [
-        row.title, str(row.n), published, percent(row.top1.value), interval(row.top1), difference or NONE,
+        row.title, seeds(row), published, percent(row.top1.value), interval(row.top1), difference or NONE,
         {"inside": "yes", "outside": "no", "": NONE}.get(inside, inside), against or NONE,
         NONE if took is None else duration(took),
     ]  # fmt: skip

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from levelfield.statistics import AgainstPublished, Comparison, Difference, Estimate, Rank
 from levelfield.tables.audit import AuditReport
+from levelfield.tables.outcomes import failed_seeds
 from levelfield.tables.rows import StudyRows
 from levelfield.tables.runs_of_row import RowRuns
 
@@ -52,6 +54,11 @@ class TableRow:
     def n(self) -> int:
         return len(self.runs.finished)
 
+    @cached_property
+    def failed(self) -> int:
+        """Seeds that failed or diverged, beside the `n` that came through."""
+        return len(failed_seeds(self.runs))
+
 
 @dataclass(frozen=True)
 class StudyTable:
@@ -74,3 +81,14 @@ class StudyTable:
             (row for row in self.rows if row.top1 is not None),
             key=lambda row: (order[row.panel], -row.top1.value if row.top1 else 0.0),
         )
+
+    @property
+    def ranked(self) -> list[TableRow]:
+        """Every row: of each panel those with a result, best first, then the others in the order of the study."""
+        measured = self.measured
+        return [
+            row
+            for panel in dict.fromkeys([*self.panels, *(row.panel for row in self.rows)])
+            for row in (*measured, *(row for row in self.rows if row.top1 is None))
+            if row.panel == panel
+        ]

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from levelfield.statistics import Comparison, Difference, McNemar, verdict
 from levelfield.tables.number_format import difference_interval, p_value, signed
-from levelfield.tables.rule_in_words import methods_in_words
+from levelfield.tables.rule_in_words import rule_in_words
 from levelfield.tables.table import StudyTable
 
 
 def in_words(table: StudyTable) -> list[str]:
-    """How the answer was decided, and how many seeds would tell more: paragraphs on the whole table, one or two a
-    panel. The answer itself is `answer_to_question`'s."""
-    paragraphs = []
+    """How the answer was decided, and how many seeds would tell more. The answer itself is `answer_to_question`'s."""
+    paragraphs = rule_in_words(table)
     for panel, comparison in table.panels.items():
         where = f"On {panel}: " if len(table.panels) > 1 and panel else ""
-        if comparison.pairs:
-            paragraphs += [where + said for said in (_methods(comparison), *_power(comparison))]
+        paragraphs += [where + said for said in _power(comparison)]
     return paragraphs
 
 
@@ -31,18 +29,6 @@ def verdict_words(pair: Difference) -> str:
         return "undecided (over 1,000 seeds)"
     more = needed - min(pair.runs)
     return f"undecided (about {more} more seed{'s' * (more > 1)})" if more > 0 else "undecided"
-
-
-def _methods(comparison: Comparison) -> str:
-    """On what the decisions rest, and how often they are wrong."""
-    methods = methods_in_words(comparison.pairs)
-    if not methods:
-        return "Nothing was decided."
-    return (
-        f"Decided by {methods}, at the level that Holm's procedure leaves to each comparison. In a table of rows that "
-        "are all equally good, the chance of any false claim of a difference is at most 5 %; in one of rows that lie "
-        f"{comparison.margin:g} points or more apart, so is that of any false claim of equivalence."
-    )
 
 
 def _power(comparison: Comparison) -> list[str]:

@@ -7,6 +7,11 @@ from levelfield.tables.table import StudyTable, TableRow
 from levelfield.tables.verdicts_in_words import verdict_words
 
 
+def seeds(row: TableRow) -> str:
+    """How many seeds came through, and how many of how many did not."""
+    return f"{row.n} ({row.failed} of {row.n + row.failed} failed)" if row.failed else str(row.n)
+
+
 def against_baseline(row: TableRow) -> tuple[str, str, str]:
     """Difference to the baseline, its interval, and the verdict, as words."""
     if row.is_baseline:
@@ -36,9 +41,9 @@ def cells(table: StudyTable) -> tuple[list[str], list[list[str]]]:
     lines = []
     for row in table.rows:
         if row.top1 is None:
-            line = [row.title, "0", row.state] + [""] * 8
+            line = [row.title, seeds(row), row.state] + [""] * 8
         else:
-            line = [row.title, str(row.n), percent(row.top1.value), interval(row.top1), *against_baseline(row)]
+            line = [row.title, seeds(row), percent(row.top1.value), interval(row.top1), *against_baseline(row)]
             line += [str(row.rank or NONE), short(row.means.get("params")), short(row.means.get("macs"))]
             line += [whole(row.means.get("images_per_s"))]
         lines.append(line + (list(against_published(row)) if published else []))

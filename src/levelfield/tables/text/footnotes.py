@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Sequence
 
 from levelfield.models import list_models, model_info
 from levelfield.tables.lists_in_words import listed
@@ -13,21 +13,28 @@ from levelfield.tables.table import StudyTable, TableRow
 
 
 def footnotes(table: StudyTable) -> list[str]:
-    """What the numbers of the table rest on, in a few sentences."""
+    """What the numbers of the table rest on, in a few sentences, and what is to be known of its rows."""
+    notes = [f"{listed([row.title for row in rows], 30)}: {note}" for rows, note in row_notes(table)]
+    return basis(table) + [sweep_in_words(sweep) for sweep in table.study.sweeps] + notes + list(table.study.notes)
+
+
+def basis(table: StudyTable) -> list[str]:
+    """What the numbers of the table rest on."""
     methods = sorted({row.top1.method for row in table.measured if row.top1 and row.top1.method != "none"})
     lines = []
     if methods:
         lines.append(f"Top-1: mean over seeds and its 95 % interval ({' or '.join(methods)}), on one test set.")
-    lines += rule_in_words(table)
-    lines += [table.costs] if table.measured and table.costs else []
-    lines += [f"{row.title}: {reason}" for row in table.rows for reason in row.runs.unfinished]
-    lines += [f"{row.title}: {also_listed(row)}" for row in table.rows if row.runs.row.also]
-    lines += [sweep_in_words(sweep) for sweep in table.study.sweeps]
-    lines += _noted(table, _failures, "")
-    lines += _noted(table, lambda row: row.runs.row.notes, "")
-    lines += _noted(table, _model_notes, "")
-    lines += _noted(table, _published_notes, "published ")
-    return lines + list(table.study.notes)
+    return lines + rule_in_words(table) + ([table.costs] if table.measured and table.costs else [])
+
+
+def row_notes(table: StudyTable) -> list[tuple[list[TableRow], str]]:
+    """What is to be known of rows, each note once with the rows that it is of."""
+    rows_of: dict[str, list[TableRow]] = {}
+    for notes_of in (_unfinished, _also, _failures, _notes, _model_notes, _published_notes):
+        for row in table.rows:
+            for note in notes_of(row):
+                rows_of.setdefault(note, []).append(row)
+    return [(rows, note) for note, rows in rows_of.items()]
 
 
 def also_listed(row: TableRow) -> str:
@@ -58,13 +65,16 @@ def sweep_in_words(sweep: Sweep) -> str:
     return text + (f"; {failed} points failed" if failed else "")
 
 
-def _noted(table: StudyTable, notes_of: Callable[[TableRow], Iterable[str]], kind: str) -> list[str]:
-    """Notes of rows, those that several share once: "a, b and c: published note"."""
-    rows_of: dict[str, list[str]] = {}
-    for row in table.rows:
-        for note in notes_of(row):
-            rows_of.setdefault(note, []).append(row.title)
-    return [f"{listed(rows, 30)}: {kind}{note}" for note, rows in rows_of.items()]
+def _unfinished(row: TableRow) -> Sequence[str]:
+    return row.runs.unfinished
+
+
+def _also(row: TableRow) -> list[str]:
+    return [also_listed(row)] if row.runs.row.also else []
+
+
+def _notes(row: TableRow) -> Sequence[str]:
+    return row.runs.row.notes
 
 
 def _failures(row: TableRow) -> list[str]:
@@ -88,4 +98,4 @@ def _published_notes(row: TableRow) -> list[str]:
     notes = list(row.runs.row.published.notes) if row.runs.row.published else []
     if row.published is not None and row.published.reasons:
         notes.append(f"not comparable ({'; '.join(row.published.reasons)})")
-    return notes
+    return [f"published {note}" for note in notes]

@@ -28,6 +28,7 @@ def _record(row: TableRow) -> dict[str, Any]:
         "status": row.state,
         "unfinished": "; ".join(row.runs.unfinished) or None,
         "seeds": row.n,
+        "failed": row.failed,
         "top1": row.top1.value if row.top1 else None,
         "top1_sd": row.sd,
         "top1_low": row.top1.low if row.top1 else None,

@@ -45,7 +45,7 @@ def to_rich(table: StudyTable) -> RenderableType:
 
 def _terminal_cells(row: TableRow) -> list[RenderableType]:
     if row.top1 is None:
-        return [row.title, "0", Text(row.state, style="dim"), "", "", "", "", ""]
+        return [_title(row), "0", Text(row.state, style="dim"), "", "", "", "", ""]
     difference, adjusted, verdict = against_baseline(row)
     against = Text(difference)
     if verdict:
@@ -55,7 +55,13 @@ def _terminal_cells(row: TableRow) -> list[RenderableType]:
         against.append(said, style=VERDICT_STYLE.get(word.partition(" ")[0], "dim"))
     score = Text(percent(row.top1.value)).append(f"\n{interval(row.top1)}", style="dim")
     cost = [short(row.means.get("params")), short(row.means.get("macs")), whole(row.means.get("images_per_s"))]
-    return [row.title, str(row.n), score, against, str(row.rank or NONE), *cost]
+    return [_title(row), str(row.n), score, against, str(row.rank or NONE), *cost]
+
+
+def _title(row: TableRow) -> Text:
+    """The row's name, and below it how many of its seeds failed."""
+    failed = f"\n{row.failed} of {row.n + row.failed} failed" if row.failed else ""
+    return Text(row.title).append(failed, style="dim")
 
 
 def _published_table(table: StudyTable) -> Table:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from typing import Final
 
 from levelfield.tables.audit.findings import AuditRow, Finding, Panel
 from levelfield.tables.lists_in_words import counted, listed
-
-IN_TRAINING: Final = ("not finite", "out of memory")
-"""How the reason of a run that failed while it trained can be told from that of one that never began."""
+from levelfield.tables.outcomes import failed_seeds
 
 
 def failures(panel: Panel) -> Iterable[Finding]:
     """Runs that failed or diverged: a mean over the survivors is better than the row."""
     troubled = False
     for row in panel.rows:
-        failed = failed_seeds(row)
+        failed = failed_seeds(row.runs)
         done = len(row.runs.finished)
         if failed:
             troubled = True
@@ -58,28 +55,9 @@ def absent(panel: Panel) -> Iterable[Finding]:
         yield Finding("failures", "differs", text, lacking_it)
 
 
-def failed_seeds(row: AuditRow) -> dict[int, str]:
-    """Seed -> why its run failed, of the seeds without a result; from the run folders and from the study.
-
-    A run that could not begin (its data was not there) is none that failed; where folders of failed runs are not kept,
-    the reason tells.
-    """
-    done = {run.seed for run in row.runs.finished}
-    begun = {run.spec().seed: run.result() for run in row.runs.row.runs}
-    found = {
-        seed: why
-        for seed, why in row.runs.row.failures.items()
-        if seed not in done and (seed in begun or any(sign in why for sign in IN_TRAINING))
-    }
-    for seed, result in begun.items():
-        if seed not in done and result is not None and result["status"] != "finished":
-            found[seed] = str(result["status"]).removeprefix("failed: ")
-    return {seed: why.splitlines()[0] for seed, why in sorted(found.items())}
-
-
 def lacking(row: AuditRow) -> list[str]:
     """What else the row lacks beside its finished runs, seed by seed: runs that have not ended, or could not begin."""
-    failed = failed_seeds(row)
+    failed = failed_seeds(row.runs)
     waiting = [reason for reason in row.runs.unfinished if "failed" not in reason]
     done = {run.seed for run in row.runs.finished}
     return waiting + [f"seed {s}: could not begin" for s in row.runs.row.failures if s not in failed and s not in done]

@@ -1,6 +1,6 @@
-// Runs inside the page under test, once it is ready: uses it as a reader would, and leaves what it saw in #outcome.
+// Runs inside the page under test, once it is ready: uses it as a reader would, and tells the frame around it what it saw.
 (async () => {
-  const seen = { errors: window.seenErrors, dark: matchMedia("(prefers-color-scheme: dark)").matches };
+  const seen = { errors: window.seenErrors, dark: matchMedia("(prefers-color-scheme: dark)").matches, width: innerWidth };
   const pause = (ms) => new Promise((done) => setTimeout(done, ms));
   const until = async (test) => { for (let i = 0; i < 400 && !test(); i++) await pause(25); return test(); };
   const lines = () => [...document.querySelectorAll("#ranking-table tbody tr[data-row]")];
@@ -9,6 +9,8 @@
   const sortBy = (name) => document.querySelectorAll("#ranking-table thead th")[column(name)].querySelector("button").click();
   const values = (name) => lines().map((tr) => tr.children[column(name)].dataset.value);
   const names = () => [...document.querySelectorAll("#p0-dots .role-axis-label text")].map((text) => text.textContent);
+  const boxes = (found) => found.map((e) => e.getBoundingClientRect()).filter((box) => box.width > 0);
+  const collide = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom - 1 && b.top < a.bottom - 1;
   try {
     await until(() => document.documentElement.dataset.ready);
     const places = [...document.querySelectorAll(".chart")];
@@ -16,7 +18,45 @@
     seen.drawn = places.filter((place) => place.querySelector("svg path, canvas")).length;
     seen.links = [...document.querySelectorAll("[src], [href]")].map((e) => e.getAttribute("src") ?? e.getAttribute("href"));
     seen.overflow = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+    const scroll = document.getElementById("ranking-table").parentElement;
+    seen.cut = scroll.scrollWidth - scroll.clientWidth;
+    seen.stacked = getComputedStyle(document.querySelector("#ranking-table tbody td")).display === "block";
     seen.text = getComputedStyle(document.querySelector("#p0-dots .role-axis-label text")).fill;
+    seen.order = values("top-1 %");
+
+    const labels = places.map((place) => boxes([...place.querySelectorAll('[class*="label_front"] text, [class*="label_rest"] text, [class*="label_end"] text')]));
+    seen.labels = labels.flat().length;
+    seen.collisions = labels.flatMap((own) => own.flatMap((a, i) => own.slice(i + 1).filter((b) => collide(a, b)))).length;
+
+    const faint = () => [...document.querySelectorAll("[data-part]")].filter((part) => getComputedStyle(part).opacity === "0.13").map((part) => part.dataset.part);
+    const line = lines().find((tr) => tr.dataset.row === "vit_mini");
+    line.dispatchEvent(new PointerEvent("pointerover", { bubbles: true }));
+    seen.faint = [...new Set(faint())].sort();
+    seen.parts = [...new Set([...document.querySelectorAll("[data-part]")].map((part) => part.dataset.part))].sort();
+    document.body.dispatchEvent(new PointerEvent("pointerover", { bubbles: true }));
+
+    const mark = document.querySelector("#ranking-table a.mark");
+    mark.focus();
+    const tip = document.getElementById("tip");
+    seen.tip = tip.hidden ? "" : tip.textContent;
+    seen.note = document.getElementById(mark.getAttribute("aria-describedby")).textContent;
+    document.dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
+    seen.tipAfterEscape = tip.hidden;
+    mark.blur();
+
+    const saved = [];
+    const make = URL.createObjectURL;
+    URL.createObjectURL = (blob) => { saved.push(blob); return make.call(URL, blob); };
+    const stop = (event) => { if (event.target.download) event.preventDefault(); };
+    document.addEventListener("click", stop, true);
+    HTMLAnchorElement.prototype.click = function () { seen.download = this.download; };
+    for (const what of ["svg", "data"]) document.querySelector(`[data-save=${what}][data-of-id=p0-differences]`).click();
+    for (const id of ["ranking-table", "runs-table"]) document.querySelector(`[data-save=table][data-of-id=${id}]`).click();
+    URL.createObjectURL = make;
+    document.removeEventListener("click", stop, true);
+    seen.saved = await Promise.all(saved.map((blob) => blob.text()));
+    const parsed = new DOMParser().parseFromString(seen.saved[0], "image/svg+xml");
+    seen.svg = { root: parsed.documentElement.nodeName, marks: parsed.querySelectorAll("path").length, unstyled: [...parsed.querySelectorAll("text")].filter((text) => !text.style.fill).length };
 
     sortBy("top-1 %");
     seen.falling = values("top-1 %");
@@ -27,17 +67,18 @@
 
     seen.all = shown();
     const filter = document.getElementById("filter");
-    filter.value = "undecided";
+    filter.value = "vit";
     filter.dispatchEvent(new Event("input"));
     await until(() => shown().length < seen.all.length);
     seen.filtered = shown();
     seen.filteredCount = document.getElementById("shown-count").textContent;
-    await until(() => names().length < 5 + 15);
+    await until(() => names().length < 5);
     document.getElementById("show-all").click();
     await pause(50);
     seen.restored = shown();
 
     const chip = document.querySelector(".legend button[data-row=vit_mini]");
+    await until(() => names().includes("vit_mini") && names().length >= 5);
     seen.before = names().filter((name) => name === "vit_mini").length;
     chip.click();
     seen.pressed = chip.getAttribute("aria-pressed");
@@ -56,9 +97,5 @@
   } catch (error) {
     seen.errors.push(`harness: ${error.stack}`);
   }
-  const outcome = document.createElement("script");
-  outcome.type = "application/json";
-  outcome.id = "outcome";
-  outcome.textContent = JSON.stringify(seen).replaceAll("<", "\\u003c");
-  document.body.append(outcome);
+  parent.postMessage(JSON.stringify(seen), "*");
 })();

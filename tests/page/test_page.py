@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import subprocess
+from html import escape
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,19 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from levelfield.page.charts.chart import PALETTE
+from levelfield.page.charts.chart import PALETTE, colours, singled_out
+from levelfield.page.charts.forest import forest
 from levelfield.page.page import page, write_page
 from levelfield.tables import Row, StudyRows, build_table
+from levelfield.tables.answer_to_question import statements
 from synthetic_runs import spec_of, write_run
 
 REPOSITORY = Path(__file__).parents[2]
 SECTIONS = (
-    "audit", "table", "p0-accuracy", "p0-learning", "p0-errors", "p0-examples", "words", "details", "configuration",
-    "environment", "reproduce",
+    "answer", "differences", "audit", "table", "decisions", "p0-accuracy", "p0-learning", "p0-errors", "p0-examples",
+    "words", "runs", "details", "configuration", "environment", "notes", "reproduce", "cite",
 )  # fmt: skip
+"""In the order of the page: the answer first."""
 
 
 def thumbnail(index: int) -> bytes:
@@ -53,8 +57,8 @@ def test_the_page_is_one_small_file_without_network(html: str) -> None:
 def test_the_page_holds_every_section(html: str) -> None:
     for section in SECTIONS:
         assert f'id="{section}"' in html
-    assert re.findall(r'<li><a href="#([^"]+)"', html) == list(SECTIONS)
-    for word in ("undecided", "loss is not finite at step 80", "you need", "McNemar", "not run"):
+    assert re.findall(r'<section id="([^"]+)"', html) == re.findall(r'<li><a href="#([^"]+)"', html) == list(SECTIONS)
+    for word in ("All this is about this test set", "loss is not finite at step 80", "McNemar", "not run", "@misc{"):
         assert word in html
     assert html.count("data:image/png;base64,") == 24
     assert base64.b64encode(thumbnail(0))[:20].decode() in html
@@ -65,6 +69,63 @@ def test_equal_results_make_equal_bytes(study: StudyRows, html: str) -> None:
     assert page(build_table(study), thumbnail) == html
     footer = re.findall(r"<footer>.*?</footer>", html)
     assert footer == [f"<footer>Written by levelfield {version('levelfield')}. It needs no network.</footer>"]
+
+
+def section(html: str, anchor: str) -> str:
+    return re.findall(rf'<section id="{anchor}".*?</section>', html, re.DOTALL)[0]
+
+
+def test_the_answer_stands_before_everything_else_without_intervals(study: StudyRows, html: str) -> None:
+    said = section(html, "answer")
+    for statement in statements(build_table(study)):
+        assert escape(statement.text) in said
+    assert "[" not in said and html.index(said) < html.index("<nav")
+
+
+def test_failed_seeds_stand_in_the_table_and_among_the_runs(html: str) -> None:
+    table, runs = section(html, "table"), section(html, "runs")
+    assert "1 of 1 failed" in table
+    assert "16 runs: 15 finished, 1 failed or diverged." in runs
+    assert "swin_mini, seed 0: diverged: loss is not finite at step 80" in runs
+    assert len(re.findall(r"<tr data-of=", runs)) == 16
+
+
+def test_marks_lead_to_notes(html: str) -> None:
+    marks = re.findall(r'<a href="#(note-\d+)" class="mark"', section(html, "table"))
+    listed = re.findall(r'<li id="(note-\d+)"', section(html, "notes"))
+    assert marks and set(marks) == set(listed)
+    assert "on a laptop" in section(html, "notes") and "on a laptop" not in section(html, "table")
+
+
+def test_many_rows_are_coloured_by_group_and_few_of_their_lines_singled_out(tmp_path: Path) -> None:
+    rows = [
+        Row(f"r{i}", group="even" if i % 2 == 0 else "odd",
+            runs=(write_run(tmp_path / f"r{i}", spec_of(f"r{i}"), skill=3 + i / 10, images=60),))
+        for i in range(11)
+    ]  # fmt: skip
+    table = build_table(rows, "r5")
+    of = colours(table.rows)
+    assert len(set(of.values())) == 2 and of["r0"] == of["r2"] != of["r1"]
+    names, note = singled_out(table.measured)
+    best = [row.name for row in table.measured]
+    assert names == {*best[:3], "r5", *best[-2:]} and "of 11 rows" in note
+    assert note.strip() in page(table)
+    assert len(set(colours(table.rows[:8]).values())) == 8 and singled_out(table.measured[:8])[1] == ""
+
+
+def test_the_forest_reaches_as_far_as_it_can_be_read(study: StudyRows) -> None:
+    table = build_table(study)
+    (panel, comparison), *_ = table.panels.items()
+    rows = [row for row in table.measured if row.panel == panel]
+    chart = forest(rows, comparison, "f")
+    assert chart is not None
+    values = chart.spec["data"]["values"]
+    assert [value["row"] for value in values] == [row.name for row in rows]
+    for row, value in zip(rows, values, strict=True):
+        if row.to_baseline is not None:
+            assert (value["difference"], value["low"]) == (row.to_baseline.estimate, row.to_baseline.low)
+    region = chart.spec["layer"][0]["data"]["values"]
+    assert region == [{"low": -comparison.margin, "high": comparison.margin}]
 
 
 def test_of_several_test_sets_the_first_sections_are_linked(tmp_path: Path) -> None:
@@ -89,6 +150,7 @@ def test_a_study_without_any_result_has_a_page(tmp_path: Path) -> None:
     html = page(build_table(StudyRows("empty", rows)))
     assert html.count("not run") >= 2
     assert "Nothing was measured yet" in html
+    assert 'id="differences"' not in html and 'id="cite"' not in html
 
 
 @pytest.mark.parametrize("ground", ["#ffffff", "#191d23"])
@@ -145,12 +207,21 @@ def visit(chromium: str, html: str, axe: str, tmp_path: Path, dark: bool, width:
     late = "".join(f"<script>{code}</script>" for code in (axe.replace("</script", "<\\/script"), harness))
     under_test = html.replace("<head>", "<head>" + early, 1)
     head, _, tail = under_test.rpartition("</body>")
-    file = tmp_path / "page.html"
-    file.write_text(head + late + "</body>" + tail, encoding="utf-8")
+    (tmp_path / "page.html").write_text(head + late + "</body>" + tail, encoding="utf-8")
+    frame = f"""<body style="margin:0"><iframe src="page.html" style="border:0;width:{width}px;height:900px"></iframe>
+    <script>addEventListener("message", (event) => {{
+      const outcome = document.createElement("script");
+      outcome.type = "application/json";
+      outcome.id = "outcome";
+      outcome.textContent = event.data.replaceAll("<", "\\u003c");
+      document.body.append(outcome);
+    }});</script>"""
+    file = tmp_path / "frame.html"  # a window cannot be as narrow as a phone, a frame can
+    file.write_text(frame, encoding="utf-8")
     command = [
         chromium, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
         "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-        f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},900",
+        f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={max(width, 500)},900",
         f"--blink-settings=preferredColorScheme={0 if dark else 1}",
         "--virtual-time-budget=60000", "--dump-dom", file.as_uri(),
     ]  # fmt: skip
@@ -160,13 +231,13 @@ def visit(chromium: str, html: str, axe: str, tmp_path: Path, dark: bool, width:
     return dict(json.loads(outcome[1]))
 
 
-@pytest.fixture(scope="module", params=[(False, 1280), (True, 500)], ids=["light and wide", "dark and narrow"])
+@pytest.fixture(scope="module", params=[(False, 1400), (True, 390)], ids=["light and wide", "dark phone"])
 def seen(
     request: pytest.FixtureRequest, chromium: str, axe: str, html: str, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Any]:
     dark, width = request.param
     outcome = visit(chromium, html, axe, tmp_path_factory.mktemp("browser"), dark, width)
-    assert outcome["dark"] == dark
+    assert (outcome["dark"], outcome["width"]) == (dark, width)
     return outcome
 
 
@@ -183,6 +254,43 @@ def test_the_page_is_no_wider_than_the_window(seen: dict[str, Any]) -> None:
     assert seen["overflow"] <= 0
 
 
+def test_the_table_fits_and_is_stacked_on_a_phone(seen: dict[str, Any]) -> None:
+    assert seen["cut"] <= 0
+    assert seen["stacked"] == (seen["width"] == 390)
+
+
+def test_rows_stand_in_the_order_of_their_ranks(seen: dict[str, Any]) -> None:
+    assert seen["order"] == seen["falling"]
+
+
+def test_labels_do_not_collide(seen: dict[str, Any]) -> None:
+    assert seen["labels"] >= 10
+    assert seen["collisions"] == 0
+
+
+def test_the_row_under_the_pointer_stands_out_in_every_chart(seen: dict[str, Any]) -> None:
+    assert set(seen["parts"]) >= {"vit_mini", "resnet_mini"}
+    assert seen["faint"] == [row for row in seen["parts"] if row != "vit_mini"]
+
+
+def test_a_mark_shows_its_note_by_keyboard(seen: dict[str, Any]) -> None:
+    assert seen["tip"] == seen["note"] != ""
+    assert seen["tipAfterEscape"]
+
+
+def test_figures_and_tables_are_saved(seen: dict[str, Any]) -> None:
+    _, data, table, runs = seen["saved"]
+    assert seen["svg"]["root"] == "svg" and seen["svg"]["marks"] >= 5 and seen["svg"]["unstyled"] == 0
+    lines = data.splitlines()
+    assert lines[0].startswith("row,name,") and {line.split(",")[0] for line in lines[1:]} >= {
+        "vit_mini",
+        "resnet_mini",
+    }
+    assert table.splitlines()[0].startswith("row,seeds,top-1 %") and len(table.splitlines()) == 1 + 7
+    assert len(runs.splitlines()) == 1 + 16
+    assert seen["download"] == "synthetic-runs-table.csv"
+
+
 def test_charts_follow_dark_and_light(seen: dict[str, Any]) -> None:
     assert seen["text"] == ("rgb(163, 173, 184)" if seen["dark"] else "rgb(89, 98, 110)")
 
@@ -197,8 +305,8 @@ def test_sorting(seen: dict[str, Any]) -> None:
 
 
 def test_filtering_and_hiding(seen: dict[str, Any]) -> None:
-    assert set(seen["filtered"]) == {"outgrid_nano", "convnext_mini"}
-    assert seen["filteredCount"] == "2 of 7 rows"
+    assert seen["filtered"] == ["vit_mini"]
+    assert seen["filteredCount"] == "1 of 7 rows"
     assert seen["restored"] == seen["all"]
     assert (seen["before"], seen["after"], seen["pressed"]) == (1, 0, "false")
     assert set(seen["all"]) - set(seen["withoutVit"]) == {"vit_mini"}

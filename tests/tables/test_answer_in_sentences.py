@@ -54,7 +54,7 @@ def test_each_decision_has_a_sentence_with_gap_and_costs(measured: StudyTable) -
         difference("b", 1.25, different=True),
         difference("c", -0.4, different=True, equivalent=True),
         difference("d", 0.3, seeds_for=((0.5, 7), (1.0, 4))),
-        difference("e", 0.0, standard_error=None, reason="one run"),
+        difference("e", 0.0, standard_error=None, runs=(1, 3), reason="one run"),
     )
     assert texts(table, "equivalent") == ["a is equivalent to base within 0.5 points at 10 % fewer MACs."]
     assert texts(table, "better") == ["b is better than base by 1.25 points."]

@@ -1,4 +1,4 @@
-"""`report.html`: one self-contained file with the audit, the table, the charts and everything that they rest on.
+"""`report.html`: one self-contained file: the answer first, then everything that it rests on.
 
 The page is plain HTML with its style inside; a small script draws the charts (Vega-Lite, its script inlined from
 vl-convert, so that nothing is fetched), and sorts, filters and hides rows.
@@ -18,13 +18,18 @@ from levelfield.page.markup import paragraph, tag, text
 from levelfield.page.section import Section, contents
 from levelfield.page.sections.all_scores import all_scores
 from levelfield.page.sections.analyses import analyses
+from levelfield.page.sections.answer import answer
 from levelfield.page.sections.audit import audit
 from levelfield.page.sections.chart_sections import chart_sections
+from levelfield.page.sections.cite import cite
+from levelfield.page.sections.compared import forests, matrices
 from levelfield.page.sections.differing_settings import differing_settings
 from levelfield.page.sections.disagreements import disagreements
 from levelfield.page.sections.environment import environment
+from levelfield.page.sections.notes import notes
 from levelfield.page.sections.ranking_table import ranking_table
 from levelfield.page.sections.reproduce import reproduce
+from levelfield.page.sections.runs import runs
 from levelfield.page.sections.sweeps import sweeps
 from levelfield.page.sections.verdicts import verdicts
 from levelfield.runs import write_text
@@ -44,16 +49,22 @@ def page(table: StudyTable, image_of: ImageOf | None = None) -> str:
     """The page of `table` as HTML."""
     predicted = {row.name: found for row in table.measured if (found := read_predicted(row)) is not None}
     sections = [
+        answer(table),
+        forests(table),
         audit(table),
         ranking_table(table),
+        matrices(table),
         *_of_test_sets(table, predicted, image_of),
         *analyses(table.study.path),
         verdicts(table, predicted),
+        runs(table),
         all_scores(table, predicted),
         sweeps(table),
         differing_settings(table),
         environment(table),
+        notes(table),
         reproduce(table),
+        cite(table),
     ]
     return _fill(table, [section for section in sections if section is not None])
 
@@ -89,21 +100,22 @@ def _asset(name: str) -> str:
     return (resources.files("levelfield.page") / "assets" / name).read_text(encoding="utf-8")
 
 
-def _header(table: StudyTable, sections: Sequence[Section]) -> str:
-    """Name, question, what was run, and links to the sections."""
+def _header(table: StudyTable) -> str:
+    """Name and question, and whether it was asked at a reduced scale."""
     study = table.study
     parts = [tag("h1", text(study.name or "Comparison"))]
-    said = ((study.question, "question"), (study.answer, "answer"), (study.description, "muted"))
-    parts += [paragraph(words, class_=style) for words, style in said if words]
+    if study.question:
+        parts.append(paragraph(study.question, class_="question"))
     if study.scale not in ("", "full"):
         scale = tag("span", text(f"scale {study.scale}"), class_="chip worse")
         parts.append(tag("p", f"{scale} Reduced: not the study as published."))
-    return tag("header", [*parts, contents(sections)])
+    return tag("header", parts)
 
 
 def _fill(table: StudyTable, sections: Sequence[Section]) -> str:
     specs = {chart.key: chart.spec for section in sections for chart in section.charts}
-    content = "\n".join(section.html() for section in sections)
+    first, *others = (section.html() for section in sections)
+    content = "\n".join([first, contents(sections), *others])
     data = json.dumps(specs, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("</", "<\\/")
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -116,7 +128,7 @@ def _fill(table: StudyTable, sections: Sequence[Section]) -> str:
 {_asset("style.css")}</style>
 </head>
 <body>
-{_header(table, sections)}
+{_header(table)}
 <main>
 {content}
 </main>
@@ -124,6 +136,7 @@ def _fill(table: StudyTable, sections: Sequence[Section]) -> str:
 <script type="application/json" id="charts-data">{data}</script>
 <script>{_bundle()}</script>
 <script>
+{_asset("charts.js")}
 {_asset("page.js")}</script>
 </body>
 </html>

@@ -1,7 +1,6 @@
 "use strict";
-// Draws the charts, and sorts, filters and hides rows. Everything else is plain HTML and works without this script.
+// Sorts, filters, hides and picks rows, shows notes and saves. Everything else is plain HTML and works without this script.
 (() => {
-  const charts = JSON.parse(document.getElementById("charts-data").textContent);
   const table = document.getElementById("ranking-table");
   const lines = [...table.querySelectorAll("tbody tr[data-row]")];
   const chips = [...document.querySelectorAll(".legend button")];
@@ -9,33 +8,10 @@
   const count = document.getElementById("shown-count");
   const showAll = document.getElementById("show-all");
   const hidden = new Set();
-  const views = new Map();
-
-  const config = {
-    background: null, view: { stroke: null },
-    font: "system-ui, -apple-system, Segoe UI, Roboto, Noto Sans, DejaVu Sans, sans-serif",
-    axis: { labelFontSize: 11.5, titleFontSize: 11.5, titleFontWeight: "normal", titlePadding: 8, labelPadding: 5, tickSize: 4 },
-    legend: { labelFontSize: 11, titleFontSize: 11, titleFontWeight: "normal" },
-  };
-
   const visible = (row) => {
     const line = lines.find((tr) => tr.dataset.row === row);
     return !line || !line.hidden;
   };
-
-  function draw(id) {
-    const spec = structuredClone(charts[id]);
-    spec.data.values = spec.data.values.filter((datum) => !datum.row || visible(datum.row));
-    if (spec.usermeta) spec.height = spec.usermeta.row_px * new Set(spec.data.values.map((datum) => datum.name)).size;
-    const place = document.getElementById(id);
-    // Where rows are hidden a layer may have nothing to show, of which Vega need not warn.
-    const logLevel = views.has(id) ? 1 : 2;
-    return vegaEmbed(place, { ...spec, config }, { renderer: "svg", actions: false, logLevel }).then((result) => {
-        if (views.has(id)) views.get(id).finalize();
-        views.set(id, result);
-        place.querySelector("svg")?.setAttribute("aria-hidden", "true"); // the place itself is the image, and says so
-      });
-  }
 
   function update() {
     const words = filter.value.trim().toLowerCase().split(/\s+/).filter(Boolean);
@@ -49,7 +25,7 @@
     for (const chip of chips) chip.setAttribute("aria-pressed", String(!hidden.has(chip.dataset.row)));
     count.textContent = shown === lines.length ? `${shown} rows` : `${shown} of ${lines.length} rows`;
     showAll.hidden = shown === lines.length;
-    return Promise.all(Object.keys(charts).map(draw));
+    return Promise.all(Charts.ids.map((id) => Charts.draw(id, visible)));
   }
 
   for (const chip of chips) {
@@ -88,6 +64,64 @@
       }
     });
   });
+
+  // The row under the pointer, or in focus, stands out wherever it is shown.
+  const picked = document.head.appendChild(document.createElement("style"));
+  const rowOf = (target) => {
+    const near = target instanceof Element ? target.closest("[data-row], [data-of], [data-part]") : null;
+    return near && (near.dataset.row ?? near.dataset.of ?? near.dataset.part);
+  };
+  let now = null;
+  function pick(row) {
+    if (row === now) return;
+    now = row;
+    const name = row === null ? "" : CSS.escape(row);
+    picked.textContent = row === null ? "" : `
+      [data-part]:not([data-part="${name}"]) { opacity: .13 !important; }
+      text[data-part="${name}"] { font-weight: bold; }
+      tr[data-row="${name}"], tr[data-of="${name}"] { background: var(--picked); }
+      .legend [data-row="${name}"], span[data-of="${name}"] { outline: 2px solid var(--accent); outline-offset: 1px; border-radius: 999px; }`;
+  }
+  for (const kind of ["pointerover", "focusin"]) document.addEventListener(kind, (event) => pick(rowOf(event.target)));
+  document.documentElement.addEventListener("pointerleave", () => pick(null));
+
+  // A mark shows its note while the pointer or the focus is on it; Escape puts it away.
+  const tip = document.body.appendChild(document.createElement("div"));
+  tip.id = "tip";
+  tip.hidden = true;
+  tip.setAttribute("aria-hidden", "true"); // readers hear the note itself, which describes the mark
+  function show(event) {
+    const mark = event.target instanceof Element ? event.target.closest("a.mark") : null;
+    tip.hidden = !mark;
+    if (!mark) return;
+    tip.textContent = document.getElementById(mark.getAttribute("aria-describedby")).textContent;
+    const box = mark.getBoundingClientRect();
+    tip.style.left = `${Math.max(8, Math.min(box.left, innerWidth - tip.offsetWidth - 8))}px`;
+    tip.style.top = `${box.bottom + tip.offsetHeight + 8 < innerHeight ? box.bottom + 6 : box.top - tip.offsetHeight - 6}px`;
+  }
+  for (const kind of ["pointerover", "focusin", "focusout"]) document.addEventListener(kind, show);
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape") tip.hidden = true; });
+
+  function textOf(cell) {
+    return [...cell.childNodes].filter((node) => node.nodeName !== "SUP").map((node) => node.textContent.trim()).filter(Boolean).join(" ");
+  }
+  const savers = {
+    svg: (id) => [Charts.svgOf(id), "image/svg+xml", "svg"],
+    data: (id) => [Charts.dataOf(id), "text/csv", "csv"],
+    table: (id) => [Charts.csv([...document.getElementById(id).rows].map((tr) => [...tr.cells].map(textOf))), "text/csv", "csv"],
+  };
+  for (const button of document.querySelectorAll("[data-save]")) {
+    button.addEventListener("click", () => {
+      pick(null);
+      const id = button.dataset.ofId;
+      const [content, type, ending] = savers[button.dataset.save](id);
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(new Blob([content], { type }));
+      link.download = `${document.querySelector("h1").textContent}-${id}.${ending}`;
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+    });
+  }
 
   update().then(() => { document.documentElement.dataset.ready = "true"; });
 })();

@@ -7,9 +7,8 @@ specification with `usermeta.row_px` is as high as it has names.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from levelfield.tables.number_format import bounds
@@ -18,10 +17,11 @@ from levelfield.tables.table import TableRow
 Spec = dict[str, Any]
 
 PALETTE: Final = (
-    "#3b82c4", "#d9772b", "#3a9a5f", "#c94f6d", "#8e6fc1", "#2a9d9d", "#a0764a", "#b8912b", "#5b7fde", "#cf6fa8",
-    "#6f9440", "#7d8590",
+    "#3b82c4", "#d9772b", "#3a9a5f", "#c94f6d", "#8e6fc1", "#2a9d9d", "#a0764a", "#b8912b",
 )  # fmt: skip
-"""Mid-tones with a contrast of at least 3 to both a white and a near-black ground; repeated beyond twelve rows."""
+"""Mid-tones with a contrast of at least 3 to both a white and a near-black ground: more cannot be told apart."""
+REST: Final = "#8a8f98"
+"""Of what has no colour of its own: lines of reference, and rows that a crowded chart does not single out."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,23 @@ class Chart:
     wide: bool = False
     dense: bool = False
 
+    def on(self, panel: str) -> Chart:
+        """The chart as one of several, of the test set `panel`."""
+        return replace(
+            self, title=f"{self.title} on {panel or 'other data'}", alt=f"On {panel or 'other data'}: {self.alt}"
+        )
+
 
 def colours(rows: Sequence[TableRow]) -> dict[str, str]:
-    """The colour of each row, by its place in its panel."""
-    place: dict[str, int] = defaultdict(int)
-    of = {}
-    for row in rows:
-        of[row.name] = PALETTE[place[row.panel] % len(PALETTE)]
-        place[row.panel] += 1
+    """The colour of each measured row: of its own in a panel of up to eight, else that of its group."""
+    of = {row.name: REST for row in rows}
+    for panel in dict.fromkeys(row.panel for row in rows):
+        own = [row for row in rows if row.panel == panel and row.top1 is not None]
+        kinds = [row.name for row in own] if len(own) <= len(PALETTE) else [row.runs.row.group for row in own]
+        place = {kind: place for place, kind in enumerate(dict.fromkeys(kinds))}
+        of |= {
+            row.name: PALETTE[place[kind]] for row, kind in zip(own, kinds, strict=True) if place[kind] < len(PALETTE)
+        }
     return of
 
 
@@ -63,6 +72,25 @@ def layered(values: list[Spec], height_px: int, *layers: Spec) -> Spec:
 def quantity(field: str, title: str | None, zero: bool = False, pad_px: int = 0, **more: Any) -> Spec:
     scale = {"zero": zero, "nice": not pad_px, "padding": pad_px}
     return {"field": field, "type": "quantitative", "title": title, "scale": scale, **more}
+
+
+def singled_out(rows: Sequence[TableRow]) -> tuple[frozenset[str], str]:
+    """Which of `rows`, best first, a chart of lines shows in colour, and what it says of that.
+
+    All up to eight; of more the best three, the baseline and the last two.
+    """
+    if len(rows) <= len(PALETTE):
+        return frozenset(row.name for row in rows), ""
+    chosen = [*rows[:3], *(row for row in rows if row.is_baseline), *rows[-2:]]
+    note = f" In colour the best three, the baseline and the last two of {len(rows)} rows; the others are grey."
+    return frozenset(row.name for row in chosen), note
+
+
+def others(values: Sequence[Spec], encoding: Spec) -> list[Spec]:
+    """A layer of thin grey lines for those of `values` that are not `shown` in colour; none where all are."""
+    mark = {"type": "line", "strokeWidth": 1, "opacity": 0.4, "color": REST}
+    grey: Spec = {"transform": [{"filter": "!datum.shown"}], "mark": mark, "encoding": encoding}
+    return [] if all(value["shown"] for value in values) else [grey]
 
 
 def interval_of(row: TableRow) -> Spec:

@@ -21,7 +21,7 @@ def ranking(colour: Spec, measured: Sequence[TableRow], key: str) -> Chart:
             values.append({**base, "kind": "published", "top1": row.published.published})
     y = {"field": "name", "type": "nominal", "title": None, "sort": {"field": "order", "op": "min"},
          "axis": {"grid": True, "labelLimit": 200, "ticks": False, "domain": False}}  # fmt: skip
-    x = quantity("top1", "test top-1 (%)", pad_px=12)
+    x = quantity("top1", "test top-1 (%)", pad_px=12, axis={"tickCount": 9})
 
     def layer(kind: str, mark: Spec, **encoding: Any) -> Spec:
         return {"transform": [{"filter": f"datum.kind == '{kind}'"}], "mark": mark, "encoding": {"x": x, **encoding}}

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from levelfield.page.charts.chart import Chart, Spec, interval_of, layered, quantity
+from levelfield.page.charts.chart import REST, Chart, Spec, interval_of, layered, quantity
 from levelfield.tables.table import TableRow
 
-MOST_LABELS: Final = 9
 COSTS: Final = (
     ("macs", "MACs", "ascending"),
     ("params", "parameters", "ascending"),
@@ -23,8 +22,8 @@ def trade_offs(colour: Spec, measured: Sequence[TableRow], key: str) -> list[Cha
     for cost, title, order in COSTS:
         values = [
             {"row": row.name, "name": row.title, "cost": row.means[cost], "top1": row.top1.value,
-             **interval_of(row), "above": i % 2 == 0}
-            for i, row in enumerate(measured) if row.top1 is not None and row.means.get(cost)
+             **interval_of(row)}
+            for row in measured if row.top1 is not None and row.means.get(cost)
         ]  # fmt: skip
         if len(values) < 2:
             continue
@@ -33,12 +32,11 @@ def trade_offs(colour: Spec, measured: Sequence[TableRow], key: str) -> list[Cha
              "axis": {"format": "~s", "tickCount": 4, "grid": False}}  # fmt: skip
         y = quantity("top1", "top-1 (%)", pad_px=20)
         pareto = _pareto(order)
-        front = pareto if len(values) > MOST_LABELS else []
         spec = layered(
             values, 240,
             {"transform": pareto,
              "mark": {"type": "line", "interpolate": "step-after" if order == "ascending" else "step-before",
-                      "strokeDash": [4, 3], "strokeWidth": 1.3, "color": "#8a8f98"},
+                      "strokeDash": [4, 3], "strokeWidth": 1.3, "color": REST},
              "encoding": {"x": x, "y": y}},
             {"mark": {"type": "rule", "strokeWidth": 4, "opacity": 0.28, "strokeCap": "round"},
              "encoding": {"x": x, "y": y | {"field": "low"}, "y2": {"field": "high"}, "color": colour}},
@@ -46,13 +44,13 @@ def trade_offs(colour: Spec, measured: Sequence[TableRow], key: str) -> list[Cha
              "encoding": {"x": x, "y": y, "color": colour, "tooltip": [
                  {"field": "name", "title": "row"}, {"field": "top1", "format": ".2f"},
                  {"field": "cost", "title": title, "format": ".3s"}]}},
-            _labels(x, y, True, front),
-            _labels(x, y, False, front),
+            _labels("label_front", x, y, pareto),
+            _labels("label_rest", x, y, []),
         )  # fmt: skip
         if all(value["low"] is None for value in values):
             del spec["layer"][1]
         better = "left" if order == "ascending" else "right"
-        note = f"Better is up and to the {better}. Dashed: Pareto front."
+        note = f"Better is up and to the {better}. Dashed: Pareto front. Names that would collide are left out."
         alt = f"Scatter plot of top-1 against {title} of {len(values)} rows with the Pareto front."
         charts.append(Chart(f"{key}-{cost}", f"Accuracy against {title}", note, alt, spec))
     return charts
@@ -68,12 +66,12 @@ def _pareto(order: str) -> list[Spec]:
     ]
 
 
-def _labels(x: Spec, y: Spec, above: bool, front: list[Spec]) -> Spec:
-    """Names of every other row above its point and of the rest below, so that neighbours overlap less; where the panel
-    is crowded only those on the `front`."""
+def _labels(name: str, x: Spec, y: Spec, transform: list[Spec]) -> Spec:
+    """Names of the rows that `transform` keeps; the page's script moves or hides those that would collide, and those of
+    the front come first."""
     return {
-        "name": "label_above" if above else "label_below",
-        "transform": [*front, {"filter": f"datum.above == {str(above).lower()}"}],
-        "mark": {"type": "text", "dy": -13 if above else 14, "fontSize": 10.5, "limit": 110},
+        "name": name,
+        "transform": transform,
+        "mark": {"type": "text", "fontSize": 10.5, "limit": 130},
         "encoding": {"x": x, "y": y, "text": {"field": "name"}},
     }

@@ -11,7 +11,7 @@ from levelfield.page.charts.learning_curves import learning_curves
 from levelfield.page.charts.per_class import per_class
 from levelfield.page.charts.ranking import ranking
 from levelfield.page.charts.trade_offs import trade_offs
-from levelfield.page.markup import paragraph, tag, text
+from levelfield.page.figure import figures
 from levelfield.page.section import Section
 from levelfield.tables.prediction_analysis import Predicted, confusion_pairs
 from levelfield.tables.table import TableRow
@@ -46,12 +46,4 @@ def chart_sections(
 
 def _section(anchor: str, title: str, charts: Sequence[Chart]) -> Section:
     """A section with a place for every chart."""
-    return Section(anchor, title, tag("div", map(_figure, charts), class_="charts"), charts=tuple(charts))
-
-
-def _figure(chart: Chart) -> str:
-    caption = tag("figcaption", tag("h3", text(chart.title)) + paragraph(chart.note))
-    place = tag("div", class_="chart dense" if chart.dense else "chart", id=chart.key, role="img", aria_label=chart.alt)
-    by_keyboard = {"tabindex": 0, "role": "region", "aria_label": chart.title} if chart.dense else {}
-    scroll = tag("div", place, class_="chart-scroll", **by_keyboard)
-    return tag("figure", caption + scroll, class_="wide" if chart.wide else None)
+    return Section(anchor, title, figures(charts), charts=tuple(charts))

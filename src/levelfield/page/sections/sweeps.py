@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from levelfield.page import markup
+from levelfield.page.charts.sensitivity import sensitivity
+from levelfield.page.figure import figures
 from levelfield.page.markup import bullets, folded, line, paragraph
 from levelfield.page.section import Section
 from levelfield.tables.number_format import percent
@@ -24,6 +26,8 @@ def sweeps(table: StudyTable) -> Section | None:
             lines.append(line(", ".join(sweep.rows), *cells))
     said = bullets(sweep_in_words(sweep) for sweep in table.study.sweeps)
     note = "One seed a point, chosen on the validation slice at equal budgets; test was not looked at."
-    return Section("sweeps", "Sensitivity to the learning rate", "".join([
-        paragraph(note, class_="note"), said, folded("Every point", markup.table(SWEPT, lines, "Points of the sweeps")),
-    ]))  # fmt: skip
+    chart = sensitivity(table.study.sweeps, "sweeps-rates")
+    charts = () if chart is None else (chart,)
+    points = folded("Every point", markup.table(SWEPT, lines, "Points of the sweeps"))
+    content = paragraph(note, class_="note") + figures(charts) + said + points
+    return Section("sweeps", "Sensitivity to the learning rate", content, charts=charts)

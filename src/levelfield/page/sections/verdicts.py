@@ -1,4 +1,4 @@
-"""The statistics in plain words."""
+"""How the answer was decided, in plain words."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from levelfield.tables.table import StudyTable
 from levelfield.tables.verdicts_in_words import in_words, pair_in_words
 
 
-def verdicts(table: StudyTable, predicted: Mapping[str, Predicted]) -> Section:
-    """The statistics in plain words, and every comparison with the baseline."""
-    parts = [paragraph(said) for said in in_words(table)] or [paragraph("Nothing was measured yet.")]
+def verdicts(table: StudyTable, predicted: Mapping[str, Predicted]) -> Section | None:
+    """How the answer was decided, and every comparison with the baseline; None where nothing was compared."""
+    parts = [paragraph(said) for said in in_words(table)]
     lines = []
     for row in table.measured:
         baseline = table.panels[row.panel].baseline
@@ -26,4 +26,4 @@ def verdicts(table: StudyTable, predicted: Mapping[str, Predicted]) -> Section:
     if lines:
         content = scrolled(tag("table", tag("tbody", lines)), "Comparisons with the baseline")
         parts.append(folded("Every comparison with the baseline", content))
-    return Section("words", "In plain words", "".join(parts))
+    return Section("words", "How it was decided", "".join(parts)) if parts else None

@@ -19,12 +19,18 @@ def footnotes(table: StudyTable) -> list[str]:
 
 
 def basis(table: StudyTable) -> list[str]:
-    """What the numbers of the table rest on."""
+    """What the numbers and the verdicts of the table rest on."""
+    lines = sources(table)
+    return lines[:1] + rule_in_words(table) + lines[1:]
+
+
+def sources(table: StudyTable) -> list[str]:
+    """Of what the numbers of the table are."""
     methods = sorted({row.top1.method for row in table.measured if row.top1 and row.top1.method != "none"})
     lines = []
     if methods:
         lines.append(f"Top-1: mean over seeds and its 95 % interval ({' or '.join(methods)}), on one test set.")
-    return lines + rule_in_words(table) + ([table.costs] if table.measured and table.costs else [])
+    return lines + ([table.costs] if table.measured and table.costs else [])
 
 
 def row_notes(table: StudyTable) -> list[tuple[list[TableRow], str]]:

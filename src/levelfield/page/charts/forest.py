@@ -1,0 +1,96 @@
+"""How far each row is from the baseline: the forest plot of a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from levelfield.page.charts.chart import REST, Chart, Spec, layered
+from levelfield.page.verdict_marks import MARKS
+from levelfield.statistics import Comparison, verdict
+from levelfield.tables.number_format import signed
+from levelfield.tables.table import TableRow
+from levelfield.tables.verdicts_in_words import verdict_words
+
+REACH: Final = 3.0
+"""How far the chart reaches, in multiples of the largest difference or of the margin, where intervals reach farther."""
+
+
+def forest(rows: Sequence[TableRow], comparison: Comparison, key: str) -> Chart | None:
+    """Differences to the baseline in the order of the ranks, with their intervals and the region of equivalence."""
+    base = next((row for row in rows if row.is_baseline), None)
+    values = [_datum(row, place) for place, row in enumerate(rows)]
+    if base is None or len(values) < 2:
+        return None
+    reach, cut = _reach(values, comparison.margin)
+    region = {"low": -comparison.margin, "high": comparison.margin}
+    x = {"field": "difference", "type": "quantitative", "title": "points of top-1",
+         "scale": {"domain": [-reach, reach], "nice": False}, "axis": {"format": "+.3~g", "tickCount": 9}}  # fmt: skip
+    y = {"field": "name", "type": "nominal", "title": None, "sort": {"field": "order", "op": "min"},
+         "axis": {"grid": False, "labelLimit": 190, "ticks": False, "domain": False}}  # fmt: skip
+    colour = {"field": "verdict", "type": "nominal", "legend": None,
+              "scale": {"domain": [*MARKS, "baseline"],
+                        "range": [*(mark.colour for mark in MARKS.values()), REST]}}  # fmt: skip
+    whole = {"y": {"value": 0}, "y2": {"value": "height"}}
+    spec = layered(
+        values, 0,
+        {"data": {"values": [region]}, "mark": {"type": "rect", "opacity": 0.13, "color": "#3b82c4"},
+         "encoding": {"x": x | {"field": "low"}, "x2": {"field": "high"}, **whole}},
+        {"data": {"values": [{"difference": 0}]}, "mark": {"type": "rule", "color": REST},
+         "encoding": {"x": x, **whole}},
+        _bar(x, y, colour, "widest_low", "widest_high", 1.5, 0.55),
+        _bar(x, y, colour, "low", "high", 5, 0.75),
+        {"mark": {"type": "point", "filled": True, "size": 75, "opacity": 1, "clip": True},
+         "encoding": {"x": x, "y": y, "color": colour, "tooltip": [
+             {"field": "name", "title": "row"}, {"field": "difference", "format": "+.2f"},
+             {"field": "low", "format": "+.2f"}, {"field": "high", "format": "+.2f"},
+             {"field": "widest_low", "title": "simultaneous low", "format": "+.2f"},
+             {"field": "widest_high", "title": "simultaneous high", "format": "+.2f"}, {"field": "said"}]}},
+        {"name": "label_verdict", "mark": {"type": "text", "align": "right", "dx": -6, "dy": -9, "fontSize": 10.5},
+         "encoding": {"x": {"value": {"expr": "width"}}, "y": y, "text": {"field": "short"}, "color": colour}},
+    )  # fmt: skip
+    del spec["height"]
+    spec["usermeta"] = {"row_px": 34}
+    note = (
+        "Dot: difference of the means. Thick bar: the interval that decides: it excludes zero exactly where rows are "
+        "decided to be different. Thin bar: simultaneous 95 % interval. Shaded: the region of equivalence, "
+        f"±{comparison.margin:g} points."
+    )
+    note += " Intervals that leave the chart are cut at its edge." if cut else ""
+    alt = f"Forest plot of the differences to {base.title}: " + "; ".join(
+        f"{value['name']} {signed(value['difference'])}, {value['said']}"
+        for value in values
+        if value["row"] != base.name
+    )
+    return Chart(key, f"Differences to {base.title}", note, alt, spec, wide=True)
+
+
+def _datum(row: TableRow, place: int) -> Spec:
+    base: Spec = {"row": row.name, "name": row.title, "order": place}
+    pair = row.to_baseline
+    if pair is None or pair.estimate is None:
+        said = "baseline" if row.is_baseline else "too few seeds"
+        return {**base, "difference": 0.0 if row.is_baseline else None, "verdict": said, "said": said, "short": said}
+    word = verdict(pair)
+    return {
+        **base, "difference": pair.estimate, "low": pair.low, "high": pair.high, "widest_low": pair.widest_low,
+        "widest_high": pair.widest_high, "verdict": word, "said": verdict_words(pair),
+        "short": f"{MARKS[word].sign} {word}",
+    }  # fmt: skip
+
+
+def _bar(x: Spec, y: Spec, colour: Spec, low: str, high: str, thick_px: float, opacity: float) -> Spec:
+    return {
+        "transform": [{"filter": f"isValid(datum.{low})"}],
+        "mark": {"type": "rule", "strokeWidth": thick_px, "strokeCap": "round", "opacity": opacity, "clip": True},
+        "encoding": {"x": x | {"field": low}, "x2": {"field": high}, "y": y, "color": colour},
+    }
+
+
+def _reach(values: Sequence[Spec], margin: float) -> tuple[float, bool]:
+    """How far the axis goes from zero, in points, and whether an interval goes farther."""
+    largest = max(margin, *(abs(value["difference"] or 0.0) for value in values))
+    ends = [abs(value[end]) for value in values for end in ("widest_low", "widest_high") if value.get(end) is not None]
+    farthest = max([largest, *ends])
+    reach = 1.08 * min(farthest, REACH * largest)
+    return reach, farthest > reach

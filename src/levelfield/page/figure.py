@@ -1,0 +1,28 @@
+"""A chart's place in the page: its title, how to read it, and the buttons that save it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from levelfield.page.charts.chart import Chart
+from levelfield.page.markup import paragraph, tag, text
+
+
+def figures(charts: Iterable[Chart]) -> str:
+    """Places for `charts`, two beside each other where there is room."""
+    return tag("div", map(figure, charts), class_="charts")
+
+
+def figure(chart: Chart) -> str:
+    caption = tag("figcaption", tag("h3", text(chart.title)) + paragraph(chart.note))
+    place = tag("div", class_="chart dense" if chart.dense else "chart", id=chart.key, role="img", aria_label=chart.alt)
+    by_keyboard = {"tabindex": 0, "role": "region", "aria_label": chart.title} if chart.dense else {}
+    scroll = tag("div", place, class_="chart-scroll", **by_keyboard)
+    saved = (("svg", "SVG", "the picture"), ("data", "CSV", "its data"))
+    buttons = (save(kind, chart.key, name, f"Save {what} of {chart.title}") for kind, name, what in saved)
+    return tag("figure", caption + tag("div", buttons, class_="save") + scroll, class_="wide" if chart.wide else None)
+
+
+def save(kind: str, of: str, name: str, said: str) -> str:
+    """A button by which the script saves the chart or table `of`: as `kind` "svg", "data" or "table"."""
+    return tag("button", text(name), type="button", data_save=kind, data_of_id=of, aria_label=f"{name}: {said}")

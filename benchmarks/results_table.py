@@ -6,7 +6,8 @@
 
 Nothing in such a part is edited by hand: a test compares every committed page with what this writes. A page says where
 with two lines, `<!-- results of cpu/*: generated, do not edit -->` and `<!-- end of results -->`.
-The whole pages are those of `levelfield report`, without example images.
+The whole pages are those of `levelfield report`. Their example images come from the data, where LEVELFIELD_DATA has it;
+else those that a page holds already are kept.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from levelfield.page.page import write_page
+from levelfield.errors import UserError
+from levelfield.page.page import ImageOf, write_page
+from levelfield.page.thumbnails import images_in, images_of
 from levelfield.runs import write_text
-from levelfield.tables import build_table, read_study
+from levelfield.tables import StudyTable, build_table, read_study
 from levelfield.tables.repository_results import fill, markdown
 
 
@@ -37,8 +40,20 @@ def main(arguments: list[str] | None = None) -> None:
             write_text(page, after)
         print(f"{page}: {'written' if after != before else 'as it was'}", file=sys.stderr)
     for page in options.pages or ():
-        write_page(build_table(read_study(options.results / "cpu" / page.stem)), page)
+        table = build_table(read_study(options.results / "cpu" / page.stem))
+        write_page(table, page, pictures(table, page))
         print(f"{page}: written", file=sys.stderr)
+
+
+def pictures(table: StudyTable, page: Path) -> ImageOf:
+    """Thumbnails of the test images of `table`: from the data, else those that `page` holds."""
+    try:
+        return images_of(table)
+    except UserError as error:
+        held = images_in(page.read_text(encoding="utf-8")) if page.is_file() else {}
+        why = str(error).partition("\n")[0]
+        print(f"{page}: {len(held)} example images, as they were: {why}", file=sys.stderr)
+        return held.get
 
 
 if __name__ == "__main__":

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from levelfield.errors import UserError
 from levelfield.tables.table import StudyTable
 
-SIDE_PX = 96
+SIDE_PX: Final = 96
 """Larger images are scaled down to this side."""
+_PICTURE: Final = re.compile(r'<img alt="Test image (\d+), [^"]*" src="data:image/png;base64,([^"]+)"')
+
+
+def images_in(page: str) -> dict[int, bytes]:
+    """The thumbnails (PNG) that a written page holds, by test index: for writing it anew where the data is not."""
+    return {int(index): base64.b64decode(picture) for index, picture in _PICTURE.findall(page)}
 
 
 def images_of(table: StudyTable, data_dir: Path | str | None = None) -> Callable[[int], bytes | None]:

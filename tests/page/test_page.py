@@ -22,6 +22,7 @@ from PIL import Image
 from levelfield.page.charts.chart import PALETTE, colours, singled_out
 from levelfield.page.charts.forest import forest
 from levelfield.page.page import page, write_page
+from levelfield.page.thumbnails import images_in
 from levelfield.tables import Row, StudyRows, build_table
 from levelfield.tables.answer_to_question import statements
 from synthetic_runs import spec_of, write_run
@@ -128,6 +129,12 @@ def test_the_forest_reaches_as_far_as_it_can_be_read(study: StudyRows) -> None:
     assert region == [{"low": -comparison.margin, "high": comparison.margin}]
 
 
+def test_pictures_are_kept_where_the_data_is_not(study: StudyRows, html: str) -> None:
+    held = images_in(html)
+    assert len(held) == 24 and all(picture == thumbnail(index) for index, picture in held.items())
+    assert page(build_table(study), held.get) == html
+
+
 def test_of_several_test_sets_the_first_sections_are_linked(tmp_path: Path) -> None:
     rows = [
         Row(data, runs=(write_run(tmp_path / data, spec_of("a", data=data), images=300),))
@@ -135,6 +142,11 @@ def test_of_several_test_sets_the_first_sections_are_linked(tmp_path: Path) -> N
     ]
     links = re.findall(r'<li><a href="#([^"]+)"', page(build_table(rows)))
     assert [link for link in links if link.startswith("p")] == ["p0-accuracy", "p1-accuracy"]
+
+
+def test_where_nothing_is_decided_there_is_no_matrix(tmp_path: Path) -> None:
+    rows = [Row(name, runs=(write_run(tmp_path / name, spec_of(name), images=60),)) for name in "abc"]
+    assert "Undecided is every one of the 3 pairs" in section(page(build_table(rows)), "decisions")
 
 
 def test_what_users_named_is_escaped(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from levelfield.page.charts.chart import REST, Chart, Spec, layered, others, singled_out
+from levelfield.page.charts.chart import LABEL_PX, REST, Chart, Spec, layered, others, singled_out
 from levelfield.tables.prediction_analysis import Predicted
 from levelfield.tables.table import TableRow
 
@@ -24,8 +24,8 @@ def calibration(
     ]  # fmt: skip
     if not values:
         return None
-    x = {"field": "confidence", "type": "quantitative", "title": "confidence (%)", "scale": {"domain": [0, 100]},
-         "axis": {"grid": False}}  # fmt: skip
+    x = {"field": "confidence", "type": "quantitative", "title": "confidence (%)", "axis": {"grid": False},
+         "scale": {"domain": [0, 100], "range": [0, {"expr": f"width - {LABEL_PX}"}]}}  # fmt: skip
     y = {"field": "accuracy", "type": "quantitative", "title": "right (%)", "scale": {"domain": [0, 100]}}
     told = [{"field": "name", "title": "row"}, {"field": "confidence", "format": ".1f"},
             {"field": "accuracy", "title": "right", "format": ".1f"}, {"field": "images"}]  # fmt: skip
@@ -41,7 +41,7 @@ def calibration(
          "transform": [{"filter": "datum.shown"},
                        {"joinaggregate": [{"op": "max", "field": "confidence", "as": "last"}], "groupby": ["row"]},
                        {"filter": "datum.confidence == datum.last"}],
-         "mark": {"type": "text", "align": "right", "dx": -8, "fontSize": 10.5},
+         "mark": {"type": "text", "align": "left", "dx": 7, "fontSize": 10.5, "limit": LABEL_PX - 8},
          "encoding": {"x": x, "y": y, "color": colour, "text": {"field": "name"}}},
     )  # fmt: skip
     note = "Below the dashed diagonal a row is over-confident, above it under-confident. Bins with at least 10 images."

@@ -22,6 +22,8 @@ PALETTE: Final = (
 """Mid-tones with a contrast of at least 3 to both a white and a near-black ground: more cannot be told apart."""
 REST: Final = "#8a8f98"
 """Of what has no colour of its own: lines of reference, and rows that a crowded chart does not single out."""
+LABEL_PX: Final = 118
+"""Room for the names at the ends of lines."""
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Final
 
-from levelfield.page.charts.chart import Chart, Spec, layered, others, quantity, singled_out
+from levelfield.page.charts.chart import LABEL_PX, Chart, Spec, layered, others, quantity, singled_out
 from levelfield.tables.table import TableRow
 
 CURVES: Final = (
     ("val_top1", "validation top-1 (%)"), ("train_top1", "training top-1 (%)"), ("train_loss", "training loss"),
 )  # fmt: skip
-LABEL_PX: Final = 118
-"""Room for the names at the ends of the lines."""
 
 
 def learning_curves(colour: Spec, measured: Sequence[TableRow], key: str) -> list[Chart]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from levelfield.page.charts.chart import PALETTE, REST, Chart, Spec, layered, quantity
+from levelfield.page.charts.chart import LABEL_PX, PALETTE, REST, Chart, Spec, layered, quantity
 from levelfield.tables.rows import Sweep
 
 
@@ -28,7 +28,7 @@ def sensitivity(sweeps: Sequence[Sweep], key: str) -> Chart | None:
     palette = [PALETTE[place] if place < len(PALETTE) else REST for place in range(len(names))]
     colour = {"field": "sweep", "type": "nominal", "legend": None, "scale": {"domain": names, "range": palette}}
     x = {"field": "rate", "type": "quantitative", "title": "learning rate",
-         "scale": {"type": "log", "nice": False, "range": [0, {"expr": "width - 120"}]},
+         "scale": {"type": "log", "nice": False, "range": [0, {"expr": f"width - {LABEL_PX}"}]},
          "axis": {"grid": False, "format": "~g", "tickCount": 5}}  # fmt: skip
     y = quantity("top1", "validation top-1 (%)", pad_px=10)
     told = [{"field": "sweep", "title": "row"}, {"field": "rate", "title": "learning rate"},
@@ -44,7 +44,7 @@ def sensitivity(sweeps: Sequence[Sweep], key: str) -> Chart | None:
         {"name": "label_end",
          "transform": [{"joinaggregate": [{"op": "max", "field": "rate", "as": "last"}], "groupby": ["sweep"]},
                        {"filter": "datum.rate == datum.last"}],
-         "mark": {"type": "text", "align": "left", "dx": 8, "fontSize": 10.5, "limit": 110},
+         "mark": {"type": "text", "align": "left", "dx": 8, "fontSize": 10.5, "limit": LABEL_PX - 8},
          "encoding": {"x": x, "y": y, "color": colour, "text": {"field": "sweep"}}},
     )  # fmt: skip
     note = "Line: the best weight decay at each rate. Ring: what was chosen, on the validation slice."

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 
 from levelfield.page.charts.chart import Chart
 from levelfield.page.charts.decisions import decisions
 from levelfield.page.charts.forest import forest
 from levelfield.page.figure import figures
+from levelfield.page.markup import paragraph
 from levelfield.page.section import Section
-from levelfield.statistics import Comparison
+from levelfield.statistics import Comparison, verdict
 from levelfield.tables.table import StudyTable, TableRow
 
 Draw = Callable[[Sequence[TableRow], Comparison, str], Chart | None]
@@ -17,18 +19,30 @@ Draw = Callable[[Sequence[TableRow], Comparison, str], Chart | None]
 
 def forests(table: StudyTable) -> Section | None:
     """The differences to the baseline of every test set."""
-    return _section(table, "differences", "Differences to the baseline", forest)
+    return _section(table, "differences", "Differences to the baseline", forest, table.panels)
 
 
 def matrices(table: StudyTable) -> Section | None:
-    """The decisions between every two rows of every test set."""
-    return _section(table, "decisions", "Every pair of rows", decisions)
+    """The decisions between every two rows of every test set; of one where nothing was decided, that."""
+    decided = [
+        panel
+        for panel, comparison in table.panels.items()
+        if any(verdict(pair) in ("better", "worse", "equivalent") for pair in comparison.pairs)
+    ]
+    found = _section(table, "decisions", "Every pair of rows", decisions, decided)
+    pairs = [len(comparison.pairs) for panel, comparison in table.panels.items() if panel not in decided]
+    if not sum(pairs):
+        return found
+    where = f" of the {sum(pairs)} pairs" + (" on the other test sets" if decided else "")
+    said = paragraph(f"Undecided is every one{where}: there is no matrix to show.")
+    return Section("decisions", "Every pair of rows", said) if found is None else replace(found, body=found.body + said)
 
 
-def _section(table: StudyTable, anchor: str, title: str, draw: Draw) -> Section | None:
+def _section(table: StudyTable, anchor: str, title: str, draw: Draw, panels: Collection[str]) -> Section | None:
     charts = []
     for place, (panel, comparison) in enumerate(table.panels.items()):
-        chart = draw([row for row in table.measured if row.panel == panel], comparison, f"p{place}-{anchor}")
+        rows = [row for row in table.measured if row.panel == panel]
+        chart = draw(rows, comparison, f"p{place}-{anchor}") if panel in panels else None
         if chart is not None:
             charts.append(chart.on(panel) if len(table.panels) > 1 else chart)
     return Section(anchor, title, figures(charts), charts=tuple(charts)) if charts else None

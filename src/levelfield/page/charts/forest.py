@@ -45,7 +45,9 @@ def forest(rows: Sequence[TableRow], comparison: Comparison, key: str) -> Chart 
              {"field": "name", "title": "row"}, {"field": "difference", "format": "+.2f"},
              {"field": "low", "format": "+.2f"}, {"field": "high", "format": "+.2f"},
              {"field": "widest_low", "title": "simultaneous low", "format": "+.2f"},
-             {"field": "widest_high", "title": "simultaneous high", "format": "+.2f"}, {"field": "said"}]}},
+             {"field": "widest_high", "title": "simultaneous high", "format": "+.2f"},
+             {"field": "elsewhere_low", "title": "on other images, low", "format": "+.2f"},
+             {"field": "elsewhere_high", "title": "on other images, high", "format": "+.2f"}, {"field": "said"}]}},
         {"name": "label_verdict", "mark": {"type": "text", "align": "right", "dx": -6, "dy": -9, "fontSize": 10.5},
          "encoding": {"x": {"value": {"expr": "width"}}, "y": y, "text": {"field": "short"}, "color": colour}},
     )  # fmt: skip
@@ -71,9 +73,11 @@ def _datum(row: TableRow, place: int) -> Spec:
     if pair is None or pair.estimate is None:
         said = "baseline" if row.is_baseline else "too few seeds"
         return {**base, "difference": 0.0 if row.is_baseline else None, "verdict": said, "said": said, "short": said}
-    word = verdict(pair)
+    word, elsewhere = verdict(pair), pair.elsewhere
+    beyond = {} if elsewhere is None else {"elsewhere_low": elsewhere.low, "elsewhere_high": elsewhere.high}
     return {
-        **base, "difference": pair.estimate, "low": pair.low, "high": pair.high, "widest_low": pair.widest_low,
+        **base, **beyond,
+        "difference": pair.estimate, "low": pair.low, "high": pair.high, "widest_low": pair.widest_low,
         "widest_high": pair.widest_high, "verdict": word, "said": verdict_words(pair),
         "short": f"{MARKS[word].sign} {word}",
     }  # fmt: skip

@@ -9,8 +9,8 @@ the same kind, and so are claims on other images.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Final
 
@@ -41,12 +41,14 @@ class Rank:
 
 @dataclass(frozen=True)
 class Comparison:
-    """`pairs`: every pair of rows once. `ranks`: of every row that has a score. `margin`: of equivalence."""
+    """`pairs`: every pair of rows once. `ranks`: of every row that has a score. `margin`: of equivalence. `spent`: the
+    chance of a false claim in all, of which several looks at a growing table (`looks.py`) each take a part."""
 
     baseline: str | None
     pairs: tuple[Difference, ...]
     ranks: Mapping[str, Rank]
     margin: float = MARGIN
+    spent: float = ALPHA
 
     def between(self, a: str, b: str) -> Difference | None:
         """The difference a - b, whichever way round the pair was stored; None for unknown or equal rows."""
@@ -61,6 +63,34 @@ class Comparison:
         return None if self.baseline is None else self.between(row, self.baseline)
 
 
+@dataclass(frozen=True)
+class Earlier:
+    """What earlier looks at the same rows leave to this one. `decided`: pairs, each as it was decided; they stay so,
+    and what they free goes to the others. `rows`: those that take part (None: all); pairs with any other row keep
+    their weight, and nothing more is decided of them."""
+
+    decided: Mapping[tuple[str, str], Difference] = field(default_factory=dict)
+    rows: Collection[str] | None = None
+
+    def of(self, a: str, b: str) -> Difference | None:
+        """The pair a, b as it was decided; None while it is open."""
+        if (turned := self.decided.get((b, a))) is not None:
+            return _turned(turned)
+        return self.decided.get((a, b))
+
+    def p(self, pairs: list[tuple[str, str]], p: list[float], claim: str) -> list[float]:
+        """`p` of the pairs that are open; of the others 0 where `claim` was decided, else 1."""
+        return [self._p(pair, one, claim) for pair, one in zip(pairs, p, strict=True)]
+
+    def _p(self, pair: tuple[str, str], p: float, claim: str) -> float:
+        if (before := self.of(*pair)) is not None:
+            return 0.0 if getattr(before, claim) else 1.0
+        return p if self.rows is None or set(pair) <= set(self.rows) else 1.0
+
+
+FIRST_LOOK: Final = Earlier()
+
+
 def compare_rows(
     rows: Mapping[str, RowScores],
     baseline: str | None = None,
@@ -68,11 +98,12 @@ def compare_rows(
     margin: float = MARGIN,
     alpha: float = ALPHA,
     beside: bool = True,
+    earlier: Earlier = FIRST_LOOK,
 ) -> Comparison:
     """Decide every pair of rows (higher is better); rows without runs are left out.
 
     `baseline`: a row of `rows`, or None (all pairs then weigh the same). `alpha`: of each family. `beside`: also
-    compute what stands beside the decision (sign-flip test, P(A beats B), own variances).
+    compute what stands beside the decision (sign-flip test, P(A beats B), own variances). `earlier`: looks before.
     """
     measured = {name: row for name, row in rows.items() if row.by_seed}
     baseline = baseline if baseline in measured else None
@@ -87,13 +118,16 @@ def compare_rows(
     here = [tests.here(a, b) for a, b in pairs]
     own = [tests.own(a, b) for a, b in pairs]
     elsewhere = [tests.elsewhere(a, b) for a, b in pairs]
-    decided = _family([test.p for test in here], weights, alpha)
-    close = _family([test.p_farther(margin) for test in here], weights, alpha)
+    decided = _family(earlier.p(pairs, [test.p for test in here], "different"), weights, alpha)
+    close = _family(earlier.p(pairs, [test.p_farther(margin) for test in here], "equivalent"), weights, alpha)
     decided_own = _family([test.p for test in own], weights, alpha)
     decided_elsewhere = _family([1.0 if test is None else test.p for test in elsewhere], weights, alpha)
 
     found = []
     for i, (a, b) in enumerate(pairs):
+        if (before := earlier.of(a, b)) is not None:
+            found.append(before)
+            continue
         pair = _decision(a, b, here[i], i, decided, close, weights[i] * alpha, margin)
         pair = replace(pair, runs=(len(measured[a].by_seed), len(measured[b].by_seed)))
         other = elsewhere[i]
@@ -104,7 +138,7 @@ def compare_rows(
         if beside:
             pair = _with_beside(pair, measured[a], measured[b], _interval(own[i], i, decided_own))
         found.append(pair)
-    return Comparison(baseline, tuple(found), _ranks(list(measured), found), margin)
+    return Comparison(baseline, tuple(found), ranks(list(measured), found), margin)
 
 
 def _family(p: list[float], weights: NDArray[np.float64], alpha: float) -> Holm:
@@ -186,7 +220,8 @@ def _turned(pair: Difference) -> Difference:
     )
 
 
-def _ranks(names: list[str], pairs: list[Difference]) -> dict[str, Rank]:
+def ranks(names: Collection[str], pairs: Collection[Difference]) -> dict[str, Rank]:
+    """The places that the decided `pairs` leave to each row."""
     ahead, behind = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
     for pair in pairs:
         if pair.different and pair.estimate is not None:

@@ -20,14 +20,15 @@ from levelfield.statistics import (
     Comparison,
     Conditions,
     against_published,
-    compare_rows,
     sample_interval,
     seeds_interval,
 )
+from levelfield.statistics.looks import NO_LOOK, compare_at_looks
 from levelfield.tables.answer_to_question import answer
 from levelfield.tables.audit import AuditRow, audit
 from levelfield.tables.comparable_rows import placed
 from levelfield.tables.cost_columns import costs_in_words, costs_of, read_costs
+from levelfield.tables.looks import setting_digest
 from levelfield.tables.rows import Row, StudyRows, one_per_training
 from levelfield.tables.runs_of_row import RowRuns, read_row
 from levelfield.tables.scores_of_rows import scores_of_rows
@@ -52,22 +53,12 @@ def build_table(
     Rows that are the same training are one line, which is listed under the first of their names. `baseline`: a row's
     name; None: the study's, else the first row with a result. A panel that does not hold it is compared with its own
     first measured row. `data_dir`: where the audit may find their data. `margin`: points
-    of top-1 within which rows are called equivalent.
+    of top-1 within which rows are called equivalent; of a study that was looked at while it grew, the looks' own.
     Raises UserError for a baseline that is no row.
     """
     study = rows if isinstance(rows, StudyRows) else StudyRows(name="", rows=tuple(rows))
     study = replace(study, rows=one_per_training(study.rows))
-    line_of = {name: row.name for row in study.rows for name in row.names}
-    baseline = baseline or study.baseline
-    if baseline is not None and baseline not in line_of:
-        raise unknown("baseline row", baseline, list(line_of))
-
-    runs, panel_of = placed([read_row(row) for row in study.rows])
-    panels: dict[str, Comparison] = {}
-    for panel in dict.fromkeys(panel_of.values()):
-        scores = scores_of_rows([r for r in runs if panel_of[r.row.name] == panel])
-        first = line_of.get(baseline or "")
-        panels[panel] = compare_rows(scores, first if first in scores else _first_own(runs, scores), margin=margin)
+    runs, panel_of, panels = compared(study, baseline, margin)
     profiles = read_costs(study.path)
     table = StudyTable(
         study=study,
@@ -77,6 +68,27 @@ def build_table(
         costs=costs_in_words(profiles, study.name if study.command else ""),
     )
     return replace(table, study=replace(study, answer=answer(table)))
+
+
+def compared(
+    study: StudyRows, baseline: str | None = None, margin: float = MARGIN
+) -> tuple[list[RowRuns], dict[str, str], dict[str, Comparison]]:
+    """What `study`, whose rows are trainings of their own, has of each row; the panel of each, by name; and the
+    comparison of each panel, by the looks that were made at it. The arguments are those of `build_table`."""
+    line_of = {name: row.name for row in study.rows for name in row.names}
+    baseline = baseline or study.baseline
+    if baseline is not None and baseline not in line_of:
+        raise unknown("baseline row", baseline, list(line_of))
+    looks = study.looks and study.looks.of({row.name: setting_digest(row.declared) for row in study.rows})
+    runs, panel_of = placed([read_row(row) for row in study.rows])
+    panels: dict[str, Comparison] = {}
+    for panel in dict.fromkeys(panel_of.values()):
+        scores = scores_of_rows([r for r in runs if panel_of[r.row.name] == panel])
+        first = line_of.get(baseline or "")
+        first = first if first in scores else _first_own(runs, scores)
+        made, within = (looks.looks or (NO_LOOK,), looks.margin) if looks else ((), margin)
+        panels[panel] = compare_at_looks(scores, made, first, margin=within)
+    return runs, panel_of, panels
 
 
 def _first_own(runs: Sequence[RowRuns], scores: Mapping[str, object]) -> str | None:

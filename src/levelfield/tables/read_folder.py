@@ -13,7 +13,8 @@ study.json, as whoever carries out a study writes it:
            "published": {"values": {"top1": 79.72, ...}, "data": ..., "num_classes": ..., "notes": [...]} or null}]}
 ```
 All keys but `name` may be absent; "asked" is for who goes on with the study (`studies.results.study_request`).
-What a sweep found lies beside it in sweep.json. Without study.json, runs that differ in nothing but the seed are a row.
+What a sweep found lies beside it in sweep.json, what looks at it decided in looks.json. Without study.json, runs that
+differ in nothing but the seed are a row.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from levelfield.runs import RunFolder, find_runs
 from levelfield.spec import RunSpec
 from levelfield.spec.overrides import trained_otherwise
 from levelfield.studies.declared.published_figures import Published
+from levelfield.tables.looks import read_looks
 from levelfield.tables.rows import Row, StudyRows
 from levelfield.tables.sweeps import read_sweeps
 
@@ -85,6 +87,7 @@ def _from_json(study: dict[str, Any], folder: Path) -> StudyRows:
         question=study.get("question") or "",
         steps=tuple((str(name), str(before), str(after)) for name, before, after in study.get("steps") or ()),
         sweeps=read_sweeps(folder),
+        looks=read_looks(folder),
         description=study.get("description") or "",
         scale=study.get("scale") or "",
         baseline=study.get("baseline"),

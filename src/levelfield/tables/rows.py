@@ -11,6 +11,7 @@ from typing import Any
 from levelfield.runs import RunFolder
 from levelfield.spec import RunSpec
 from levelfield.studies.declared.published_figures import Published
+from levelfield.tables.looks import Looks
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class StudyRows:
     `scale`: "" or "full" for the study as published; any other is reduced, and published values are not compared.
     `steps`: (name, row before, row after) of every change whose effect the question asks for; `answer`: what the rows
     say to it, made with the table. `sweeps`: how sensitive rows are to learning rate and weight decay, where that was
-    measured.
+    measured. `looks`: those made at the table while it grew; None for one look at all runs.
 
     `changes`: what was changed on the command line of what its file trains. `varies`: the keys of a run that its
     question is about (`levelfield.spec.varied_keys`); None where it declares none, and VARIES stands for them.
@@ -86,6 +87,7 @@ class StudyRows:
     changes: tuple[str, ...] = ()
     steps: tuple[tuple[str, str, str], ...] = ()
     sweeps: tuple[Sweep, ...] = ()
+    looks: Looks | None = None
     notes: tuple[str, ...] = ()
     command: str = ""
     path: Path | None = None

@@ -10,6 +10,13 @@ import typer
 
 from levelfield.cli.options import Plugins
 
+
+class Stop(StrEnum):
+    """When a study has enough runs."""
+
+    DECIDED = "decided"
+
+
 Name = Annotated[str, typer.Argument(help="A study's name (`levelfield study list`) or a .yaml file.")]
 Out = Annotated[Path | None, typer.Option(help="The study's folder. [default: runs/NAME, at a scale runs/NAME-SCALE]")]
 ScaleName = Annotated[
@@ -20,6 +27,19 @@ ScaleName = Annotated[
 ]
 Seeds = Annotated[str | None, typer.Option(help="Instead of the file's: 3, or 0,4,7, or 5-8.")]
 Rows = Annotated[list[str] | None, typer.Option("--row", help="Only rows that match (`*` allowed); may be repeated.")]
+Until = Annotated[
+    Stop | None,
+    typer.Option(
+        help="Instead of --seeds: in rounds, more seeds only for rows of which the question is still open.",
+    ),
+]
+MaxSeeds = Annotated[int | None, typer.Option(help="With --until decided: seeds a row at most. [default: 10]")]
+Margin = Annotated[
+    float | None,
+    typer.Option(
+        help="With --until decided: rows so many points of top-1 apart are equivalent. [default: 0.5]",
+    ),
+]
 Parallel = Annotated[int, typer.Option(min=1, help="Runs at once, each in a process of its own.")]
 SetAsRun = Annotated[
     list[str] | None,

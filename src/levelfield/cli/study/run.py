@@ -12,18 +12,35 @@ from levelfield.cli.ask_before_long_work import confirm_long_work
 from levelfield.cli.options import Json, Yes
 from levelfield.cli.output import console, messages
 from levelfield.cli.study.from_options import OpenedStudy, executor_for, on_a_study, timed_estimate
-from levelfield.cli.study.options import Address, CpusPerRun, GpusPerRun, On, Parallel, Rows, Seeds, Where
+from levelfield.cli.study.options import (
+    Address,
+    CpusPerRun,
+    GpusPerRun,
+    Margin,
+    MaxSeeds,
+    On,
+    Parallel,
+    Rows,
+    Seeds,
+    Until,
+    Where,
+)
 from levelfield.cli.study.report import show_table
 from levelfield.errors import UserError
 
 if TYPE_CHECKING:
+    from levelfield.cli.study.options import Stop
     from levelfield.studies.results.run_folders import Found
+    from levelfield.studies.running.until_decided import UntilDecided
 
 
 @partial(on_a_study, to_train=True)
 def run(
     opened: OpenedStudy,
     seeds: Seeds = None,
+    until: Until = None,
+    max_seeds: MaxSeeds = None,
+    margin: Margin = None,
     row: Rows = None,
     on: On = Where.LOCAL,
     parallel: Parallel = 1,
@@ -42,14 +59,19 @@ def run(
     from levelfield.studies.results.run_folders import find_all
     from levelfield.studies.running import run_study
     from levelfield.studies.running.time_estimate import measured_seconds
+    from levelfield.studies.running.until_decided import seeds_up_to, settle_looks
 
     study, folder, asked, said = opened
     wanted = None if seeds is None else parse_seeds(seeds)
-    found = find_all(folder, asked.runs(study, folder, wanted or asked.usual, row or ()))
+    growing = _growing(until, max_seeds, margin)
+    most = None if growing is None else settle_looks(folder, growing).most
+    planned = wanted or asked.usual if most is None else seeds_up_to(most, asked.usual)
+    found = find_all(folder, asked.runs(study, folder, planned, row or ()))
     with executor_for(on, parallel, address, cpus_per_run, gpus_per_run) as executor:
         expected_s = measured_seconds(found)
         if on is Where.LOCAL:
-            expected_s = _expect(found, f"study {study.name}", parallel, yes)
+            what = f"study {study.name}" + ("" if most is None else f", if all of it takes {most} seeds a row,")
+            expected_s = _expect(found, what, parallel, yes)
         with Progress() as progress:
             table = run_study.run(
                 study,
@@ -64,6 +86,7 @@ def run(
                 parallel=parallel,
                 only=row or (),
                 expected_s=expected_s,
+                until=growing,
             )
     show_table(table, folder, json)
     if study.name == "quickstart" and not json:
@@ -72,6 +95,18 @@ def run(
     failed = {(name, seed) for line in table.rows for name in line.runs.row.names for seed in line.runs.row.failures}
     if these & failed:
         raise typer.Exit(3)
+
+
+def _growing(until: Stop | None, max_seeds: int | None, margin: float | None) -> UntilDecided | None:
+    """What the options say of --until. Raises UserError for those that say nothing without it."""
+    from levelfield.studies.running.until_decided import UntilDecided
+
+    if until is None:
+        for option, value in (("--max-seeds", max_seeds), ("--margin", margin)):
+            if value is not None:
+                raise UserError(f"{option} {value:g} belongs to --until decided; add that, or leave it away")
+        return None
+    return UntilDecided(max_seeds, margin)
 
 
 def _expect(found: list[Found], what: str, parallel: int, yes: bool) -> dict[str, float]:

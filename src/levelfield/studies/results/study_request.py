@@ -181,16 +181,18 @@ def with_seeds(asked: StudyRequest, rows: Iterable[str], seeds: Iterable[int], b
     return replace(asked, seeds=joined)
 
 
-def commands(asked: StudyRequest, planned: Mapping[str, Sequence[int]]) -> str:
+def commands(asked: StudyRequest, planned: Mapping[str, Sequence[int]], until: int | None = None) -> str:
     """The commands that make the table, a line each: one for all rows, or one for those of equal seeds.
 
-    `planned`: the seeds of every row of the table.
+    `planned`: the seeds of every row of the table. `until`: up to so many seeds a row, until its question was decided.
     """
     words = ["levelfield", "study", "run", asked.source]
     words += [] if asked.scale == "full" else ["--scale", asked.scale]
     words += [word for text in asked.overrides for word in ("--set", text)]
     words += [word for path in asked.plugins for word in ("--plugin", path)]
     words += [] if asked.data_dir is None else ["--data-dir", asked.data_dir]
+    if until is not None:
+        return shlex.join([*words, "--until", "decided", "--max-seeds", str(until)])
     groups: dict[tuple[int, ...], list[str]] = {}
     for row, seeds in planned.items():
         groups.setdefault(tuple(sorted(set(seeds))), []).append(row)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from levelfield.studies.declared.planned_runs import PlannedRow
 from levelfield.studies.declared.published_figures import published_row
 from levelfield.studies.declared.study import Changes, StudySpec
-from levelfield.studies.results.run_folders import hold_all, stale_in_words
+from levelfield.studies.results.run_folders import Holding, hold_all, stale_in_words
 from levelfield.studies.results.study_json import read_failures
 from levelfield.studies.results.study_request import StudyRequest, commands
+from levelfield.tables.looks import Looks, looks_in_words, read_looks, setting_digest
 from levelfield.tables.rows import Row, StudyRows
 from levelfield.tables.sweeps import read_sweeps
 
@@ -36,6 +37,8 @@ def study_rows(
     held = hold_all(out, rows)
     failures = read_failures(out, rows) if failures is None else failures
     scale = study.scale(asked.scale)
+    looks = read_looks(out)
+    looks = looks and looks.of({row.name: setting_digest((row.spec,)) for row in rows})
     planned = {row.name: (*asked.seeds_of(row.name), *held[row.home].runs) for row in rows}
     return StudyRows(
         name=study.name,
@@ -61,9 +64,10 @@ def study_rows(
         baseline=study.baseline,
         varies=study.varies if "varies" in study.model_fields_set else None,
         changes=asked.changes,
-        notes=(*_changed(asked), *_seeds_added(asked, {row.name: held[row.home].runs for row in rows})),
-        command=commands(asked, planned),
+        notes=(*_changed(asked), *_growth(asked, looks, rows, held)),
+        command=commands(asked, planned, until=None if looks is None else looks.most),
         sweeps=read_sweeps(out),
+        looks=looks,
         path=out,
     )
 
@@ -80,8 +84,17 @@ def _changed(asked: StudyRequest) -> list[str]:
     return [f"changed on the command line: {', '.join(asked.changes)}"] if asked.changes else []
 
 
+def _growth(
+    asked: StudyRequest, looks: Looks | None, rows: Sequence[PlannedRow], held: Mapping[str, Holding]
+) -> list[str]:
+    """What is to be said of a table that grew while it was looked at. `held`: what there is of each training."""
+    if looks is None:
+        return _seeds_added(asked, {row.name: held[row.home].runs for row in rows})
+    return looks_in_words(looks, {home: one.runs for home, one in held.items()})
+
+
 def _seeds_added(asked: StudyRequest, held: Mapping[str, Iterable[int]]) -> list[str]:
-    """The note on a table with more seeds than its study declares: its error rate holds for one look at those.
+    """The note on a table with more seeds than its study declares, where no looks are on record.
 
     `held`: the seeds of which there are runs, by row.
     """

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 
@@ -15,8 +15,9 @@ from levelfield.errors import UserError
 from levelfield.progress import Progress
 from levelfield.runs import FolderLock
 from levelfield.spec import StartFrom
-from levelfield.studies.declared.planned_runs import PlannedRun
+from levelfield.studies.declared.planned_runs import PlannedRun, runs_of
 from levelfield.studies.declared.study import Changes, StudySpec
+from levelfield.studies.results.looks_at_table import further_look, table_before
 from levelfield.studies.results.run_folders import Found, default_folder, find, find_all, run_folder
 from levelfield.studies.results.study_json import read_failures, write_study
 from levelfield.studies.results.study_request import StudyOptions, StudyRequest, settle_to_train, with_seeds
@@ -25,6 +26,7 @@ from levelfield.studies.results.write_outputs import write_outputs
 from levelfield.studies.running.executor import Executor
 from levelfield.studies.running.in_process import InProcess
 from levelfield.studies.running.processes import Processes
+from levelfield.studies.running.until_decided import Rounds, UntilDecided, check_free, joined_seeds, with_first_stages
 from levelfield.tables.rows import StudyRows
 from levelfield.tables.table import StudyTable
 
@@ -46,6 +48,7 @@ def run(
     expected_s: Mapping[str, float] | None = None,
     may_begin: Callable[[PlannedRun], bool] | None = None,
     page: bool = True,
+    until: UntilDecided | None = None,
 ) -> StudyTable:
     """Train the runs of `study` that `out_dir` lacks, write the table's files there, return the table.
 
@@ -63,6 +66,7 @@ def run(
         expected_s: seconds that a run of each row is expected to take (only their ratios count).
         may_begin: asked just before a run begins; one that may not is left for another time, and is no failure.
         page: write report.html too (it needs altair and vl-convert).
+        until: instead of seeds and only: rounds of seeds for the rows of which the study's question is still open.
 
     Raises UserError for a study that cannot be planned, for a folder that holds another study, another scale or
     unsaid changes, or that another process writes to, and where not a single run could be begun. A run that fails
@@ -71,21 +75,63 @@ def run(
     said = StudyOptions(scale, overrides, plugins, data_dir)
     out = Path(out_dir) if out_dir is not None else default_folder(study.name, scale or "full")
     settle_to_train(study, out, said)
+    check_free(until, seeds, only)
     shown = progress or Progress(shown=False)
     with FolderLock(out), shown, _terminated_as_interrupted():
         begun = (out / "study.json").is_file()
         asked = settle_to_train(study, out, said)  # again: nobody else writes to the folder now
+        record = _Record(study, asked, out, tuned)
+        if begun and not (until is None and seeds is None):
+            table_before(record.rows(), len(asked.usual), out)
         wanted = None if seeds is None else tuple(seeds)
         runs = asked.runs(study, out, wanted or asked.usual, only, tuned)
         if wanted is not None:
-            asked = with_seeds(asked, dict.fromkeys(run.row.name for run in runs), wanted, begun)
-        found = find_all(out, runs)
-        record = _Record(study, asked, out, tuned, {one.run.key for one in found if one.state == "finished"})
-        record.save()
-        if tasks := _missing(found, expected_s or {}):
-            runner = executor or (InProcess() if parallel == 1 else Processes(parallel))
-            _Session(record, runner, shown, may_begin).carry_out(tasks)
-        return write_outputs(record.save(), out, asked.data_dir, page=page)
+            record.asked = with_seeds(asked, dict.fromkeys(run.row.name for run in runs), wanted, begun)
+        work = _Work(record, executor or (InProcess() if parallel == 1 else Processes(parallel)), shown, may_begin)
+        _carry_out(work, runs, until, expected_s or {})
+        return write_outputs(record.save(), out, record.asked.data_dir, page=page)
+
+
+def _carry_out(
+    work: _Work, runs: Sequence[PlannedRun], until: UntilDecided | None, expected_s: Mapping[str, float]
+) -> None:
+    """All of `runs`, or rounds of seeds; the executor is closed whatever happens."""
+    record = work.record
+    try:
+        if until is None:
+            further_look(work.carry_out(runs, expected_s), record.out)
+        else:
+            _rounds(work, Rounds(record.out, until, record.asked.usual), expected_s)
+    finally:
+        work.executor.close()
+
+
+def _rounds(work: _Work, rounds: Rounds, expected_s: Mapping[str, float]) -> None:
+    """Carry out one round after another, each followed by a look, until nothing is open or left to spend."""
+    record = work.record
+    while seeds := rounds.next(record.save()):
+        record.asked = replace(record.asked, seeds=joined_seeds(record.asked.seeds, seeds))
+        rows = record.asked.rows(record.study, record.out, tuned=record.tuned)
+        runs = runs_of(rows, with_first_stages(rows, seeds))
+        rounds.look(work.carry_out(runs, expected_s), seeds)
+
+
+class _Work:
+    """What carries runs out, one group after another: `record` is kept up to date all the while."""
+
+    def __init__(
+        self, record: _Record, executor: Executor, shown: Progress, may_begin: Callable[[PlannedRun], bool] | None
+    ) -> None:
+        self.record, self.executor, self.shown, self.may_begin = record, executor, shown, may_begin
+
+    def carry_out(self, runs: Sequence[PlannedRun], expected_s: Mapping[str, float]) -> StudyRows:
+        """Train those of `runs` that are not finished; the study's rows afterwards."""
+        found = find_all(self.record.out, runs)
+        self.record.forget({one.run.key for one in found if one.state == "finished"})
+        self.record.save()
+        if tasks := _missing(found, expected_s):
+            _Session(self.record, self.executor, self.shown, self.may_begin).carry_out(tasks)
+        return self.record.save()
 
 
 @dataclass(frozen=True)
@@ -109,16 +155,21 @@ def _missing(found: Sequence[Found], expected_s: Mapping[str, float]) -> list[Ta
 class _Record:
     """study.json while the study is carried out, and why runs failed (by `PlannedRun.key`)."""
 
-    def __init__(
-        self, study: StudySpec, asked: StudyRequest, out: Path, tuned: Mapping[str, Changes] | None, done: set[str]
-    ) -> None:
+    def __init__(self, study: StudySpec, asked: StudyRequest, out: Path, tuned: Mapping[str, Changes] | None) -> None:
         self.study, self.asked, self.out, self.tuned = study, asked, out, tuned
-        kept = read_failures(out, asked.rows(study, out, tuned=tuned))
-        self.failures = {key: why for key, why in kept.items() if key not in done}
+        self.failures = read_failures(out, asked.rows(study, out, tuned=tuned))
+
+    def forget(self, done: set[str]) -> None:
+        """Runs that are `done` have not failed."""
+        self.failures = {key: why for key, why in self.failures.items() if key not in done}
+
+    def rows(self) -> StudyRows:
+        """The study's rows with what the folder holds now."""
+        return study_rows(self.study, self.asked, self.out, self.failures, self.tuned)
 
     def save(self) -> StudyRows:
         """Bring study.json up to date with what the folder holds now; its rows."""
-        rows = study_rows(self.study, self.asked, self.out, self.failures, self.tuned)
+        rows = self.rows()
         write_study(rows, self.asked, self.out)
         return rows
 
@@ -137,12 +188,14 @@ class _Session:
     expected_s: float = 0.0
 
     def carry_out(self, tasks: Sequence[Task]) -> None:
-        """All of `tasks`; the executor is closed and the record saved whatever happens."""
+        """All of `tasks`; where that is cut short the executor is closed, and the record saved whatever happens."""
         self.progress.start(sum(task.expected_s for task in tasks), self.record.study.name)
         try:
             self._carry_out(tasks)
+        except BaseException:
+            self.executor.close()  # first: what it stops writes checkpoints, which the record is to name
+            raise
         finally:
-            self.executor.close()
             self.record.save()
         self.progress.finish()
 

@@ -1,0 +1,119 @@
+"""Runs only where they decide: rounds of seeds for the rows of which the study's question is still open.
+
+The looks are fixed beforehand: so many seeds a row at each, and what each may spend (`statistics.looks`). After a round
+the table is looked at, and what that decided is kept in looks.json; rows whose comparisons are decided get no more
+seeds, and all others get equally many. A folder whose table had been seen before goes on at the same numbers of seeds,
+but spends beside what was spent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from levelfield.errors import UserError
+from levelfield.statistics import MARGIN
+from levelfield.statistics.looks import FEWEST, further_share, plan_of_looks
+from levelfield.studies.declared.planned_runs import PlannedRow
+from levelfield.studies.results.looks_at_table import make_look, open_rows
+from levelfield.tables.looks import Looks, read_looks, write_looks
+from levelfield.tables.rows import StudyRows, one_per_training
+
+MOST: Final = 10
+"""Seeds a row at the last look, unless it is said otherwise."""
+SWEPT: Final = 1000
+"""The seed on which sweeps choose settings, and no study judges."""
+
+
+@dataclass(frozen=True)
+class UntilDecided:
+    """Up to `most` seeds a row (None: what the folder's looks were planned for, else MOST); rows within `margin` points
+    of one another are equivalent (None: likewise, MARGIN)."""
+
+    most: int | None = None
+    margin: float | None = None
+
+
+def check_free(until: UntilDecided | None, seeds: object, only: Sequence[str]) -> None:
+    """Raise UserError where rows or seeds are chosen that a study run until it is decided chooses itself."""
+    if until is not None and (seeds is not None or only):
+        raise UserError("a study run until it is decided chooses rows and seeds itself\nleave --row and --seeds away")
+
+
+def seeds_up_to(count: int, usual: Sequence[int]) -> tuple[int, ...]:
+    """The first `count` seeds of a row: the study's own, then those that follow its highest."""
+    more = (seed for seed in range(max(usual, default=-1) + 1, SWEPT + count + 2) if seed != SWEPT)
+    return (*usual, *more)[:count]
+
+
+def settle_looks(out: Path, until: UntilDecided) -> Looks:
+    """The looks that were made at the study in `out`, with their plan and margin.
+
+    Raises UserError where `until` asks for others than they were planned for: that would be one more choice made after
+    the results were seen.
+    """
+    kept = read_looks(out)
+    if until.most is not None and until.most < FEWEST:
+        raise UserError(f"--max-seeds {until.most} is too few: the first look is at {FEWEST} seeds a row")
+    if until.margin is not None and until.margin <= 0:
+        raise UserError(f"--margin {until.margin:g} is no margin: give points of top-1 above 0, e.g. 0.5")
+    if kept is None:
+        return Looks((), until.margin or MARGIN, {}, until.most or MOST)
+    for option, asked, planned in (
+        ("--max-seeds", until.most, kept.most),
+        ("--margin", until.margin, kept.margin),
+    ):
+        if asked is not None and planned is not None and asked != planned:
+            raise UserError(
+                f"the looks at {out} were planned with {option} {planned:g}, not {asked:g}\n"
+                f"leave {option} away, or choose another folder with --out"
+            )
+    return Looks(kept.looks, kept.margin, kept.settings, kept.most or until.most or MOST)
+
+
+class Rounds:
+    """The rounds of a study in `out` whose seeds are `usual`: each is carried out, then looked at."""
+
+    def __init__(self, out: Path, until: UntilDecided, usual: Sequence[int]) -> None:
+        self.out, self.usual = out, usual
+        self.looks = settle_looks(out, until)
+        write_looks(out, self.looks)  # before the first run: a table that is looked at by a plan was never seen whole
+
+    def next(self, rows: StudyRows) -> dict[str, tuple[int, ...]]:
+        """The seeds of each row that takes part in the next round, of `rows` as they are now; empty at the end."""
+        seen = max((len(seeds) for look in self.looks.looks for seeds in look.seeds.values()), default=0)
+        left = [(n, share) for n, share in plan_of_looks(self.looks.most or MOST) if n > seen]
+        lines = one_per_training(rows.rows)
+        taking = {row.name for row in lines} if not self.looks.looks else set(open_rows(rows))
+        if not left:
+            return {}
+        seeds, self.share = seeds_up_to(left[0][0], self.usual), left[0][1]
+        self.planned = all(look.planned for look in self.looks.looks)
+        if not self.planned:
+            self.share = further_share(self.looks.looks)
+        return {name: seeds for line in lines if line.name in taking and line.declared for name in line.names}
+
+    def look(self, rows: StudyRows, seeds: Mapping[str, Sequence[int]]) -> None:
+        """Look at `rows`, of which those in `seeds` took part in the round."""
+        others = {row.name: range(len(row.predictions)) for row in rows.rows if row.predictions}
+        self.looks = make_look(rows, self.looks, self.share, self.out, {**seeds, **others}, planned=self.planned)
+
+
+def joined_seeds(
+    before: Mapping[str, tuple[int, ...]], now: Mapping[str, tuple[int, ...]]
+) -> dict[str, tuple[int, ...]]:
+    """The seeds of each row that are asked for `now` or were before."""
+    return {row: tuple(sorted({*before.get(row, ()), *now.get(row, ())})) for row in (*before, *now)}
+
+
+def with_first_stages(rows: Sequence[PlannedRow], seeds: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """`seeds` by row, with those that the rows whose weights they start from need for it."""
+    needed = {row.name: seeds.get(row.name, ()) for row in rows}
+    for row in rows:
+        first, wanted = row.first, needed[row.name]
+        while first is not None:
+            needed[first.name] = tuple(sorted({*needed[first.name], *wanted}))
+            first = first.first
+    return needed

@@ -189,5 +189,5 @@ def test_the_top_level_commands_are_frozen() -> None:
     from levelfield.cli.app import app
 
     commands = set(get_command(app).commands)  # type: ignore[attr-defined]
-    assert commands == {"models", "data", "train", "eval", "study", "profile", "report", "analyze"}
+    assert commands == {"models", "data", "train", "eval", "study", "gate", "profile", "report", "analyze"}
     assert len(commands) <= 10

@@ -15,6 +15,7 @@ import typer
 
 from levelfield.cli import data as data_command
 from levelfield.cli import eval as eval_command
+from levelfield.cli import gate as gate_command
 from levelfield.cli import models as models_command
 from levelfield.cli import profile as profile_command
 from levelfield.cli import train as train_command
@@ -37,6 +38,7 @@ app.add_typer(data_command.app, name="data")
 app.command("models")(models_command.models)
 app.command("train")(train_command.train)
 app.add_typer(study_app, name="study")
+app.command("gate")(gate_command.gate)
 app.command("eval")(eval_command.evaluate)
 app.command("profile")(profile_command.profile)
 app.add_typer(analyze_app, name="analyze")

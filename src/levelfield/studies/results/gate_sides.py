@@ -1,0 +1,83 @@
+"""The two sides of a gate: a training that can be run at any seed, or finished runs that lie in a folder."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from levelfield.errors import UserError, unknown
+from levelfield.runs import RunFolder, find_runs
+from levelfield.spec import RunSpec
+from levelfield.studies.declared.planned_runs import planned_rows
+from levelfield.studies.declared.study import StudySpec
+from levelfield.studies.declared.study_file import list_studies
+
+
+@dataclass(frozen=True)
+class Side:
+    """`spec`: what is to be trained, with its open fields filled in; None for `runs` that are finished, in the order of
+    their seeds. `identity`: of what is trained, whatever the seed. `start`: what row's runs, seed by seed, it starts
+    from."""
+
+    name: str
+    identity: str
+    spec: RunSpec | None = None
+    runs: tuple[RunFolder, ...] = ()
+    start: str | None = None
+
+
+def side_of_spec(name: str, resolved: RunSpec) -> Side:
+    """A side that is trained."""
+    return Side(name, identity_at_any_seed(resolved)[0], resolved)
+
+
+def side_of_folder(folder: Path) -> Side:
+    """The finished runs at or below `folder`. Raises UserError where there is none, or not of one training alone."""
+    runs = [run for run in find_runs(folder) if run.finished]
+    if not runs:
+        raise UserError(f"{folder} holds no finished run\ngive the folder of a run or of a row, or what to train")
+    specs = {run: run.spec() for run in runs}
+    identities = {identity_at_any_seed(spec) for spec in specs.values()}
+    if len(identities) > 1:
+        raise UserError(f"{folder} holds runs of {len(identities)} trainings\ngive the folder of one row of them")
+    by_seed = {specs[run].seed: run for run in reversed(runs)}
+    (found,) = identities
+    return Side(folder.name, found[0], runs=tuple(by_seed[seed] for seed in sorted(by_seed)), start=found[1])
+
+
+def identity_at_any_seed(spec: RunSpec) -> tuple[str, str | None]:
+    """Of a resolved run: an identity that it shares with runs of other seeds, and the row from whose runs, seed by
+    seed, it starts (None where it does not)."""
+    start = spec.model.start_from
+    row = None
+    if start is not None and re.match(rf"seed{spec.seed}(-|$)", Path(start.source).name):
+        row = Path(start.source).parent.name
+        spec = spec.model_copy(update={"model": spec.model.model_copy(update={"start_from": None})})
+    identity = spec.model_copy(update={"seed": 0}).identity()[:16]
+    return (identity if row is None else f"{identity} after {row}"), row
+
+
+def is_study_row(text: str) -> bool:
+    """Whether `text` is STUDY:ROW, of a shipped study or a .yaml file."""
+    study, colon, _ = text.rpartition(":")
+    return bool(colon) and (study.endswith((".yaml", ".yml")) or study in list_studies())
+
+
+def study_row(
+    text: str, scale: str, overrides: Sequence[str], plugins: Sequence[str], data_dir: str | None
+) -> RunSpec:  # fmt: skip
+    """The run of STUDY:ROW, as declared. Raises UserError for an unknown one, or one that starts from another row."""
+    study, _, name = text.rpartition(":")
+    spec = StudySpec.load(study)
+    rows = planned_rows(spec, scale, overrides=overrides, plugins=plugins, data_dir=data_dir)
+    row = next((row for row in rows if row.name == name), None)
+    if row is None:
+        raise unknown(f"row in study {spec.name}", name, [row.name for row in rows])
+    if row.after is not None:
+        raise UserError(
+            f"row {name} starts from the weights of {row.after}, which a gate does not train\n"
+            f"levelfield study run {study} --row {name}, then give the two rows' folders"
+        )
+    return row.spec

@@ -1,0 +1,164 @@
+"""Is a change really better? Baseline and candidate are trained seed by seed until that is decided, or hopeless."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from levelfield.errors import UserError
+from levelfield.progress import Progress
+from levelfield.runs import Predictions, RunFolder
+from levelfield.spec import RunSpec
+from levelfield.statistics import RowScores
+from levelfield.statistics.gate import FEWEST, GateLook, compare_candidate, evidence_of, judge
+from levelfield.statistics.holm import ALPHA
+from levelfield.studies.results.gate_ledger import Asked, Entry, GateVerdict, Ledger, Outcome
+from levelfield.studies.results.gate_sides import Side
+from levelfield.studies.results.run_folders import state_of
+from levelfield.tables.comparable_rows import match
+from levelfield.tables.rows import Row
+from levelfield.tables.runs_of_row import read_row
+from levelfield.tables.scores_of_rows import scores_of_rows
+
+MOST: Final = 10
+"""Seeds of each side at the last look, unless it is said otherwise."""
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """`entry`: the candidate with its outcome. `before`: it was not tried now, the ledger says what came of it.
+    `tried`, `kept`, `dropped`: of the ledger's candidates, this one among them; `dropped` are all that ended otherwise
+    than better."""
+
+    entry: Entry
+    before: bool
+    tried: int
+    kept: int
+    dropped: int
+
+    @property
+    def outcome(self) -> Outcome:
+        assert self.entry.outcome is not None
+        return self.entry.outcome
+
+
+def gate(
+    base: Side, candidate: Side, by: float, most: int, out: Path, ledger: Ledger | None, progress: Progress
+) -> GateResult:
+    """Try `candidate`: does it gain more than `by` points on `base`? Runs go below `out`, by what they train, so that a
+    baseline's serve all its candidates.
+
+    With a `ledger` the candidate is judged at its number's part of the 5 %, and a question that was decided is not
+    asked again; without one at 5 %. Raises UserError for sides that are one training, or were not tested alike, and
+    where a run of the baseline fails.
+    """
+    if base.identity == candidate.identity:
+        raise UserError(f"{base.name} and {candidate.name} are the same training: there is nothing to compare")
+    most = min([most, *(len(side.runs) for side in (base, candidate) if side.spec is None)])
+    if most < FEWEST:
+        raise UserError(f"{most} run of each side is too few: {FEWEST} are the least\nraise --max-seeds, or train more")
+    asked, names = Asked(base.identity, candidate.identity, by), (base.name, candidate.name)
+    entry = Entry(1, asked, names, most, ALPHA) if ledger is None else ledger.begin(asked, names, most)
+    before = entry.outcome is not None
+    if not before:
+        outcome = _tried(base, candidate, replace(entry, most=min(entry.most, most)), out, ledger, progress)
+        entry = replace(entry, outcome=outcome)
+        if ledger is not None:
+            ledger.decide(entry, outcome)
+    outcomes = [one.outcome for one in ledger.entries()] if ledger is not None else [entry.outcome]
+    verdicts = [one.verdict for one in outcomes if one is not None]
+    kept = verdicts.count("better")
+    return GateResult(entry, before, len(outcomes), kept, len(verdicts) - kept)
+
+
+def _tried(
+    base: Side, candidate: Side, entry: Entry, out: Path, ledger: Ledger | None, progress: Progress
+) -> Outcome:  # fmt: skip
+    looks: list[GateLook] = []
+    test, images, evidence = "", 0, None
+    trained = base.spec is not None or candidate.spec is not None
+    with progress:
+        # Where all runs are there, there is nothing to save by looking early.
+        for seeds in range(FEWEST, entry.most + 1) if trained else [entry.most]:
+            ours = [_run(base, place, out, progress) for place in range(seeds)]
+            if failed := [one for one in ours if isinstance(one, str)]:
+                raise UserError(f"the baseline {base.name} has a run that failed: {failed[0]}")
+            theirs = [_run(candidate, place, out, progress) for place in range(seeds)]
+            if failed := [one for one in theirs if isinstance(one, str)]:
+                return Outcome("not better", f"a run of it failed: {failed[0]}", tuple(looks), test, images, evidence)
+            one, two, test = _scores(base, ours, candidate, theirs)
+            images = 0 if one.right is None else one.right.shape[1]
+            found = evidence_of(one, two)
+            evidence = None if found is None else found[1]
+            panel = [] if ledger is None else ledger.panel(test)
+            looks.append(
+                judge(compare_candidate(one, two, panel), entry.asked.by, seeds, entry.most, entry.level, trained)
+            )
+            if looks[-1].judged != "open":
+                break
+    verdict, why = _said(looks[-1], entry.most)
+    return Outcome(verdict, why, tuple(looks), test, images, evidence)
+
+
+def _said(look: GateLook, most: int) -> tuple[GateVerdict, str]:
+    if look.judged == "better":
+        return "better", "decided"
+    if look.judged == "hopeless":
+        return "not better", f"hopeless: not even a gain of one standard error more would pass at {most} seeds"
+    return "undecided", look.reason or f"neither decided nor hopeless at {most} seeds"
+
+
+def _run(side: Side, place: int, out: Path, progress: Progress) -> RunFolder | str:
+    """The run of a side at the `place`-th of its seeds, trained if it is not there; why it failed, if it did."""
+    if side.spec is None:
+        return side.runs[place]
+    spec = side.spec.model_copy(update={"seed": place})
+    folder = run_folder_of(side.spec, side.identity, place, out)
+    if folder.finished:
+        return folder
+    from levelfield.training import train
+
+    try:
+        train(spec, folder.path, progress=progress.inside(0.0))
+    except UserError:
+        if folder.exists() and state_of(folder)[0] == "failed":
+            return f"seed {place}: {state_of(folder)[1]}"
+        raise
+    return folder
+
+
+def run_folder_of(spec: RunSpec, identity: str, seed: int, out: Path) -> RunFolder:
+    """Where the run of a side at `seed` goes."""
+    name = f"{spec.model.name}-{identity[:8]}".replace(":", "-").replace("/", "-")
+    return RunFolder(out / name / f"seed{seed}")
+
+
+def _scores(
+    base: Side, ours: Sequence[RunFolder | str], candidate: Side, theirs: Sequence[RunFolder | str]
+) -> tuple[RowScores, RowScores, str]:
+    """The scores of the two sides, each counted from seed 0, and a digest of the images that they were tested on."""
+    rows = [
+        Row(name=name, runs=tuple(run for run in runs if isinstance(run, RunFolder)))
+        for name, runs in (("baseline", ours), ("candidate", theirs))
+    ]
+    read = [read_row(row) for row in rows]
+    one, two = (each.finished[0].predictions() for each in read)
+    if one is None or two is None:
+        raise UserError("runs without predictions.parquet cannot be held against each other\ntrain them again")
+    _, why = match(two, {"the baseline": one})
+    if why:
+        raise UserError(f"the two sides were not tested alike: {why}\nname the same data for both")
+    found = scores_of_rows(read)
+    paired = base.start is not None and base.start == candidate.start
+    start = base.start if paired else None
+    scores = [replace(found[row.name], start=start) for row in rows]
+    return scores[0], scores[1], _digest(one)
+
+
+def _digest(predictions: Predictions) -> str:
+    order = predictions.index.argsort()
+    content = predictions.index[order].tobytes() + predictions.label[order].tobytes()
+    return hashlib.sha256(content).hexdigest()[:16]

@@ -4,8 +4,8 @@
 
 Ten rows whose true scores lie as far above the first row's, the baseline's, as MIXTURES say. Power is the mean share of
 the nine comparisons with the baseline that are decided, to be different or to be equivalent. The fixed design of equal
-power lies between two numbers of seeds a row; runs are interpolated. False tables are those with a claim of a difference
-between rows that are equal, or of equivalence between rows that are a margin or more apart.
+power lies between two numbers of seeds a row; runs are interpolated. False tables are those with a claim of a
+difference between rows that are equal, or of equivalence between rows that are a margin or more apart.
 """
 
 from __future__ import annotations

@@ -61,7 +61,8 @@ def test_a_finished_study_is_not_trained_again_and_a_seed_more_trains_only_it(co
     assert not [note for note in study.run(out).study.notes if "more seeds" in note]
     assert written(out) == before
     table = study.run(out, seeds=range(3), only=["vit_mini"])
-    assert [note for note in table.study.notes if note.startswith("1 of 2 rows have more seeds than the 2")]
+    assert [note for note in table.study.notes if note.startswith("This table was looked at 2 times, with 2 and 3")]
+    assert [one.spent for one in table.panels.values()] == [0.05 * 1.5]
     after = written(out)
     assert {path: time for path, time in after.items() if path in before} == before
     assert [path.split("/")[0] for path in after if path not in before] == ["vit_mini"]

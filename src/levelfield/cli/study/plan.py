@@ -17,6 +17,7 @@ from levelfield.cli.study.options import Parallel, Rows, Seeds
 if TYPE_CHECKING:
     from levelfield.studies.declared.planned_runs import PlannedRow
     from levelfield.studies.results.run_folders import Found, Stale
+    from levelfield.studies.results.seeds_to_decide import ToDecide
     from levelfield.studies.running.time_estimate import Estimate
 
 
@@ -35,10 +36,13 @@ def plan(
     """
     found, stale = find_runs(opened, seeds, row)
     timed = timed_estimate(found, parallel) if probe else None
+    needed = _needed(opened, found)
+    per_run_s = _per_run(found, timed)
     if json:
-        print_json(plan_json(found, stale, timed))
+        print_json({**plan_json(found, stale, timed), "to_decide": [_needed_json(one, per_run_s) for one in needed]})
         return
     print_plan(found, stale, timed)
+    _print_needed(needed, per_run_s)
     states = Counter(one.state for one in found)
     line = f"{len(found)} runs: " + ", ".join(f"{count} {state}" for state, count in states.items())
     if timed is not None:
@@ -46,6 +50,63 @@ def plan(
 
         line += f"; about {duration(timed.left_s)} left on this machine"
     console.print(line, highlight=False)
+
+
+def _needed(opened: OpenedStudy, found: list[Found]) -> list[ToDecide]:
+    """What the comparisons of the rows that are shown need."""
+    from levelfield.studies.results.seeds_to_decide import seeds_to_decide
+    from levelfield.studies.results.study_rows import study_rows
+
+    study, folder, asked, _ = opened
+    shown = {one.run.row.name for one in found}
+    return [one for one in seeds_to_decide(study_rows(study, asked, folder)) if one.row in shown]
+
+
+def _per_run(found: list[Found], timed: Estimate | None) -> dict[str, float]:
+    """Seconds of a run by row: of its finished runs, else as timed."""
+    from levelfield.studies.running.time_estimate import measured_seconds
+
+    by_home = {**({} if timed is None else timed.per_run_s), **measured_seconds(found)}
+    return {row.name: by_home[row.home] for row in (one.run.row for one in found) if row.home in by_home}
+
+
+def _needed_json(one: ToDecide, per_run_s: dict[str, float]) -> dict[str, Any]:
+    from levelfield.studies.results.seeds_to_decide import seconds_to_decide
+
+    gaps = [
+        {"points": gap, "seeds": seeds, "seconds": seconds_to_decide(one, seeds, per_run_s)}
+        for gap, seeds in one.seeds.items()
+    ]
+    return {"row": one.row, "baseline": one.baseline, "gaps": gaps, "basis": one.basis}
+
+
+def _print_needed(needed: list[ToDecide], per_run_s: dict[str, float]) -> None:
+    """How many seeds would tell each row from its baseline, and what they cost."""
+    from levelfield.studies.results.seeds_to_decide import GAPS, seconds_to_decide
+
+    if not needed:
+        return
+    table = Table(box=None, pad_edge=False)
+    several = len({one.baseline for one in needed}) > 1
+    table.add_column("to decide", overflow="fold")
+    for gap in GAPS:
+        table.add_column(f"{gap:g} point{'s' * (gap != 1)}", justify="right")
+        table.add_column("hours", justify="right")
+    table.add_column("told from")
+    for one in needed:
+        cells = [f"{one.row} and {one.baseline}" if several else one.row]
+        for seeds in one.seeds.values():
+            seconds = seconds_to_decide(one, seeds, per_run_s)
+            cells += [f"{seeds or '>1,000'} seeds", "?" if seconds is None else f"{seconds / 3600:.2g}"]
+        table.add_row(*(escape(cell) for cell in (*cells, one.basis)))
+    console.print()
+    console.print(table)
+    baseline = "the baseline" if several else needed[0].baseline
+    console.print(
+        f"Seeds of each row that tell so large a true difference from {baseline} with 80 % power, and hours on this "
+        "machine for all runs of the two.",
+        markup=False, highlight=False,
+    )  # fmt: skip
 
 
 def find_runs(

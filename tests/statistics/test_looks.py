@@ -1,0 +1,126 @@
+"""Several looks at a growing table: what each may spend, what stays decided, and which pairs a look may decide."""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from levelfield.statistics import ALPHA, RowScores, compare_rows
+from levelfield.statistics.comparison import Earlier
+from levelfield.statistics.looks import NO_LOOK, Look, compare_at_looks, decisions, further_share, plan_of_looks
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+SPREAD = (-0.3, 0.1, 0.25, -0.1, 0.05, 0.2, -0.2, 0.0)
+
+
+def rows(**levels: float) -> dict[str, RowScores]:
+    """Rows of eight seeds, each moved a little otherwise."""
+    return {
+        name: RowScores({seed: level + SPREAD[(seed + 3 * place) % 8] for seed in range(8)})
+        for place, (name, level) in enumerate(levels.items())
+    }
+
+
+def look(share: float, **seeds: int) -> Look:
+    return Look({name: tuple(range(n)) for name, n in seeds.items()}, share, planned=True)
+
+
+@pytest.mark.parametrize("most", [3, 4, 5, 7, 10, 20, 50])
+def test_a_plan_spends_the_level_once_and_ends_where_it_should(most: int) -> None:
+    plan = plan_of_looks(most)
+    assert math.isclose(sum(share for _, share in plan), 1.0)
+    assert [n for n, _ in plan] == sorted({n for n, _ in plan}) and plan[0][0] == 3 and plan[-1][0] == most
+    shares = [share for _, share in plan]
+    assert shares == sorted(shares)
+
+
+def test_looks_that_nobody_planned_spend_less_than_the_level_again() -> None:
+    looks = [Look({}, 1.0)]
+    for _ in range(30):
+        looks.append(Look({}, further_share(looks)))
+    assert [one.share for one in looks[1:4]] == [0.5, 0.25, 0.125]
+    assert sum(one.share for one in looks) < 2
+
+
+def test_without_looks_it_is_one_at_all_runs() -> None:
+    found = rows(base=80.0, better=82.0, equal=80.1)
+    assert compare_at_looks(found, (), "base") == compare_rows(found, "base")
+
+
+def test_what_was_decided_stands_as_it_was_and_a_stopped_row_is_not_decided_again() -> None:
+    found = rows(base=80.0, far=85.0, near=80.4, mid=80.9)
+    one, two = look(0.2, base=5, far=5, near=5, mid=5), look(0.8, base=8, near=8, mid=8)
+    first = compare_at_looks(found, [one], "base", beside=False)
+    assert decisions(first)[("far", "base")] == "better" and ("near", "base") not in decisions(first)
+    both = compare_at_looks(found, [one, two], "base", beside=False)
+    assert both.between("far", "base") == first.between("far", "base")
+    assert both.between("far", "base").runs == (5, 5)  # type: ignore[union-attr]
+    assert both.between("near", "base").runs == (8, 8)  # type: ignore[union-attr]
+    # A pair with a row that was stopped keeps its weight, and its chance is over.
+    stopped = [pair for pair in both.pairs if "far" in (pair.a, pair.b) and (pair.a, pair.b) not in decisions(first)]
+    assert not any(pair.different or pair.equivalent for pair in stopped)
+    assert both.spent == pytest.approx(ALPHA) and first.spent == pytest.approx(0.2 * ALPHA)
+    for pair in both.pairs:
+        if pair.different:
+            assert pair.p_adjusted is not None and pair.p_adjusted <= ALPHA
+            assert pair.low is not None and pair.high is not None and not pair.low <= 0 <= pair.high
+
+
+def test_a_look_decides_at_its_share_of_the_level() -> None:
+    found = rows(base=80.0, other=80.55)
+    p = compare_rows(found, "base").pairs[0].p
+    assert p is not None and p < ALPHA
+    enough = 1.01 * p / ALPHA
+    for share, decided in ((enough, True), (0.98 * enough, False)):
+        one = compare_at_looks(found, [look(share, base=8, other=8)], "base", beside=False)
+        assert one.pairs[0].different is decided
+
+
+def test_the_verdict_that_was_given_counts_and_not_a_new_one() -> None:
+    found = rows(base=80.0, far=85.0, near=80.0)
+    one = look(1.0, base=8, far=8, near=8)
+    given = replace(one, decided={("near", "base"): "better"})
+    kept = compare_at_looks(found, [given, look(0.5, base=8, far=8, near=8)], "base", beside=False)
+    assert kept.between("near", "base").different  # type: ignore[union-attr]
+    assert decisions(kept)[("far", "base")] == "better"  # decided at the second look, not at the first
+    alone = compare_at_looks(found, [given], "base", beside=False)
+    assert ("far", "base") not in decisions(alone)
+
+
+def test_before_the_first_look_of_a_plan_nothing_is_decided() -> None:
+    found = compare_at_looks(rows(base=80.0, far=95.0), [NO_LOOK], "base", beside=False)
+    assert decisions(found) == {} and found.pairs[0].estimate == pytest.approx(15.0, abs=0.5)
+
+
+def test_earlier_decisions_are_found_whichever_way_round() -> None:
+    pair = compare_rows(rows(base=80.0, far=85.0), "base").pairs[0]
+    earlier = Earlier({("far", "base"): pair})
+    turned = earlier.of("base", "far")
+    assert earlier.of("far", "base") is pair
+    assert turned is not None and pair.estimate is not None and turned.estimate == -pair.estimate
+
+
+def test_the_benchmark_decides_as_the_product_does() -> None:
+    from decisions_until import KINDS, ROWS, first, row, until_decided
+
+    gaps = np.array([0.0, 0.0, 0.0, 0.3, 0.5, 1.0, 1.0, 2.0, 3.0, 5.0])
+    grown = [row(KINDS["equal variances"], 80.0 + gap, 5, np.random.default_rng([7, i])) for i, gap in enumerate(gaps)]
+    names = [f"row {i}" for i in range(ROWS)]
+    looks: list[Look] = []
+    taking = set(names)
+    for seeds, share in plan_of_looks(5):
+        looks.append(Look({name: tuple(range(seeds)) for name in names if name in taking}, share, planned=True))
+        held = dict(zip(names, [first(one, seeds) for one in grown], strict=True))
+        found = compare_at_looks(held, looks, "row 0", beside=False)
+        open_ = {name for name in names[1:] if (name, "row 0") not in decisions(found)}
+        taking = open_ | ({"row 0"} if open_ else set())
+    runs = sum(max(len(one.seeds.get(name, ())) for one in looks) for name in names)
+    told = until_decided(grown, gaps, 5)
+    assert (told.runs, told.decided) == (runs, 9 - len(open_))
+    assert 9 > told.decided > 3

@@ -1,0 +1,180 @@
+"""A study run until its question is decided: which rows get seeds, what is kept, and what a further look costs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from levelfield.cli.study.app import app
+from levelfield.errors import UserError
+from levelfield.progress import Progress
+from levelfield.spec import RunSpec
+from levelfield.studies.running.in_process import InProcess
+from levelfield.studies.running.until_decided import UntilDecided, seeds_up_to, settle_looks
+from levelfield.study import Study
+from levelfield.tables import build_table, read_study
+
+Write = Callable[..., Path]
+FOUR = UntilDecided(most=4)
+
+
+RECIPE = {
+    "optimizer": {"name": "adamw", "lr": 0.003},
+    "augment": {"crop": {"name": "pad_crop", "padding_px": 1}},
+    "batch_size": 64,
+    "precision": "fp32",
+    "validation": 0,
+    "budget": {"steps": 20},
+}
+STUDY = {
+    "question": "Which?",
+    "data": {"name": "digits", "image_size": 16, "train_limit": 400, "test_limit": 300},
+    "recipes": "small.yaml",
+    "seeds": 2,
+    "baseline": "resnet_nano",
+    "models": ["resnet_nano", "vit_mini"],
+    "rows": [{"model": "resnet_nano", "name": "decay", "set": {"recipe.optimizer.weight_decay": 0.051}}],
+}
+"""resnet_nano, the same with a little decay, which cannot be told from it, and vit_mini, which learns nothing so fast."""
+
+
+def looked(out: Path) -> list[dict[str, Any]]:
+    return list(json.loads((out / "looks.json").read_text())["looks"])
+
+
+def seeds_held(out: Path) -> dict[str, int]:
+    return {row: len(list((out / row).glob("seed*/result.json"))) for row in ("resnet_nano", "vit_mini", "decay")}
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, list[str]]:
+    """The study file, its folder, interrupted once in the second round and finished, and the runs in their order."""
+    folder = tmp_path_factory.mktemp("grown")
+    (folder / "small.yaml").write_text(yaml.safe_dump(RECIPE))
+    path = folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump(STUDY))
+    order: list[str] = []
+
+    class Stopped(InProcess):
+        def submit(self, spec: RunSpec, folder: Path, progress: Progress) -> Any:
+            if spec.seed == 3 and not stopped:
+                stopped.append(True)
+                raise KeyboardInterrupt
+            order.append(f"{folder.parent.name} {spec.seed}")
+            return super().submit(spec, folder, progress)
+
+    stopped: list[bool] = []
+    with pytest.raises(KeyboardInterrupt):
+        Study.load(path).run(folder / "out", until=FOUR, executor=Stopped(), page=False)
+    assert len(looked(folder / "out")) == 1
+    Study.load(path).run(folder / "out", until=FOUR, executor=Stopped(), page=False)
+    return path, folder / "out", order
+
+
+@pytest.fixture
+def copy(grown: tuple[Path, Path, list[str]], tmp_path: Path) -> tuple[Study, Path]:
+    shutil.copytree(grown[1], tmp_path / "out")
+    return Study.load(grown[0]), tmp_path / "out"
+
+
+def test_a_decided_row_gets_no_more_seeds_and_interrupted_it_goes_on_as_it_was(
+    grown: tuple[Path, Path, list[str]],
+) -> None:
+    _, out, order = grown
+    assert seeds_held(out) == {"resnet_nano": 4, "decay": 4, "vit_mini": 3}
+    assert len(order) == len(set(order)) == 11  # nothing was trained twice
+    assert [one.rpartition(" ")[2] for one in order] == ["0"] * 3 + ["1"] * 3 + ["2"] * 3 + ["3"] * 2
+    first, second = looked(out)
+    assert first["decided"] and ["vit_mini", "resnet_nano", "worse"] in first["decided"]
+    assert set(second["seeds"]) == {"resnet_nano", "decay"}
+    assert first["share"] + second["share"] == pytest.approx(1.0)
+
+
+def test_the_table_keeps_what_was_decided_and_says_what_was_spent_and_saved(copy: tuple[Study, Path]) -> None:
+    study, out = copy
+    for table in (build_table(read_study(out)), study.run(out, until=UntilDecided(), page=False)):
+        (panel,) = table.panels.values()
+        worse = panel.between("vit_mini", "resnet_nano")
+        assert worse is not None and worse.different and worse.runs == (3, 3)
+        assert panel.spent == pytest.approx(0.05)
+        said = " ".join(table.study.notes)
+        assert "looked at 2 times, with 3 and 4 seeds a row" in said
+        assert "11 runs of the 12 that 4 seeds of each of 3 rows would have taken; 1 saved" in said
+        assert table.study.command.endswith("--until decided --max-seeds 4")
+    assert len(looked(out)) == 2 and seeds_held(out) == {"resnet_nano": 4, "decay": 4, "vit_mini": 3}
+
+
+def test_seeds_beyond_the_plan_are_a_further_look_that_spends_beside_it(copy: tuple[Study, Path]) -> None:
+    study, out = copy
+    table = study.run(out, seeds=[0, 1, 2, 3, 4], only=["resnet_nano", "decay"], page=False)
+    third = looked(out)[2]
+    assert (third["share"], third["planned"]) == (0.5, False)
+    assert {row: len(seeds) for row, seeds in third["seeds"].items()} == {"resnet_nano": 5, "decay": 5, "vit_mini": 3}
+    (panel,) = table.panels.values()
+    assert panel.spent == pytest.approx(0.075)
+    study.run(out, page=False)  # nothing new: no look
+    assert len(looked(out)) == 3
+
+
+def test_a_table_that_was_seen_whole_goes_on_at_half_its_level(finished: tuple[Path, Path], tmp_path: Path) -> None:
+    shutil.copytree(finished[1], tmp_path / "out")
+    Study.load(finished[0]).run(tmp_path / "out", until=UntilDecided(most=3), page=False)
+    one, two = looked(tmp_path / "out")
+    assert (one["share"], one["planned"], two["share"], two["planned"]) == (1.0, False, 0.5, False)
+    assert {len(seeds) for seeds in one["seeds"].values()} == {2}
+
+
+def test_an_edited_row_has_not_been_looked_at(copy: tuple[Study, Path]) -> None:
+    _, out = copy
+    kept = read_study(out).looks
+    assert kept is not None
+    other = kept.of({**kept.settings, "vit_mini": "another"})
+    assert other is not None and all("vit_mini" not in look.seeds for look in other.looks)
+    assert not [pair for look in other.looks for pair in look.decided or () if "vit_mini" in pair]
+    assert kept.of(dict.fromkeys(kept.settings, "another")) is None
+
+
+@pytest.mark.parametrize(
+    ("until", "said"),
+    [
+        (UntilDecided(most=6), "--max-seeds 4, not 6"),
+        (UntilDecided(margin=0.2), "--margin 0.5, not 0.2"),
+        (UntilDecided(most=2), "--max-seeds 2 is too few"),
+        (UntilDecided(margin=-1.0), "--margin -1 is no margin"),
+    ],
+)
+def test_another_plan_is_refused_and_nothing_is_lost(copy: tuple[Study, Path], until: UntilDecided, said: str) -> None:
+    _, out = copy
+    before = (out / "looks.json").read_bytes()
+    with pytest.raises(UserError, match=said.replace("-", "\\-")):
+        settle_looks(out, until)
+    assert (out / "looks.json").read_bytes() == before
+
+
+def test_a_damaged_record_is_refused(copy: tuple[Study, Path]) -> None:
+    _, out = copy
+    (out / "looks.json").write_text('{"margin": 0.5, "looks": [')
+    with pytest.raises(UserError, match=r"looks\.json cannot be read.*\n.*what was decided"):
+        read_study(out)
+
+
+@pytest.mark.parametrize("option", [["--seeds", "3"], ["--row", "vit_mini"]])
+def test_rows_and_seeds_are_not_chosen_by_hand_as_well(study_file: Write, tmp_path: Path, option: list[str]) -> None:
+    arguments = ["run", str(study_file()), "--until", "decided", "--out", str(tmp_path / "out"), "--yes", *option]
+    result = CliRunner().invoke(app, arguments)
+    assert isinstance(result.exception, UserError) and "leave --row and --seeds away" in str(result.exception)
+    result = CliRunner().invoke(app, ["run", str(study_file()), "--out", str(tmp_path / "out"), "--max-seeds", "4"])
+    assert isinstance(result.exception, UserError) and "belongs to --until decided" in str(result.exception)
+
+
+def test_seeds_go_on_after_the_studys_own_and_spare_that_of_sweeps() -> None:
+    assert seeds_up_to(5, (1, 2, 7)) == (1, 2, 7, 8, 9)
+    assert seeds_up_to(2, (1, 2, 7)) == (1, 2)
+    assert 1000 not in seeds_up_to(4, (998,)) and len(seeds_up_to(4, (998,))) == 4

@@ -120,7 +120,7 @@ def table(kind: str, mixture: str, studies: int, jobs: int) -> list[dict[str, ob
     designs = [line for line in lines if line["design"].startswith("fixed")]
     power = np.maximum.accumulate([line["power"] for line in designs])
     for line in lines:
-        if line["design"].startswith("until"):
+        if line["design"].startswith("until") and len(designs) > 1:
             line["of a fixed design's runs"] = 100 * line["runs"] / float(
                 np.interp(line["power"], power, [one["runs"] for one in designs])
             )  # fmt: skip

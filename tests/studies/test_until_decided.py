@@ -42,7 +42,7 @@ STUDY = {
     "models": ["resnet_nano", "vit_mini"],
     "rows": [{"model": "resnet_nano", "name": "decay", "set": {"recipe.optimizer.weight_decay": 0.051}}],
 }
-"""resnet_nano, the same with a little decay, which cannot be told from it, and vit_mini, which learns nothing so fast."""
+"""resnet_nano, the same with a little decay, which cannot be told from it, and vit_mini, which learns nothing."""
 
 
 def looked(out: Path) -> list[dict[str, Any]]:

@@ -120,7 +120,7 @@ def looks_in_words(looks: Looks, held: Mapping[str, Collection[int]]) -> list[st
     said = [
         f"This table was looked at {times}, with {listed(seeds, 9)} seeds a row. Together the looks may make a false "
         f"claim in at most {_percent(looks.spent)} of tables of equal rows; each decided at its share of that, and "
-        "what was decided stays so (docs/statistics.md)."
+        "what was decided stays so (docs/studies.md)."
     ]
     if looks.most is not None:
         runs, fixed = sum(map(len, held.values())), looks.most * len(held)

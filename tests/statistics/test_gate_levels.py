@@ -9,6 +9,7 @@ import pytest
 
 from levelfield.statistics import ALPHA, RowScores
 from levelfield.statistics.gate import (
+    SLOWNESS,
     GateLook,
     compare_candidate,
     evidence_of,
@@ -23,7 +24,7 @@ def test_all_candidates_together_spend_the_level_slowly_and_never_more() -> None
     levels = [level_of_candidate(number) for number in range(1, 100_001)]
     assert 0.049 < sum(levels) < ALPHA
     assert all(one > two for one, two in pairwise(levels))
-    assert sum(levels[:50]) == pytest.approx(ALPHA / 2)
+    assert sum(levels[:SLOWNESS]) == pytest.approx(ALPHA / 2)
 
 
 def test_the_looks_at_one_candidate_spend_its_level_once() -> None:

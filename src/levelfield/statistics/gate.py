@@ -27,7 +27,7 @@ FEWEST: Final = 2
 """Seeds at the first look."""
 RISE: Final = 2.0
 """A candidate's level is divided over its looks as this power of their seeds."""
-SLOWNESS: Final = 50
+SLOWNESS: Final = 20
 """How slowly the levels of successive candidates fall: half of ALPHA is spent after so many."""
 GIVE_UP: Final = 1.0
 """Standard errors above the gain that is seen, with which a candidate must still be able to pass at its last look."""

@@ -22,6 +22,7 @@ from levelfield.studies.results.study_rows import FOREIGN, foreign_rows
 from levelfield.tables.audit.checks.leaked_test_images import RECORD
 from levelfield.tables.comparable_rows import check
 from levelfield.tables.cost_columns import COSTS
+from levelfield.tables.looks import LOOKS
 from levelfield.tables.read_folder import read_study
 from levelfield.tables.runs_of_row import contradiction, read_row
 from levelfield.tables.sweeps import SWEEP, SWEEPS, TUNED, join_sweeps, read_tuned
@@ -64,6 +65,8 @@ def merge_folders(sources: Sequence[Path], into: Path, *, compact: bool = False)
                 write_json(into / TUNED, tuned)
             if known := {**read_plain(folder / RECORD), **read_plain(into / RECORD)}:
                 write_json(into / RECORD, known)
+            if (folder / LOOKS).is_file() and not (into / LOOKS).exists():  # what was decided stays so
+                _copy(folder / LOOKS, into / LOOKS)
             if (folder / COSTS).is_file() and not (into / COSTS).exists():  # of one machine: two are not joined
                 _copy(folder / COSTS, into / COSTS)
             if sweeps := join_sweeps(into, folder):

@@ -20,6 +20,7 @@ from levelfield.studies.running.in_process import InProcess
 from levelfield.studies.running.until_decided import UntilDecided, seeds_up_to, settle_looks
 from levelfield.study import Study
 from levelfield.tables import build_table, read_study
+from levelfield.tables.text.footnotes import footnotes
 
 Write = Callable[..., Path]
 FOUR = UntilDecided(most=4)
@@ -119,6 +120,7 @@ def test_seeds_beyond_the_plan_are_a_further_look_that_spends_beside_it(copy: tu
     assert {row: len(seeds) for row, seeds in third["seeds"].items()} == {"resnet_nano": 5, "decay": 5, "vit_mini": 3}
     (panel,) = table.panels.values()
     assert panel.spent == pytest.approx(0.075)
+    assert "claims any difference in at most 7.5 %, over all looks at it" in " ".join(footnotes(table))
     study.run(out, page=False)  # nothing new: no look
     assert len(looked(out)) == 3
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from levelfield.statistics import Comparison, Difference
+from levelfield.statistics import ALPHA, Comparison, Difference
 from levelfield.tables.lists_in_words import listed
 from levelfield.tables.table import StudyTable
 
@@ -41,9 +41,13 @@ def _decided(panels: Collection[Comparison]) -> str:
     if not methods:
         return "Nothing was decided: too few seeds."
     assumed = list(dict.fromkeys(pair.assumption for pair in pairs if pair.standard_error is not None))
+    spent = max(comparison.spent for comparison in panels)
+    often = (
+        "at most once in 20" if round(spent, 9) <= ALPHA else f"in at most {100 * spent:.3g} %, over all looks at it"
+    )
     return (
         f"Decided by {methods}, each comparison at the level that Holm's procedure leaves it, so that a table of equal "
-        f"rows claims any difference at most once in 20. Assumed: {'. And: '.join(assumed)}."
+        f"rows claims any difference {often}. Assumed: {'. And: '.join(assumed)}."
     )
 
 

@@ -125,12 +125,14 @@ def test_seeds_beyond_the_plan_are_a_further_look_that_spends_beside_it(copy: tu
     assert len(looked(out)) == 3
 
 
-def test_a_table_that_was_seen_whole_goes_on_at_half_its_level(finished: tuple[Path, Path], tmp_path: Path) -> None:
-    shutil.copytree(finished[1], tmp_path / "out")
-    Study.load(finished[0]).run(tmp_path / "out", until=UntilDecided(most=3), page=False)
-    one, two = looked(tmp_path / "out")
+def test_a_table_that_was_seen_whole_goes_on_at_half_its_level(copy: tuple[Study, Path]) -> None:
+    study, out = copy
+    (out / "looks.json").unlink()  # as if its seeds had been asked for at once
+    study.run(out, until=UntilDecided(most=5), page=False)
+    one, two = looked(out)
     assert (one["share"], one["planned"], two["share"], two["planned"]) == (1.0, False, 0.5, False)
-    assert {len(seeds) for seeds in one["seeds"].values()} == {2}
+    assert {row: len(seeds) for row, seeds in one["seeds"].items()} == {"resnet_nano": 4, "decay": 4, "vit_mini": 3}
+    assert {row: len(seeds) for row, seeds in two["seeds"].items()} == {"resnet_nano": 5, "decay": 5}
 
 
 def test_an_edited_row_has_not_been_looked_at(copy: tuple[Study, Path]) -> None:

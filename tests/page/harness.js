@@ -22,6 +22,7 @@
     seen.cut = scroll.scrollWidth - scroll.clientWidth;
     seen.stacked = getComputedStyle(document.querySelector("#ranking-table tbody td")).display === "block";
     seen.text = getComputedStyle(document.querySelector("#p0-dots .role-axis-label text")).fill;
+    seen.labelText = getComputedStyle(document.querySelector('[class*="label_front"] text')).fill;
     seen.order = values("top-1 %");
 
     const labels = places.map((place) => boxes([...place.querySelectorAll('[class*="label_front"] text, [class*="label_rest"] text, [class*="label_end"] text')]));

@@ -304,6 +304,7 @@ def test_figures_and_tables_are_saved(seen: dict[str, Any]) -> None:
 
 
 def test_charts_follow_dark_and_light(seen: dict[str, Any]) -> None:
+    assert seen["labelText"] == ("rgb(228, 232, 237)" if seen["dark"] else "rgb(28, 33, 40)")
     assert seen["text"] == ("rgb(163, 173, 184)" if seen["dark"] else "rgb(89, 98, 110)")
 
 

@@ -6,7 +6,7 @@ const Charts = (() => {
   const config = {
     background: null, view: { stroke: null },
     font: "system-ui, -apple-system, Segoe UI, Roboto, Noto Sans, DejaVu Sans, sans-serif",
-    axis: { labelFontSize: 11.5, titleFontSize: 11.5, titleFontWeight: "normal", titlePadding: 8, labelPadding: 5, tickSize: 4, labelOverlap: "greedy" },
+    axis: { labelFontSize: 11.5, titleFontSize: 11.5, titleFontWeight: "normal", titlePadding: 8, labelPadding: 5, tickSize: 4, labelOverlap: "greedy", labelSeparation: 6 },
     axisYBand: { labelOverlap: false }, axisXBand: { labelOverlap: false },
     legend: { labelFontSize: 11, titleFontSize: 11, titleFontWeight: "normal" },
   };

@@ -15,6 +15,9 @@ from levelfield.tables.verdicts_in_words import verdict_words
 REACH: Final = 3.0
 """How far the chart reaches, in multiples of the largest difference or of the margin, where intervals reach farther."""
 
+NARROW: Final = "width < 260"
+"""Where there is room for the sign of a verdict only, in Vega's words."""
+
 
 def forest(rows: Sequence[TableRow], comparison: Comparison, key: str) -> Chart | None:
     """Differences to the baseline in the order of the ranks, with their intervals and the region of equivalence."""
@@ -25,7 +28,9 @@ def forest(rows: Sequence[TableRow], comparison: Comparison, key: str) -> Chart 
     reach, cut = _reach(values, comparison.margin)
     region = {"low": -comparison.margin, "high": comparison.margin}
     x = {"field": "difference", "type": "quantitative", "title": "points of top-1",
-         "scale": {"domain": [-reach, reach], "nice": False}, "axis": {"format": "+.3~g", "tickCount": 9}}  # fmt: skip
+         "scale": {"domain": [-reach, reach], "nice": False,
+                   "range": [0, {"expr": f"width - ({NARROW} ? 22 : 88)"}]},
+         "axis": {"format": "+.3~g", "tickCount": {"expr": f"{NARROW} ? 4 : 9"}}}  # fmt: skip
     y = {"field": "name", "type": "nominal", "title": None, "sort": {"field": "order", "op": "min"},
          "axis": {"grid": False, "labelLimit": 190, "ticks": False, "domain": False}}  # fmt: skip
     colour = {"field": "verdict", "type": "nominal", "legend": None,
@@ -48,11 +53,13 @@ def forest(rows: Sequence[TableRow], comparison: Comparison, key: str) -> Chart 
              {"field": "widest_high", "title": "simultaneous high", "format": "+.2f"},
              {"field": "elsewhere_low", "title": "on other images, low", "format": "+.2f"},
              {"field": "elsewhere_high", "title": "on other images, high", "format": "+.2f"}, {"field": "said"}]}},
-        {"name": "label_verdict", "mark": {"type": "text", "align": "right", "dx": -6, "dy": -9, "fontSize": 10.5},
-         "encoding": {"x": {"value": {"expr": "width"}}, "y": y, "text": {"field": "short"}, "color": colour}},
+        {"name": "label_verdict",
+         "transform": [{"calculate": f"{NARROW} ? split(datum.short, ' ')[0] : datum.short", "as": "label"}],
+         "mark": {"type": "text", "align": "right", "dx": -2, "fontSize": 11},
+         "encoding": {"x": {"value": "width"}, "y": y, "text": {"field": "label"}, "color": colour}},
     )  # fmt: skip
     del spec["height"]
-    spec["usermeta"] = {"row_px": 34}
+    spec["usermeta"] = {"row_px": 30}
     note = (
         "Dot: difference of the means. Thick bar: the interval that decides: it excludes zero exactly where rows are "
         "decided to be different. Thin bar: simultaneous 95 % interval. Shaded: the region of equivalence, "
@@ -72,7 +79,9 @@ def _datum(row: TableRow, place: int) -> Spec:
     pair = row.to_baseline
     if pair is None or pair.estimate is None:
         said = "baseline" if row.is_baseline else "too few seeds"
-        return {**base, "difference": 0.0 if row.is_baseline else None, "verdict": said, "said": said, "short": said}
+        sign = "○" if row.is_baseline else MARKS["too few seeds"].sign
+        difference = 0.0 if row.is_baseline else None
+        return {**base, "difference": difference, "verdict": said, "said": said, "short": f"{sign} {said}"}
     word, elsewhere = verdict(pair), pair.elsewhere
     beyond = {} if elsewhere is None else {"elsewhere_low": elsewhere.low, "elsewhere_high": elsewhere.high}
     return {

@@ -20,20 +20,26 @@ SCORES = (
 def all_scores(table: StudyTable, predicted: Mapping[str, Predicted]) -> Section | None:
     if not table.measured:
         return None
-    lines = (_scores(row, predicted.get(row.name)) for row in table.measured)
+    scores = [_scores(row, predicted.get(row.name)) for row in table.measured]
+    known = [i for i, column in enumerate(zip(*scores, strict=True)) if set(column) != {NONE}]
+    lines = (
+        line(row.title, *(values[i] for i in known), data_of=row.name)
+        for row, values in zip(table.measured, scores, strict=True)
+    )
+    columns = [SCORES[0], *(SCORES[1 + i] for i in known)]
     note = (
         "Means over seeds; ms/batch: median and quartiles of the profile. Over test images: 95 % interval of that "
         "accuracy on other images of the same kind (Wilson). "
         "Calibration (ECE in 15 bins, negative log-likelihood, Brier score) over the predictions of all seeds."
     )
-    return Section("details", "Details", paragraph(note, class_="note") + markup.table(SCORES, lines, "All scores"))
+    return Section("details", "Details", paragraph(note, class_="note") + markup.table(columns, lines, "All scores"))
 
 
-def _scores(row: TableRow, found: Predicted | None) -> str:
+def _scores(row: TableRow, found: Predicted | None) -> list[str]:
     means = row.means
     calibration = found.scores.calibration if found else None
     weighted = found.scores.f1_weighted if found else means.get("f1_weighted")
-    values = [
+    return [
         percent(row.top1.value if row.top1 else None), percent(row.sd), interval(row.sample),
         percent(means.get("top3")), percent(means.get("top5")), percent(means.get("loss"), 3),
         percent(means.get("f1_macro"), 4), percent(weighted, 4),
@@ -41,7 +47,6 @@ def _scores(row: TableRow, found: Predicted | None) -> str:
         percent(calibration.brier if calibration else None, 3), whole(means.get("train_seconds")),
         whole(means.get("mem_peak_mib")), _milliseconds(means),
     ]  # fmt: skip
-    return line(row.title, *values, data_of=row.name)
 
 
 def _milliseconds(means: Mapping[str, float]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from levelfield.page import markup
-from levelfield.page.markup import code, folded, paragraph, tag, text
+from levelfield.page.markup import code, folded, line, paragraph
 from levelfield.page.section import Section
 from levelfield.tables.differing_settings import differences
 from levelfield.tables.number_format import NONE
@@ -16,12 +16,12 @@ def differing_settings(table: StudyTable) -> Section | None:
     if not rows:
         return None
     if different:
-        lines = (
-            tag("tr", [tag("th", tag("code", text(key)), scope="row"),
-                       *(tag("td", text(values.get(row.name, NONE))) for row in rows)])
-            for key, values in different.items()
-        )  # fmt: skip
-        shown = markup.table(["setting", *(row.title for row in rows)], lines, "Settings that differ")
+        if len(rows) > len(different):  # whichever way round is narrower
+            lines = [line(row.title, *(values.get(row.name, NONE) for values in different.values())) for row in rows]
+            shown = markup.table(["row", *different], lines, "Settings that differ")
+        else:
+            lines = [line(key, *(values.get(row.name, NONE) for row in rows)) for key, values in different.items()]
+            shown = markup.table(["setting", *(row.title for row in rows)], lines, "Settings that differ")
     else:
         shown = paragraph("The rows differ in nothing but the model.")
     common = code("\n".join(f"{key}: {value}" for key, value in shared.items()))

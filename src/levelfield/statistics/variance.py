@@ -42,11 +42,12 @@ class RowEvidence(NamedTuple):
 
 @dataclass(frozen=True)
 class Prior:
-    """Of u over rows: normal with a mean and a spread that are themselves open, and `wild` rows a table anywhere.
+    """Of u over rows: normal with a mean and a spread that are themselves open, and some rows a table anywhere.
 
     `mean`, `mean_sd`: of the mean over tables. `spreads` with `weights`: of the rows of one table around it. For tests
     on `images` test images; flips shrink with the number of images and what is common to them does not, so the mean
-    moves by log(images / `images`).
+    moves by log(images / `images`). `wild`: how many rows a table may lie anywhere, by their number of runs, from two
+    on (the last entry: of so many and more); set so that one row much noisier than the others stays within 5 %.
     """
 
     images: int
@@ -54,16 +55,24 @@ class Prior:
     mean_sd: float
     spreads: tuple[float, ...]
     weights: tuple[float, ...]
-    wild: float
+    wild: tuple[float, ...]
 
-    def on_grid(self, u: Floats, images: int, rows: int) -> tuple[Floats, Floats]:
-        """Weights of `u` (G,) under each of H settings of mean and spread (H, G), and the settings' weights (H,)."""
+    def on_grid(self, u: Floats, images: int) -> tuple[Floats, Floats]:
+        """Weights of `u` (G,) for rows that are not wild, under each of H settings of mean and spread (H, G), and the
+        settings' weights (H,)."""
         means = self.mean + np.log(images / self.images) + self.mean_sd * STEPS
         weight = np.outer(norm.pdf(STEPS), self.weights).ravel()
         density = np.array([norm.pdf((u - mean) / spread) for mean in means for spread in self.spreads])
-        density /= density.sum(1, keepdims=True)
-        wild = min(1.0, self.wild / rows)
-        return (1 - wild) * density + wild / len(u), weight / weight.sum()
+        return density / density.sum(1, keepdims=True), weight / weight.sum()
+
+    def wild_share(self, runs: int, rows: int) -> float:
+        """How likely a row of so many runs is wild. Of two rows with runs enough to tell neither lends to the other; a
+        row of one run shows nothing by which it could be told."""
+        if runs < 2:
+            return 0.0
+        if rows < 3 and runs > 2:
+            return 1.0
+        return min(1.0, self.wild[min(runs - 2, len(self.wild) - 1)] / rows)
 
 
 def grid(runs: int) -> Floats:
@@ -83,7 +92,7 @@ def measured_prior() -> Prior:
         mean_sd=float(fitted["mean_sd"]),
         spreads=tuple(fitted["spreads"]),
         weights=tuple(fitted["weights"]),
-        wild=float(fitted["wild"]),
+        wild=tuple(fitted["wild"]),
     )
 
 
@@ -115,8 +124,10 @@ class RowVariances:
         """(rows, G): the variance of one run's score at each point of the grid."""
         log = -0.5 * ((self.n - 1)[:, None] * np.log(self.variance) + squares[:, None] / self.variance)
         likelihood = np.exp(log - log.max(1, keepdims=True))
-        density, weight = prior.on_grid(u, images, len(rows))
-        evidence = likelihood @ density.T  # (rows, H)
+        tame, weight = prior.on_grid(u, images)
+        wild = np.array([prior.wild_share(int(n), len(rows)) for n in self.n])[:, None, None]
+        density = (1 - wild) * tame + wild / len(u)  # (rows, H, G)
+        evidence = np.einsum("kg,khg->kh", likelihood, density)
         log_weight = np.log(weight) + np.log(evidence).sum(0)
         self.weight: Floats = np.exp(log_weight - log_weight.max())
         self.weight /= self.weight.sum()

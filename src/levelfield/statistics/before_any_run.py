@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 from typing import Final
 
@@ -11,7 +10,7 @@ import numpy as np
 from levelfield.statistics.comparison import family_weights
 from levelfield.statistics.holm import ALPHA
 from levelfield.statistics.power import PRIOR_DOF, seeds_needed
-from levelfield.statistics.variance import RowEvidence, RowVariances, measured_prior
+from levelfield.statistics.variance import RowEvidence, RowVariances
 
 FLIPS: Final = 0.078
 """Variance that flips give a single image's being right or not: the mean over a row's test images of p (1 - p). The
@@ -27,7 +26,6 @@ def seeds_foreseen(gap: float, rows: int, images: int, flips: float | None = Non
     """
     variance = 1e4 * (FLIPS if flips is None else flips) / images
     # One run a row shows nothing of its variance: what is left is the prior, without the rows that it fears.
-    usual = replace(measured_prior(), wild=0.0)
-    unseen = RowVariances([RowEvidence(np.zeros(1), variance)] * 2, images, usual)
+    unseen = RowVariances([RowEvidence(np.zeros(1), variance)] * 2, images)
     level = ALPHA * float(family_weights(rows - 1, (rows - 1) * (rows - 2) // 2)[0])
     return seeds_needed(unseen.of_two_runs(0, 1), gap, level, prior_dof=PRIOR_DOF)

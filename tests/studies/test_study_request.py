@@ -216,3 +216,34 @@ def test_one_row_alone_is_kept_where_its_training_is_looked_for(study_file: Writ
     study = Study.load(study_file(models=None, baseline=None, rows=rows, seeds=1))
     table = study.run(tmp_path / "out", only=["same"], page=False)
     assert [(row.name, row.n, row.runs.row.names) for row in table.rows] == [("one", 1, ("one", "same"))]
+
+
+def test_the_rule_of_the_verdicts_is_kept_with_the_folder(study_file: Write, tmp_path: Path) -> None:
+    """What was said of margin and rule holds for every later table; a new word changes both the files and the table."""
+    path, out = study_file(models=["resnet_nano"]), tmp_path / "out"
+    for wrong in ({"margin": 0.0}, {"verdict": "stricter"}):
+        with pytest.raises(UserError, match=r"--margin 0\.5|unknown verdict rule 'stricter'"):
+            Study.load(path).run(out, **wrong)
+    assert not out.exists()
+
+    def rule_of(shown: dict[str, Any]) -> tuple[float, str]:
+        return shown["margin"], shown["verdict_rule"]
+
+    said = ("--margin", "0.25", "--verdict", "strict")
+    first = call("run", path, "--out", out, "--seeds", "1", "--yes", "--json", *said)
+    assert rule_of(first) == (0.25, "strict") and shlex.join(said) in first["command"]
+    assert rule_of(call("report", path, "--out", out, "--json")) == (0.25, "strict")
+    assert (table := build_table(read_study(out)).study).margin == 0.25 and table.verdict == "strict"
+    assert rule_of(call("report", path, "--out", out, "--json", "--margin", "1", "--verdict", "usual")) == (
+        1.0,
+        "usual",
+    )
+    kept = read_request(out)
+    assert kept is not None and (kept.margin, kept.verdict) == (1.0, "usual")
+    again = call("run", path, "--out", out, "--seeds", "1", "--yes", "--json")
+    assert rule_of(again) == (1.0, "usual") and "--margin 1" in again["command"] and "--verdict" not in again["command"]
+    kept_file = json.loads((out / "study.json").read_text())
+    for key in ("margin", "verdict"):
+        del kept_file["asked"][key]  # a folder of an older version
+    write_json(out / "study.json", kept_file)
+    assert rule_of(call("report", path, "--out", out, "--json")) == (0.5, "usual")

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -37,6 +38,24 @@ def test_json_leaves_nothing_else_on_stdout(study: StudyRows) -> None:
     found = CliRunner().invoke(app, ["report", str(root_of(study)), "--json", "--baseline", "vit_mini"])
     rows = json.loads(found.stdout)["rows"]
     assert [row["row"] for row in rows if row["baseline"]] == ["vit_mini"]
+
+
+def test_the_margin_and_the_rule_are_options(study: StudyRows) -> None:
+    def found(*options: str) -> dict[str, Any]:
+        return json.loads(CliRunner().invoke(app, ["report", str(root_of(study)), "--json", *options]).stdout)
+
+    usual, strict = found(), found("--margin", "0.25", "--verdict", "strict")
+    assert (usual["margin"], usual["verdict_rule"]) == (0.5, "usual")
+    assert (strict["margin"], strict["verdict_rule"]) == (0.25, "strict")
+    assert {pair["margin"] for pair in strict["pairs"]} == {0.25}
+    claimed = [sum(pair["different"] for pair in one["pairs"]) for one in (usual, strict)]
+    assert claimed[0] > claimed[1] == 0  # three seeds a row
+
+
+@pytest.mark.parametrize("margin", ["0", "-1", "100", "nan"])
+def test_a_margin_that_cannot_be(study: StudyRows, margin: str) -> None:
+    error = CliRunner().invoke(app, ["report", str(root_of(study)), "--margin", margin]).exception
+    assert isinstance(error, UserError) and f"within {margin} points" in str(error) and "--margin 0.5" in str(error)
 
 
 def test_a_folder_without_runs_is_a_user_error(tmp_path: Path) -> None:

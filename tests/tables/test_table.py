@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from levelfield.data.sources import catalog
 from levelfield.errors import UserError
 from levelfield.page.page import page
 from levelfield.runs import write_json
-from levelfield.statistics import MARGIN, verdict
+from levelfield.statistics import verdict
 from levelfield.tables import Published, Row, StudyRows, build_table, read_study
 from levelfield.tables.text.csv import to_csv
 from levelfield.tables.text.footnotes import footnotes
@@ -29,9 +30,9 @@ from levelfield.tables.text.terminal import to_rich
 from synthetic_runs import spec_of, write_run
 
 
-def text_of(study: StudyRows | Sequence[Row], width: int = 80, margin: float = MARGIN) -> str:
+def text_of(study: StudyRows | Sequence[Row], width: int = 80, **rule: Any) -> str:
     console = Console(width=width, file=io.StringIO(), color_system=None)
-    console.print(to_rich(build_table(study, margin=margin)))
+    console.print(to_rich(build_table(study, **rule)))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -86,35 +87,53 @@ def scored(folder: Path, scores: Mapping[str, Sequence[float]], images: int = 20
     ]  # fmt: skip
 
 
+ALIKE, AHEAD = (90.0, 90.1, 89.9, 90.05, 89.95), (93.9, 94.1, 94.0, 94.05, 93.95)
+
+
 @pytest.mark.parametrize(
-    ("other", "margin", "said"),
+    ("other", "margin", "rule", "said"),
     [
-        ((93.9, 94.1, 94.0, 94.05, 93.95), 0.5, "better"),
-        ((85.9, 86.1, 86.0, 86.05, 85.95), 0.5, "worse"),
-        ((90.0, 90.1, 89.9, 90.05, 89.95), 2.0, "equivalent within 2"),
-        ((90.0, 90.1, 89.9, 90.05, 89.95), 0.01, "undecided"),
-        ((90.0,), 0.5, "too few seeds"),
+        (AHEAD, 0.5, "usual", "better"),
+        ((85.9, 86.1, 86.0, 86.05, 85.95), 0.5, "usual", "worse"),
+        (ALIKE, 2.0, "usual", "equivalent within 2"),
+        (ALIKE, 0.01, "usual", "undecided"),
+        ((90.0,), 0.5, "usual", "too few seeds"),
+        (AHEAD, 0.5, "strict", "better"),
+        (AHEAD[:2], 0.5, "usual", "better"),
+        (AHEAD[:2], 0.5, "strict", "undecided (strict: needs 4 seeds)"),
+        ((90.0,), 0.5, "strict", "too few seeds"),
     ],
 )
-def test_every_form_says_the_same_of_a_row(other: Sequence[float], margin: float, said: str, tmp_path: Path) -> None:
-    """One row beside its baseline, in each of the five verdicts: no form says another one, or gives too few seeds an
-    interval."""
+def test_every_form_says_the_same_of_a_row(
+    other: Sequence[float], margin: float, rule: str, said: str, tmp_path: Path
+) -> None:
+    """One row beside its baseline, in each of the verdicts under each rule: no form says another one, or gives too few
+    seeds an interval, or leaves out by which rule and margin."""
     rows = scored(tmp_path, {"base": (90.0, 90.1, 89.9, 89.95, 90.05), "other": other}, images=2000)
-    table = build_table(rows, margin=margin)
-    word = said.partition(" within")[0]
+    table = build_table(rows, margin=margin, verdict=rule)
+    markdown, latex, html, as_json = to_markdown(table), to_latex(table), page(table), to_json(table)
+    lines = list(csv.DictReader(io.StringIO(to_csv(table))))
+    terminal = " ".join(text_of(rows, margin=margin, verdict=rule).split())
+
+    word = re.split(r" within| \(", said)[0]
     assert [record["verdict"] for record in records(table)] == [None, word]
-    assert [line["verdict"] for line in csv.DictReader(io.StringIO(to_csv(table)))] == ["", word]
-    assert to_json(table)["rows"][1]["verdict"] == word
-    assert [pair["verdict"] for pair in to_json(table)["pairs"]] == [word]
-    for line in (
-        next(line for line in to_markdown(table).splitlines() if line.startswith("| other ")),
-        next(line for line in to_latex(table).splitlines() if line.startswith("other ")),
-        " ".join(text_of(rows, margin=margin).partition("Top-1:")[0].partition("other")[2].split()),
-        next(line for line in page(table).split("<tr ") if line.startswith('data-row="other"')).partition("</tr>")[0],
+    assert [line["verdict"] for line in lines] == ["", word]
+    assert (as_json["rows"][1]["verdict"], [pair["verdict"] for pair in as_json["pairs"]]) == (word, [word])
+    for shown in (
+        next(line for line in markdown.splitlines() if line.startswith("| other ")),
+        next(line for line in latex.splitlines() if line.startswith("other ")),
+        terminal.partition("Top-1:")[0].partition("other")[2],
+        next(line for line in html.split("<tr ") if line.startswith('data-row="other"')).partition("</tr>")[0],
     ):
-        assert said in line
+        assert said in shown
         if said == "too few seeds":
-            assert not re.search(r"[+−]\d+\.\d+ *\[", line)
+            assert not re.search(r"[+−]\d+\.\d+ *\[", shown)
+
+    assert {(line["margin"], line["verdict_rule"]) for line in lines} == {(str(margin), rule)}
+    assert (as_json["margin"], as_json["verdict_rule"]) == (margin, rule)
+    for text in (markdown, latex, html, terminal, " ".join(as_json["basis"])):
+        assert f"{rule.capitalize()} rule" in text and f"Equivalent within {margin:g}:" in text
+    assert ("never reject with so few seeds" in markdown) is ("needs" in said)
 
 
 def test_the_basis_names_the_test_that_decided(tmp_path: Path) -> None:

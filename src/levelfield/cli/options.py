@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -13,5 +14,30 @@ DataDir = Annotated[
 ]
 Plugins = Annotated[
     list[str] | None, typer.Option("--plugin", help="A Python file that registers your own models; may be repeated.")
+]
+
+
+class Rule(StrEnum):
+    """By which rule a table claims differences."""
+
+    USUAL = "usual"
+    STRICT = "strict"
+
+
+Margin = Annotated[
+    float | None,
+    typer.Option(
+        help="Points of top-1 within which rows are called equivalent. [default: as last said of the study, else 0.5]",
+        show_default=False,
+    ),
+]
+Verdict = Annotated[
+    Rule | None,
+    typer.Option(
+        "--verdict",
+        help="strict: a difference is claimed only where BCa and an exact permutation test agree. [default: as last "
+        "said of the study, else usual]",
+        show_default=False,
+    ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")]

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from levelfield.cli.options import DataDir, Json
+from levelfield.cli.options import DataDir, Json, Margin, Verdict
 from levelfield.cli.output import console, messages, print_json
 from levelfield.errors import UserError
 
@@ -29,6 +29,8 @@ def report(
     format: Annotated[Format, typer.Option("--format", "-f", help="What to print or write.")] = Format.TERMINAL,
     json: Json = False,
     baseline: Annotated[str | None, typer.Option(help="The row that others are compared with.")] = None,
+    margin: Margin = None,
+    verdict: Verdict = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Write there instead; for html, DIR/report.html if not given.")
     ] = None,
@@ -50,7 +52,8 @@ def report(
     from levelfield.tables.text.markdown import to_markdown
     from levelfield.tables.text.terminal import to_rich
 
-    table = build_table(read_study(folder), baseline, None if data_dir is None else str(data_dir))
+    data = None if data_dir is None else str(data_dir)
+    table = build_table(read_study(folder), baseline, data, margin=margin, verdict=verdict)
     form = Format.JSON if json else format
     if form is Format.JSON and out is None:
         print_json(to_json(table))

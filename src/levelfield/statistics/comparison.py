@@ -22,6 +22,7 @@ from levelfield.statistics.holm import ALPHA, Holm, holm
 from levelfield.statistics.pair_tests import PairTest
 from levelfield.statistics.pairwise import Difference, Interval, probability_of_beating, sign_flip
 from levelfield.statistics.row_scores import RowScores
+from levelfield.statistics.strict import held_strictly
 
 BASELINE_SHARE: Final = 0.8
 MARGIN: Final = 0.5
@@ -42,13 +43,15 @@ class Rank:
 @dataclass(frozen=True)
 class Comparison:
     """`pairs`: every pair of rows once. `ranks`: of every row that has a score. `margin`: of equivalence. `spent`: the
-    chance of a false claim in all, of which several looks at a growing table (`looks.py`) each take a part."""
+    chance of a false claim in all, of which several looks at a growing table (`looks.py`) each take a part. `strict`:
+    whether a difference was claimed only where two more tests agree (`statistics.strict`)."""
 
     baseline: str | None
     pairs: tuple[Difference, ...]
     ranks: Mapping[str, Rank]
     margin: float = MARGIN
     spent: float = ALPHA
+    strict: bool = False
 
     def between(self, a: str, b: str) -> Difference | None:
         """The difference a - b, whichever way round the pair was stored; None for unknown or equal rows."""
@@ -99,11 +102,13 @@ def compare_rows(
     alpha: float = ALPHA,
     beside: bool = True,
     earlier: Earlier = FIRST_LOOK,
+    strict: bool = False,
 ) -> Comparison:
     """Decide every pair of rows (higher is better); rows without runs are left out.
 
     `baseline`: a row of `rows`, or None (all pairs then weigh the same). `alpha`: of each family. `beside`: also
     compute what stands beside the decision (sign-flip test, P(A beats B), own variances). `earlier`: looks before.
+    `strict`: claim a difference only where BCa and an exact permutation test agree (`statistics.strict`).
     """
     measured = {name: row for name, row in rows.items() if row.by_seed}
     baseline = baseline if baseline in measured else None
@@ -111,7 +116,7 @@ def compare_rows(
     primary = [(name, baseline) for name in measured if name != baseline] if baseline is not None else []
     pairs = primary + others
     if not pairs:
-        return Comparison(baseline, (), {name: Rank(1, 1) for name in measured}, margin)
+        return Comparison(baseline, (), {name: Rank(1, 1) for name in measured}, margin, strict=strict)
 
     weights = family_weights(len(primary), len(others))
     tests = PairTests(measured)
@@ -137,8 +142,8 @@ def compare_rows(
             pair = replace(pair, seeds_for=tuple((gap, tests.seeds_for(pair, gap)) for gap in sorted({margin, 1.0})))
         if beside:
             pair = _with_beside(pair, measured[a], measured[b], _interval(own[i], i, decided_own))
-        found.append(pair)
-    return Comparison(baseline, tuple(found), ranks(list(measured), found), margin)
+        found.append(held_strictly(pair, measured[a], measured[b]) if strict else pair)
+    return Comparison(baseline, tuple(found), ranks(list(measured), found), margin, strict=strict)
 
 
 def _family(p: list[float], weights: NDArray[np.float64], alpha: float) -> Holm:
@@ -217,6 +222,7 @@ def _turned(pair: Difference) -> Difference:
         elsewhere=turned(pair.elsewhere),
         own=turned(pair.own),
         beats=None if pair.beats is None else 1 - pair.beats,
+        strict=pair.strict and replace(pair.strict, low=negative(pair.strict.high), high=negative(pair.strict.low)),
     )
 
 

@@ -73,6 +73,7 @@ def compare_at_looks(
     margin: float = MARGIN,
     alpha: float = ALPHA,
     beside: bool = True,
+    strict: bool = False,
 ) -> Comparison:
     """`compare_rows` over several `looks`, in their order; without any it is one look at all runs.
 
@@ -81,14 +82,16 @@ def compare_at_looks(
     are those of the whole: at most `alpha` where decided.
     """
     if not looks:
-        return compare_rows(rows, baseline, margin=margin, alpha=alpha, beside=beside)
+        return compare_rows(rows, baseline, margin=margin, alpha=alpha, beside=beside, strict=strict)
     decided: dict[tuple[str, str], Difference] = {}
     seen: dict[str, tuple[int, ...]] = {}
     for look in looks:
         seen.update(look.seeds)
         part = {name: one for name in rows if (one := _of_seeds(rows[name], seen.get(name))) is not None}
         earlier = Earlier(decided, tuple(look.seeds))
-        found = compare_rows(part, baseline, margin=margin, alpha=alpha * look.share, beside=beside, earlier=earlier)
+        found = compare_rows(
+            part, baseline, margin=margin, alpha=alpha * look.share, beside=beside, earlier=earlier, strict=strict
+        )
         pairs = tuple(
             pair if earlier.of(pair.a, pair.b) is not None else _as_given(_of_whole(pair, look.share), look)
             for pair in found.pairs
@@ -129,6 +132,6 @@ def _as_given(pair: Difference, look: Look) -> Difference:
     given = look.decided.get((pair.a, pair.b)) or look.decided.get((pair.b, pair.a))
     return replace(
         pair,
-        different=given in ("better", "worse"),
+        different=given in ("better", "worse") and (pair.strict is None or pair.strict.agrees),
         equivalent=given == "equivalent" or (pair.equivalent and given is not None),
     )

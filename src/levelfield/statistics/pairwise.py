@@ -30,6 +30,29 @@ class Interval:
 
 
 @dataclass(frozen=True)
+class Strict:
+    """What the strict rule asks beside the decision (`statistics.strict`), at its `level`: the BCa bootstrap interval
+    [`low`, `high`] of the difference (None where equal scores give none), and the `p` of an exact permutation test,
+    which with so few runs cannot fall below `smallest`. `fewest`: runs of both rows from which it could reach `level`.
+    """
+
+    low: float | None
+    high: float | None
+    p: float
+    smallest: float
+    level: float
+    fewest: int
+
+    @property
+    def excludes_zero(self) -> bool:
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+
+    @property
+    def agrees(self) -> bool:
+        return self.excludes_zero and self.p <= self.level
+
+
+@dataclass(frozen=True)
 class Difference:
     """`estimate` = mean of a - mean of b, over `runs` of each; of `paired` rows over the starts that they share.
 
@@ -40,7 +63,8 @@ class Difference:
 
     `seeds_for` (of pairs with the baseline): how many seeds a row would tell a true difference of so many points, with
     80 % power (None: more than 1,000). `sign_flip_p` (paired rows only) cannot fall below `sign_flip_min`. `beats`:
-    probability that a run of a scores above a run of b (ties half).
+    probability that a run of a scores above a run of b (ties half). `strict`: of a table under the strict rule, what
+    had to agree before they were decided to be different; the interval is then of what would be decided without it.
     """
 
     a: str
@@ -69,6 +93,7 @@ class Difference:
     sign_flip_p: float | None = None
     sign_flip_min: float | None = None
     beats: float | None = None
+    strict: Strict | None = None
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from levelfield.errors import unknown
+from levelfield.errors import UserError, unknown
 from levelfield.statistics import (
-    MARGIN,
     AgainstPublished,
     Comparison,
     Conditions,
@@ -33,6 +32,7 @@ from levelfield.tables.rows import Row, StudyRows, one_per_training
 from levelfield.tables.runs_of_row import RowRuns, read_row
 from levelfield.tables.scores_of_rows import scores_of_rows
 from levelfield.tables.table import StudyTable, TableRow
+from levelfield.tables.verdict_rule import checked_margin, checked_rule
 
 AVERAGED: Final = (
     "top3", "top5", "loss", "f1_macro", "f1_weighted", "ece", "brier", "params", "trainable_params", "param_mib",
@@ -46,19 +46,32 @@ def build_table(
     baseline: str | None = None,
     data_dir: str | None = None,
     *,
-    margin: float = MARGIN,
+    margin: float | None = None,
+    verdict: str | None = None,
 ) -> StudyTable:
     """Read the runs of all rows, compare and audit them, and answer the study's question.
 
     Rows that are the same training are one line, which is listed under the first of their names. `baseline`: a row's
     name; None: the study's, else the first row with a result. A panel that does not hold it is compared with its own
     first measured row. `data_dir`: where the audit may find their data. `margin`: points
-    of top-1 within which rows are called equivalent; of a study that was looked at while it grew, the looks' own.
-    Raises UserError for a baseline that is no row.
+    of top-1 within which rows are called equivalent; `verdict`: "usual", or "strict" for claims of a difference only
+    where BCa and an exact permutation test agree; None: the study's. A study that was looked at while it grew keeps the
+    margin of the looks.
+    Raises UserError for a baseline that is no row, and for a margin or rule that cannot be.
     """
     study = rows if isinstance(rows, StudyRows) else StudyRows(name="", rows=tuple(rows))
-    study = replace(study, rows=one_per_training(study.rows))
-    runs, panel_of, panels = compared(study, baseline, margin)
+    study = replace(
+        study,
+        rows=one_per_training(study.rows),
+        margin=study.margin if margin is None else checked_margin(margin),
+        verdict=study.verdict if verdict is None else checked_rule(verdict),
+    )
+    runs, panel_of, panels = compared(study, baseline)
+    study = replace(study, margin=next((one.margin for one in panels.values()), study.margin))
+    if margin is not None and margin != study.margin:
+        raise UserError(
+            f"the looks at this study were made within {study.margin:g} points, not {margin:g}\nleave --margin away"
+        )
     profiles = read_costs(study.path)
     table = StudyTable(
         study=study,
@@ -71,10 +84,10 @@ def build_table(
 
 
 def compared(
-    study: StudyRows, baseline: str | None = None, margin: float = MARGIN
+    study: StudyRows, baseline: str | None = None
 ) -> tuple[list[RowRuns], dict[str, str], dict[str, Comparison]]:
     """What `study`, whose rows are trainings of their own, has of each row; the panel of each, by name; and the
-    comparison of each panel, by the looks that were made at it. The arguments are those of `build_table`."""
+    comparison of each panel, by the looks that were made at it. `baseline`: as of `build_table`."""
     line_of = {name: row.name for row in study.rows for name in row.names}
     baseline = baseline or study.baseline
     if baseline is not None and baseline not in line_of:
@@ -86,8 +99,8 @@ def compared(
         scores = scores_of_rows([r for r in runs if panel_of[r.row.name] == panel])
         first = line_of.get(baseline or "")
         first = first if first in scores else _first_own(runs, scores)
-        made, within = (looks.looks or (NO_LOOK,), looks.margin) if looks else ((), margin)
-        panels[panel] = compare_at_looks(scores, made, first, margin=within)
+        made, within = (looks.looks or (NO_LOOK,), looks.margin) if looks else ((), study.margin)
+        panels[panel] = compare_at_looks(scores, made, first, margin=within, strict=study.verdict == "strict")
     return runs, panel_of, panels
 
 

@@ -29,10 +29,12 @@ from levelfield.errors import UserError
 from levelfield.runs import RunFolder, find_runs
 from levelfield.spec import RunSpec
 from levelfield.spec.overrides import trained_otherwise
+from levelfield.statistics import MARGIN
 from levelfield.studies.declared.published_figures import Published
 from levelfield.tables.looks import read_looks
 from levelfield.tables.rows import Row, StudyRows
 from levelfield.tables.sweeps import read_sweeps
+from levelfield.tables.verdict_rule import checked_margin, checked_rule
 
 
 def read_study(folder: Path) -> StudyRows:
@@ -93,6 +95,8 @@ def _from_json(study: dict[str, Any], folder: Path) -> StudyRows:
         baseline=study.get("baseline"),
         varies=None if study.get("varies") is None else tuple(study["varies"]),
         changes=trained_otherwise(asked.get("set") or ()),
+        margin=checked_margin(asked.get("margin", MARGIN)),
+        verdict=checked_rule(asked.get("verdict", "usual")),
         notes=tuple(study.get("notes") or ()),
         command=study.get("command") or "",
         path=folder,

@@ -10,8 +10,10 @@ from typing import Any
 
 from levelfield.runs import RunFolder
 from levelfield.spec import RunSpec
+from levelfield.statistics import MARGIN
 from levelfield.studies.declared.published_figures import Published
 from levelfield.tables.looks import Looks
+from levelfield.tables.verdict_rule import VerdictRule
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class StudyRows:
 
     `changes`: what was changed on the command line of what its file trains. `varies`: the keys of a run that its
     question is about (`levelfield.spec.varied_keys`); None where it declares none, and VARIES stands for them.
+    `margin` (points of top-1), `verdict`: by which rule its table is decided.
     `command` reproduces the study, `path` is its folder; both may be absent.
     """
 
@@ -89,6 +92,8 @@ class StudyRows:
     sweeps: tuple[Sweep, ...] = ()
     looks: Looks | None = None
     notes: tuple[str, ...] = ()
+    margin: float = MARGIN
+    verdict: VerdictRule = "usual"
     command: str = ""
     path: Path | None = None
 

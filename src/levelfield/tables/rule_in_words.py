@@ -32,7 +32,11 @@ def rule_in_words(table: StudyTable) -> list[str]:
     title = {row.name: row.title for row in table.rows}
     baselines = [title[comparison.baseline] for comparison in panels if comparison.baseline]
     of = f" ({', '.join(baselines)})" if baselines else ""
-    return [f"To baseline{of}: difference of the means over seeds. {_decided(panels)}", _verdicts(panels[0].margin)]
+    rule = _strict(panels) if table.study.verdict == "strict" else "Usual rule."
+    return [
+        f"To baseline{of}: difference of the means over seeds. {_decided(panels)}",
+        f"{rule} {_verdicts(table.study.margin)}",
+    ]
 
 
 def _decided(panels: Collection[Comparison]) -> str:
@@ -56,4 +60,22 @@ def _verdicts(margin: float) -> str:
         f"Equivalent within {margin:g}: decided to lie less than {margin:g} points apart (two one-sided tests). "
         f"Undecided: neither that nor a difference was decided, and so many more seeds of both rows would tell "
         f"{margin:g} points with 80 % power. Rank: the places a row may take; ties are ranges."
+    )
+
+
+def _strict(panels: Collection[Comparison]) -> str:
+    """The strict rule, and of how many comparisons it can say nothing whatever their runs show."""
+    said = (
+        "Strict rule: a difference is claimed only where the BCa bootstrap interval of it excludes zero and an "
+        "exact permutation test rejects, too, both at the level of that decision (arXiv 2511.19794)."
+    )
+    tests = [pair.strict for comparison in panels for pair in comparison.pairs if pair.strict is not None]
+    mute = [test for test in tests if test.smallest > test.level]
+    if not mute:
+        return said
+    fewest, most = min(test.fewest for test in mute), max(test.fewest for test in mute)
+    seeds = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+    return (
+        f"{said} In {len(mute)} of {len(tests)} comparisons the permutation test can never reject with so few seeds: "
+        f"it takes {seeds} of both rows."
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from levelfield.statistics import Comparison, Difference, McNemar, verdict
+from levelfield.statistics import ALPHA, Comparison, Difference, Interval, McNemar, verdict
 from levelfield.tables.number_format import difference_interval, p_value, signed
 from levelfield.tables.rule_in_words import rule_in_words
 from levelfield.tables.table import StudyTable
@@ -24,11 +24,23 @@ def verdict_words(pair: Difference) -> str:
         return f"equivalent within {pair.margin:g}"
     if word != "undecided":
         return word
+    if vetoed := _vetoed(pair):
+        return f"undecided (strict: {vetoed})"
     needed = dict(pair.seeds_for).get(pair.margin, 0)
     if needed is None:
         return "undecided (over 1,000 seeds)"
     more = needed - min(pair.runs)
     return f"undecided (about {more} more seed{'s' * (more > 1)})" if more > 0 else "undecided"
+
+
+def _vetoed(pair: Difference) -> str:
+    """What of the strict rule stands against a difference that would be decided without it; "" where nothing does."""
+    strict = pair.strict
+    if strict is None or pair.different or pair.p_adjusted is None or pair.p_adjusted > ALPHA:
+        return ""
+    if strict.smallest > strict.level:
+        return f"needs {strict.fewest} seeds"
+    return f"p {p_value(strict.p)}" if strict.p > strict.level else "BCa holds zero"
 
 
 def _power(comparison: Comparison) -> list[str]:
@@ -62,6 +74,7 @@ def pair_in_words(pair: Difference, mcnemar: McNemar | None) -> str:
         if pair.sign_flip_min > 0.05:
             text += f" ({min(pair.runs)} seeds cannot reach less than {pair.sign_flip_min:g}, so it can never decide)"
         text += "."
+    text += _strict(pair)
     if pair.beats is not None:
         text += f" A run of it beats a run of the baseline in {pair.beats:.0%} of pairs."
     if mcnemar is not None:
@@ -70,6 +83,17 @@ def pair_in_words(pair: Difference, mcnemar: McNemar | None) -> str:
             f"(McNemar p {p_value(mcnemar.p)}; of two fixed models, not of their recipes)."
         )
     return text
+
+
+def _strict(pair: Difference) -> str:
+    strict = pair.strict
+    if strict is None:
+        return ""
+    between = difference_interval(Interval(strict.low, strict.high, None, False))
+    text = f" Strict rule: BCa interval {between}, exact permutation test p {p_value(strict.p)}"
+    if strict.smallest > strict.level:
+        text += f", which {min(pair.runs)} seeds cannot bring below {strict.smallest:.3g}, so that it can never agree"
+    return text + f" (level {strict.level:.2g})."
 
 
 def _elsewhere(pair: Difference) -> str:

@@ -34,12 +34,6 @@ Until = Annotated[
     ),
 ]
 MaxSeeds = Annotated[int | None, typer.Option(help="With --until decided: seeds a row at most. [default: 10]")]
-Margin = Annotated[
-    float | None,
-    typer.Option(
-        help="With --until decided: rows so many points of top-1 apart are equivalent. [default: 0.5]",
-    ),
-]
 Parallel = Annotated[int, typer.Option(min=1, help="Runs at once, each in a process of its own.")]
 SetAsRun = Annotated[
     list[str] | None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from levelfield.cli.options import Json
+from levelfield.cli.options import Json, Margin, Verdict
 from levelfield.cli.output import console, print_json
 from levelfield.cli.study.from_options import OpenedStudy, on_a_study
 
@@ -14,15 +14,18 @@ if TYPE_CHECKING:
 
 
 @on_a_study
-def report(opened: OpenedStudy, json: Json = False) -> None:
+def report(opened: OpenedStudy, margin: Margin = None, verdict: Verdict = None, json: Json = False) -> None:
     """Print a study's table, every row in it, `not run` where nothing was measured; write it where runs are.
 
     Changes and plugins are those that the folder was run with; with others (--set) the table is printed, not written.
+    The margin and the rule of its verdicts are kept with the folder: later tables of it are decided alike.
     Example: `levelfield study report outgrid-cifar100`
     """
+    from levelfield.studies.results.study_request import judged
     from levelfield.studies.results.write_outputs import is_of, report_study
 
     study, folder, asked, _ = opened
+    asked = judged(asked, margin, verdict)
     written = is_of(folder, asked)
     show_table(report_study(study, folder, asked), folder, json, written)
 

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 import typer
 
 from levelfield.cli.ask_before_long_work import confirm_long_work
-from levelfield.cli.options import Json, Yes
+from levelfield.cli.options import Json, Margin, Verdict, Yes
 from levelfield.cli.output import console, messages
 from levelfield.cli.study.from_options import OpenedStudy, executor_for, on_a_study, timed_estimate
 from levelfield.cli.study.options import (
     Address,
     CpusPerRun,
     GpusPerRun,
-    Margin,
     MaxSeeds,
     On,
     Parallel,
@@ -47,6 +46,7 @@ def run(
     address: Address = None,
     cpus_per_run: CpusPerRun = None,
     gpus_per_run: GpusPerRun = None,
+    verdict: Verdict = None,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
@@ -57,11 +57,13 @@ def run(
     from levelfield.progress import Progress
     from levelfield.studies.declared.seeds import parse_seeds
     from levelfield.studies.results.run_folders import find_all
+    from levelfield.studies.results.study_request import judged
     from levelfield.studies.running import run_study
     from levelfield.studies.running.time_estimate import measured_seconds
     from levelfield.studies.running.until_decided import seeds_up_to, settle_looks
 
     study, folder, asked, said = opened
+    judged(asked, margin, verdict)
     wanted = None if seeds is None else parse_seeds(seeds)
     growing = _growing(until, max_seeds, margin)
     most = None if growing is None else settle_looks(folder, growing).most
@@ -87,6 +89,8 @@ def run(
                 only=row or (),
                 expected_s=expected_s,
                 until=growing,
+                margin=margin,
+                verdict=verdict,
             )
     show_table(table, folder, json)
     if study.name == "quickstart" and not json:
@@ -102,9 +106,8 @@ def _growing(until: Stop | None, max_seeds: int | None, margin: float | None) ->
     from levelfield.studies.running.until_decided import UntilDecided
 
     if until is None:
-        for option, value in (("--max-seeds", max_seeds), ("--margin", margin)):
-            if value is not None:
-                raise UserError(f"{option} {value:g} belongs to --until decided; add that, or leave it away")
+        if max_seeds is not None:
+            raise UserError(f"--max-seeds {max_seeds} belongs to --until decided; add that, or leave it away")
         return None
     return UntilDecided(max_seeds, margin)
 

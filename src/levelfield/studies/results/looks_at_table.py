@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from levelfield.statistics import MARGIN, Comparison
+from levelfield.statistics import Comparison
 from levelfield.statistics.looks import Look, decisions, further_share
 from levelfield.tables.looks import Looks, read_looks, setting_digest, write_looks
 from levelfield.tables.make_table import compared
@@ -52,7 +52,7 @@ def table_before(rows: StudyRows, declared: int, out: Path) -> None:
     held = {row.name: {run.seed for run in read_row(row).finished} for row in rows.rows if row.declared}
     complete = all(set(row.planned) <= held[row.name] | row.failures.keys() for row in rows.rows if row.declared)
     if complete and max(map(len, held.values()), default=0) >= max(2, declared):
-        make_look(rows, Looks((), MARGIN, {}), 1.0, out)
+        make_look(rows, Looks((), rows.margin, {}), 1.0, out)
 
 
 def further_look(rows: StudyRows, out: Path) -> Looks | None:

@@ -16,10 +16,12 @@ from typing import Any, Final
 
 from levelfield.errors import UserError
 from levelfield.spec.overrides import only_how, trained_otherwise
+from levelfield.statistics import MARGIN
 from levelfield.studies.declared.planned_runs import PlannedRow, PlannedRun, planned_rows, runs_of
 from levelfield.studies.declared.seeds import seeds_in_words
 from levelfield.studies.declared.study import Changes, StudySpec
 from levelfield.tables.sweeps import read_tuned
+from levelfield.tables.verdict_rule import VerdictRule, checked_margin, checked_rule
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ NOTHING: Final = StudyOptions()
 class StudyRequest:
     """`source`: what the study was loaded from. `overrides`, `plugins`, `data_dir`: as the options --set, --plugin and
     --data-dir gave them. `seeds`: of rows whose seeds were asked for with --seeds, all that ever were; `usual`: the
-    study's, of all other rows."""
+    study's, of all other rows. `margin`, `verdict`: by which rule its table is decided, as last said."""
 
     study: str
     source: str
@@ -50,6 +52,8 @@ class StudyRequest:
     data_dir: str | None = None
     seeds: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     usual: tuple[int, ...] = ()
+    margin: float = MARGIN
+    verdict: VerdictRule = "usual"
 
     @property
     def changes(self) -> tuple[str, ...]:
@@ -92,6 +96,8 @@ class StudyRequest:
             "data_dir": self.data_dir,
             "seeds": {row: list(seeds) for row, seeds in self.seeds.items()},
             "usual": list(self.usual),
+            "margin": self.margin,
+            "verdict": self.verdict,
         }
 
 
@@ -119,6 +125,8 @@ def from_json(asked: Mapping[str, Any]) -> StudyRequest:
         data_dir=asked.get("data_dir"),
         seeds={row: tuple(seeds) for row, seeds in (asked.get("seeds") or {}).items()},
         usual=tuple(asked.get("usual") or ()),
+        margin=checked_margin(asked.get("margin", MARGIN)),
+        verdict=checked_rule(asked.get("verdict", "usual")),
     )
 
 
@@ -171,6 +179,18 @@ def settle_to_train(study: StudySpec, out: Path, said: StudyOptions) -> StudyReq
     return asked
 
 
+def judged(asked: StudyRequest, margin: float | None = None, verdict: str | None = None) -> StudyRequest:
+    """`asked` with its table decided as `margin` and `verdict` say; None leaves it as it was last said.
+
+    Raises UserError for what cannot be.
+    """
+    return replace(
+        asked,
+        margin=asked.margin if margin is None else checked_margin(margin),
+        verdict=asked.verdict if verdict is None else checked_rule(verdict),
+    )
+
+
 def with_seeds(asked: StudyRequest, rows: Iterable[str], seeds: Iterable[int], begun: bool) -> StudyRequest:
     """`asked` with `seeds` asked for in `rows`, beside those asked for before (`begun`: the study's, if never said)."""
     more = tuple(seeds)
@@ -191,6 +211,8 @@ def commands(asked: StudyRequest, planned: Mapping[str, Sequence[int]], until: i
     words += [word for text in asked.overrides for word in ("--set", text)]
     words += [word for path in asked.plugins for word in ("--plugin", path)]
     words += [] if asked.data_dir is None else ["--data-dir", asked.data_dir]
+    words += [] if asked.margin == MARGIN else ["--margin", f"{asked.margin:g}"]
+    words += [] if asked.verdict == "usual" else ["--verdict", asked.verdict]
     if until is not None:
         return shlex.join([*words, "--until", "decided", "--max-seeds", str(until)])
     groups: dict[tuple[int, ...], list[str]] = {}

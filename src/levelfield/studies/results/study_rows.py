@@ -64,6 +64,8 @@ def study_rows(
         baseline=study.baseline,
         varies=study.varies if "varies" in study.model_fields_set else None,
         changes=asked.changes,
+        margin=asked.margin,
+        verdict=asked.verdict,
         notes=(*_changed(asked), *_growth(asked, looks, rows, held)),
         command=commands(asked, planned, until=None if looks is None else looks.most),
         sweeps=read_sweeps(out),

@@ -20,7 +20,7 @@ from levelfield.studies.declared.study import Changes, StudySpec
 from levelfield.studies.results.looks_at_table import further_look, table_before
 from levelfield.studies.results.run_folders import Found, default_folder, find, find_all, run_folder
 from levelfield.studies.results.study_json import read_failures, write_study
-from levelfield.studies.results.study_request import StudyOptions, StudyRequest, settle_to_train, with_seeds
+from levelfield.studies.results.study_request import StudyOptions, StudyRequest, judged, settle_to_train, with_seeds
 from levelfield.studies.results.study_rows import study_rows
 from levelfield.studies.results.write_outputs import write_outputs
 from levelfield.studies.running.executor import Executor
@@ -49,6 +49,8 @@ def run(
     may_begin: Callable[[PlannedRun], bool] | None = None,
     page: bool = True,
     until: UntilDecided | None = None,
+    margin: float | None = None,
+    verdict: str | None = None,
 ) -> StudyTable:
     """Train the runs of `study` that `out_dir` lacks, write the table's files there, return the table.
 
@@ -67,6 +69,7 @@ def run(
         may_begin: asked just before a run begins; one that may not is left for another time, and is no failure.
         page: write report.html too (it needs altair and vl-convert).
         until: instead of seeds and only: rounds of seeds for the rows of which the study's question is still open.
+        margin, verdict: by which rule the table is decided (`build_table`); None: as last said of the folder.
 
     Raises UserError for a study that cannot be planned, for a folder that holds another study, another scale or
     unsaid changes, or that another process writes to, and where not a single run could be begun. A run that fails
@@ -74,12 +77,12 @@ def run(
     """
     said = StudyOptions(scale, overrides, plugins, data_dir)
     out = Path(out_dir) if out_dir is not None else default_folder(study.name, scale or "full")
-    settle_to_train(study, out, said)
+    judged(settle_to_train(study, out, said), margin, verdict)
     check_free(until, seeds, only)
     shown = progress or Progress(shown=False)
     with FolderLock(out), shown, _terminated_as_interrupted():
         begun = (out / "study.json").is_file()
-        asked = settle_to_train(study, out, said)  # again: nobody else writes to the folder now
+        asked = judged(settle_to_train(study, out, said), margin, verdict)  # again, with the lock
         record = _Record(study, asked, out, tuned)
         if begun and not (until is None and seeds is None):
             table_before(record.rows(), len(asked.usual), out)

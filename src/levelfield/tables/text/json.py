@@ -22,6 +22,8 @@ def to_json(table: StudyTable) -> dict[str, Any]:
         "scale": table.study.scale,
         "audit": {"verdict": table.audit.verdict, "findings": findings},
         "command": table.study.command,
+        "margin": table.study.margin,
+        "verdict_rule": table.study.verdict,
         "answer": table.study.answer,
         "rows": records(table),
         "pairs": [

@@ -11,7 +11,8 @@ from levelfield.tables.table import StudyTable, TableRow
 
 def records(table: StudyTable) -> list[dict[str, Any]]:
     """One flat mapping a row, for CSV and JSON; None where there is no number."""
-    return [_record(row) for row in table.rows]
+    rule = {"margin": table.study.margin, "verdict_rule": table.study.verdict}
+    return [_record(row) | rule for row in table.rows]
 
 
 def _record(row: TableRow) -> dict[str, Any]:
@@ -45,6 +46,10 @@ def _record(row: TableRow) -> dict[str, Any]:
         "sign_flip_p": pair.sign_flip_p if pair else None,
         "sign_flip_min": pair.sign_flip_min if pair else None,
         "beats_baseline": pair.beats if pair else None,
+        "bca_low": pair.strict.low if pair and pair.strict else None,
+        "bca_high": pair.strict.high if pair and pair.strict else None,
+        "permutation_p": pair.strict.p if pair and pair.strict else None,
+        "permutation_min": pair.strict.smallest if pair and pair.strict else None,
         "rank_best": row.rank.best if row.rank else None,
         "rank_worst": row.rank.worst if row.rank else None,
         **{key: row.means.get(key) for key in ("top3", "top5", "loss", "f1_macro", "f1_weighted", "ece", "brier")},

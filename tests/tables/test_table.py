@@ -136,6 +136,18 @@ def test_every_form_says_the_same_of_a_row(
     assert ("never reject with so few seeds" in markdown) is ("needs" in said)
 
 
+def test_a_row_of_one_seed_has_an_interval_and_says_where_it_comes_from(tmp_path: Path) -> None:
+    rows = scored(tmp_path, {"base": (90.0, 90.1, 89.9), "single": (88.0,)}, images=2000)
+    single = {record["row"]: record for record in records(build_table(rows))}["single"]
+    assert single["interval_method"] == "flips and overdispersion" and single["top1_low"] < 88.0 < single["top1_high"]
+    assert any("With one or two seeds (single) it comes from" in line for line in footnotes(build_table(rows)))
+    assert "single | 1 | 88.00 | [" in to_markdown(build_table(rows))
+    for run in rows[0].runs:
+        (run.path / "predictions.parquet").unlink()
+    assert records(build_table(rows))[1]["top1_low"] is None
+    assert not any("With one or two seeds" in line for line in footnotes(build_table(rows)))
+
+
 def test_the_basis_names_the_test_that_decided(tmp_path: Path) -> None:
     alike = scored(tmp_path, {"a": (90.0, 90.2, 89.9), "b": (91.0, 91.3, 90.9)})
     (tmp_path / "b" / "0" / "predictions.parquet").unlink()

@@ -20,6 +20,7 @@ from levelfield.statistics.pairwise import (
     sign_flip,
 )
 from levelfield.statistics.power import as_seen, seeds_needed
+from levelfield.statistics.row_intervals import RowIntervals
 from levelfield.statistics.row_scores import RowScores
 from levelfield.statistics.variance import flip_variance
 from levelfield.statistics.verdicts import VERDICTS, Verdict, verdict
@@ -35,6 +36,7 @@ __all__ = [
     "MARGIN",
     "McNemar",
     "Rank",
+    "RowIntervals",
     "RowScores",
     "SignFlip",
     "Strict",

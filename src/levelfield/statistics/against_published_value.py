@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from levelfield.statistics.intervals import further_run
+from levelfield.statistics.intervals import Estimate, further_run
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,17 @@ def not_comparable(measured: Conditions, published: Conditions) -> tuple[str, ..
 
 
 def against_published(
-    scores: Sequence[float], published: float, measured_on: Conditions, published_on: Conditions
+    scores: Sequence[float],
+    published: float,
+    measured_on: Conditions,
+    published_on: Conditions,
+    one_more: Estimate | None = None,
 ) -> AgainstPublished:
-    """Compare `scores` (one per seed, at least one) with a `published` value of the same unit."""
+    """Compare `scores` (one per seed, at least one) with a `published` value of the same unit.
+
+    `one_more`: where one further run would fall; None: by the scores alone.
+    """
     if reasons := not_comparable(measured_on, published_on):
         return AgainstPublished(published, None, None, reasons)
-    one_more = further_run(scores)
+    one_more = one_more or further_run(scores)
     return AgainstPublished(published, one_more.value - published, one_more.holds(published))

@@ -24,8 +24,8 @@ class PairTests:
         self.images = images.pop() if len(images) == 1 else 0
         flips = flips_of({name: rows[name] for name in known})
         self.place = {name: place for place, name in enumerate(flips)}
-        evidence = [RowEvidence(np.array(rows[name].scores), flips[name]) for name in flips]
-        self.variances = RowVariances(evidence, self.images) if evidence else None
+        self.evidence = [RowEvidence(np.array(rows[name].scores), flips[name]) for name in flips]
+        self.variances = RowVariances(self.evidence, self.images) if self.evidence else None
 
     def are_paired(self, a: str, b: str) -> bool:
         start = self.rows[a].start

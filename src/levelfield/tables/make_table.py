@@ -18,9 +18,11 @@ from levelfield.statistics import (
     AgainstPublished,
     Comparison,
     Conditions,
+    Estimate,
+    RowIntervals,
+    RowScores,
     against_published,
     sample_interval,
-    seeds_interval,
 )
 from levelfield.statistics.looks import NO_LOOK, compare_at_looks
 from levelfield.tables.answer_to_question import answer
@@ -66,16 +68,17 @@ def build_table(
         margin=study.margin if margin is None else checked_margin(margin),
         verdict=study.verdict if verdict is None else checked_rule(verdict),
     )
-    runs, panel_of, panels = compared(study, baseline)
+    runs, panel_of, panels, scores = compared(study, baseline)
     study = replace(study, margin=next((one.margin for one in panels.values()), study.margin))
     if margin is not None and margin != study.margin:
         raise UserError(
             f"the looks at this study were made within {study.margin:g} points, not {margin:g}\nleave --margin away"
         )
+    intervals = {panel: RowIntervals(rows) for panel, rows in scores.items()}
     profiles = read_costs(study.path)
     table = StudyTable(
         study=study,
-        rows=tuple(_line(r, panel_of[r.row.name], panels[panel_of[r.row.name]], study, profiles) for r in runs),
+        rows=tuple(_line(r, (p := panel_of[r.row.name]), panels[p], intervals[p], study, profiles) for r in runs),
         panels=panels,
         audit=audit([AuditRow(r, panel_of[r.row.name]) for r in runs], study.varies, study.path, data_dir),
         costs=costs_in_words(profiles, study.name if study.command else ""),
@@ -85,9 +88,9 @@ def build_table(
 
 def compared(
     study: StudyRows, baseline: str | None = None
-) -> tuple[list[RowRuns], dict[str, str], dict[str, Comparison]]:
-    """What `study`, whose rows are trainings of their own, has of each row; the panel of each, by name; and the
-    comparison of each panel, by the looks that were made at it. `baseline`: as of `build_table`."""
+) -> tuple[list[RowRuns], dict[str, str], dict[str, Comparison], dict[str, dict[str, RowScores]]]:
+    """What `study`, whose rows are trainings of their own, has of each row; the panel of each, by name; the comparison
+    of each panel, by the looks that were made at it; and the scores that it was made from. `baseline`: as of `build_table`."""
     line_of = {name: row.name for row in study.rows for name in row.names}
     baseline = baseline or study.baseline
     if baseline is not None and baseline not in line_of:
@@ -95,13 +98,14 @@ def compared(
     looks = study.looks and study.looks.of({row.name: setting_digest(row.declared) for row in study.rows})
     runs, panel_of = placed([read_row(row) for row in study.rows])
     panels: dict[str, Comparison] = {}
+    scores_of: dict[str, dict[str, RowScores]] = {}
     for panel in dict.fromkeys(panel_of.values()):
-        scores = scores_of_rows([r for r in runs if panel_of[r.row.name] == panel])
+        scores_of[panel] = scores = scores_of_rows([r for r in runs if panel_of[r.row.name] == panel])
         first = line_of.get(baseline or "")
         first = first if first in scores else _first_own(runs, scores)
         made, within = (looks.looks or (NO_LOOK,), looks.margin) if looks else ((), study.margin)
         panels[panel] = compare_at_looks(scores, made, first, margin=within, strict=study.verdict == "strict")
-    return runs, panel_of, panels
+    return runs, panel_of, panels, scores_of
 
 
 def _first_own(runs: Sequence[RowRuns], scores: Mapping[str, object]) -> str | None:
@@ -111,13 +115,18 @@ def _first_own(runs: Sequence[RowRuns], scores: Mapping[str, object]) -> str | N
 
 
 def _line(
-    runs: RowRuns, panel: str, comparison: Comparison, study: StudyRows, profiles: Sequence[Mapping[str, Any]]
+    runs: RowRuns,
+    panel: str,
+    comparison: Comparison,
+    intervals: RowIntervals,
+    study: StudyRows,
+    profiles: Sequence[Mapping[str, Any]],
 ) -> TableRow:
     name = runs.row.name
     if not runs.finished:
         return TableRow(runs, panel, None, None, None, False, None, None, {}, None)
     top1 = [float(run.result["top1"]) for run in runs.finished]
-    estimate = seeds_interval(top1)
+    estimate = intervals.of_mean(name)
     images = _test_images(runs)
     return TableRow(
         runs=runs,
@@ -134,7 +143,7 @@ def _line(
             if (values := [run.result[key] for run in runs.finished if run.result.get(key) is not None])
         }
         | costs_of(profiles, runs.spec),
-        published=_published(runs, top1, study),
+        published=_published(runs, top1, intervals.of_further_run(name), study),
     )
 
 
@@ -143,7 +152,7 @@ def _test_images(runs: RowRuns) -> int:
     return sum(int(line["support"]) for line in runs.finished[0].result.get("classes") or ())
 
 
-def _published(runs: RowRuns, top1: list[float], study: StudyRows) -> AgainstPublished | None:
+def _published(runs: RowRuns, top1: list[float], one_more: Estimate, study: StudyRows) -> AgainstPublished | None:
     published = runs.row.published
     if published is None or "top1" not in published.values:
         return None
@@ -155,6 +164,7 @@ def _published(runs: RowRuns, top1: list[float], study: StudyRows) -> AgainstPub
             runs.spec.data.name if runs.spec else None, len(classes) if classes else None, _reduced(runs, study)
         ),
         Conditions(published.data, published.num_classes),
+        one_more,
     )
 
 

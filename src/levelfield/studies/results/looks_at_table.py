@@ -30,7 +30,7 @@ def make_look(
     looks = (looks.of(settings) or replace(looks, looks=())).with_look(Look(seeds, share, planned))
     looks = replace(looks, settings=settings)
     before = {pair for look in looks.looks for pair in look.decided or ()}
-    _, _, panels = compared(replace(study, looks=looks))
+    _, _, panels, _ = compared(replace(study, looks=looks))
     found = {pair: said for one in panels.values() for pair, said in decisions(one).items() if pair not in before}
     last = replace(looks.looks[-1], decided=found)
     looks = replace(looks, looks=(*looks.looks[:-1], last))
@@ -70,7 +70,7 @@ def open_rows(rows: StudyRows) -> list[str]:
     """The trainings of which the study's question is still open: those that it compares with the baseline, or, where it
     names steps, that are before or after one, while that comparison is undecided; and what they are compared with."""
     study = replace(rows, rows=one_per_training(rows.rows))
-    runs, panel_of, panels = compared(study)
+    runs, panel_of, panels, _ = compared(study)
     found: set[str] = set()
     for panel, comparison in panels.items():
         for pair in _question(study, [one for one in runs if panel_of[one.row.name] == panel], comparison):

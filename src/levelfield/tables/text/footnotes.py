@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from levelfield.models import list_models, model_info
+from levelfield.statistics.row_intervals import METHOD
 from levelfield.tables.lists_in_words import listed
 from levelfield.tables.number_format import percent
 from levelfield.tables.rows import Sweep
@@ -20,17 +21,16 @@ def footnotes(table: StudyTable) -> list[str]:
 
 def basis(table: StudyTable) -> list[str]:
     """What the numbers and the verdicts of the table rest on."""
-    lines = sources(table)
-    return lines[:1] + rule_in_words(table) + lines[1:]
+    return intervals_in_words(table) + rule_in_words(table) + _costs(table)
 
 
 def sources(table: StudyTable) -> list[str]:
     """Of what the numbers of the table are."""
-    methods = sorted({row.top1.method for row in table.measured if row.top1 and row.top1.method != "none"})
-    lines = []
-    if methods:
-        lines.append(f"Top-1: mean over seeds and its 95 % interval ({' or '.join(methods)}), on one test set.")
-    return lines + ([table.costs] if table.measured and table.costs else [])
+    return intervals_in_words(table) + _costs(table)
+
+
+def _costs(table: StudyTable) -> list[str]:
+    return [table.costs] if table.measured and table.costs else []
 
 
 def row_notes(table: StudyTable) -> list[tuple[list[TableRow], str]]:
@@ -41,6 +41,22 @@ def row_notes(table: StudyTable) -> list[tuple[list[TableRow], str]]:
             for note in notes_of(row):
                 rows_of.setdefault(note, []).append(row)
     return [(rows, note) for note, rows in rows_of.items()]
+
+
+def intervals_in_words(table: StudyTable) -> list[str]:
+    """What the intervals of the rows rest on; those of few seeds apart, by name."""
+    measured = [(row, row.top1) for row in table.measured if row.top1 is not None]
+    few = [row.title for row, top1 in measured if top1.method == METHOD]
+    others = list(dict.fromkeys(top1.method for _, top1 in measured if top1.method not in (METHOD, "none")))
+    if not few and not others:
+        return []
+    said = f"Top-1: mean over seeds and its 95 % interval{f' ({listed(others)})' if others else ''}, on one test set."
+    if few:
+        said += (
+            f" With one or two seeds ({listed(few, 8)}) it comes from how often runs disagree on an image and from how "
+            "far above that the variance of real rows lies."
+        )
+    return [said]
 
 
 def also_listed(row: TableRow) -> str:

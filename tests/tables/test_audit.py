@@ -209,7 +209,7 @@ def test_what_is_planted_in_the_folders_of_a_row_is_found(name: str, tmp_path: P
 def test_fair_rows_are_left_in_peace_and_what_was_looked_at_is_said(tmp_path: Path) -> None:
     report = audited(rows_of(tmp_path))
     assert {finding.severity for finding in report.findings} == {"unchecked", "passed"}
-    unchecked, costs = report.of("unchecked")
+    unchecked, costs, order = report.of("unchecked")
     assert unchecked.text.startswith("Whether test images of cifar10 stand in its training set")
     assert (
         costs.text == "Parameters and multiply-accumulates: held against the other seeds of a row, not counted again."

@@ -19,7 +19,8 @@ TOP: Final = (1, 3, 5)
 @dataclass(frozen=True)
 class Tested:
     """`images`: how many predictions, `distinct`: of how many different test images. `which`, `labelled`: digests of
-    the test indices and of the labels in the order of the indices. `content`: digest of the probabilities in that
+    the test indices and of the labels in the order of the indices. `right`: which are right, in that order, as bits
+    (`numpy.packbits`). `content`: digest of the probabilities in that
     order. `top`: of top-1, -3 and -5 in percent the lowest and highest that the stored probabilities allow: several
     where classes are equal, and where a repository keeps three decimals (then only the first class is exact).
     `loss`, `brier`: the lowest and highest that they allow. `f1_macro`, `f1_weighted`, `ece` and `classes` (precision,
@@ -31,6 +32,7 @@ class Tested:
     which: str
     labelled: str
     content: str
+    right: bytes
     top: dict[str, tuple[float, float]]
     loss: tuple[float, float]
     brier: tuple[float, float]
@@ -59,6 +61,7 @@ def read_tested(run: Measured) -> Tested | None:
         which=_digest(found.index[order]),
         labelled=_digest(label[order]),
         content=_digest(np.ascontiguousarray(p[order])),
+        right=np.packbits((p.argmax(1) == label)[order]).tobytes(),
         top=top,
         loss=loss,
         brier=brier,

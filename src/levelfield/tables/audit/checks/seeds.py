@@ -1,4 +1,4 @@
-"""Which seeds rows have: those in common are paired, and one alone shows no spread."""
+"""Which seeds rows have: one alone shows no spread."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from levelfield.tables.lists_in_words import listed
 
 
 def seeds(panel: Panel) -> Iterable[Finding]:
-    """Rows are compared pair by pair of equal seeds."""
+    """Rows may have other seeds than each other, or more, as their runs are draws; those that share what they start
+    from are compared over the seeds that they have in common."""
     values = {row.name: "seeds " + ", ".join(str(run.seed) for run in row.own) for row in panel.measured if row.own}
-    yield from differing(
-        "seeds", "differs", "Only seeds that rows have in common are paired; the set of seeds differs", values
-    )
+    yield from differing("seeds", "differs", "The set of seeds differs", values)
     single = tuple(row.name for row in panel.measured if len(row.runs.finished) == 1)
     if single:
-        text = f"Rows with one run show nothing of the spread over seeds: {listed(single)}."
+        text = f"Rows with one run show nothing of their own spread over seeds: {listed(single)}."
         yield Finding("seeds", "differs", text, single)
     elif len(values) > 1 and len(set(values.values())) == 1:
         yield Finding("seeds", "passed", f"{panel.every} has the same {next(iter(values.values()))}")

@@ -210,6 +210,7 @@ def test_fair_rows_are_left_in_peace_and_what_was_looked_at_is_said(tmp_path: Pa
     report = audited(rows_of(tmp_path))
     assert {finding.severity for finding in report.findings} == {"unchecked", "passed"}
     unchecked, costs, order = report.of("unchecked")
+    assert order.text == "Whether runs of neighbouring seeds resemble each other: no row has three runs."
     assert unchecked.text.startswith("Whether test images of cifar10 stand in its training set")
     assert (
         costs.text == "Parameters and multiply-accumulates: held against the other seeds of a row, not counted again."
@@ -217,9 +218,9 @@ def test_fair_rows_are_left_in_peace_and_what_was_looked_at_is_said(tmp_path: Pa
     passed = {finding.check for finding in report.of("passed")}
     assert passed == {
         "failures", "settings", "one_setting", "starts", "test_images", "scores", "independent", "length", "untrained",
-        "resumed", "seeds", "environment", "machines", "data", "mends",
+        "resumed", "seeds", "environment", "machines", "data", "mends", "chosen_seeds",
     }  # fmt: skip
-    assert report.verdict == "No unfairness found in what was checked; 2 things not checked."
+    assert report.verdict == "No unfairness found in what was checked; 3 things not checked."
 
 
 def test_nothing_that_was_not_looked_at_is_passed(tmp_path: Path) -> None:

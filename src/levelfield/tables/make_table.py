@@ -90,7 +90,8 @@ def compared(
     study: StudyRows, baseline: str | None = None
 ) -> tuple[list[RowRuns], dict[str, str], dict[str, Comparison], dict[str, dict[str, RowScores]]]:
     """What `study`, whose rows are trainings of their own, has of each row; the panel of each, by name; the comparison
-    of each panel, by the looks that were made at it; and the scores that it was made from. `baseline`: as of `build_table`."""
+    of each panel, by the looks that were made at it; and the scores that it was made from. `baseline`: as of
+    `build_table`."""
     line_of = {name: row.name for row in study.rows for name in row.names}
     baseline = baseline or study.baseline
     if baseline is not None and baseline not in line_of:

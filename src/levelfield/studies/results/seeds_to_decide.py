@@ -36,7 +36,7 @@ class ToDecide:
 def seeds_to_decide(rows: StudyRows) -> list[ToDecide]:
     """For every row that is not the baseline of its test set, in the order of the rows; rows of one training once."""
     study = replace(rows, rows=one_per_training(rows.rows))
-    runs, panels, comparisons = compared(study)
+    runs, panels, comparisons, _ = compared(study)
     found = []
     for panel in dict.fromkeys(panels.values()):
         members = [one for one in runs if panels[one.row.name] == panel]

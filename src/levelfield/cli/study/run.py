@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from levelfield.cli.study.options import Stop
     from levelfield.studies.results.run_folders import Found
     from levelfield.studies.running.until_decided import UntilDecided
+    from levelfield.tables.table import StudyTable
 
 
 @partial(on_a_study, to_train=True)
@@ -78,10 +79,7 @@ def run(
             table = run_study.run(
                 study,
                 folder,
-                scale=said.scale,
-                overrides=said.overrides,
-                plugins=said.plugins,
-                data_dir=said.data_dir,
+                **vars(said),
                 seeds=wanted,
                 progress=progress,
                 executor=executor,
@@ -95,10 +93,15 @@ def run(
     show_table(table, folder, json)
     if study.name == "quickstart" and not json:
         _print_next(folder)
+    if _any_failed(found, table):
+        raise typer.Exit(3)
+
+
+def _any_failed(found: list[Found], table: StudyTable) -> bool:
+    """Whether a run that was asked for has no result."""
     these = {(one.run.row.name, one.run.seed) for one in found}
     failed = {(name, seed) for line in table.rows for name in line.runs.row.names for seed in line.runs.row.failures}
-    if these & failed:
-        raise typer.Exit(3)
+    return bool(these & failed)
 
 
 def _growing(until: Stop | None, max_seeds: int | None, margin: float | None) -> UntilDecided | None:

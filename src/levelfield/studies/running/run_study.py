@@ -55,16 +55,14 @@ def run(
     """Train the runs of `study` that `out_dir` lacks, write the table's files there, return the table.
 
     Args:
-        out_dir: default runs/NAME, or runs/NAME-SCALE.
-        scale: None: that of the folder, else `full`.
+        out_dir: default runs/NAME, or runs/NAME-SCALE. scale: None: that of the folder, else `full`.
         overrides: `--set` assignments for every row. A folder that was run with some takes no run that says nothing
             (None) of them; [] takes the study as its file has it. plugins: Python files that register models; likewise.
         data_dir: folder of the data sets; None: the folder's last, else what the environment says.
         seeds: instead of the file's. The table has all that were ever trained.
         only: train the rows that match one of these patterns; the table still has all rows.
         tuned: settings of rows whose own is unknown, instead of what a sweep in `out_dir` found.
-        progress: where to show it; None: nowhere.
-        executor: where the runs are carried out; None: here, `parallel` at once.
+        progress: where to show it; None: nowhere. executor: where runs are carried out; None: here, `parallel` at once.
         expected_s: seconds that a run of each row is expected to take (only their ratios count).
         may_begin: asked just before a run begins; one that may not is left for another time, and is no failure.
         page: write report.html too (it needs altair and vl-convert).

@@ -21,7 +21,7 @@ def levelfield(*arguments: str, cwd: Path, **environment: str) -> subprocess.Com
         capture_output=True,
         text=True,
         cwd=cwd,
-        timeout=120,
+        timeout=600,
         stdin=subprocess.DEVNULL,
         env={**clean, "OMP_NUM_THREADS": "1", "COLUMNS": "200", **environment},
     )

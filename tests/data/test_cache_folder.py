@@ -44,7 +44,7 @@ def start(path: Path, how: str = "", before: str = "") -> subprocess.Popen[str]:
 def test_of_several_processes_one_decodes_and_all_read_the_same(tmp_path: Path) -> None:
     path = folder(tmp_path)
     processes = [start(path) for _ in range(3)]
-    said = [process.communicate(timeout=120) for process in processes]
+    said = [process.communicate(timeout=600) for process in processes]
     lines = [out.split() for out, _ in said]
     assert [process.returncode for process in processes] == [0, 0, 0], said
     assert sum(int(line[0]) > 0 for line in lines) == 1
@@ -59,7 +59,7 @@ def test_a_killed_builder_leaves_no_lock_and_no_half_files(tmp_path: Path) -> No
     time.sleep(0.5)
     slow.send_signal(signal.SIGKILL)
     slow.wait()
-    out, error = waiting.communicate(timeout=120)
+    out, error = waiting.communicate(timeout=600)
     assert waiting.returncode == 0, error
     assert int(out.split()[0]) > 0  # nothing usable was there: it decoded itself
     assert not list(Path(os.environ["LEVELFIELD_CACHE"]).rglob("*.tmp"))

@@ -87,7 +87,7 @@ def steps(model: str, recipe: str, engine: str, device: str, count: int) -> dict
     from levelfield.data import make_loader
     from levelfield.training.batch_inputs import TrainingInputs
     from levelfield.training.device import configure_torch
-    from levelfield.training.prepare_run import prepare_custom
+    from levelfield.training.prepare_run import prepare
     from levelfield.training.processes import World
     from levelfield.training.steps_and_phases import make_plan
     from levelfield.training.training_loop import train_step
@@ -102,7 +102,7 @@ def steps(model: str, recipe: str, engine: str, device: str, count: int) -> dict
     values = {"model": {"name": model}, "data": {"name": "random"}, "budget": {"epochs": EPOCHS}, "execution": {}}
     values["recipe"] = stated.model_dump(mode="json")
     spec = RunSpec.parse(apply(values, [f"execution.device={device}", *ENGINES[engine]]), "calibration")
-    prepared = prepare_custom(spec, data, None)
+    prepared = prepare(spec, data=data)
     recipe_used = prepared.spec.recipe
     configure_torch(prepared.spec.execution, prepared.device, recipe_used.tf32)
     plan = make_plan(recipe_used, prepared.spec.budget, len(data.train))

@@ -14,9 +14,8 @@ from levelfield.models import (
     no_weight_decay,
     on_meta,
     stage_of_parameters,
-    stages,
 )  # fmt: skip
-from levelfield.models.network_parts import classifier_name
+from levelfield.models.network_parts import classifier_name, stages
 
 NAMES = [name for name in list_models() if model_info(name).plugin is None]
 SMALL = ["outgrid_nano", "resnet_nano", "convnext_nano_p2", "vit_mini", "rexnet_tiny_0.35"]

@@ -78,8 +78,8 @@ def study(world: World, rng: np.random.Generator) -> dict[str, RowScores]:
     common = _common(world, rng)
     found = {}
     for i in range(world.rows):
-        uncertain = max(1, min(world.images, round(flips[i] * 1e-4 * world.images**2 / _flip_of_one())))
-        flip = 1e4 * uncertain * _flip_of_one() / world.images**2
+        uncertain = max(1, min(world.images, round(flips[i] * 1e-4 * world.images**2 / flip_of_one())))
+        flip = 1e4 * uncertain * flip_of_one() / world.images**2
         chance = rng.uniform(*MIDDLE, uncertain)
         moved = common[i] * math.sqrt(max(total[i] - flip, 0.0)) / 100 * world.images / uncertain
         sure = min(max(round(0.8 * world.images - 0.5 * uncertain), 0), world.images - uncertain)
@@ -97,7 +97,7 @@ def study(world: World, rng: np.random.Generator) -> dict[str, RowScores]:
     return found
 
 
-def _flip_of_one() -> float:
+def flip_of_one() -> float:
     """Mean of p (1 - p) over uncertain images."""
     low, high = MIDDLE
     return (low + high) / 2 - (high**3 - low**3) / (3 * (high - low))

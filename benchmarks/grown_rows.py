@@ -11,11 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from decisions import MIDDLE
+from decisions import MIDDLE, flip_of_one
 from levelfield.statistics import RowScores
-
-UNCERTAIN = (MIDDLE[0] + MIDDLE[1]) / 2 - (MIDDLE[1] ** 3 - MIDDLE[0] ** 3) / (3 * (MIDDLE[1] - MIDDLE[0]))
-"""Mean of p (1 - p) over images of which it is not sure that they are right."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +42,8 @@ def row(kind: Kind, score: float, seeds: int, rng: np.random.Generator) -> RowSc
     probability, which all images of a run share a shift of."""
     flips = kind.sd**2 / kind.overdispersion
     sd = kind.sd * math.exp(rng.uniform(-1, 1) * math.log(kind.spread)) * (5.0 if rng.random() < kind.noisy else 1.0)
-    uncertain = max(1, min(kind.images, round(flips * 1e-4 * kind.images**2 / UNCERTAIN)))
-    flip = 1e4 * uncertain * UNCERTAIN / kind.images**2
+    uncertain = max(1, min(kind.images, round(flips * 1e-4 * kind.images**2 / flip_of_one())))
+    flip = 1e4 * uncertain * flip_of_one() / kind.images**2
     common = rng.standard_t(kind.tails, seeds) / math.sqrt(3) if kind.tails else rng.standard_normal(seeds)
     moved = common * math.sqrt(max(sd**2 - flip, 0.0)) / 100 * kind.images / uncertain
     chance = rng.uniform(*MIDDLE, uncertain)

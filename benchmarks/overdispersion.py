@@ -63,8 +63,8 @@ def _row(name: str, runs: list[RunFolder]) -> dict[str, Any]:
         "seeds": [run.spec().seed for run in runs],
         "scores": [round(float(100 * one.mean()), 6) for one in right],
         "disagreements": [[int((one != other).sum()) for other in right] for one in right],
-        "machine": environment.get("cpu"),
-        "torch": environment.get("torch"),
+        "machine": environment["processor"],
+        "torch": environment["packages"]["torch"],
     }
 
 

@@ -17,7 +17,7 @@ from levelfield.errors import UserError
 from levelfield.progress import Progress
 from levelfield.spec import RunSpec
 from levelfield.studies.running.in_process import InProcess
-from levelfield.studies.running.until_decided import UntilDecided, seeds_up_to, settle_looks
+from levelfield.studies.running.until_decided import UntilDecided, seeds_up_to
 from levelfield.study import Study
 from levelfield.tables import build_table, read_study
 from levelfield.tables.text.footnotes import footnotes
@@ -146,20 +146,31 @@ def test_an_edited_row_has_not_been_looked_at(copy: tuple[Study, Path]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("until", "said"),
+    ("options", "said"),
     [
-        (UntilDecided(most=6), "--max-seeds 4, not 6"),
-        (UntilDecided(margin=0.2), "--margin 0.5, not 0.2"),
-        (UntilDecided(most=2), "--max-seeds 2 is too few"),
-        (UntilDecided(margin=-1.0), "--margin -1 is no margin"),
+        (["--max-seeds", "6"], "--max-seeds 4, not 6"),
+        (["--max-seeds", "2"], "--max-seeds 2 is too few"),
+        (["--margin", "0.2"], "within 0.5 points, not 0.2"),
+        (["--margin", "-1"], "within -1 points"),
     ],
 )
-def test_another_plan_is_refused_and_nothing_is_lost(copy: tuple[Study, Path], until: UntilDecided, said: str) -> None:
+def test_another_plan_is_refused_and_nothing_is_lost(
+    copy: tuple[Study, Path], grown: tuple[Path, Path, list[str]], options: list[str], said: str
+) -> None:
     _, out = copy
-    before = (out / "looks.json").read_bytes()
-    with pytest.raises(UserError, match=said.replace("-", "\\-")):
-        settle_looks(out, until)
-    assert (out / "looks.json").read_bytes() == before
+    before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    result = CliRunner().invoke(app, ["run", str(grown[0]), "--until", "decided", "--out", str(out), "--yes", *options])
+    assert isinstance(result.exception, UserError) and said in str(result.exception)
+    assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
+
+
+def test_looks_keep_to_the_margin_that_the_folder_was_judged_with(study_file: Write, tmp_path: Path) -> None:
+    study = Study.load(study_file())
+    study.run(tmp_path / "out", seeds=[0], margin=3.0, page=False)
+    study.run(tmp_path / "out", until=UntilDecided(most=3), page=False)
+    assert json.loads((tmp_path / "out" / "looks.json").read_text())["margin"] == 3.0
+    with pytest.raises(UserError, match="within 3 points, not 1"):
+        study.run(tmp_path / "out", margin=1.0, page=False)
 
 
 def test_a_damaged_record_is_refused(copy: tuple[Study, Path]) -> None:

@@ -62,7 +62,7 @@ class Prior:
         settings' weights (H,)."""
         means = self.mean + np.log(images / self.images) + self.mean_sd * STEPS
         weight = np.outer(norm.pdf(STEPS), self.weights).ravel()
-        density = np.array([norm.pdf((u - mean) / spread) for mean in means for spread in self.spreads])
+        density = norm.pdf((u - means[:, None, None]) / np.array(self.spreads)[:, None]).reshape(-1, len(u))
         return density / density.sum(1, keepdims=True), weight / weight.sum()
 
     def wild_share(self, runs: int, rows: int) -> float:

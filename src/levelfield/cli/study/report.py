@@ -25,7 +25,7 @@ def report(opened: OpenedStudy, margin: Margin = None, verdict: Verdict = None, 
     from levelfield.studies.results.write_outputs import is_of, report_study
 
     study, folder, asked, _ = opened
-    asked = judged(asked, margin, verdict)
+    asked = judged(asked, folder, margin, verdict)
     written = is_of(folder, asked)
     show_table(report_study(study, folder, asked), folder, json, written)
 

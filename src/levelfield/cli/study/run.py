@@ -64,10 +64,10 @@ def run(
     from levelfield.studies.running.until_decided import seeds_up_to, settle_looks
 
     study, folder, asked, said = opened
-    judged(asked, margin, verdict)
+    asked = judged(asked, folder, margin, verdict)
     wanted = None if seeds is None else parse_seeds(seeds)
-    growing = _growing(until, max_seeds, margin)
-    most = None if growing is None else settle_looks(folder, growing).most
+    growing = _growing(until, max_seeds)
+    most = None if growing is None else settle_looks(folder, growing, asked.margin).most
     planned = wanted or asked.usual if most is None else seeds_up_to(most, asked.usual)
     found = find_all(folder, asked.runs(study, folder, planned, row or ()))
     with executor_for(on, parallel, address, cpus_per_run, gpus_per_run) as executor:
@@ -104,7 +104,7 @@ def _any_failed(found: list[Found], table: StudyTable) -> bool:
     return bool(these & failed)
 
 
-def _growing(until: Stop | None, max_seeds: int | None, margin: float | None) -> UntilDecided | None:
+def _growing(until: Stop | None, max_seeds: int | None) -> UntilDecided | None:
     """What the options say of --until. Raises UserError for those that say nothing without it."""
     from levelfield.studies.running.until_decided import UntilDecided
 
@@ -112,7 +112,7 @@ def _growing(until: Stop | None, max_seeds: int | None, margin: float | None) ->
         if max_seeds is not None:
             raise UserError(f"--max-seeds {max_seeds} belongs to --until decided; add that, or leave it away")
         return None
-    return UntilDecided(max_seeds, margin)
+    return UntilDecided(max_seeds)
 
 
 def _expect(found: list[Found], what: str, parallel: int, yes: bool) -> dict[str, float]:

@@ -75,12 +75,12 @@ def run(
     """
     said = StudyOptions(scale, overrides, plugins, data_dir)
     out = Path(out_dir) if out_dir is not None else default_folder(study.name, scale or "full")
-    judged(settle_to_train(study, out, said), margin, verdict)
+    judged(settle_to_train(study, out, said), out, margin, verdict)
     check_free(until, seeds, only)
     shown = progress or Progress(shown=False)
     with FolderLock(out), shown, _terminated_as_interrupted():
         begun = (out / "study.json").is_file()
-        asked = judged(settle_to_train(study, out, said), margin, verdict)  # again, with the lock
+        asked = judged(settle_to_train(study, out, said), out, margin, verdict)  # again, with the lock
         record = _Record(study, asked, out, tuned)
         if begun and not (until is None and seeds is None):
             table_before(record.rows(), len(asked.usual), out)
@@ -102,7 +102,7 @@ def _carry_out(
         if until is None:
             further_look(work.carry_out(runs, expected_s), record.out)
         else:
-            _rounds(work, Rounds(record.out, until, record.asked.usual), expected_s)
+            _rounds(work, Rounds(record.out, until, record.asked.usual, record.asked.margin), expected_s)
     finally:
         work.executor.close()
 

@@ -9,12 +9,11 @@ but spends beside what was spent.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from levelfield.errors import UserError
-from levelfield.statistics import MARGIN
 from levelfield.statistics.looks import FEWEST, further_share, plan_of_looks
 from levelfield.studies.declared.planned_runs import PlannedRow
 from levelfield.studies.results.looks_at_table import make_look, open_rows
@@ -29,11 +28,9 @@ SWEPT: Final = 1000
 
 @dataclass(frozen=True)
 class UntilDecided:
-    """Up to `most` seeds a row (None: what the folder's looks were planned for, else MOST); rows within `margin` points
-    of one another are equivalent (None: likewise, MARGIN)."""
+    """Up to `most` seeds a row (None: what the folder's looks were planned for, else MOST)."""
 
     most: int | None = None
-    margin: float | None = None
 
 
 def check_free(until: UntilDecided | None, seeds: object, only: Sequence[str]) -> None:
@@ -48,37 +45,32 @@ def seeds_up_to(count: int, usual: Sequence[int]) -> tuple[int, ...]:
     return (*usual, *more)[:count]
 
 
-def settle_looks(out: Path, until: UntilDecided) -> Looks:
-    """The looks that were made at the study in `out`, with their plan and margin.
+def settle_looks(out: Path, until: UntilDecided, margin: float) -> Looks:
+    """The looks that were made at the study in `out`, with their plan; where there is none, a plan within `margin`.
 
-    Raises UserError where `until` asks for others than they were planned for: that would be one more choice made after
-    the results were seen.
+    Raises UserError where `until` asks for other looks than they were planned for: that would be one more choice made
+    after the results were seen.
     """
-    kept = read_looks(out)
-    if until.most is not None and until.most < FEWEST:
-        raise UserError(f"--max-seeds {until.most} is too few: the first look is at {FEWEST} seeds a row")
-    if until.margin is not None and until.margin <= 0:
-        raise UserError(f"--margin {until.margin:g} is no margin: give points of top-1 above 0, e.g. 0.5")
+    kept, most = read_looks(out), until.most
+    if most is not None and most < FEWEST:
+        raise UserError(f"--max-seeds {most} is too few: the first look is at {FEWEST} seeds a row")
     if kept is None:
-        return Looks((), until.margin or MARGIN, {}, until.most or MOST)
-    for option, asked, planned in (
-        ("--max-seeds", until.most, kept.most),
-        ("--margin", until.margin, kept.margin),
-    ):
-        if asked is not None and planned is not None and asked != planned:
-            raise UserError(
-                f"the looks at {out} were planned with {option} {planned:g}, not {asked:g}\n"
-                f"leave {option} away, or choose another folder with --out"
-            )
-    return Looks(kept.looks, kept.margin, kept.settings, kept.most or until.most or MOST)
+        return Looks((), margin, {}, most or MOST)
+    if most is not None and kept.most is not None and most != kept.most:
+        raise UserError(
+            f"the looks at {out} were planned with --max-seeds {kept.most}, not {most}\n"
+            "leave --max-seeds away, or choose another folder with --out"
+        )
+    return replace(kept, most=kept.most or most or MOST)
 
 
 class Rounds:
-    """The rounds of a study in `out` whose seeds are `usual`: each is carried out, then looked at."""
+    """The rounds of a study in `out` whose seeds are `usual`: each is carried out, then looked at, with
+    rows that lie within `margin` of one another equivalent."""
 
-    def __init__(self, out: Path, until: UntilDecided, usual: Sequence[int]) -> None:
+    def __init__(self, out: Path, until: UntilDecided, usual: Sequence[int], margin: float) -> None:
         self.out, self.usual = out, usual
-        self.looks = settle_looks(out, until)
+        self.looks = settle_looks(out, until, margin)
         write_looks(out, self.looks)  # before the first run: a table that is looked at by a plan was never seen whole
 
     def next(self, rows: StudyRows) -> dict[str, tuple[int, ...]]:

@@ -53,8 +53,10 @@
     HTMLAnchorElement.prototype.click = function () { seen.download = this.download; };
     for (const what of ["svg", "data"]) document.querySelector(`[data-save=${what}][data-of-id=p0-differences]`).click();
     for (const id of ["ranking-table", "runs-table"]) document.querySelector(`[data-save=table][data-of-id=${id}]`).click();
+    document.querySelector("[data-save=image][data-of-id=compression-picture]").click();
     URL.createObjectURL = make;
     document.removeEventListener("click", stop, true);
+    seen.unsaved = [...document.querySelectorAll("figure")].filter((one) => !one.querySelector("[data-save]")).map((one) => one.textContent.slice(0, 60));
     seen.saved = await Promise.all(saved.map((blob) => blob.text()));
     const parsed = new DOMParser().parseFromString(seen.saved[0], "image/svg+xml");
     seen.svg = { root: parsed.documentElement.nodeName, marks: parsed.querySelectorAll("path").length, unstyled: [...parsed.querySelectorAll("text")].filter((text) => !text.style.fill).length };

@@ -30,6 +30,7 @@ from synthetic_runs import spec_of, write_run
 REPOSITORY = Path(__file__).parents[2]
 SECTIONS = (
     "answer", "differences", "audit", "table", "decisions", "p0-accuracy", "p0-learning", "p0-errors", "p0-examples",
+    "analysis-compression",
     "words", "runs", "details", "configuration", "environment", "notes", "reproduce", "cite",
 )  # fmt: skip
 """In the order of the page: the answer first."""
@@ -41,8 +42,21 @@ def thumbnail(index: int) -> bytes:
     return out.getvalue()
 
 
+RUNG = {
+    "model": "vit_mini", "top1_mean": 70.0, "top1": [70.0], "steps": 100, "params_m": 0.3, "macs_m": 20.0,
+    "size_mib": 1.2, "latency_ms": 3.0,
+}  # fmt: skip
+PICTURE = '<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20"><text y="15">µ → ±</text></svg>'
+
+
 @pytest.fixture(scope="module")
 def html(study: StudyRows) -> str:
+    """The page of the study, in whose folder an analysis lies."""
+    assert study.path is not None
+    analysis = study.path / "analysis"
+    analysis.mkdir()
+    (analysis / "compression.json").write_text(json.dumps([RUNG]))
+    (analysis / "compression.svg").write_text(PICTURE, encoding="utf-8")
     return page(build_table(study), thumbnail)
 
 
@@ -291,7 +305,9 @@ def test_a_mark_shows_its_note_by_keyboard(seen: dict[str, Any]) -> None:
 
 
 def test_figures_and_tables_are_saved(seen: dict[str, Any]) -> None:
-    _, data, table, runs = seen["saved"]
+    _, data, table, runs, picture = seen["saved"]
+    assert picture == PICTURE
+    assert seen["unsaved"] == []
     assert seen["svg"]["root"] == "svg" and seen["svg"]["marks"] >= 5 and seen["svg"]["unstyled"] == 0
     lines = data.splitlines()
     assert lines[0].startswith("row,name,") and {line.split(",")[0] for line in lines[1:]} >= {
@@ -300,7 +316,7 @@ def test_figures_and_tables_are_saved(seen: dict[str, Any]) -> None:
     }
     assert table.splitlines()[0].startswith("row,seeds,top-1 %") and len(table.splitlines()) == 1 + 7
     assert len(runs.splitlines()) == 1 + 16
-    assert seen["download"] == "synthetic-runs-table.csv"
+    assert seen["download"] == "synthetic-compression-picture.svg"
 
 
 def test_charts_follow_dark_and_light(seen: dict[str, Any]) -> None:

@@ -296,7 +296,7 @@ def test_a_study_folder_is_read_back(tmp_path: Path) -> None:
     assert [(row.title, len(row.runs)) for row in found.rows] == [("Model A", 1), ("b", 0), ("c", 0)]
     assert found.rows[0].published == Published({"top1": 79.7}, "cifar10", 10)
     table = build_table(found)
-    assert [row.state for row in table.rows] == ["measured", "not run", "failed"]
+    assert [row.state for row in table.rows] == ["measured", "not run", "could not begin"]
     said = [line for line in footnotes(table) if line.startswith("c: ")]
     assert said == ["c: no result of seed 0 and seed 1: no such data; get it", "c: no result of seed 2: no memory"]
 

@@ -24,5 +24,5 @@ def figure(chart: Chart) -> str:
 
 
 def save(kind: str, of: str, name: str, said: str) -> str:
-    """A button by which the script saves the chart or table `of`: as `kind` "svg", "data" or "table"."""
+    """A button by which the script saves what is `of`: as `kind` a chart's "svg" or "data", a "table", an "image"."""
     return tag("button", text(name), type="button", data_save=kind, data_of_id=of, aria_label=f"{name}: {said}")

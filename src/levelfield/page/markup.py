@@ -55,10 +55,10 @@ def line(first: object, *cells: object, **attributes: object) -> str:
     return tag("tr", [tag("th", text(first), scope="row"), *(tag("td", text(cell)) for cell in cells)], **attributes)
 
 
-def table(columns: Iterable[str], lines: Iterable[str], label: str) -> str:
-    """A wide table under the titles of its columns."""
+def table(columns: Iterable[str], lines: Iterable[str], label: str, key: str | None = None) -> str:
+    """A wide table under the titles of its columns; `key`: its id in the page."""
     head = tag("thead", tag("tr", (tag("th", text(name), scope="col") for name in columns)))
-    return scrolled(tag("table", head + tag("tbody", lines)), label)
+    return scrolled(tag("table", head + tag("tbody", lines), id=key), label)
 
 
 def dot(colour: str) -> str:

@@ -43,12 +43,15 @@ class TableRow:
 
     @property
     def state(self) -> str:
-        """In a word or two: "measured", "failed", "not finished" or "not run"; `text.footnotes` says why."""
+        """In a word or two: "measured", "failed", "not finished", "could not begin" or "not run"; `text.footnotes` says
+        why."""
         if self.runs.finished:
             return "measured"
-        if self.runs.row.failures or any("failed" in reason for reason in self.runs.unfinished):
+        if self.failed:
             return "failed"
-        return "not finished" if self.runs.unfinished else "not run"
+        if self.runs.unfinished:
+            return "not finished"
+        return "could not begin" if self.runs.row.failures else "not run"
 
     @property
     def n(self) -> int:

@@ -109,6 +109,7 @@
     svg: (id) => [Charts.svgOf(id), "image/svg+xml", "svg"],
     data: (id) => [Charts.dataOf(id), "text/csv", "csv"],
     table: (id) => [Charts.csv([...document.getElementById(id).rows].map((tr) => [...tr.cells].map(textOf))), "text/csv", "csv"],
+    image: (id) => [Uint8Array.from(atob(document.getElementById(id).src.split(",")[1]), (c) => c.charCodeAt(0)), "image/svg+xml", "svg"],
   };
   for (const button of document.querySelectorAll("[data-save]")) {
     button.addEventListener("click", () => {

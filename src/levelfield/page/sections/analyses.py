@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from levelfield.errors import UserError
+from levelfield.page.figure import save
 from levelfield.page.markup import bullets, folded, line, paragraph, table, tag, text
 from levelfield.page.section import Section
 from levelfield.tables.number_format import percent
@@ -31,18 +32,19 @@ def analyses(study: Path | None) -> list[Section]:
                 raise UserError(
                     f"{path} cannot be read: {error!r}\nrun levelfield analyze again, or remove it"
                 ) from None
-            picture = _figure(path.with_suffix(".svg"), title)
+            picture = _figure(path.with_suffix(".svg"), stem, title)
             found.append(Section(f"analysis-{stem}", title, "".join([picture, *content])))
     return found
 
 
-def _figure(path: Path, title: str) -> str:
+def _figure(path: Path, stem: str, title: str) -> str:
+    buttons = save("table", f"{stem}-table", "CSV", f"Save the table of {title}")
     if not path.is_file():
-        return ""
-    source = "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode()
-    return tag(
-        "figure", f'<img src="{source}" alt="{text(title)}: the figures are in the table below">', class_="paper"
-    )
+        return tag("div", buttons, class_="save")
+    source, key = "data:image/svg+xml;base64," + base64.b64encode(path.read_bytes()).decode(), f"{stem}-picture"
+    picture = f'<img id="{key}" src="{source}" alt="{text(title)}: the figures are in the table below">'
+    buttons = save("image", key, "SVG", f"Save the picture of {title}") + buttons
+    return tag("figure", tag("div", buttons, class_="save") + picture, class_="paper")
 
 
 def _ladder(rungs: list[dict[str, Any]]) -> list[str]:
@@ -56,7 +58,7 @@ def _ladder(rungs: list[dict[str, Any]]) -> list[str]:
         for rung in rungs
     )  # fmt: skip
     note = "Means over seeds; size of the stored weights; median latency of one image on a CPU, a process a model."
-    return [paragraph(note, class_="note"), table(columns, lines, "The ladder, largest first")]
+    return [paragraph(note, class_="note"), table(columns, lines, "The ladder, largest first", "compression-table")]
 
 
 def _ranks(networks: list[dict[str, Any]]) -> list[str]:
@@ -82,7 +84,11 @@ def _ranks(networks: list[dict[str, Any]]) -> list[str]:
         if network["advice"]
     ]
     note = f"Features of {networks[0]['images']} images of {networks[0]['data']}, layer by layer."
-    return [paragraph(note, class_="note"), table(columns, lines, "Ranks, network by network"), *advice]
+    return [
+        paragraph(note, class_="note"),
+        table(columns, lines, "Ranks, network by network", "network-rank-table"),
+        *advice,
+    ]
 
 
 ANALYSES: Final[dict[str, tuple[str, Callable[[list[dict[str, Any]]], list[str]]]]] = {

@@ -31,9 +31,9 @@ WIDER: Final = 2**0.5
 SPREADS: Final = (0.15, 0.4, 1.0)
 """Spreads of one table's rows that are thought possible, as shares of that over the whole corpus."""
 WEIGHTS: Final = (0.6, 0.3, 0.1)
-WILD: Final = (1.3, 2.0, 1.5, 1.0)
-"""Rows a table that may lie anywhere, of two, three, four, five and more runs: by benchmarks/decisions.py, so that one
-noisy row is not drawn to the others."""
+WILD: Final = {"wild": (0.45, 2.0, 1.5, 1.0), "settings": (0.3, 2.0), "setting_weights": (0.15, 0.85), "above": 2.5}
+"""How many rows a table may be far noisier than the others (`levelfield.statistics.variance.Prior`): found with
+benchmarks/decisions.py, so that noisy rows, simulated and real, are not drawn to the others."""
 
 
 def read_rows(folders: list[Path]) -> list[dict[str, Any]]:
@@ -115,7 +115,7 @@ def main() -> None:
             "mean_sd": round(WIDER * sd, 2),
             "spreads": [round(share * sd, 2) for share in SPREADS],
             "weights": list(WEIGHTS),
-            "wild": list(WILD),
+            **WILD,
         }
         said = f"benchmarks/overdispersion.py, from {len(rows)} rows and {runs} runs (benchmarks/overdispersion.json)"
         PRIOR.write_text(json.dumps({"from": said, "prior": prior}, indent=1) + "\n", encoding="utf-8")

@@ -17,7 +17,7 @@ from levelfield.statistics.row_scores import RowScores
 from levelfield.statistics.variance import Mixture, Prior, RowVariances, measured_prior
 
 METHOD: Final = "flips and overdispersion"
-WILD: Final[Mapping[int, float]] = {1: 0.15, 2: 0.35}
+ALONE: Final[Mapping[int, float]] = {1: 0.15, 2: 0.35}
 """By runs: the chance with which such a row may vary as no other does. Real trainings (benchmarks/overdispersion.json,
 600 draws each from tables of 2 to 10 rows) were covered in 96 to 100 % with one run, in 94 to 97 % with two."""
 
@@ -26,7 +26,10 @@ class PriorOfFew(Prior):
     """The measured prior, where the question is not whether two rows differ but where one of few runs lies."""
 
     def wild_share(self, runs: int, rows: int) -> float:
-        return WILD[runs] if runs in WILD else super().wild_share(runs, rows)
+        return 0.0 if runs in ALONE else super().wild_share(runs, rows)
+
+    def alone(self, runs: int, rows: int) -> float:
+        return ALONE[runs] if runs in ALONE else super().alone(runs, rows)
 
 
 def prior_of_few() -> PriorOfFew:

@@ -4,8 +4,9 @@ Two or three scores say little of a variance. Two more things are known. How oft
 images gives, precisely, the variance v that independent flips would cause (Jordan, arXiv 2304.01910). And a row's true
 variance over seeds is v times an overdispersion phi = 1 + exp(u) that is the row's own; how it is distributed over real
 rows was measured on a corpus of trainings (`overdispersion.json`). So u has a prior: normal around a mean and with a
-spread that the table's own rows move (empirical Bayes, as in Smyth 2004 for genes), and with a share of rows that may
-lie anywhere, so that one wild row is not drawn to the others (the robust form of Phipson et al. 2016).
+spread that the table's own rows move (empirical Bayes, as in Smyth 2004 for genes), and with a share of rows, itself
+open, that are far noisier than the others, so that a wild row is not drawn to these (the robust form of Phipson et al.
+2016).
 
 All integrals are sums over a grid, so that a table is a function of its runs.
 """
@@ -13,10 +14,11 @@ All integrals are sums over a grid, so that a table is a function of its runs.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +32,8 @@ LOWEST, HIGHEST, STEP = -3.0, 12.0, 0.5
 """
 STEPS: Final = np.linspace(-2.0, 2.0, 7)
 """Where the open mean of u is tried, in its standard deviations."""
+MOST_WILD: Final = 0.9
+"""The highest chance that a row is wild."""
 
 
 class RowEvidence(NamedTuple):
@@ -42,12 +46,14 @@ class RowEvidence(NamedTuple):
 
 @dataclass(frozen=True)
 class Prior:
-    """Of u over rows: normal with a mean and a spread that are themselves open, and some rows a table anywhere.
+    """Of u over rows: normal with a mean and a spread that are themselves open, and some rows far noisier than others.
 
     `mean`, `mean_sd`: of the mean over tables. `spreads` with `weights`: of the rows of one table around it. For tests
     on `images` test images; flips shrink with the number of images and what is common to them does not, so the mean
-    moves by log(images / `images`). `wild`: how many rows a table may lie anywhere, by their number of runs, from two
-    on (the last entry: of so many and more); set so that one row much noisier than the others stays within 5 %.
+    moves by log(images / `images`). `wild`: how many rows a table lie anywhere from `above` over its mean on, by their
+    number of runs, from two on (the last entry: of so many and more); times one of `settings`, which have
+    `setting_weights`, so that a table whose rows show that several are wild is less sure of the others. These are set
+    so that rows much noisier than the others stay within 5 %.
     """
 
     images: int
@@ -56,23 +62,33 @@ class Prior:
     spreads: tuple[float, ...]
     weights: tuple[float, ...]
     wild: tuple[float, ...]
+    settings: tuple[float, ...]
+    setting_weights: tuple[float, ...]
+    above: float
 
-    def on_grid(self, u: Floats, images: int) -> tuple[Floats, Floats]:
-        """Weights of `u` (G,) for rows that are not wild, under each of H settings of mean and spread (H, G), and the
+    def on_grid(self, u: Floats, images: int, runs: Sequence[int]) -> tuple[Floats, Floats]:
+        """Weights of `u` (G,) for rows of so many `runs`, under each of H settings of the whole (rows, H, G), and the
         settings' weights (H,)."""
         means = self.mean + np.log(images / self.images) + self.mean_sd * STEPS
-        weight = np.outer(norm.pdf(STEPS), self.weights).ravel()
-        density = norm.pdf((u - means[:, None, None]) / np.array(self.spreads)[:, None]).reshape(-1, len(u))
-        return density / density.sum(1, keepdims=True), weight / weight.sum()
+        tame = norm.pdf((u - means[:, None, None]) / np.array(self.spreads)[:, None])
+        wild = (u >= means[:, None] + self.above).astype(np.float64)[:, None]
+        tame, wild = (one / one.sum(-1, keepdims=True) for one in (tame, wild))
+        rows = len(runs)
+        chance = np.outer([self.wild_share(n, rows) for n in runs], self.settings)
+        share = np.minimum(chance, MOST_WILD)[:, :, None, None, None]
+        alone = np.array([self.alone(n, rows) for n in runs])[:, None, None]
+        together = ((1 - share) * tame + share * wild).reshape(rows, -1, len(u))
+        weight = np.multiply.outer(self.setting_weights, np.outer(norm.pdf(STEPS), self.weights)).ravel()
+        return (1 - alone) * together + alone / len(u), weight / weight.sum()
 
     def wild_share(self, runs: int, rows: int) -> float:
-        """How likely a row of so many runs is wild. Of two rows with runs enough to tell neither lends to the other; a
-        row of one run shows nothing by which it could be told."""
-        if runs < 2:
-            return 0.0
-        if rows < 3 and runs > 2:
-            return 1.0
-        return min(1.0, self.wild[min(runs - 2, len(self.wild) - 1)] / rows)
+        """How likely a row of so many runs is wild, before `settings`. A row of one run shows nothing by which it could
+        be told."""
+        return 0.0 if runs < 2 else self.wild[min(runs - 2, len(self.wild) - 1)] / rows
+
+    def alone(self, runs: int, rows: int) -> float:
+        """How likely nothing but its own runs tells of a row. Two rows with runs enough do not lend to each other."""
+        return float(rows < 3 and runs > 2)
 
 
 def grid(runs: int) -> Floats:
@@ -85,15 +101,10 @@ def grid(runs: int) -> Floats:
 def measured_prior() -> Prior:
     """The prior that was fitted to the corpus of real trainings."""
     text = (resources.files("levelfield.statistics") / "overdispersion.json").read_text(encoding="utf-8")
-    fitted = json.loads(text)["prior"]
-    return Prior(
-        images=int(fitted["images"]),
-        mean=float(fitted["mean"]),
-        mean_sd=float(fitted["mean_sd"]),
-        spreads=tuple(fitted["spreads"]),
-        weights=tuple(fitted["weights"]),
-        wild=tuple(fitted["wild"]),
-    )
+    fitted: dict[str, Any] = {
+        name: tuple(one) if isinstance(one, list) else one for name, one in json.loads(text)["prior"].items()
+    }
+    return Prior(**fitted)
 
 
 def flip_variance(right: NDArray[np.bool_]) -> float:
@@ -124,9 +135,7 @@ class RowVariances:
         """(rows, G): the variance of one run's score at each point of the grid."""
         log = -0.5 * ((self.n - 1)[:, None] * np.log(self.variance) + squares[:, None] / self.variance)
         likelihood = np.exp(log - log.max(1, keepdims=True))
-        tame, weight = prior.on_grid(u, images)
-        wild = np.array([prior.wild_share(int(n), len(rows)) for n in self.n])[:, None, None]
-        density = (1 - wild) * tame + wild / len(u)  # (rows, H, G)
+        density, weight = prior.on_grid(u, images, [int(n) for n in self.n])
         evidence = np.einsum("kg,khg->kh", likelihood, density)
         log_weight = np.log(weight) + np.log(evidence).sum(0)
         self.weight: Floats = np.exp(log_weight - log_weight.max())

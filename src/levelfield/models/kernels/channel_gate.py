@@ -27,7 +27,7 @@ class _Gate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, factor: Tensor) -> Tensor:
         ctx.save_for_backward(x, factor)
-        return x * factor
+        return x * factor.to(x.dtype)
 
     @staticmethod
     @once_differentiable

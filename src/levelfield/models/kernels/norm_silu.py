@@ -47,7 +47,7 @@ def _known(module: nn.Module) -> bool:
     if "forward" in vars(module):  # put in place of the class's own
         return False
     if type(module) is nn.BatchNorm2d:
-        return bool(module.affine and module.track_running_stats)
+        return bool(module.affine and module.track_running_stats) and module.weight.dtype is torch.float32
     return type(module) is nn.SiLU or type(module).forward is PooledGate.forward
 
 
@@ -90,7 +90,7 @@ class _NormSiLU(torch.autograd.Function):
         inverse = (variance + eps).rsqrt()
         scale = weight * inverse
         shift = bias - mean * scale
-        y, pooled = torch.empty_like(x), x.new_empty(B, C, 1, 1)
+        y, pooled = torch.empty_like(x), scale.new_empty(B, C, 1, 1)
         ctx.sizes = (B, H * W, C)
         ctx.batch = batch
         native.call("lf_affine_silu_forward", x, scale, shift, y, pooled, *ctx.sizes)

@@ -32,7 +32,8 @@ def outlook(logits: Tensor, values: Tensor, heads: int) -> Tensor:
 
     Logits are head-major, then offset in row-major order. Returns (B, C, H, W) in the dtype of `values`.
     """
-    if native.usable_as_operator(logits) and native.usable_as_operator(values) and heads <= native.MAX_HEADS:
+    fast = native.usable_as_operator(logits) and native.usable_as_operator(values) and logits.dtype is values.dtype
+    if fast and heads <= native.MAX_HEADS:
         return outlook_native(logits, values, heads)
     if outlook_triton is not None and outlook_triton.usable(logits, values, heads):
         found: Tensor = outlook_triton.outlook(logits, values, heads)

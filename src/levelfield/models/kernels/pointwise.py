@@ -19,7 +19,7 @@ from levelfield.models.kernels.memory_layout import channels_last
 
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """The 1x1 convolution of (B, C, H, W) with weight (O, C, 1, 1) and bias (O)."""
-    if native.usable(x) and torch.is_grad_enabled() and x.shape[1] % 16 == 0 and native.has_wide_vectors():
+    if x.dtype is torch.float32 and native.usable(x) and torch.is_grad_enabled() and x.shape[1] % 16 == 0 and native.has_wide_vectors():
         return pointwise_native(x, weight, bias)
     return F.conv2d(x, weight, bias)
 

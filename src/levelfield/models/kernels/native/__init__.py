@@ -28,6 +28,8 @@ FLAGS: Final = (
     "-O3", "-march=native", "-mprefer-vector-width=512", "-fopenmp", "-fno-math-errno", "-fno-trapping-math",
     "-std=c++17", "-shared", "-fPIC",
 )  # fmt: skip
+NAME_ENDS: Final = {torch.float32: "", torch.bfloat16: "_bf16"}
+"""How the name of a C++ function ends, by what the maps are stored in."""
 MAX_TOKENS: Final = 64
 MAX_HEADS: Final = 64
 
@@ -102,9 +104,21 @@ def _built() -> bool:
     return library() is not None
 
 
+def computed_in(x: Tensor) -> torch.dtype | None:
+    """The dtype that a layer computes in on a CPU, given x: autocast's where it is on, else that of x.
+
+    None where x is elsewhere, or where autocast would change its dtype on the way.
+    """
+    if x.device.type != "cpu":
+        return None
+    if torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") is not x.dtype:
+        return None
+    return x.dtype
+
+
 def float32_on_cpu(x: Tensor) -> bool:
-    """Whether x is of the kind that the C++ forms are for, and what is computed from it stays so."""
-    return x.device.type == "cpu" and x.dtype is torch.float32 and not torch.is_autocast_enabled("cpu")
+    """Whether x is float32 on a CPU, and what is computed from it stays so."""
+    return computed_in(x) is torch.float32
 
 
 def usable_as_operator(x: Tensor) -> bool:
@@ -114,16 +128,16 @@ def usable_as_operator(x: Tensor) -> bool:
     """
     if not torch.compiler.is_compiling():
         return usable(x)
-    return not torch.compiler.is_exporting() and float32_on_cpu(x) and x.numel() > 0 and _built()
+    return not torch.compiler.is_exporting() and computed_in(x) in NAME_ENDS and x.numel() > 0 and _built()
 
 
 def usable(x: Tensor) -> bool:
-    """Whether a C++ form may compute on x: built, a plain float32 CPU tensor that is not empty, and nobody traces or
-    watches.
+    """Whether a C++ form may compute on x: built, a plain float32 or bfloat16 CPU tensor that is not empty and whose
+    dtype autocast leaves alone, and nobody traces or watches.
     """
     return (
         not torch.compiler.is_compiling()
-        and float32_on_cpu(x)
+        and computed_in(x) in NAME_ENDS
         and type(x) is Tensor
         and x.numel() > 0
         and library() is not None
@@ -135,11 +149,14 @@ def usable(x: Tensor) -> bool:
 
 
 def call(name: str, *arguments: Tensor | int | None) -> None:
-    """Call the library's function `name` with contiguous float32 tensors and integers, on torch's number of threads."""
+    """Call the library's function `name` with contiguous tensors and integers, on torch's number of threads.
+
+    The first argument is a map, and its dtype says of which: all maps are of it, other tensors float32.
+    """
     found = library()
-    assert found is not None
+    assert found is not None and isinstance(arguments[0], Tensor)
     values = [
         ctypes.c_int(a) if isinstance(a, int) else ctypes.c_void_p(None if a is None else a.data_ptr())
         for a in arguments
     ]
-    getattr(found, name)(*values, ctypes.c_int(torch.get_num_threads()))
+    getattr(found, name + NAME_ENDS[arguments[0].dtype])(*values, ctypes.c_int(torch.get_num_threads()))

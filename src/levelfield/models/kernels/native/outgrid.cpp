@@ -1,11 +1,17 @@
-// OutGridViT's inner loops on float32 maps laid out (B, H, W, C), for CPUs. Compiled at set-up, called through a C interface.
+// OutGridViT's inner loops on float32 and bfloat16 maps laid out (B, H, W, C), for CPUs. Compiled at set-up, called through
+// a C interface.
+//
+// T is what a map is stored in: float or Bf16. Arithmetic is in float always: a Bf16 is widened as it is read, and a result
+// rounded once as it is written. What belongs to channels (statistics, scales, their gradients) is float.
 //
 // Every sum over pixels is cut by image and channel block, never by thread, so that results do not depend on the number of
 // threads. Softmax and SiLU are recomputed in the backward pass instead of stored.
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
+#include <type_traits>
 #include <vector>
 
 namespace {
@@ -13,8 +19,31 @@ namespace {
 constexpr int kTaps = 9;
 constexpr int kMaxTokens = 64;
 constexpr int kMaxHeads = 64;
-constexpr int kChannels = 64;  // channels that one task of the norms handles
+constexpr int kChannels = 256;  // channels that one task of the norms handles: rows long enough to be read ahead
 constexpr int kRows = 64;      // rows summed in float before they are added in double
+
+struct Bf16 {
+  std::uint16_t bits;
+};
+
+inline float load(float x) { return x; }
+
+inline float load(Bf16 x) {
+  const std::uint32_t bits = static_cast<std::uint32_t>(x.bits) << 16;
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+inline void store(float* to, float x) { *to = x; }
+
+// Rounds to the nearest, ties to even; what is no number stays none.
+inline void store(Bf16* to, float x) {
+  std::uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  const std::uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  to->bits = static_cast<std::uint16_t>(x == x ? rounded : 0x7fc0u);
+}
 
 // exp to about 1e-7 relative: x = n ln 2 + r, and a polynomial of degree 6 in r. Compilers vectorise it.
 inline float exp_fast(float x) {
@@ -36,12 +65,13 @@ inline float exp_fast(float x) {
 }
 
 // Softmax over the nine offsets of each head: logits (9h) to weights (9h).
-inline void nine_softmax(const float* logits, float* weights, int heads) {
+template <class T>
+inline void nine_softmax(const T* logits, float* weights, int heads) {
   for (int h = 0; h < heads; ++h) {
-    const float* a = logits + h * kTaps;
-    float top = a[0];
-    for (int k = 1; k < kTaps; ++k) top = std::max(top, a[k]);
-    for (int k = 0; k < kTaps; ++k) weights[h * kTaps + k] = a[k] - top;
+    const T* a = logits + h * kTaps;
+    float top = load(a[0]);
+    for (int k = 1; k < kTaps; ++k) top = std::max(top, load(a[k]));
+    for (int k = 0; k < kTaps; ++k) weights[h * kTaps + k] = load(a[k]) - top;
   }
 #pragma omp simd
   for (int i = 0; i < heads * kTaps; ++i) weights[i] = exp_fast(weights[i]);
@@ -55,49 +85,76 @@ inline void nine_softmax(const float* logits, float* weights, int heads) {
 }
 
 // D is the head width where it is known at compile time, 0 where it is not.
-template <int D>
-void outlook_forward(const float* logits, const float* values, float* out, int B, int H, int W, int heads, int width,
-                     int threads) {
+template <int D, class T>
+void outlook_forward(const T* logits, const T* values, T* out, int B, int H, int W, int heads, int width, int threads) {
   const int d = D ? D : width, C = heads * d;
 #pragma omp parallel for collapse(2) num_threads(threads) schedule(static)
   for (int b = 0; b < B; ++b)
     for (int y = 0; y < H; ++y) {
-      float weights[kTaps * kMaxHeads];
+      float weights[kTaps * kMaxHeads], local[D ? D : 1];
+      std::vector<float> longer(D ? 0 : d);
+      float* sum = D ? local : longer.data();
       for (int x = 0; x < W; ++x) {
         const long p = (static_cast<long>(b) * H + y) * W + x;
         nine_softmax(logits + p * kTaps * heads, weights, heads);
         for (int h = 0; h < heads; ++h) {
-          float local[D ? D : 1];
-          float* sum = D ? local : out + p * C + h * d;
           for (int j = 0; j < d; ++j) sum[j] = 0;
           for (int k = 0; k < kTaps; ++k) {
             const int dy = k / 3 - 1, dx = k % 3 - 1;
             if (y + dy < 0 || y + dy >= H || x + dx < 0 || x + dx >= W) continue;
             const float w = weights[h * kTaps + k];
-            const float* v = values + (p + dy * W + dx) * C + h * d;
+            const T* v = values + (p + dy * W + dx) * C + h * d;
 #pragma omp simd
-            for (int j = 0; j < d; ++j) sum[j] += w * v[j];
+            for (int j = 0; j < d; ++j) sum[j] += w * load(v[j]);
           }
-          if (D) std::memcpy(out + p * C + h * d, local, sizeof(float) * d);
+          T* o = out + p * C + h * d;
+#pragma omp simd
+          for (int j = 0; j < d; ++j) store(o + j, sum[j]);
         }
       }
     }
 }
 
-template <int D>
-void outlook_backward(const float* logits, const float* values, const float* grad, float* dlogits, float* dvalues,
-                      int B, int H, int W, int heads, int width, int threads) {
+// Where sums over several passes are kept until they are whole: in the result itself if that is float, else beside it.
+template <class T>
+class Sums {
+ public:
+  Sums(T* result, long size) : result_(result), size_(size), beside_(kInPlace ? 0 : size) {
+    if constexpr (kInPlace) std::memset(result, 0, sizeof(T) * size);
+  }
+  float* data() {
+    if constexpr (kInPlace) return result_;
+    else return beside_.data();
+  }
+  void finish() {
+    if constexpr (!kInPlace) {
+#pragma omp simd
+      for (long i = 0; i < size_; ++i) store(result_ + i, beside_[i]);
+    }
+  }
+
+ private:
+  static constexpr bool kInPlace = std::is_same_v<T, float>;
+  T* result_;
+  long size_;
+  std::vector<float> beside_;
+};
+
+template <int D, class T>
+void outlook_backward(const T* logits, const T* values, const T* grad, T* dlogits, T* dvalues, int B, int H, int W,
+                      int heads, int width, int threads) {
   const int d = D ? D : width, C = heads * d;
 #pragma omp parallel for num_threads(threads) schedule(static)
   for (int b = 0; b < B; ++b) {
     float weights[kTaps * kMaxHeads];
-    std::memset(dvalues + static_cast<long>(b) * H * W * C, 0, sizeof(float) * H * W * C);
+    const long first = static_cast<long>(b) * H * W;
+    Sums<T> sums(dvalues + first * C, static_cast<long>(H) * W * C);
     for (int y = 0; y < H; ++y)
       for (int x = 0; x < W; ++x) {
-        const long p = (static_cast<long>(b) * H + y) * W + x;
+        const long p = first + y * W + x;
         nine_softmax(logits + p * kTaps * heads, weights, heads);
         for (int h = 0; h < heads; ++h) {
-          const float* g = grad + p * C + h * d;
+          const T* g = grad + p * C + h * d;
           const float* w = weights + h * kTaps;
           float dw[kTaps], mean = 0;
           for (int k = 0; k < kTaps; ++k) {
@@ -105,21 +162,22 @@ void outlook_backward(const float* logits, const float* values, const float* gra
             dw[k] = 0;
             if (y + dy < 0 || y + dy >= H || x + dx < 0 || x + dx >= W) continue;
             const long at = (p + dy * W + dx) * C + h * d;
-            const float* v = values + at;
-            float* dv = dvalues + at;
+            const T* v = values + at;
+            float* dv = sums.data() + at - first * C;
             float dot = 0;
 #pragma omp simd reduction(+ : dot)
             for (int j = 0; j < d; ++j) {
-              dot += g[j] * v[j];
-              dv[j] += w[k] * g[j];
+              dot += load(g[j]) * load(v[j]);
+              dv[j] += w[k] * load(g[j]);
             }
             dw[k] = dot;
             mean += w[k] * dot;
           }
-          float* da = dlogits + (p * heads + h) * kTaps;
-          for (int k = 0; k < kTaps; ++k) da[k] = w[k] * (dw[k] - mean);
+          T* da = dlogits + (p * heads + h) * kTaps;
+          for (int k = 0; k < kTaps; ++k) store(da + k, w[k] * (dw[k] - mean));
         }
       }
+    sums.finish();
   }
 }
 
@@ -131,16 +189,35 @@ inline int group_pixels(long* pixels, int b, int H, int W, int grid, int row, in
   return n;
 }
 
-// Attention weights of query q to the keys at `pixels`.
+// d numbers of every pixel, one pixel after the other, and back.
+template <class T>
+inline void gather(const T* from, const long* pixels, int tokens, long stride, int d, float* to) {
+  for (int j = 0; j < tokens; ++j) {
+    const T* row = from + pixels[j] * stride;
+#pragma omp simd
+    for (int c = 0; c < d; ++c) to[j * d + c] = load(row[c]);
+  }
+}
+
+template <class T>
+inline void scatter(const float* from, const long* pixels, int tokens, long stride, int d, T* to) {
+  for (int j = 0; j < tokens; ++j) {
+    T* row = to + pixels[j] * stride;
+#pragma omp simd
+    for (int c = 0; c < d; ++c) store(row + c, from[j * d + c]);
+  }
+}
+
+// Attention weights of query q (d) to keys (tokens, d).
 template <int D>
-inline void attend(const float* q, const float* keys, const long* pixels, int tokens, long stride, int d, float scale,
-                   float* weights) {
+inline void attend(const float* q, const float* keys, int tokens, int width, float scale, float* weights) {
+  const int d = D ? D : width;
   float top = -INFINITY;
   for (int j = 0; j < tokens; ++j) {
-    const float* k = keys + pixels[j] * stride;
+    const float* k = keys + j * d;
     float dot = 0;
 #pragma omp simd reduction(+ : dot)
-    for (int c = 0; c < (D ? D : d); ++c) dot += q[c] * k[c];
+    for (int c = 0; c < d; ++c) dot += q[c] * k[c];
     weights[j] = dot * scale;
     top = std::max(top, weights[j]);
   }
@@ -154,83 +231,93 @@ inline void attend(const float* q, const float* keys, const long* pixels, int to
   for (int j = 0; j < tokens; ++j) weights[j] *= inverse;
 }
 
-template <int D>
-void grid_forward(const float* qkv, float* out, int B, int H, int W, int heads, int width, int grid, int threads) {
+// Each group and head is computed on copies in float that lie together.
+template <int D, class T>
+void grid_forward(const T* qkv, T* out, int B, int H, int W, int heads, int width, int grid, int threads) {
   const int d = D ? D : width, C = heads * d;
-  const long stride = 3L * C;
   const float scale = 1.0f / std::sqrt(static_cast<float>(d));
 #pragma omp parallel for collapse(2) num_threads(threads) schedule(static)
   for (int b = 0; b < B; ++b)
-    for (int row = 0; row < grid; ++row)
+    for (int row = 0; row < grid; ++row) {
+      const int most = kMaxTokens * d;
+      std::vector<float> copies(4L * most);
+      float *q = copies.data(), *k = q + most, *v = k + most, *o = v + most;
       for (int column = 0; column < grid; ++column) {
         long pixels[kMaxTokens];
         float weights[kMaxTokens];
         const int tokens = group_pixels(pixels, b, H, W, grid, row, column);
-        for (int h = 0; h < heads; ++h)
+        for (int h = 0; h < heads; ++h) {
+          const T* first = qkv + h * d;
+          gather(first, pixels, tokens, 3L * C, d, q);
+          gather(first + C, pixels, tokens, 3L * C, d, k);
+          gather(first + 2 * C, pixels, tokens, 3L * C, d, v);
           for (int i = 0; i < tokens; ++i) {
-            attend<D>(qkv + pixels[i] * stride + h * d, qkv + C + h * d, pixels, tokens, stride, d, scale, weights);
-            float* o = out + pixels[i] * C + h * d;
-            float local[D ? D : 1];
-            float* sum = D ? local : o;
+            attend<D>(q + i * d, k, tokens, d, scale, weights);
+            float* sum = o + i * d;
             for (int c = 0; c < d; ++c) sum[c] = 0;
             for (int j = 0; j < tokens; ++j) {
-              const float* v = qkv + 2 * C + pixels[j] * stride + h * d;
 #pragma omp simd
-              for (int c = 0; c < d; ++c) sum[c] += weights[j] * v[c];
+              for (int c = 0; c < d; ++c) sum[c] += weights[j] * v[j * d + c];
             }
-            if (D) std::memcpy(o, local, sizeof(float) * d);
           }
+          scatter(o, pixels, tokens, C, d, out + h * d);
+        }
       }
+    }
 }
 
-template <int D>
-void grid_backward(const float* qkv, const float* grad, float* dqkv, int B, int H, int W, int heads, int width, int grid,
+template <int D, class T>
+void grid_backward(const T* qkv, const T* grad, T* dqkv, int B, int H, int W, int heads, int width, int grid,
                    int threads) {
   const int d = D ? D : width, C = heads * d;
-  const long stride = 3L * C;
   const float scale = 1.0f / std::sqrt(static_cast<float>(d));
-  std::memset(dqkv, 0, sizeof(float) * B * H * W * stride);
 #pragma omp parallel for collapse(2) num_threads(threads) schedule(static)
   for (int b = 0; b < B; ++b)
-    for (int row = 0; row < grid; ++row)
+    for (int row = 0; row < grid; ++row) {
+      const int most = kMaxTokens * d;
+      std::vector<float> copies(7L * most);
+      float *q = copies.data(), *k = q + most, *v = k + most, *g = v + most, *dq = g + most, *dk = dq + most,
+            *dv = dk + most;
       for (int column = 0; column < grid; ++column) {
         long pixels[kMaxTokens];
         float p[kMaxTokens], dp[kMaxTokens];
         const int tokens = group_pixels(pixels, b, H, W, grid, row, column);
-        for (int h = 0; h < heads; ++h)
+        for (int h = 0; h < heads; ++h) {
+          const T* first = qkv + h * d;
+          gather(first, pixels, tokens, 3L * C, d, q);
+          gather(first + C, pixels, tokens, 3L * C, d, k);
+          gather(first + 2 * C, pixels, tokens, 3L * C, d, v);
+          gather(grad + h * d, pixels, tokens, C, d, g);
+          std::fill(dq, dq + 3 * most, 0.0f);
           for (int i = 0; i < tokens; ++i) {
-            const long at = pixels[i] * stride + h * d;
-            const float* q = qkv + at;
-            const float* g = grad + pixels[i] * C + h * d;
-            attend<D>(q, qkv + C + h * d, pixels, tokens, stride, d, scale, p);
+            attend<D>(q + i * d, k, tokens, d, scale, p);
             float mean = 0;
             for (int j = 0; j < tokens; ++j) {
-              const long other = pixels[j] * stride + 2 * C + h * d;
-              const float* v = qkv + other;
-              float* dv = dqkv + other;
               float dot = 0;
 #pragma omp simd reduction(+ : dot)
               for (int c = 0; c < d; ++c) {
-                dot += g[c] * v[c];
-                dv[c] += p[j] * g[c];
+                dot += g[i * d + c] * v[j * d + c];
+                dv[j * d + c] += p[j] * g[i * d + c];
               }
               dp[j] = dot;
               mean += p[j] * dot;
             }
-            float* dq = dqkv + at;
             for (int j = 0; j < tokens; ++j) {
-              const long other = pixels[j] * stride + C + h * d;
-              const float* k = qkv + other;
-              float* dk = dqkv + other;
               const float ds = p[j] * (dp[j] - mean) * scale;
 #pragma omp simd
               for (int c = 0; c < d; ++c) {
-                dq[c] += ds * k[c];
-                dk[c] += ds * q[c];
+                dq[i * d + c] += ds * k[j * d + c];
+                dk[j * d + c] += ds * q[i * d + c];
               }
             }
           }
+          T* out = dqkv + h * d;
+          scatter(dq, pixels, tokens, 3L * C, d, out);
+          scatter(dk, pixels, tokens, 3L * C, d, out + C);
+          scatter(dv, pixels, tokens, 3L * C, d, out + 2 * C);
+        }
       }
+    }
 }
 
 // Runs work(b, first channel, count) for every image and block of channels.
@@ -298,52 +385,19 @@ struct SiLUGradient {
   }
 };
 
-}  // namespace
-
-#define BY_WIDTH(function, ...)                   \
-  switch (width) {                                \
-    case 24: return function<24>(__VA_ARGS__);    \
-    case 32: return function<32>(__VA_ARGS__);    \
-    case 40: return function<40>(__VA_ARGS__);    \
-    case 48: return function<48>(__VA_ARGS__);    \
-    case 56: return function<56>(__VA_ARGS__);    \
-    case 64: return function<64>(__VA_ARGS__);    \
-    default: return function<0>(__VA_ARGS__);     \
-  }
-
-extern "C" {
-
-void lf_outlook_forward(const float* logits, const float* values, float* out, int B, int H, int W, int heads, int width,
-                        int threads) {
-  BY_WIDTH(outlook_forward, logits, values, out, B, H, W, heads, width, threads)
-}
-
-void lf_outlook_backward(const float* logits, const float* values, const float* grad, float* dlogits, float* dvalues,
-                         int B, int H, int W, int heads, int width, int threads) {
-  BY_WIDTH(outlook_backward, logits, values, grad, dlogits, dvalues, B, H, W, heads, width, threads)
-}
-
-void lf_grid_forward(const float* qkv, float* out, int B, int H, int W, int heads, int width, int grid, int threads) {
-  BY_WIDTH(grid_forward, qkv, out, B, H, W, heads, width, grid, threads)
-}
-
-void lf_grid_backward(const float* qkv, const float* grad, float* dqkv, int B, int H, int W, int heads, int width,
-                      int grid, int threads) {
-  BY_WIDTH(grid_backward, qkv, grad, dqkv, B, H, W, heads, width, grid, threads)
-}
-
 // Mean and biased variance of x (B, N, C) over the first two axes.
-void lf_norm_statistics(const float* x, float* mean, float* variance, int B, int N, int C, int threads) {
+template <class T>
+void norm_statistics(const T* x, float* mean, float* variance, int B, int N, int C, int threads) {
   std::vector<double> sums(2L * B * C);
   by_image_and_channels(B, C, threads, [&](int b, int first, int count) {
     double* total = sums.data() + 2L * (static_cast<long>(b) * C + first);
     for (int start = 0; start < N; start += kRows) {
       float sum[kChannels] = {}, square[kChannels] = {};
       for (int n = start; n < std::min(N, start + kRows); ++n) {
-        const float* row = x + (static_cast<long>(b) * N + n) * C + first;
+        const T* row = x + (static_cast<long>(b) * N + n) * C + first;
 #pragma omp simd
         for (int c = 0; c < count; ++c) {
-          const float centred = row[c] - x[first + c];  // shifted by the first pixel: no cancellation
+          const float centred = load(row[c]) - load(x[first + c]);  // shifted by the first pixel: no cancellation
           sum[c] += centred;
           square[c] += centred * centred;
         }
@@ -358,23 +412,24 @@ void lf_norm_statistics(const float* x, float* mean, float* variance, int B, int
       sum += sums[2L * (static_cast<long>(b) * C + c)];
       square += sums[2L * (static_cast<long>(b) * C + c) + 1];
     }
-    mean[c] = static_cast<float>(x[c] + sum * scale);
+    mean[c] = static_cast<float>(load(x[c]) + sum * scale);
     variance[c] = static_cast<float>(std::max(0.0, square * scale - sum * scale * sum * scale));
   }
 }
 
 // y = SiLU(x * scale + shift) and, where pooled is not null, its mean over the N places: x, y (B, N, C), pooled (B, C).
-void lf_affine_silu_forward(const float* x, const float* scale, const float* shift, float* y, float* pooled, int B, int N,
-                            int C, int threads) {
+template <class T>
+void affine_silu_forward(const T* x, const float* scale, const float* shift, T* y, float* pooled, int B, int N, int C,
+                         int threads) {
   by_image_and_channels(B, C, threads, [&](int b, int first, int count) {
     float total[kChannels] = {};
     for (int n = 0; n < N; ++n) {
       const long at = (static_cast<long>(b) * N + n) * C + first;
 #pragma omp simd
       for (int c = 0; c < count; ++c) {
-        const float z = x[at + c] * scale[first + c] + shift[first + c];
+        const float z = load(x[at + c]) * scale[first + c] + shift[first + c];
         const float silu = z * sigmoid(z);
-        y[at + c] = silu;
+        store(y + at + c, silu);
         total[c] += silu;
       }
     }
@@ -384,21 +439,22 @@ void lf_affine_silu_forward(const float* x, const float* scale, const float* shi
 }
 
 // Backward of y = SiLU(norm(x)), pooled = mean(y). With batch statistics (batch != 0) these depend on x too.
-void lf_norm_silu_backward(const float* x, const float* dy, const float* dpooled, const float* scale, const float* shift,
-                           const float* mean, const float* inverse, float* dx, float* dweight, float* dbias, int batch,
-                           int B, int N, int C, int threads) {
+template <class T>
+void norm_silu_backward(const T* x, const T* dy, const float* dpooled, const float* scale, const float* shift,
+                        const float* mean, const float* inverse, T* dx, float* dweight, float* dbias, int batch, int B,
+                        int N, int C, int threads) {
   std::vector<float> partial(2L * B * C);
   by_image_and_channels(B, C, threads, [&](int b, int first, int count) {
     const SiLUGradient of(scale, shift, mean, dpooled ? dpooled + static_cast<long>(b) * C : nullptr, first, count, N);
     float bias[kChannels] = {}, weight[kChannels] = {};
     for (int n = 0; n < N; ++n) {
       const long at = (static_cast<long>(b) * N + n) * C + first;
-      const float *row = x + at, *grad = dy + at;
+      const T *row = x + at, *grad = dy + at;
 #pragma omp simd
       for (int c = 0; c < count; ++c) {
-        const float dz = of(row[c], grad[c], c);
+        const float dz = of(load(row[c]), load(grad[c]), c);
         bias[c] += dz;
-        weight[c] += dz * (row[c] - of.mean[c]);
+        weight[c] += dz * (load(row[c]) - of.mean[c]);
       }
     }
     float* out = partial.data() + 2L * (static_cast<long>(b) * C + first);
@@ -423,32 +479,87 @@ void lf_norm_silu_backward(const float* x, const float* dy, const float* dpooled
     std::copy_n(mean_weight.data() + first, count, weight);
     for (int n = 0; n < N; ++n) {
       const long at = (static_cast<long>(b) * N + n) * C + first;
-      const float *row = x + at, *grad = dy + at;
-      float* out = dx + at;
+      const T *row = x + at, *grad = dy + at;
+      T* out = dx + at;
 #pragma omp simd
-      for (int c = 0; c < count; ++c)
-        out[c] = of.scale[c] * (of(row[c], grad[c], c) - bias[c] - (row[c] - of.mean[c]) * weight[c]);
+      for (int c = 0; c < count; ++c) {
+        const float value = load(row[c]);
+        store(out + c, of.scale[c] * (of(value, load(grad[c]), c) - bias[c] - (value - of.mean[c]) * weight[c]));
+      }
     }
   });
 }
 
 // Backward of y = x * gate, x (B, N, C), gate (B, C).
-void lf_gate_backward(const float* x, const float* gate, const float* dy, float* dx, float* dgate, int B, int N, int C,
-                      int threads) {
+template <class T>
+void gate_backward(const T* x, const T* gate, const T* dy, T* dx, T* dgate, int B, int N, int C, int threads) {
   by_image_and_channels(B, C, threads, [&](int b, int first, int count) {
-    float total[kChannels] = {};
-    const float* factor = gate + static_cast<long>(b) * C + first;
+    float total[kChannels] = {}, factor[kChannels];
+    const long gates = static_cast<long>(b) * C + first;
+    for (int c = 0; c < count; ++c) factor[c] = load(gate[gates + c]);
     for (int n = 0; n < N; ++n) {
       const long at = (static_cast<long>(b) * N + n) * C + first;
 #pragma omp simd
       for (int c = 0; c < count; ++c) {
-        total[c] += dy[at + c] * x[at + c];
-        dx[at + c] = dy[at + c] * factor[c];
+        total[c] += load(dy[at + c]) * load(x[at + c]);
+        store(dx + at + c, load(dy[at + c]) * factor[c]);
       }
     }
-    std::memcpy(dgate + static_cast<long>(b) * C + first, total, sizeof(float) * count);
+    for (int c = 0; c < count; ++c) store(dgate + gates + c, total[c]);
   });
 }
+
+}  // namespace
+
+#define BY_WIDTH(function, ...)                   \
+  switch (width) {                                \
+    case 24: return function<24>(__VA_ARGS__);    \
+    case 32: return function<32>(__VA_ARGS__);    \
+    case 40: return function<40>(__VA_ARGS__);    \
+    case 48: return function<48>(__VA_ARGS__);    \
+    case 56: return function<56>(__VA_ARGS__);    \
+    case 64: return function<64>(__VA_ARGS__);    \
+    default: return function<0>(__VA_ARGS__);     \
+  }
+
+extern "C" {
+
+// The functions above under a name for each type of map, "" or "_bf16" at its end.
+#define FOR_MAPS_OF(T, end)                                                                                            \
+  void lf_outlook_forward##end(const T* logits, const T* values, T* out, int B, int H, int W, int heads, int width,     \
+                               int threads) {                                                                          \
+    BY_WIDTH(outlook_forward, logits, values, out, B, H, W, heads, width, threads)                                     \
+  }                                                                                                                    \
+  void lf_outlook_backward##end(const T* logits, const T* values, const T* grad, T* dlogits, T* dvalues, int B, int H,  \
+                                int W, int heads, int width, int threads) {                                            \
+    BY_WIDTH(outlook_backward, logits, values, grad, dlogits, dvalues, B, H, W, heads, width, threads)                 \
+  }                                                                                                                    \
+  void lf_grid_forward##end(const T* qkv, T* out, int B, int H, int W, int heads, int width, int grid, int threads) {   \
+    BY_WIDTH(grid_forward, qkv, out, B, H, W, heads, width, grid, threads)                                             \
+  }                                                                                                                    \
+  void lf_grid_backward##end(const T* qkv, const T* grad, T* dqkv, int B, int H, int W, int heads, int width, int grid, \
+                             int threads) {                                                                            \
+    BY_WIDTH(grid_backward, qkv, grad, dqkv, B, H, W, heads, width, grid, threads)                                     \
+  }                                                                                                                    \
+  void lf_norm_statistics##end(const T* x, float* mean, float* variance, int B, int N, int C, int threads) {            \
+    norm_statistics(x, mean, variance, B, N, C, threads);                                                              \
+  }                                                                                                                    \
+  void lf_affine_silu_forward##end(const T* x, const float* scale, const float* shift, T* y, float* pooled, int B,      \
+                                   int N, int C, int threads) {                                                        \
+    affine_silu_forward(x, scale, shift, y, pooled, B, N, C, threads);                                                 \
+  }                                                                                                                    \
+  void lf_norm_silu_backward##end(const T* x, const T* dy, const float* dpooled, const float* scale,                    \
+                                  const float* shift, const float* mean, const float* inverse, T* dx, float* dweight,  \
+                                  float* dbias, int batch, int B, int N, int C, int threads) {                         \
+    norm_silu_backward(x, dy, dpooled, scale, shift, mean, inverse, dx, dweight, dbias, batch, B, N, C, threads);      \
+  }                                                                                                                    \
+  void lf_gate_backward##end(const T* x, const T* gate, const T* dy, T* dx, T* dgate, int B, int N, int C,              \
+                             int threads) {                                                                            \
+    gate_backward(x, gate, dy, dx, dgate, B, N, C, threads);                                                           \
+  }
+
+FOR_MAPS_OF(float, )
+FOR_MAPS_OF(Bf16, _bf16)
 
 // Gradients of y = x W^T + b: x (P, I), dy (P, O) to dweight (O, I) and, where not null, dbias (O). I is a multiple of 16.
 void lf_weight_gradient(const float* x, const float* dy, float* dweight, float* dbias, int P, int I, int O, int threads) {

@@ -22,11 +22,12 @@ from levelfield.models.capture_attention import capture_attention
 from levelfield.models.families.outgrid import GridAttention, MBConv, OutlookAttention
 from levelfield.models.kernels import grid_attention, native, outlook
 from levelfield.models.kernels.channel_gate import gate_native
+from levelfield.models.kernels.depthwise import depthwise_native
 from levelfield.models.kernels.grid_attention import grid_attention_native, grid_weights
-from levelfield.models.kernels.norm_silu import norm_silu_native
+from levelfield.models.kernels.norm_silu import norm_silu, norm_silu_native
 from levelfield.models.kernels.outlook import outlook_native, outlook_plain
 from levelfield.models.kernels.pointwise import pointwise
-from levelfield.models.layers import SqueezeExcite
+from levelfield.models.layers import Depthwise, SqueezeExcite
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -50,33 +51,46 @@ def relative(got: Tensor, expected: Tensor) -> float:
     return float((got - expected).norm() / expected.norm().clamp_min(1e-30))
 
 
-def check(fast: Callable[..., Tensor], plain: Callable[..., Tensor], *inputs: Tensor, tolerance: float = 3e-6) -> None:
-    """Outputs and all gradients of `fast` in float32 against `plain` in float64, relative in the 2-norm."""
-    single = [x.clone().requires_grad_() for x in inputs]
-    double = [x.double().requires_grad_() for x in inputs]
+def check(
+    fast: Callable[..., Tensor], plain: Callable[..., Tensor], *inputs: Tensor, tolerance: float = 3e-6,
+    dtype: torch.dtype = torch.float32,
+) -> None:  # fmt: skip
+    """Outputs and all gradients of `fast` in `dtype` against `plain` in float64, relative in the 2-norm.
+
+    A bfloat16 has 8 bits, so one rounding of a result is an error of up to 2^-9 of each number, 0.0017 in the 2-norm.
+    """
+    single = [x.to(dtype).detach().requires_grad_() for x in inputs]
+    double = [x.detach().double().requires_grad_() for x in single]
+    if dtype is torch.bfloat16:
+        tolerance = max(tolerance, 0.002)
     got, expected = fast(*single), plain(*double)
-    assert got.shape == expected.shape
+    assert got.shape == expected.shape and got.dtype is dtype
     assert relative(got, expected) < tolerance
     weight = torch.randn_like(got)
     for mine, theirs in zip(
         torch.autograd.grad(got, single, weight), torch.autograd.grad(expected, double, weight.double()), strict=True
     ):
-        assert relative(mine, theirs) < tolerance
+        assert mine.dtype is dtype and relative(mine, theirs) < tolerance
+
+
+MAPS = pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
 
 
 @pytest.mark.parametrize("width", [20, 24, 32, 40, 48, 56, 64])
 @pytest.mark.parametrize("height", [1, 5])
-def test_outlook(width: int, height: int) -> None:
+@MAPS
+def test_outlook(width: int, height: int, dtype: torch.dtype) -> None:
     torch.manual_seed(width)
     logits, values = 3 * torch.randn(2, 27, height, 6), torch.randn(2, 3 * width, height, 6)
-    check(lambda a, v: outlook_native(a, v, 3), lambda a, v: outlook_plain(a, v, 3), logits, values)
+    check(lambda a, v: outlook_native(a, v, 3), lambda a, v: outlook_plain(a, v, 3), logits, values, dtype=dtype)
 
 
 @pytest.mark.parametrize(
     ("width", "height", "columns", "grid"),
     [(24, 8, 8, 2), (32, 4, 8, 4), (40, 4, 8, 4), (56, 4, 4, 1), (64, 6, 3, 3), (20, 8, 8, 1)],
 )
-def test_grid_attention(width: int, height: int, columns: int, grid: int) -> None:
+@MAPS
+def test_grid_attention(width: int, height: int, columns: int, grid: int, dtype: torch.dtype) -> None:
     torch.manual_seed(width)
 
     def plain(qkv: Tensor) -> Tensor:
@@ -86,12 +100,14 @@ def test_grid_attention(width: int, height: int, columns: int, grid: int) -> Non
         y = y.unflatten(4, (height // grid, columns // grid)).permute(0, 4, 1, 5, 2, 3, 6)
         return y.reshape(2, height, columns, 2 * width)
 
-    check(lambda qkv: grid_attention_native(qkv, 2, grid), plain, 2 * torch.randn(2, height, columns, 6 * width))
+    qkv = 2 * torch.randn(2, height, columns, 6 * width)
+    check(lambda qkv: grid_attention_native(qkv, 2, grid), plain, qkv, dtype=dtype)
 
 
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("channels", [5, 64, 150])
-def test_norm_silu(training: bool, channels: int) -> None:
+@pytest.mark.parametrize("channels", [5, 64, 300])
+@MAPS
+def test_norm_silu(training: bool, channels: int, dtype: torch.dtype) -> None:
     torch.manual_seed(channels)
     norm = nn.BatchNorm2d(channels).train(training)
     with torch.no_grad():
@@ -101,7 +117,7 @@ def test_norm_silu(training: bool, channels: int) -> None:
     other.load_state_dict(norm.state_dict())
 
     def joined(y: Tensor, pooled: Tensor) -> Tensor:
-        return torch.cat([y, y.shape[2] * pooled], 2)
+        return torch.cat([y, (y.shape[2] * pooled).to(y.dtype)], 2)
 
     def fast(x: Tensor) -> Tensor:
         y, pooled = norm_silu_native(x, norm)
@@ -111,8 +127,10 @@ def test_norm_silu(training: bool, channels: int) -> None:
         y = F.silu(other(x))
         return joined(y, y.mean((2, 3), keepdim=True).expand(-1, -1, 1, y.shape[3]))
 
-    check(fast, plain, 2 * torch.randn(3, channels, 9, 8) + 50.0 * training, tolerance=2e-5 if training else 3e-6)
-    y, _ = norm_silu_native(x := torch.randn(3, channels, 9, 8), norm)
+    x = 2 * torch.randn(3, channels, 9, 8) + 50.0 * training
+    check(fast, plain, x, tolerance=2e-5 if training else 3e-6, dtype=dtype)
+    y, pooled = norm_silu_native(x := torch.randn(3, channels, 9, 8).to(dtype), norm)
+    assert pooled.dtype is torch.float32
     y.sum().backward()
     F.silu(other(x.double())).sum().backward()
     assert relative(norm.weight.grad, other.weight.grad) < 1e-5 and relative(norm.bias.grad, other.bias.grad) < 1e-5
@@ -134,9 +152,53 @@ def test_every_head_width_of_the_registered_networks_is_known_to_the_compiler() 
     assert widths <= known and len(widths) > 3
 
 
-def test_gate() -> None:
+@MAPS
+def test_gate(dtype: torch.dtype) -> None:
     torch.manual_seed(0)
-    check(gate_native, lambda x, gate: x * gate, torch.randn(2, 70, 5, 4), torch.randn(2, 70, 1, 1))
+    x, gate = torch.randn(2, 300, 5, 4), torch.randn(2, 300, 1, 1)
+    check(gate_native, lambda x, gate: x * gate, x, gate, dtype=dtype)
+
+
+@pytest.mark.parametrize("kernel", [3, 5, 7])
+@pytest.mark.parametrize(("channels", "height", "width"), [(64, 6, 9), (45, 4, 4), (5, 1, 2)])
+@pytest.mark.parametrize("biased", [True, False])
+def test_gradients_of_a_depthwise_convolution(
+    kernel: int, channels: int, height: int, width: int, biased: bool
+) -> None:
+    """Of bfloat16 maps and float32 weights: the weights' are not rounded, but for their product with rounded maps."""
+    torch.manual_seed(channels)
+    x, grad = (torch.randn(19, channels, height, width).bfloat16() for _ in range(2))
+    leaves = [torch.randn(channels, 1, kernel, kernel), *([torch.randn(channels)] if biased else [])]
+    single = [leaf.clone().requires_grad_() for leaf in (x, *leaves)]
+    double = [leaf.double().requires_grad_() for leaf in (x, *leaves)]
+    y = depthwise_native(*single, *([] if biased else [None]))
+    expected = F.conv2d(*double, padding=kernel // 2, groups=channels)
+    assert y.dtype is torch.bfloat16 and relative(y, expected) < 0.004  # the weights are rounded too
+    mine = torch.autograd.grad(y, single, grad)
+    theirs = torch.autograd.grad(expected, double, grad.double())
+    for got, right, tolerance in zip(mine, theirs, (0.002, 3e-6, 3e-6), strict=False):
+        assert got.shape == right.shape and relative(got, right) < tolerance
+
+
+def test_a_depthwise_convolution_takes_its_own_gradients_under_autocast_alone() -> None:
+    torch.manual_seed(0)
+    layer = Depthwise(8, 3)
+    x = torch.randn(2, 8, 5, 5, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = layer(x)
+    assert "_Depthwise" in y.grad_fn.name() and y.dtype is torch.bfloat16
+    y.sum().backward()
+    assert x.grad.dtype is torch.float32 and layer.weight.grad.dtype is torch.float32
+    assert torch.equal(layer(x), nn.Conv2d.forward(layer, x)) and "Convolution" in layer(x).grad_fn.name()
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_pointwise_map_in_bf16_is_the_convolution(layout: torch.memory_format) -> None:
+    torch.manual_seed(0)
+    weight, bias = torch.randn(40, 24, 1, 1), torch.randn(40)
+    x = torch.randn(3, 24, 5, 4).contiguous(memory_format=layout)
+    check(pointwise, F.conv2d, x, weight, bias, dtype=torch.bfloat16)
+    assert pointwise(x.bfloat16(), weight.bfloat16(), None).is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize(("inputs", "outputs"), [(16, 6), (48, 27), (96, 50), (64, 5), (112, 49), (20, 8)])
@@ -236,9 +298,31 @@ def test_the_network_is_the_same_with_and_without(plain_torch: Callable[[bool], 
     assert seen[0][4] == seen[1][4]
 
 
+def test_under_autocast_the_network_is_as_near_to_float32_as_without(plain_torch: Callable[[bool], None]) -> None:
+    """In the logits, the gradient and the statistics of BatchNorm: sums in float32 lose less than torch's in bf16."""
+    torch.manual_seed(0)
+    model = create_model("outgrid_nano", num_classes=10, image_size=32)
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    images, labels = torch.randn(16, 3, 32, 32), torch.arange(16) % 10
+
+    def step(bf16: bool, off: bool) -> list[Tensor]:
+        plain_torch(off)
+        model.load_state_dict(state)
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            logits = model(images)
+        F.cross_entropy(logits.float(), labels).backward()
+        gradient = torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
+        return [logits, gradient, torch.cat([buffer.flatten().float() for buffer in model.buffers()])]
+
+    exact, fast, plain = step(False, True), step(True, False), step(True, True)
+    for right, mine, theirs in zip(exact, fast, plain, strict=True):
+        assert 0 < relative(mine, right) < 1.2 * relative(theirs, right) < 0.2
+
+
 def test_results_do_not_depend_on_the_number_of_threads() -> None:
     torch.manual_seed(0)
-    norm = nn.BatchNorm2d(96)
+    norm, convolution = nn.BatchNorm2d(96), Depthwise(96, 3)
     x, logits = torch.randn(3, 96, 16, 16), torch.randn(3, 27, 16, 16)
     before, results = torch.get_num_threads(), []
     try:
@@ -249,7 +333,10 @@ def test_results_do_not_depend_on_the_number_of_threads() -> None:
             outlook_native(logits, norm_silu_native(leaf, norm)[0], 3).square().sum().backward()
             weight = torch.ones(8, 96, 1, 1, requires_grad=True)
             pointwise(x.repeat(6, 1, 1, 1), weight, None).square().sum().backward()
-            results.append((leaf.grad, norm.weight.grad.clone(), weight.grad))
+            convolution.zero_grad()
+            with torch.autocast("cpu", torch.bfloat16):
+                convolution(x).square().sum().backward()
+            results.append((leaf.grad, norm.weight.grad.clone(), weight.grad, convolution.weight.grad.clone()))
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(one, two) for one, two in zip(*results, strict=True))
@@ -263,7 +350,11 @@ def test_steps_aside_where_it_may_not_compute() -> None:
     assert not native.usable(x.to("meta"))
     assert not native.usable(nn.Parameter(x))
     with torch.autocast("cpu", torch.bfloat16):
-        assert not native.usable(x)
+        assert not native.usable(x) and native.usable(x.bfloat16())
+        y = norm_silu(x.bfloat16(), nn.BatchNorm2d(4).bfloat16(), nn.SiLU())
+        assert "_NormSiLU" not in y.grad_fn.name()
+    with torch.autocast("cpu", torch.float16):
+        assert not native.usable(x) and not native.usable(x.bfloat16())
     seen: list[bool] = []
     torch.func.vmap(lambda row: (seen.append(native.usable(row)), row)[1])(x)
     assert seen == [False]

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from levelfield.models.kernels.channel_gate import PooledGate
+from levelfield.models.kernels.depthwise import depthwise
 from levelfield.models.kernels.memory_layout import laid_out_for_kernels
 from levelfield.models.kernels.norm_silu import norm_silu
 from levelfield.models.kernels.pointwise import channel_linear, pointwise
@@ -60,6 +61,16 @@ class Pointwise(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         return pointwise(x, self.weight, self.bias)
+
+
+class Depthwise(nn.Conv2d):
+    """A depthwise convolution on (B, C, H, W), stride 1, as large a map going out as coming in."""
+
+    def __init__(self, channels: int, kernel: int, bias: bool = True) -> None:
+        super().__init__(channels, channels, kernel, padding=kernel // 2, groups=channels, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return depthwise(x, self.weight, self.bias)
 
 
 class ChannelLinear(nn.Linear):

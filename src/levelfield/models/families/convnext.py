@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from levelfield.models.layers import ChannelNorm, truncated_normal
+from levelfield.models.layers import ChannelNorm, Depthwise, truncated_normal
 from levelfield.models.network_contract import Network
 from levelfield.models.registry import register_model
 from levelfield.models.stochastic_depth import DropPath, DropPathMode, linear_rates
@@ -30,7 +30,7 @@ class ConvNeXtBlock(nn.Module):
 
     def __init__(self, channels: int, drop_path: float, mode: DropPathMode) -> None:
         super().__init__()
-        self.depthwise = nn.Conv2d(channels, channels, 7, padding=3, groups=channels)
+        self.depthwise = Depthwise(channels, 7)
         self.norm = nn.LayerNorm(channels, eps=1e-6)
         self.expand = nn.Linear(channels, 4 * channels)
         self.reduce = nn.Linear(4 * channels, channels)

@@ -27,7 +27,7 @@ from levelfield.errors import UserError
 from levelfield.models.kernels.grid_attention import grid_attention, grid_weights
 from levelfield.models.kernels.norm_silu import norm_silu, norm_silu_gate
 from levelfield.models.kernels.outlook import TAPS, outlook, outlook_weights
-from levelfield.models.layers import ChannelLinear, ChannelNorm, ConvNormSiLU, Pointwise, SqueezeExcite
+from levelfield.models.layers import ChannelLinear, ChannelNorm, ConvNormSiLU, Depthwise, Pointwise, SqueezeExcite
 from levelfield.models.network_contract import Network
 from levelfield.models.registry import register_model
 from levelfield.models.stochastic_depth import DropPath, DropPathMode, linear_rates
@@ -94,7 +94,7 @@ class MBConv(nn.Sequential):
             Pointwise(channels, wide, bias=False),
             nn.BatchNorm2d(wide),
             nn.SiLU(),
-            nn.Conv2d(wide, wide, 3, padding=1, groups=wide, bias=False),
+            Depthwise(wide, 3, bias=False),
             nn.BatchNorm2d(wide),
             nn.SiLU(),
             SqueezeExcite(wide, wide // 4),

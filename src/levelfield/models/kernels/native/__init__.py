@@ -116,6 +116,13 @@ def computed_in(x: Tensor) -> torch.dtype | None:
     return x.dtype
 
 
+def as_layers_get_it(x: Tensor) -> Tensor:
+    """x as a convolution or a linear layer gets it on a CPU: in autocast's dtype where that is on."""
+    if x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+        return x.to(torch.get_autocast_dtype("cpu"))
+    return x
+
+
 def float32_on_cpu(x: Tensor) -> bool:
     """Whether x is float32 on a CPU, and what is computed from it stays so."""
     return computed_in(x) is torch.float32

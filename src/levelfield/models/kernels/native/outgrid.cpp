@@ -363,6 +363,130 @@ inline void rank_updates(int outputs, const float* grad, long grad_stride, const
     rank_update<1, V>(grad + r, grad_stride, x, x_stride, out + r * out_stride, out_stride, rows);
 }
 
+// An image's kLine channels in float with a border of zeros, on which a K x K depthwise convolution (stride 1, zeros around
+// the map) is computed: no number is converted twice, and none is outside.
+constexpr int kVectors = 2, kLine = kVectors * kLanes;  // bf16: a cache line of channels
+
+template <int K, class T>
+class Bordered {
+ public:
+  Bordered(int H, int W) : H_(H), W_(W), wide_(W + K - 1), numbers_((H + K - 1L) * wide_ * kLine) {}
+
+  // The image's channels first to first + count - 1; the border, never written, stays zero, as do channels beyond.
+  void copy(const T* image, int C, int first, int count) {
+    for (int y = 0; y < H_; ++y)
+      for (int x = 0; x < W_; ++x) {
+        const T* from = image + (static_cast<long>(y) * W_ + x) * C + first;
+        float* to = numbers_.data() + ((y + K / 2) * wide_ + x + K / 2) * kLine;
+        if (count == kLine) {
+#pragma omp simd
+          for (int c = 0; c < kLine; ++c) to[c] = load(from[c]);
+        } else {
+          for (int c = 0; c < kLine; ++c) to[c] = c < count ? load(from[c]) : 0.0f;
+        }
+      }
+  }
+
+  // image = the sum over the taps (K * K) of taps * this, shifted.
+  void convolve(const Vector (*taps)[kVectors], T* image, int C, int first, int count) const {
+    for (int y = 0; y < H_; ++y) {
+      T* to = image + static_cast<long>(y) * W_ * C + first;
+      int x = 0;
+      for (; x + 4 <= W_; x += 4) pixels<4>(taps, y, x, to + static_cast<long>(x) * C, C, count);
+      for (; x < W_; ++x) pixels<1>(taps, y, x, to + static_cast<long>(x) * C, C, count);
+    }
+  }
+
+  // sums (K * K) += products of grad's pixels with the pixels of this that each tap had seen; total += grad's pixels.
+  void correlate(const Bordered& grad, Vector (*sums)[kVectors], Vector* total) const {
+    constexpr int rows = K == 3 ? 3 : 1;  // as many sums as there are registers for
+    for (int v = 0; v < kVectors; ++v)
+      for (int first = 0; first < K; first += rows) {
+        Vector sum[rows][K] = {}, all = {};
+        for (int y = 0; y < H_; ++y)
+          for (int x = 0; x < W_; ++x) {
+            const Vector g = grad.at(y + K / 2, x + K / 2, v);
+            all += g;
+            for (int row = 0; row < rows; ++row)
+              for (int column = 0; column < K; ++column) sum[row][column] += g * at(y + first + row, x + column, v);
+          }
+        for (int row = 0; row < rows; ++row)
+          for (int column = 0; column < K; ++column) sums[(first + row) * K + column][v] += sum[row][column];
+        if (first == 0) total[v] += all;
+      }
+  }
+
+ private:
+  // Pixel (y, x) counted from the border's corner.
+  Vector at(long y, long x, int v) const {
+    return *reinterpret_cast<const Vector*>(&numbers_[(y * wide_ + x) * kLine + v * kLanes]);
+  }
+
+  template <int N>
+  void pixels(const Vector (*taps)[kVectors], int y, int x, T* to, int C, int count) const {
+    float out[N][kLine];
+    for (int v = 0; v < kVectors; ++v) {
+      Vector sum[N] = {};
+      for (int row = 0; row < K; ++row)
+        for (int column = 0; column < K; ++column)
+          for (int n = 0; n < N; ++n) sum[n] += taps[row * K + column][v] * at(y + row, x + n + column, v);
+      for (int n = 0; n < N; ++n) std::memcpy(out[n] + v * kLanes, &sum[n], sizeof(Vector));
+    }
+    for (int n = 0; n < N; ++n)
+      if (count == kLine) {
+#pragma omp simd
+        for (int c = 0; c < kLine; ++c) store(to + n * C + c, out[n][c]);
+      } else {
+        for (int c = 0; c < count; ++c) store(to + n * C + c, out[n][c]);
+      }
+  }
+
+  int H_, W_;
+  long wide_;
+  std::vector<float> numbers_;
+};
+
+// Gradients of a depthwise convolution: x, dy, dx (B, H, W, C), weight and dweight (C, K, K), dbias (C) or null. Images are
+// cut into kParts parts, each summed by itself, whatever the number of threads.
+constexpr int kParts = 16;
+
+template <int K, class T>
+void depthwise_backward(const T* x, const T* dy, const float* weight, T* dx, float* dweight, float* dbias, int B, int H,
+                        int W, int C, int threads) {
+  constexpr int taps = K * K;
+  const int blocks = (C + kLine - 1) / kLine, parts = std::min(B, kParts);
+  const long size = static_cast<long>(H) * W * C, sums = (taps + 1L) * kLine;
+  std::vector<float> partial(parts * blocks * sums);
+#pragma omp parallel num_threads(threads)
+  {
+    Bordered<K, T> input(H, W), grad(H, W);
+#pragma omp for collapse(2) schedule(static)
+    for (int part = 0; part < parts; ++part)
+      for (int block = 0; block < blocks; ++block) {
+        const int first = block * kLine, count = std::min(kLine, C - first);
+        float turned[taps][kLine] = {};
+        for (int k = 0; k < taps; ++k)
+          for (int c = 0; c < count; ++c) turned[k][c] = weight[(first + c + 1L) * taps - 1 - k];
+        Vector flipped[taps][kVectors], sum[taps + 1][kVectors] = {};
+        std::memcpy(flipped, turned, sizeof turned);
+        for (long b = static_cast<long>(B) * part / parts; b < static_cast<long>(B) * (part + 1) / parts; ++b) {
+          input.copy(x + b * size, C, first, count);
+          grad.copy(dy + b * size, C, first, count);
+          grad.convolve(flipped, dx + b * size, C, first, count);
+          input.correlate(grad, sum, sum[taps]);
+        }
+        std::memcpy(partial.data() + (static_cast<long>(part) * blocks + block) * sums, sum, sizeof sum);
+      }
+  }
+  for (int c = 0; c < C; ++c)
+    for (int k = 0; k < (dbias ? taps + 1 : taps); ++k) {
+      double sum = 0;
+      for (int part = 0; part < parts; ++part)
+        sum += partial[(static_cast<long>(part) * blocks + c / kLine) * sums + k * kLine + c % kLine];
+      (k == taps ? dbias[c] : dweight[static_cast<long>(c) * taps + k]) = static_cast<float>(sum);
+    }
+}
+
 inline float sigmoid(float z) { return 1.0f / (1.0f + exp_fast(-z)); }
 
 // d loss / dz of y = SiLU(z), z = x * scale + shift, pooled = mean(y), for a block of channels, from local copies.
@@ -560,6 +684,15 @@ extern "C" {
 
 FOR_MAPS_OF(float, )
 FOR_MAPS_OF(Bf16, _bf16)
+
+void lf_depthwise_backward_bf16(const Bf16* x, const Bf16* dy, const float* weight, Bf16* dx, float* dweight,
+                                float* dbias, int B, int H, int W, int C, int kernel, int threads) {
+  switch (kernel) {
+    case 3: return depthwise_backward<3>(x, dy, weight, dx, dweight, dbias, B, H, W, C, threads);
+    case 5: return depthwise_backward<5>(x, dy, weight, dx, dweight, dbias, B, H, W, C, threads);
+    case 7: return depthwise_backward<7>(x, dy, weight, dx, dweight, dbias, B, H, W, C, threads);
+  }
+}
 
 // Gradients of y = x W^T + b: x (P, I), dy (P, O) to dweight (O, I) and, where not null, dbias (O). I is a multiple of 16.
 void lf_weight_gradient(const float* x, const float* dy, float* dweight, float* dbias, int P, int I, int O, int threads) {

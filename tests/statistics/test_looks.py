@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from levelfield.statistics import ALPHA, RowScores, compare_rows
+from levelfield.statistics import ALPHA, Comparison, Difference, RowScores, Verdict, compare_rows, verdict
 from levelfield.statistics.comparison import Earlier
-from levelfield.statistics.looks import NO_LOOK, Look, compare_at_looks, decisions, further_share, plan_of_looks
+from levelfield.statistics.looks import Look, compare_at_looks, further_share, plan_of_looks
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
@@ -28,7 +28,18 @@ def rows(**levels: float) -> dict[str, RowScores]:
 
 
 def look(share: float, **seeds: int) -> Look:
-    return Look({name: tuple(range(n)) for name, n in seeds.items()}, share, planned=True)
+    return Look({name: tuple(range(n)) for name, n in seeds.items()}, share, asked=max(seeds.values()))
+
+
+def decisions(comparison: Comparison) -> dict[tuple[str, str], Verdict]:
+    return {(pair.a, pair.b): verdict(pair) for pair in comparison.pairs if pair.different or pair.equivalent}
+
+
+def agrees(pair: Difference) -> bool:
+    """Whether interval, adjusted p and verdict say the same."""
+    if pair.low is None or pair.high is None or pair.p_adjusted is None:
+        return not pair.different
+    return pair.different == (not pair.low <= 0 <= pair.high) == (pair.p_adjusted <= ALPHA)
 
 
 @pytest.mark.parametrize("most", [3, 4, 5, 7, 10, 20, 50])
@@ -50,7 +61,7 @@ def test_looks_that_nobody_planned_spend_less_than_the_level_again() -> None:
 
 def test_without_looks_it_is_one_at_all_runs() -> None:
     found = rows(base=80.0, better=82.0, equal=80.1)
-    assert compare_at_looks(found, (), "base") == compare_rows(found, "base")
+    assert compare_at_looks(found, None, "base") == compare_rows(found, "base")
 
 
 def test_what_was_decided_stands_as_it_was_and_a_stopped_row_is_not_decided_again() -> None:
@@ -62,14 +73,50 @@ def test_what_was_decided_stands_as_it_was_and_a_stopped_row_is_not_decided_agai
     assert both.between("far", "base") == first.between("far", "base")
     assert both.between("far", "base").runs == (5, 5)  # type: ignore[union-attr]
     assert both.between("near", "base").runs == (8, 8)  # type: ignore[union-attr]
-    # A pair with a row that was stopped keeps its weight, and its chance is over.
-    stopped = [pair for pair in both.pairs if "far" in (pair.a, pair.b) and (pair.a, pair.b) not in decisions(first)]
-    assert not any(pair.different or pair.equivalent for pair in stopped)
+    # A pair with a row that was stopped stands as at the last look that both took part in.
+    for name in ("near", "mid"):
+        assert both.between("far", name) == first.between("far", name)
     assert both.spent == pytest.approx(ALPHA) and first.spent == pytest.approx(0.2 * ALPHA)
-    for pair in both.pairs:
-        if pair.different:
-            assert pair.p_adjusted is not None and pair.p_adjusted <= ALPHA
-            assert pair.low is not None and pair.high is not None and not pair.low <= 0 <= pair.high
+    assert all(agrees(pair) for pair in both.pairs)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_the_looks_interval_p_and_verdict_of_a_pair_agree(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    found = rows(**{f"row{i}": 80.0 + float(gap) for i, gap in enumerate(rng.choice([0, 0.2, 0.5, 1.0, 4.0], 5))})
+    looks, taking = [], list(found)
+    for n in (4, 6, 8):
+        looks.append(look(1 / 3, **dict.fromkeys(taking, n)))
+        whole = compare_at_looks(found, looks, "row0")
+        assert len(whole.pairs) == 10 and all(agrees(pair) for pair in whole.pairs)
+        assert all(pair.elsewhere is None or pair.own is not None for pair in whole.pairs)
+        taking = [name for name in taking if rng.random() < 0.7]
+        if len(taking) < 2:
+            break
+    # As they stood they stay, whatever is made of the table afterwards: another baseline, another seed, a row less.
+    kept = [replace(one, pairs=()) for one in looks[:-1]] + [replace(looks[-1], pairs=whole.pairs)]
+    fewer = {name: replace(row, by_seed=dict(list(row.by_seed.items())[:3])) for name, row in found.items()}
+    for other in (found, fewer, dict(list(found.items())[:4])):
+        again = compare_at_looks(other, kept, "row1")
+        for pair in whole.pairs:
+            if pair.pair <= set(other):
+                stood = again.between(pair.a, pair.b)
+                assert stood is not None
+                for one in ("estimate", "low", "high", "runs", "different", "equivalent", "p_adjusted", "level"):
+                    assert getattr(stood, one) == getattr(pair, one)
+        assert all(agrees(pair) for pair in again.pairs)
+
+
+def test_what_stands_beside_a_decision_spends_its_share_too() -> None:
+    found = {name: replace(row, right=np.ones((8, 50), dtype=np.bool_)) for name, row in rows(a=80.0, b=82.0).items()}
+    for row in found.values():
+        assert row.right is not None
+        row.right[np.arange(8), np.arange(8)] = False
+    whole = compare_at_looks(found, None, "a").pairs[0]
+    part = compare_at_looks(found, [look(0.25, a=8, b=8)], "a").pairs[0]
+    for one, two in ((whole.own, part.own), (whole.elsewhere, part.elsewhere)):
+        assert one is not None and two is not None and one.p_adjusted is not None
+        assert two.p_adjusted == pytest.approx(min(1.0, 4 * one.p_adjusted))
 
 
 def test_a_look_decides_at_its_share_of_the_level() -> None:
@@ -82,20 +129,15 @@ def test_a_look_decides_at_its_share_of_the_level() -> None:
         assert one.pairs[0].different is decided
 
 
-def test_the_verdict_that_was_given_counts_and_not_a_new_one() -> None:
-    found = rows(base=80.0, far=85.0, near=80.0)
-    one = look(1.0, base=8, far=8, near=8)
-    given = replace(one, decided={("near", "base"): "better"})
-    kept = compare_at_looks(found, [given, look(0.5, base=8, far=8, near=8)], "base", beside=False)
-    assert kept.between("near", "base").different  # type: ignore[union-attr]
-    assert decisions(kept)[("far", "base")] == "better"  # decided at the second look, not at the first
-    alone = compare_at_looks(found, [given], "base", beside=False)
-    assert ("far", "base") not in decisions(alone)
-
-
-def test_before_the_first_look_of_a_plan_nothing_is_decided() -> None:
-    found = compare_at_looks(rows(base=80.0, far=95.0), [NO_LOOK], "base", beside=False)
-    assert decisions(found) == {} and found.pairs[0].estimate == pytest.approx(15.0, abs=0.5)
+def test_before_the_first_look_and_between_rows_that_none_saw_nothing_is_decided() -> None:
+    found = rows(base=80.0, far=95.0, late=99.0)
+    for looks in ([], [look(1.0, base=8, far=8)]):
+        table = compare_at_looks(found, looks, "base", beside=False)
+        pair = table.between("late", "base")
+        assert pair is not None and pair.estimate == pytest.approx(19.0, abs=0.5)
+        assert (pair.low, pair.p_adjusted, verdict(pair)) == (None, None, "undecided")
+        assert "no look has seen" in pair.reason
+        assert bool(decisions(table)) == bool(looks)
 
 
 def test_earlier_decisions_are_found_whichever_way_round() -> None:
@@ -115,7 +157,7 @@ def test_the_benchmark_decides_as_the_product_does() -> None:
     looks: list[Look] = []
     taking = set(names)
     for seeds, share in plan_of_looks(5):
-        looks.append(Look({name: tuple(range(seeds)) for name in names if name in taking}, share, planned=True))
+        looks.append(Look({name: tuple(range(seeds)) for name in names if name in taking}, share, asked=seeds))
         held = dict(zip(names, [first(one, seeds) for one in grown], strict=True))
         found = compare_at_looks(held, looks, "row 0", beside=False)
         open_ = {name for name in names[1:] if (name, "row 0") not in decisions(found)}

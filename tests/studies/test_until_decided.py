@@ -16,6 +16,7 @@ from levelfield.cli.study.app import app
 from levelfield.errors import UserError
 from levelfield.progress import Progress
 from levelfield.spec import RunSpec
+from levelfield.studies.results.merge import merge_folders
 from levelfield.studies.running.in_process import InProcess
 from levelfield.studies.running.until_decided import UntilDecided, seeds_up_to
 from levelfield.study import Study
@@ -93,7 +94,8 @@ def test_a_decided_row_gets_no_more_seeds_and_interrupted_it_goes_on_as_it_was(
     assert len(order) == len(set(order)) == 11  # nothing was trained twice
     assert [one.rpartition(" ")[2] for one in order] == ["0"] * 3 + ["1"] * 3 + ["2"] * 3 + ["3"] * 2
     first, second = looked(out)
-    assert first["decided"] and ["vit_mini", "resnet_nano", "worse"] in first["decided"]
+    assert [one["different"] for one in first["pairs"] if (one["a"], one["b"]) == ("vit_mini", "resnet_nano")] == [True]
+    assert (first["asked"], second["asked"]) == (3, 4)
     assert set(second["seeds"]) == {"resnet_nano", "decay"}
     assert first["share"] + second["share"] == pytest.approx(1.0)
 
@@ -116,7 +118,7 @@ def test_seeds_beyond_the_plan_are_a_further_look_that_spends_beside_it(copy: tu
     study, out = copy
     table = study.run(out, seeds=[0, 1, 2, 3, 4], only=["resnet_nano", "decay"], page=False)
     third = looked(out)[2]
-    assert (third["share"], third["planned"]) == (0.5, False)
+    assert (third["share"], third["asked"]) == (0.5, 0)
     assert {row: len(seeds) for row, seeds in third["seeds"].items()} == {"resnet_nano": 5, "decay": 5, "vit_mini": 3}
     (panel,) = table.panels.values()
     assert panel.spent == pytest.approx(0.075)
@@ -130,7 +132,7 @@ def test_a_table_that_was_seen_whole_goes_on_at_half_its_level(copy: tuple[Study
     (out / "looks.json").unlink()  # as if its seeds had been asked for at once
     study.run(out, until=UntilDecided(most=5), page=False)
     one, two = looked(out)
-    assert (one["share"], one["planned"], two["share"], two["planned"]) == (1.0, False, 0.5, False)
+    assert (one["share"], one["asked"], two["share"], two["asked"]) == (1.0, 0, 0.5, 0)
     assert {row: len(seeds) for row, seeds in one["seeds"].items()} == {"resnet_nano": 4, "decay": 4, "vit_mini": 3}
     assert {row: len(seeds) for row, seeds in two["seeds"].items()} == {"resnet_nano": 5, "decay": 5}
 
@@ -141,7 +143,7 @@ def test_an_edited_row_has_not_been_looked_at(copy: tuple[Study, Path]) -> None:
     assert kept is not None
     other = kept.of({**kept.settings, "vit_mini": "another"})
     assert other is not None and all("vit_mini" not in look.seeds for look in other.looks)
-    assert not [pair for look in other.looks for pair in look.decided or () if "vit_mini" in pair]
+    assert not [pair for look in other.looks for pair in look.pairs or () if "vit_mini" in pair.pair]
     assert kept.of(dict.fromkeys(kept.settings, "another")) is None
 
 
@@ -150,7 +152,8 @@ def test_an_edited_row_has_not_been_looked_at(copy: tuple[Study, Path]) -> None:
     [
         (["--max-seeds", "6"], "--max-seeds 4, not 6"),
         (["--max-seeds", "2"], "--max-seeds 2 is too few"),
-        (["--margin", "0.2"], "within 0.5 points, not 0.2"),
+        (["--margin", "0.2"], "not by the usual one within 0.2"),
+        (["--verdict", "strict"], "not by the strict one within 0.5"),
         (["--margin", "-1"], "within -1 points"),
     ],
 )
@@ -169,8 +172,51 @@ def test_looks_keep_to_the_margin_that_the_folder_was_judged_with(study_file: Wr
     study.run(tmp_path / "out", seeds=[0], margin=3.0, page=False)
     study.run(tmp_path / "out", until=UntilDecided(most=3), page=False)
     assert json.loads((tmp_path / "out" / "looks.json").read_text())["margin"] == 3.0
-    with pytest.raises(UserError, match="within 3 points, not 1"):
+    with pytest.raises(UserError, match="not by the usual one within 1"):
         study.run(tmp_path / "out", margin=1.0, page=False)
+
+
+def test_rounds_end_where_every_row_lost_a_seed(study_file: Write, tmp_path: Path) -> None:
+    class Failing(InProcess):
+        def submit(self, spec: RunSpec, folder: Path, progress: Progress) -> Any:
+            if spec.seed == 1:
+                raise UserError("no such luck")
+            return super().submit(spec, folder, progress)
+
+    study = Study.load(study_file())
+    study.run(tmp_path / "out", until=FOUR, executor=Failing(), page=False)
+    assert [one["asked"] for one in looked(tmp_path / "out")] in ([3], [3, 4])
+    assert sum(one["share"] for one in looked(tmp_path / "out")) <= 1 + 1e-9
+
+
+def test_a_table_is_reported_by_the_rule_of_its_looks(copy: tuple[Study, Path]) -> None:
+    _, out = copy
+    for options in ({"verdict": "strict"}, {"margin": 3.0}):
+        with pytest.raises(UserError, match="leave --margin and --verdict away"):
+            build_table(read_study(out), **options)  # type: ignore[arg-type]
+
+
+def test_runs_that_no_look_has_seen_are_named(copy: tuple[Study, Path], tmp_path: Path) -> None:
+    study, out = copy
+    study.run(tmp_path / "more", seeds=[5, 6], page=False)
+    before = {(pair.a, pair.b): pair for pair in next(iter(build_table(read_study(out)).panels.values())).pairs}
+    merge_folders([tmp_path / "more"], out)
+    table = build_table(read_study(out))
+    (panel,) = table.panels.values()
+    assert {(pair.a, pair.b): pair for pair in panel.pairs} == before
+    said = " ".join(table.study.notes)
+    assert "6 runs came after the last look" in said and "11 runs of the 12" in said
+
+
+def test_two_tables_that_were_looked_at_are_not_joined(copy: tuple[Study, Path], tmp_path: Path) -> None:
+    study, out = copy
+    study.run(tmp_path / "other", until=UntilDecided(most=3), page=False)
+    before = (tmp_path / "other" / "looks.json").read_bytes()
+    with pytest.raises(UserError, match="both were looked at"):
+        merge_folders([out], tmp_path / "other")
+    assert (tmp_path / "other" / "looks.json").read_bytes() == before
+    merge_folders([out], tmp_path / "new")
+    merge_folders([out], tmp_path / "new")  # the same looks again
 
 
 def test_a_damaged_record_is_refused(copy: tuple[Study, Path]) -> None:

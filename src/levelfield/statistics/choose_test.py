@@ -54,7 +54,10 @@ class PairTests:
         one, two = self.rows[a], self.rows[b]
         assert one.right is not None and two.right is not None
         apart = one.right.mean(0) - two.right.mean(0)
-        places, images = (self.place[a], self.place[b]), 1e4 * float(apart.var(ddof=1)) / self.images
+        places = self.place[a], self.place[b]
+        flips = sum(float(self.variances.flips[at] / self.variances.n[at]) for at in places)
+        # Over images it holds the flips; of few runs it may come out below them.
+        images = max(1e4 * float(apart.var(ddof=1)) / self.images, flips)
         deviation = self.variances.of_difference_elsewhere(*places, images)
         return model_assisted(one.scores, two.scores, deviation)
 

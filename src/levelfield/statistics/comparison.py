@@ -77,9 +77,11 @@ class Earlier:
 
     def of(self, a: str, b: str) -> Difference | None:
         """The pair a, b as it was decided; None while it is open."""
-        if (turned := self.decided.get((b, a))) is not None:
-            return _turned(turned)
-        return self.decided.get((a, b))
+        return either_way(self.decided, a, b)
+
+    def open(self, a: str, b: str) -> bool:
+        """Whether this look may decide the pair."""
+        return self.of(a, b) is None and (self.rows is None or {a, b} <= set(self.rows))
 
     def p(self, pairs: list[tuple[str, str]], p: list[float], claim: str) -> list[float]:
         """`p` of the pairs that are open; of the others 0 where `claim` was decided, else 1."""
@@ -88,7 +90,7 @@ class Earlier:
     def _p(self, pair: tuple[str, str], p: float, claim: str) -> float:
         if (before := self.of(*pair)) is not None:
             return 0.0 if getattr(before, claim) else 1.0
-        return p if self.rows is None or set(pair) <= set(self.rows) else 1.0
+        return p if self.open(*pair) else 1.0
 
 
 FIRST_LOOK: Final = Earlier()
@@ -112,13 +114,11 @@ def compare_rows(
     """
     measured = {name: row for name, row in rows.items() if row.by_seed}
     baseline = baseline if baseline in measured else None
-    others = [(a, b) for a, b in combinations(measured, 2) if baseline not in (a, b)]
-    primary = [(name, baseline) for name in measured if name != baseline] if baseline is not None else []
-    pairs = primary + others
+    pairs, primary = pairs_of(measured, baseline), 0 if baseline is None else len(measured) - 1
     if not pairs:
         return Comparison(baseline, (), {name: Rank(1, 1) for name in measured}, margin, strict=strict)
 
-    weights = family_weights(len(primary), len(others))
+    weights = family_weights(primary, len(pairs) - primary)
     tests = PairTests(measured)
     here = [tests.here(a, b) for a, b in pairs]
     own = [tests.own(a, b) for a, b in pairs]
@@ -138,7 +138,7 @@ def compare_rows(
         other = elsewhere[i]
         if other is not None:
             pair = replace(pair, elsewhere=_interval(other, i, decided_elsewhere))
-        if beside and i < len(primary) and pair.standard_error is not None:
+        if beside and i < primary and pair.standard_error is not None:
             pair = replace(pair, seeds_for=tuple((gap, tests.seeds_for(pair, gap)) for gap in sorted({margin, 1.0})))
         if beside:
             pair = _with_beside(pair, measured[a], measured[b], _interval(own[i], i, decided_own))
@@ -196,10 +196,23 @@ def _with_beside(pair: Difference, a: RowScores, b: RowScores, own: Interval) ->
     )
 
 
+def pairs_of(names: Collection[str], baseline: str | None) -> list[tuple[str, str]]:
+    """Every pair of rows once: each beside the `baseline`, if there is one, then all others."""
+    primary = [(name, baseline) for name in names if name != baseline] if baseline is not None else []
+    return primary + [(a, b) for a, b in combinations(names, 2) if baseline not in (a, b)]
+
+
 def family_weights(primary: int, others: int) -> NDArray[np.float64]:
     """Weights of the pairs with the baseline, then of the others; they sum to one."""
     share = BASELINE_SHARE if primary and others else float(primary > 0)
     return np.array([share / max(1, primary)] * primary + [(1 - share) / max(1, others)] * others)
+
+
+def either_way(pairs: Mapping[tuple[str, str], Difference], a: str, b: str) -> Difference | None:
+    """a beside b, whichever way round it is in `pairs`; None where it is not."""
+    if (turned := pairs.get((b, a))) is not None:
+        return _turned(turned)
+    return pairs.get((a, b))
 
 
 def _turned(pair: Difference) -> Difference:

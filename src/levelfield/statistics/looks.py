@@ -5,22 +5,22 @@ more often than in 5 %. So each look has a share, fixed beforehand, and decides 
 of a plan sum to one. By the union bound the chance of any false claim over all looks is then at most the level, however
 the looks and the rows depend on one another: no joint distribution is assumed, and rows that were stopped and rows that
 went on need no correction, as a pair is decided only at looks in which both rows took part, from the seeds that the
-plan has for that look. Within a look Holm's procedure goes over the pairs that are still open; what a decided pair
-frees goes to them (Holm 1979: until the first false claim all true hypotheses are open, so that each is held at least
-at its own weight at every look).
+plan has for that look; as it stood at the last of these it stays. Within a look Holm's procedure goes over the pairs
+that are still open; what a decided pair frees goes to them (Holm 1979: until the first false claim all true hypotheses
+are open, so that each is held at least at its own weight at every look).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
-from levelfield.statistics.comparison import MARGIN, Comparison, Earlier, compare_rows, ranks
+from levelfield.statistics.choose_test import PairTests
+from levelfield.statistics.comparison import MARGIN, Comparison, Earlier, compare_rows, either_way, pairs_of, ranks
 from levelfield.statistics.holm import ALPHA
-from levelfield.statistics.pairwise import Difference
+from levelfield.statistics.pairwise import Difference, Interval
 from levelfield.statistics.row_scores import RowScores
-from levelfield.statistics.verdicts import Verdict, verdict
 
 FEWEST: Final = 3
 """Seeds a row at the first look."""
@@ -34,17 +34,22 @@ share. Chosen by benchmarks/decisions_until.py, as STEP was."""
 @dataclass(frozen=True)
 class Look:
     """One look at a table. `seeds`: of each row that took part, those whose runs were looked at. `share`: of the level.
-    `planned`: it is one of a plan whose shares sum to one. `decided`: the verdicts that were given on pairs of rows (on
-    a beside b), which stay; None where they are still to be given."""
+    `asked`: so many seeds a row a plan had for it, whose shares sum to one; 0 where nobody planned it. `pairs`: how
+    each pair of rows that took part and was not decided before stood, for good; None where that is still to be told."""
 
     seeds: Mapping[str, tuple[int, ...]]
     share: float
-    planned: bool = False
-    decided: Mapping[tuple[str, str], Verdict] | None = field(default=None)
+    asked: int = 0
+    pairs: tuple[Difference, ...] | None = None
 
+    @property
+    def planned(self) -> bool:
+        return self.asked > 0
 
-NO_LOOK: Final = Look({}, 1.0, planned=True, decided={})
-"""What stands for the first of a plan until it is made: nothing takes part in it, so nothing is decided."""
+    @property
+    def most(self) -> int:
+        """Seeds a row."""
+        return self.asked or max(map(len, self.seeds.values()), default=0)
 
 
 def plan_of_looks(most: int) -> tuple[tuple[int, float], ...]:
@@ -67,7 +72,7 @@ def further_share(looks: Sequence[Look]) -> float:
 
 def compare_at_looks(
     rows: Mapping[str, RowScores],
-    looks: Sequence[Look],
+    looks: Sequence[Look] | None,
     baseline: str | None = None,
     *,
     margin: float = MARGIN,
@@ -75,43 +80,46 @@ def compare_at_looks(
     beside: bool = True,
     strict: bool = False,
 ) -> Comparison:
-    """`compare_rows` over several `looks`, in their order; without any it is one look at all runs.
+    """`compare_rows` over several `looks`, in their order; None: it is one look at all runs.
 
-    A pair that was decided stands as it was at its look: difference, interval and verdict. The others stand as at the
-    last look; a row that no look has seen yet stands with all its runs, and nothing is decided of it. Adjusted p-values
-    are those of the whole: at most `alpha` where decided.
+    Every pair stands as at the last look that it took part in, and a decided one as it was decided: difference, runs,
+    interval and verdict are of one moment. Of a pair that no look has seen yet nothing is told but the difference.
+    Adjusted p-values are those of the whole: at most `alpha` where decided.
     """
-    if not looks:
+    if looks is None:
         return compare_rows(rows, baseline, margin=margin, alpha=alpha, beside=beside, strict=strict)
-    decided: dict[tuple[str, str], Difference] = {}
+    stands: dict[tuple[str, str], Difference] = {}
     seen: dict[str, tuple[int, ...]] = {}
     for look in looks:
         seen.update(look.seeds)
-        part = {name: one for name in rows if (one := _of_seeds(rows[name], seen.get(name))) is not None}
-        earlier = Earlier(decided, tuple(look.seeds))
-        found = compare_rows(
-            part, baseline, margin=margin, alpha=alpha * look.share, beside=beside, earlier=earlier, strict=strict
-        )
-        pairs = tuple(
-            pair if earlier.of(pair.a, pair.b) is not None else _as_given(_of_whole(pair, look.share), look)
-            for pair in found.pairs
-        )
-        decided = {(pair.a, pair.b): pair for pair in pairs if pair.different or pair.equivalent}
+        found = look.pairs
+        if found is None:
+            part = {name: one for name in rows if (one := _of_seeds(rows[name], seen.get(name))) is not None}
+            decided = {pair: one for pair, one in stands.items() if one.different or one.equivalent}
+            earlier = Earlier(decided, tuple(look.seeds))
+            level = alpha * look.share
+            whole = compare_rows(
+                part, baseline, margin=margin, alpha=level, beside=beside, earlier=earlier, strict=strict
+            )
+            found = tuple(_of_whole(pair, look.share) for pair in whole.pairs if earlier.open(pair.a, pair.b))
+        for pair in found:
+            stands.pop((pair.b, pair.a), None)
+            stands[pair.a, pair.b] = pair
+    measured = {name: row for name, row in rows.items() if row.by_seed}
+    baseline = baseline if baseline in measured else None
+    tests = PairTests(measured)
+    pairs = [
+        either_way(stands, *pair) or _not_looked_at(*pair, measured, tests, margin)
+        for pair in pairs_of(measured, baseline)
+    ]
     spent = alpha * sum(look.share for look in looks)
-    return replace(found, pairs=pairs, ranks=ranks(list(found.ranks), pairs), spent=spent)
-
-
-def decisions(comparison: Comparison) -> dict[tuple[str, str], Verdict]:
-    """The verdicts on the pairs that are decided."""
-    return {(pair.a, pair.b): verdict(pair) for pair in comparison.pairs if pair.different or pair.equivalent}
+    return Comparison(baseline, tuple(pairs), ranks(list(measured), pairs), margin, spent, strict)
 
 
 def _of_seeds(row: RowScores, seeds: Sequence[int] | None) -> RowScores | None:
-    """The runs of `row` at those of `seeds` (None: at all) that there are; None where there is none."""
-    if seeds is None:
-        return row
+    """The runs of `row` at those of `seeds` that there are; None where there is none."""
     there = sorted(row.by_seed)
-    kept = [place for place, seed in enumerate(there) if seed in seeds]
+    kept = [place for place, seed in enumerate(there) if seed in (seeds or ())]
     if not kept:
         return None
     right = None if row.right is None else row.right[kept]
@@ -122,16 +130,21 @@ def _of_whole(pair: Difference, share: float) -> Difference:
     def whole(p: float | None) -> float | None:
         return None if p is None else min(1.0, p / share)
 
-    return replace(pair, p_adjusted=whole(pair.p_adjusted), equivalence_p_adjusted=whole(pair.equivalence_p_adjusted))
+    def interval(one: Interval | None) -> Interval | None:
+        return one and replace(one, p_adjusted=whole(one.p_adjusted))
 
-
-def _as_given(pair: Difference, look: Look) -> Difference:
-    """`pair` with the verdict that was given at the time, if it was."""
-    if look.decided is None:
-        return pair
-    given = look.decided.get((pair.a, pair.b)) or look.decided.get((pair.b, pair.a))
     return replace(
         pair,
-        different=given in ("better", "worse") and (pair.strict is None or pair.strict.agrees),
-        equivalent=given == "equivalent" or (pair.equivalent and given is not None),
+        p_adjusted=whole(pair.p_adjusted),
+        equivalence_p_adjusted=whole(pair.equivalence_p_adjusted),
+        elsewhere=interval(pair.elsewhere),
+        own=interval(pair.own),
     )
+
+
+def _not_looked_at(a: str, b: str, rows: Mapping[str, RowScores], tests: PairTests, margin: float) -> Difference:
+    """A pair whose rows no look has seen together."""
+    test = tests.here(a, b)
+    runs = (len(rows[a].by_seed), len(rows[b].by_seed))
+    paired, reason = test.method == "paired t", "no look has seen the two together yet"
+    return Difference(a, b, test.estimate, runs, paired, test.method, test.assumption, margin, reason)

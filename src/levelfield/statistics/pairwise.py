@@ -95,6 +95,11 @@ class Difference:
     beats: float | None = None
     strict: Strict | None = None
 
+    @property
+    def pair(self) -> frozenset[str]:
+        """The two rows."""
+        return frozenset((self.a, self.b))
+
 
 @dataclass(frozen=True)
 class SignFlip:

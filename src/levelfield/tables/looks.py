@@ -1,12 +1,13 @@
 """The looks that were made at a study's growing table, kept beside it in looks.json, and said in words.
 
 ```
-{"margin": 0.5, "most": 10 or null, "settings": {row: digest of what it trains},
- "looks": [{"seeds": {row: [seeds that were looked at]}, "share": of the 5 %, "planned": true,
-            "decided": [[row, beside row, verdict], ...]}]}
+{"margin": 0.5, "verdict": "usual", "most": 10 or null, "settings": {row: digest of what it trains},
+ "looks": [{"seeds": {row: [seeds that were looked at]}, "share": of the 5 %, "asked": seeds a row that a plan had or 0,
+            "pairs": [{"a": row, "b": row, ...as in `statistics.Difference`}, ...]}]}
 ```
-`most`: seeds a row up to which the looks were planned. A table with looks decides by them (`statistics.looks`); what
-was decided stays so while the rows are what they were: of one whose setting was edited since, no look knows anything.
+`most`: seeds a row up to which the looks were planned. A table with looks shows what they said (`statistics.looks`), by
+the margin and the rule that they were made with, while its rows are what they were: of one whose setting was edited
+since, no look knows anything.
 """
 
 from __future__ import annotations
@@ -18,23 +19,28 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import TypeAdapter
+
 from levelfield.errors import UserError
 from levelfield.runs import write_json
 from levelfield.spec import RunSpec
-from levelfield.statistics import ALPHA, VERDICTS
+from levelfield.statistics import ALPHA, Difference
 from levelfield.statistics.looks import Look
-from levelfield.tables.lists_in_words import listed
+from levelfield.tables.lists_in_words import counted, listed
+from levelfield.tables.verdict_rule import VerdictRule, checked_margin, checked_rule
 
 LOOKS: Final = "looks.json"
+PAIRS: Final = TypeAdapter(tuple[Difference, ...])
 
 
 @dataclass(frozen=True)
 class Looks:
-    """The `looks` made so far, at one `margin` of equivalence. `settings`: of each row, a digest of what it trains.
-    `most`: seeds a row up to which they are planned, None without a plan."""
+    """The `looks` made so far, at one `margin` of equivalence, by one rule (`verdict`). `settings`: of each row, a
+    digest of what it trains. `most`: seeds a row up to which they are planned, None without a plan."""
 
     looks: tuple[Look, ...]
     margin: float
+    verdict: VerdictRule
     settings: Mapping[str, str]
     most: int | None = None
 
@@ -50,16 +56,45 @@ class Looks:
             replace(
                 look,
                 seeds={row: seeds for row, seeds in look.seeds.items() if row in kept},
-                decided=None
-                if look.decided is None
-                else {pair: said for pair, said in look.decided.items() if kept.issuperset(pair)},
+                pairs=look.pairs and tuple(pair for pair in look.pairs if {pair.a, pair.b} <= kept),
             )
             for look in self.looks
         )
         return replace(self, looks=looks, settings={row: settings[row] for row in kept}) if kept else None
 
+    @property
+    def seen(self) -> dict[str, set[int]]:
+        """The seeds of each row that any of them looked at."""
+        found: dict[str, set[int]] = {}
+        for look in self.looks:
+            for row, seeds in look.seeds.items():
+                found.setdefault(row, set()).update(seeds)
+        return found
+
     def with_look(self, look: Look) -> Looks:
         return replace(self, looks=(*self.looks, look))
+
+
+def rule_of_table(
+    looks: Looks | None, kept: tuple[float, VerdictRule], margin: float | None, verdict: str | None
+) -> tuple[float, VerdictRule]:
+    """By which margin and rule a table is decided: `margin` and `verdict` where they are given, else as was `kept`.
+
+    A table with looks stays with theirs: others would be chosen after the results were seen. Raises UserError where
+    others are asked for, and for what cannot be.
+    """
+    usual = kept if looks is None else (looks.margin, looks.verdict)
+    asked = (
+        usual[0] if margin is None else checked_margin(margin),
+        usual[1] if verdict is None else checked_rule(verdict),
+    )
+    if looks is not None and asked != usual:
+        raise UserError(
+            f"the looks at this table were made by the {usual[1]} rule within {usual[0]:g} points, not by the "
+            f"{asked[1]} one within {asked[0]:g}\n"
+            "leave --margin and --verdict away, or choose another folder with --out"
+        )
+    return asked
 
 
 def read_looks(folder: Path) -> Looks | None:
@@ -68,40 +103,37 @@ def read_looks(folder: Path) -> Looks | None:
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         looks = tuple(_look(one) for one in kept["looks"])
-        return Looks(looks, float(kept["margin"]), dict(kept["settings"]), kept["most"])
+        return Looks(looks, float(kept["margin"]), checked_rule(kept["verdict"]), dict(kept["settings"]), kept["most"])
     except FileNotFoundError:
         return None
-    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path} cannot be read: {error!r}\nput back a copy: without it nobody knows what was decided when"
         ) from None
 
 
 def _look(kept: dict[str, Any]) -> Look:
-    for _, _, verdict in kept["decided"]:
-        if verdict not in VERDICTS:
-            raise ValueError(f"no verdict: {verdict!r}")
     return Look(
         seeds={row: tuple(seeds) for row, seeds in kept["seeds"].items()},
         share=float(kept["share"]),
-        planned=bool(kept["planned"]),
-        decided={(a, b): verdict for a, b, verdict in kept["decided"]},
+        asked=int(kept["asked"]),
+        pairs=PAIRS.validate_python(kept["pairs"]),
     )
 
 
 def write_looks(folder: Path, looks: Looks) -> None:
-    """Write looks.json into `folder`; every look must have its decisions."""
+    """Write looks.json into `folder`; every look must have its pairs."""
     made = [
         {
             "seeds": {row: list(seeds) for row, seeds in look.seeds.items()},
             "share": look.share,
-            "planned": look.planned,
-            "decided": [[a, b, verdict] for (a, b), verdict in (look.decided or {}).items()],
+            "asked": look.asked,
+            "pairs": PAIRS.dump_python(look.pairs or (), mode="json"),
         }
         for look in looks.looks
     ]
-    settings = dict(looks.settings)
-    write_json(folder / LOOKS, {"margin": looks.margin, "most": looks.most, "settings": settings, "looks": made})
+    head = {"margin": looks.margin, "verdict": looks.verdict, "most": looks.most, "settings": dict(looks.settings)}
+    write_json(folder / LOOKS, {**head, "looks": made})
 
 
 def setting_digest(declared: Sequence[RunSpec]) -> str:
@@ -115,15 +147,22 @@ def looks_in_words(looks: Looks, held: Mapping[str, Collection[int]]) -> list[st
     seeds of which there are runs, by row."""
     if not looks.looks:
         return []
-    seeds = [str(max((len(one) for one in look.seeds.values()), default=0)) for look in looks.looks]
+    seeds = [str(look.most) for look in looks.looks]
     times = "once" if len(seeds) == 1 else f"{len(seeds)} times"
     said = [
         f"This table was looked at {times}, with {listed(seeds, 9)} seeds a row. Together the looks may make a false "
         f"claim in at most {_percent(looks.spent)} of tables of equal rows; each decided at its share of that, and "
-        "what was decided stays so (docs/studies.md)."
+        "each pair stands as at the last look that it took part in (docs/studies.md)."
     ]
+    seen = looks.seen
+    unseen = sum(len(set(found) - seen.get(row, set())) for row, found in held.items())
+    if unseen:
+        said.append(
+            f"{counted(unseen, 'run')} came after the last look: means and intervals of rows count them, differences "
+            "and verdicts do not. `levelfield study run` looks again, at what it may then spend."
+        )
     if looks.most is not None:
-        runs, fixed = sum(map(len, held.values())), looks.most * len(held)
+        runs, fixed = sum(map(len, seen.values())), looks.most * len(held)
         said.append(
             f"Run until decided: {runs} runs of the {fixed} that {looks.most} seeds of each of {len(held)} rows would "
             f"have taken; {max(fixed - runs, 0)} saved."

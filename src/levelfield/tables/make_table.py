@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from levelfield.errors import UserError, unknown
+from levelfield.errors import unknown
 from levelfield.statistics import (
     AgainstPublished,
     Comparison,
@@ -24,17 +24,16 @@ from levelfield.statistics import (
     against_published,
     sample_interval,
 )
-from levelfield.statistics.looks import NO_LOOK, compare_at_looks
+from levelfield.statistics.looks import compare_at_looks
 from levelfield.tables.answer_to_question import answer
 from levelfield.tables.audit import AuditRow, audit
 from levelfield.tables.comparable_rows import placed
 from levelfield.tables.cost_columns import costs_in_words, costs_of, read_costs
-from levelfield.tables.looks import setting_digest
+from levelfield.tables.looks import looks_in_words, rule_of_table, setting_digest
 from levelfield.tables.rows import Row, StudyRows, one_per_training
 from levelfield.tables.runs_of_row import RowRuns, read_row
 from levelfield.tables.scores_of_rows import scores_of_rows
 from levelfield.tables.table import StudyTable, TableRow
-from levelfield.tables.verdict_rule import checked_margin, checked_rule
 
 AVERAGED: Final = (
     "top3", "top5", "loss", "f1_macro", "f1_weighted", "ece", "brier", "params", "trainable_params", "param_mib",
@@ -62,18 +61,12 @@ def build_table(
     Raises UserError for a baseline that is no row, and for a margin or rule that cannot be.
     """
     study = rows if isinstance(rows, StudyRows) else StudyRows(name="", rows=tuple(rows))
-    study = replace(
-        study,
-        rows=one_per_training(study.rows),
-        margin=study.margin if margin is None else checked_margin(margin),
-        verdict=study.verdict if verdict is None else checked_rule(verdict),
-    )
+    within, rule = rule_of_table(study.looks, (study.margin, study.verdict), margin, verdict)
+    study = replace(study, rows=one_per_training(study.rows), margin=within, verdict=rule)
     runs, panel_of, panels, scores = compared(study, baseline)
-    study = replace(study, margin=next((one.margin for one in panels.values()), study.margin))
-    if margin is not None and margin != study.margin:
-        raise UserError(
-            f"the looks at this study were made within {study.margin:g} points, not {margin:g}\nleave --margin away"
-        )
+    if study.looks is not None:
+        held = {one.row.name: [run.seed for run in one.finished] for one in runs if one.row.declared}
+        study = replace(study, notes=(*study.notes, *looks_in_words(study.looks, held)))
     intervals = {panel: RowIntervals(rows) for panel, rows in scores.items()}
     profiles = read_costs(study.path)
     table = StudyTable(
@@ -104,8 +97,8 @@ def compared(
         scores_of[panel] = scores = scores_of_rows([r for r in runs if panel_of[r.row.name] == panel])
         first = line_of.get(baseline or "")
         first = first if first in scores else _first_own(runs, scores)
-        made, within = (looks.looks or (NO_LOOK,), looks.margin) if looks else ((), study.margin)
-        panels[panel] = compare_at_looks(scores, made, first, margin=within, strict=study.verdict == "strict")
+        made = None if looks is None else looks.looks
+        panels[panel] = compare_at_looks(scores, made, first, margin=study.margin, strict=study.verdict == "strict")
     return runs, panel_of, panels, scores_of
 
 

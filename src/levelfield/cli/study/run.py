@@ -67,7 +67,7 @@ def run(
     asked = judged(asked, folder, margin, verdict)
     wanted = None if seeds is None else parse_seeds(seeds)
     growing = _growing(until, max_seeds)
-    most = None if growing is None else settle_looks(folder, growing, asked.margin).most
+    most = None if growing is None else settle_looks(folder, growing, asked.margin, asked.verdict).most
     planned = wanted or asked.usual if most is None else seeds_up_to(most, asked.usual)
     found = find_all(folder, asked.runs(study, folder, planned, row or ()))
     with executor_for(on, parallel, address, cpus_per_run, gpus_per_run) as executor:

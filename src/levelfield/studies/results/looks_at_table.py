@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from levelfield.statistics import Comparison
-from levelfield.statistics.looks import Look, decisions, further_share
+from levelfield.statistics.looks import Look, further_share
 from levelfield.tables.looks import Looks, read_looks, setting_digest, write_looks
 from levelfield.tables.make_table import compared
 from levelfield.tables.rows import StudyRows, one_per_training
@@ -16,23 +16,25 @@ from levelfield.tables.runs_of_row import RowRuns, read_row
 
 def make_look(
     rows: StudyRows, looks: Looks, share: float, out: Path, only: Mapping[str, Sequence[int]] | None = None,
-    *, planned: bool = False,
+    *, asked: int = 0,
 ) -> Looks:  # fmt: skip
     """Look at the finished runs of `rows`, decide at `share` of the level, and keep it in looks.json of `out`.
 
-    `only`: the seeds that count, by row; rows that are not named take no part. None: all rows and seeds.
+    `only`: the seeds that count, by row; rows that are not named take no part. None: all rows and seeds. `asked`: so
+    many seeds a row a plan had for this look; 0: nobody planned it.
     """
     study = replace(rows, rows=one_per_training(rows.rows))
     seeds = {row: tuple(held) for row, held in finished_seeds(study).items() if held}
     if only is not None:
         seeds = {row: tuple(s for s in held if s in only[row]) for row, held in seeds.items() if row in only}
     settings = {row.name: setting_digest(row.declared) for row in study.rows}
-    looks = (looks.of(settings) or replace(looks, looks=())).with_look(Look(seeds, share, planned))
+    looks = (looks.of(settings) or replace(looks, looks=())).with_look(Look(seeds, share, asked))
     looks = replace(looks, settings=settings)
-    before = {pair for look in looks.looks for pair in look.decided or ()}
+    before = {pair.pair for look in looks.looks for pair in look.pairs or () if pair.different or pair.equivalent}
     _, _, panels, _ = compared(replace(study, looks=looks))
-    found = {pair: said for one in panels.values() for pair, said in decisions(one).items() if pair not in before}
-    last = replace(looks.looks[-1], decided=found)
+    pairs = (pair for panel in panels.values() for pair in panel.pairs)
+    found = tuple(pair for pair in pairs if pair.pair <= seeds.keys() and pair.pair not in before)
+    last = replace(looks.looks[-1], pairs=found)
     looks = replace(looks, looks=(*looks.looks[:-1], last))
     write_looks(out, looks)
     return looks
@@ -52,7 +54,7 @@ def table_before(rows: StudyRows, declared: int, out: Path) -> None:
     held = {row.name: {run.seed for run in read_row(row).finished} for row in rows.rows if row.declared}
     complete = all(set(row.planned) <= held[row.name] | row.failures.keys() for row in rows.rows if row.declared)
     if complete and max(map(len, held.values()), default=0) >= max(2, declared):
-        make_look(rows, Looks((), rows.margin, {}), 1.0, out)
+        make_look(rows, Looks((), rows.margin, rows.verdict, {}), 1.0, out)
 
 
 def further_look(rows: StudyRows, out: Path) -> Looks | None:
@@ -61,9 +63,12 @@ def further_look(rows: StudyRows, out: Path) -> Looks | None:
     looks = read_looks(out)
     if looks is None:
         return None
-    seen = {(row, seed) for look in looks.looks for row, seeds in look.seeds.items() for seed in seeds}
-    now = {(row, seed) for row, seeds in finished_seeds(rows).items() for seed in seeds}
-    return looks if now <= seen else make_look(rows, looks, further_share(looks.looks), out)
+    seen, now = looks.seen, finished_seeds(rows)
+    return (
+        looks
+        if all(seen.get(row, set()).issuperset(seeds) for row, seeds in now.items())
+        else make_look(rows, looks, further_share(looks.looks), out)
+    )
 
 
 def open_rows(rows: StudyRows) -> list[str]:

@@ -55,6 +55,7 @@ def merge_folders(sources: Sequence[Path], into: Path, *, compact: bool = False)
         _check_one_content(together)
         _check_one_result([folder for folder, _ in together])
         _check_one_file([folder for folder, _ in together])
+        _check_one_history([folder for folder, _ in together])
         counts = {"copied": 0, "kept": 0, "replaced": 0}
         for folder, _ in studies:
             for run in find_runs(folder):
@@ -111,6 +112,17 @@ def _free(target: Path, file: Path) -> Path:
         place = target.with_name(f"{target.stem}_{number:03d}{target.suffix}")
         number += 1
     return place
+
+
+def _check_one_history(folders: Sequence[Path]) -> None:
+    """Raise UserError where two tables were looked at: what both looks together may decide is not known."""
+    looked = [folder for folder in folders if (folder / LOOKS).is_file()]
+    for other in looked[1:]:
+        if not filecmp.cmp(looked[0] / LOOKS, other / LOOKS, shallow=False):
+            raise UserError(
+                f"the tables of {looked[0]} and {other} cannot be joined: both were looked at while they grew\n"
+                f"merge one of them only, or move a {LOOKS} away: the joined table then knows nothing of these looks"
+            )
 
 
 def read_plain(path: Path) -> dict[str, Any]:

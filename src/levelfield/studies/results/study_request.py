@@ -20,7 +20,7 @@ from levelfield.statistics import MARGIN
 from levelfield.studies.declared.planned_runs import PlannedRow, PlannedRun, planned_rows, runs_of
 from levelfield.studies.declared.seeds import seeds_in_words
 from levelfield.studies.declared.study import Changes, StudySpec
-from levelfield.tables.looks import read_looks
+from levelfield.tables.looks import read_looks, rule_of_table
 from levelfield.tables.sweeps import read_tuned
 from levelfield.tables.verdict_rule import VerdictRule, checked_margin, checked_rule
 
@@ -183,21 +183,11 @@ def settle_to_train(study: StudySpec, out: Path, said: StudyOptions) -> StudyReq
 def judged(asked: StudyRequest, out: Path, margin: float | None = None, verdict: str | None = None) -> StudyRequest:
     """`asked` with its table decided as `margin` and `verdict` say; None leaves it as it was last said.
 
-    Looks that were made at the table in `out` keep their margin: another one would be chosen after the results were
-    seen. Raises UserError for what cannot be.
+    Looks that were made at the table in `out` keep theirs: others would be chosen after the results were seen. Raises
+    UserError for what cannot be.
     """
-    looks = read_looks(out)
-    within = asked.margin if looks is None else looks.margin
-    if margin is not None and checked_margin(margin) != within and looks is not None:
-        raise UserError(
-            f"the looks at {out} were made within {within:g} points, not {margin:g}\n"
-            "leave --margin away, or choose another folder with --out"
-        )
-    return replace(
-        asked,
-        margin=within if margin is None else checked_margin(margin),
-        verdict=asked.verdict if verdict is None else checked_rule(verdict),
-    )
+    within, rule = rule_of_table(read_looks(out), (asked.margin, asked.verdict), margin, verdict)
+    return replace(asked, margin=within, verdict=rule)
 
 
 def with_seeds(asked: StudyRequest, rows: Iterable[str], seeds: Iterable[int], begun: bool) -> StudyRequest:

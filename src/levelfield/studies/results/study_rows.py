@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
 from levelfield.studies.declared.planned_runs import PlannedRow
 from levelfield.studies.declared.published_figures import published_row
 from levelfield.studies.declared.study import Changes, StudySpec
-from levelfield.studies.results.run_folders import Holding, hold_all, stale_in_words
+from levelfield.studies.results.run_folders import hold_all, stale_in_words
 from levelfield.studies.results.study_json import read_failures
 from levelfield.studies.results.study_request import StudyRequest, commands
-from levelfield.tables.looks import Looks, looks_in_words, read_looks, setting_digest
+from levelfield.tables.looks import Looks, read_looks, setting_digest
 from levelfield.tables.rows import Row, StudyRows
 from levelfield.tables.sweeps import read_sweeps
 
@@ -66,7 +66,7 @@ def study_rows(
         changes=asked.changes,
         margin=asked.margin,
         verdict=asked.verdict,
-        notes=(*_changed(asked), *_growth(asked, looks, rows, held)),
+        notes=(*_changed(asked), *_other_number(asked, looks, {row.name: held[row.home].runs for row in rows})),
         command=commands(asked, planned, until=None if looks is None else looks.most),
         sweeps=read_sweeps(out),
         looks=looks,
@@ -86,26 +86,24 @@ def _changed(asked: StudyRequest) -> list[str]:
     return [f"changed on the command line: {', '.join(asked.changes)}"] if asked.changes else []
 
 
-def _growth(
-    asked: StudyRequest, looks: Looks | None, rows: Sequence[PlannedRow], held: Mapping[str, Holding]
-) -> list[str]:
-    """What is to be said of a table that grew while it was looked at. `held`: what there is of each training."""
-    if looks is None:
-        return _seeds_added(asked, {row.name: held[row.home].runs for row in rows})
-    return looks_in_words(looks, {home: one.runs for home, one in held.items()})
-
-
-def _seeds_added(asked: StudyRequest, held: Mapping[str, Iterable[int]]) -> list[str]:
-    """The note on a table with more seeds than its study declares, where no looks are on record.
+def _other_number(asked: StudyRequest, looks: Looks | None, held: Mapping[str, Iterable[int]]) -> list[str]:
+    """The note on a table with more or fewer seeds than its study declares, where no looks are on record.
 
     `held`: the seeds of which there are runs, by row.
     """
-    more = {row: count for row, seeds in held.items() if (count := len(set(seeds))) > len(asked.usual)}
-    if not more:
+    counts, declared = [len(set(seeds)) for seeds in held.values()], len(asked.usual)
+    most = max(counts, default=0)
+    if looks is not None or most < 2 or most == declared:
         return []
-    most = max(more.values())
+    if most < declared:
+        return [
+            f"No row has all of the {declared} seeds that the study declares (at most {most}). Its 5 % hold for the "
+            "table of all of them: whoever stops, or goes on, because of what this one shows is wrong more often: a "
+            "seed at a time until something shows makes 16 % false tables (docs/statistics.md)."
+        ]
+    more = sum(count > declared for count in counts)
     return [
-        f"{len(more)} of {len(held)} rows have more seeds than the {len(asked.usual)} that the study declares (up to "
+        f"{more} of {len(held)} rows have more seeds than the {declared} that the study declares (up to "
         f"{most}). Where they were added because the table did not decide before, its 5 % no longer hold: a seed at a "
         "time until something shows makes 16 % false tables (docs/statistics.md)."
     ]

@@ -102,7 +102,8 @@ def _carry_out(
         if until is None:
             further_look(work.carry_out(runs, expected_s), record.out)
         else:
-            _rounds(work, Rounds(record.out, until, record.asked.usual, record.asked.margin), expected_s)
+            asked = record.asked
+            _rounds(work, Rounds(record.out, until, asked.usual, asked.margin, asked.verdict), expected_s)
     finally:
         work.executor.close()
 

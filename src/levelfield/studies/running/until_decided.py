@@ -19,6 +19,7 @@ from levelfield.studies.declared.planned_runs import PlannedRow
 from levelfield.studies.results.looks_at_table import make_look, open_rows
 from levelfield.tables.looks import Looks, read_looks, write_looks
 from levelfield.tables.rows import StudyRows, one_per_training
+from levelfield.tables.verdict_rule import VerdictRule
 
 MOST: Final = 10
 """Seeds a row at the last look, unless it is said otherwise."""
@@ -45,8 +46,8 @@ def seeds_up_to(count: int, usual: Sequence[int]) -> tuple[int, ...]:
     return (*usual, *more)[:count]
 
 
-def settle_looks(out: Path, until: UntilDecided, margin: float) -> Looks:
-    """The looks that were made at the study in `out`, with their plan; where there is none, a plan within `margin`.
+def settle_looks(out: Path, until: UntilDecided, margin: float, verdict: VerdictRule) -> Looks:
+    """The looks that were made at the study in `out`, with their plan; where there is none, one by `margin`, `verdict`.
 
     Raises UserError where `until` asks for other looks than they were planned for: that would be one more choice made
     after the results were seen.
@@ -55,7 +56,7 @@ def settle_looks(out: Path, until: UntilDecided, margin: float) -> Looks:
     if most is not None and most < FEWEST:
         raise UserError(f"--max-seeds {most} is too few: the first look is at {FEWEST} seeds a row")
     if kept is None:
-        return Looks((), margin, {}, most or MOST)
+        return Looks((), margin, verdict, {}, most or MOST)
     if most is not None and kept.most is not None and most != kept.most:
         raise UserError(
             f"the looks at {out} were planned with --max-seeds {kept.most}, not {most}\n"
@@ -65,32 +66,34 @@ def settle_looks(out: Path, until: UntilDecided, margin: float) -> Looks:
 
 
 class Rounds:
-    """The rounds of a study in `out` whose seeds are `usual`: each is carried out, then looked at, with
-    rows that lie within `margin` of one another equivalent."""
+    """The rounds of a study in `out` whose seeds are `usual`: each is carried out, then looked at, by
+    `margin` and `verdict`."""
 
-    def __init__(self, out: Path, until: UntilDecided, usual: Sequence[int], margin: float) -> None:
+    def __init__(
+        self, out: Path, until: UntilDecided, usual: Sequence[int], margin: float, verdict: VerdictRule
+    ) -> None:
         self.out, self.usual = out, usual
-        self.looks = settle_looks(out, until, margin)
+        self.looks = settle_looks(out, until, margin, verdict)
         write_looks(out, self.looks)  # before the first run: a table that is looked at by a plan was never seen whole
 
     def next(self, rows: StudyRows) -> dict[str, tuple[int, ...]]:
         """The seeds of each row that takes part in the next round, of `rows` as they are now; empty at the end."""
-        seen = max((len(seeds) for look in self.looks.looks for seeds in look.seeds.values()), default=0)
+        seen = max((look.most for look in self.looks.looks), default=0)
         left = [(n, share) for n, share in plan_of_looks(self.looks.most or MOST) if n > seen]
         lines = one_per_training(rows.rows)
         taking = {row.name for row in lines} if not self.looks.looks else set(open_rows(rows))
         if not left:
             return {}
-        seeds, self.share = seeds_up_to(left[0][0], self.usual), left[0][1]
-        self.planned = all(look.planned for look in self.looks.looks)
-        if not self.planned:
-            self.share = further_share(self.looks.looks)
+        self.asked, self.share = left[0]
+        seeds = seeds_up_to(self.asked, self.usual)
+        if not all(look.planned for look in self.looks.looks):
+            self.asked, self.share = 0, further_share(self.looks.looks)
         return {name: seeds for line in lines if line.name in taking and line.declared for name in line.names}
 
     def look(self, rows: StudyRows, seeds: Mapping[str, Sequence[int]]) -> None:
         """Look at `rows`, of which those in `seeds` took part in the round."""
         others = {row.name: range(len(row.predictions)) for row in rows.rows if row.predictions}
-        self.looks = make_look(rows, self.looks, self.share, self.out, {**seeds, **others}, planned=self.planned)
+        self.looks = make_look(rows, self.looks, self.share, self.out, {**seeds, **others}, asked=self.asked)
 
 
 def joined_seeds(

@@ -284,6 +284,30 @@ def real_nulls(corpus: list[dict[str, Any]], rows: int, seeds: int, studies: int
     return [_rate(world, rule, count, studies) for rule, count in hits.items()]
 
 
+UNEQUAL: Final = ((3, 10), (3, 10, 10, 10), (3, *[10] * 9), (10, 3), (10, *[3] * 9), (5, *[10] * 9), (3, 5, 5, 5))
+"""Seeds of the rows of a table, the baseline's first; the row of the first number is the noisy one."""
+
+
+def unequal(seeds: tuple[int, ...], studies: int, seed: int = 2026) -> float:
+    """Share in percent of tables with a false claim where rows have so many `seeds` and the baseline varies five times
+    as much as the others, which its flips do not tell."""
+    rng = np.random.default_rng([seed, *seeds, 11])
+    a, b = np.array(pairs_of(len(seeds))).T
+    hits = 0
+    for _ in range(studies):
+        whole = study(World(len(seeds), max(seeds), "noisy baseline"), rng)
+        rows = {name: _first(row, n) for (name, row), n in zip(whole.items(), seeds, strict=True)}
+        variances = PairTests(rows).variances
+        assert variances is not None
+        hits += bool(rejected(assisted_p(variances, a, b), len(seeds)).any())
+    return 100 * hits / studies
+
+
+def _first(row: RowScores, seeds: int) -> RowScores:
+    assert row.right is not None
+    return RowScores({seed: row.by_seed[seed] for seed in range(seeds)}, row.right[:seeds])
+
+
 def on_a_sample(rows: int, seeds: int, rng: np.random.Generator, images: int = 10_000) -> dict[str, RowScores]:
     """Rows that are equally good on all images of a kind, tested on a sample of them.
 
@@ -373,8 +397,18 @@ def main() -> None:
         for seeds in (3, 5, 10):
             others[f"{rows_} rows, {seeds} seeds"] = rates_ = elsewhere(rows_, seeds, options.studies // 4)
             said(f"equal on all images of a kind, {rows_} rows, {seeds} seeds: {rates_}")
+    few = {}
+    for seeds_ in UNEQUAL:
+        name = ", ".join(map(str, seeds_))
+        few[name] = unequal(seeds_, options.studies)
+        said(f"noisy baseline, rows of {name} seeds: {few[name]:.1f}")
     if options.json is not None:
-        content = {"rates": [asdict(rate) for rate in found], "equivalence": close, "other images": others}
+        content = {
+            "rates": [asdict(rate) for rate in found],
+            "equivalence": close,
+            "other images": others,
+            "unequal seeds": few,
+        }
         options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 

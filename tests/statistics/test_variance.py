@@ -167,3 +167,9 @@ def test_predictions_make_a_table_decide_what_scores_alone_cannot() -> None:
             assert pair is not None
             found[pair.method] += pair.different
     assert found["model-assisted"] >= 10 > 2 * found["Welch's t"]
+
+
+@pytest.mark.parametrize(("runs", "least"), [([2, 2], 2), ([2, 3], 3), ([1, 2, 2], 2), ([10, 2, 2], 3)])
+def test_two_runs_are_enough_only_where_no_row_has_more(runs: list[int], least: int) -> None:
+    rng = np.random.default_rng(0)
+    assert RowVariances([evidence(0.3, n, rng) for n in runs], IMAGES).least == least

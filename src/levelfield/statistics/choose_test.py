@@ -35,7 +35,8 @@ class PairTests:
         """On this test set: what decides."""
         if not self.are_paired(a, b) and self.variances is not None and a in self.place and b in self.place:
             places = self.place[a], self.place[b]
-            return model_assisted(self.rows[a].scores, self.rows[b].scores, self.variances.of_difference(*places))
+            deviation = self.variances.of_difference(*places)
+            return model_assisted(self.rows[a].scores, self.rows[b].scores, deviation, self.variances.least)
         return self.own(a, b)
 
     def own(self, a: str, b: str) -> PairTest:
@@ -59,7 +60,7 @@ class PairTests:
         # Over images it holds the flips; of few runs it may come out below them.
         images = max(1e4 * float(apart.var(ddof=1)) / self.images, flips)
         deviation = self.variances.of_difference_elsewhere(*places, images)
-        return model_assisted(one.scores, two.scores, deviation)
+        return model_assisted(one.scores, two.scores, deviation, self.variances.least)
 
     def seeds_for(self, pair: Difference, gap: float) -> int | None:
         """How many seeds a row would tell a true difference of `gap` points at the level of this decision."""

@@ -83,7 +83,7 @@ def compare_candidate(base: RowScores, candidate: RowScores, panel: Sequence[Row
     if evidence is None or base.right is None:
         return tests.own("candidate", "base")
     variances = RowVariances([*evidence, *panel[-PANEL:]], base.right.shape[1])
-    return model_assisted(candidate.scores, base.scores, variances.of_difference(1, 0))
+    return model_assisted(candidate.scores, base.scores, variances.of_difference(1, 0), variances.least)
 
 
 def judge(test: PairTest, by: float, seeds: int, most: int, level: float, several: bool = True) -> GateLook:

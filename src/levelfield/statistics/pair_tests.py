@@ -18,8 +18,6 @@ from levelfield.statistics.variance import Mixture
 
 LEAST: Final = 3
 """Runs below which a row's own scores are no ground for a decision."""
-LEAST_ASSISTED: Final = 2
-"""As LEAST, where flips and other rows tell of the spread."""
 
 
 class Deviation(Protocol):
@@ -84,15 +82,15 @@ class PairTest:
         return self.estimate - half, self.estimate + half
 
 
-def model_assisted(a: Sequence[float], b: Sequence[float], deviation: Mixture) -> PairTest:
-    """Two rows of independent runs, whose variances are known from more than their scores."""
+def model_assisted(a: Sequence[float], b: Sequence[float], deviation: Mixture, least: int) -> PairTest:
+    """Two rows of independent runs, whose variances are known from more than their scores, from `least` runs on."""
     method, estimate = "model-assisted", float(np.mean(a) - np.mean(b))
     assumption = (
         "runs are independent and about normal; how far a row's variance lies above that of its flips is drawn as over "
         "the corpus of real rows, or anywhere"
     )
-    if min(len(a), len(b)) < LEAST_ASSISTED:
-        return PairTest(estimate, None, method, assumption, _too_few(min(len(a), len(b)), LEAST_ASSISTED))
+    if min(len(a), len(b)) < least:
+        return PairTest(estimate, None, method, assumption, _too_few(min(len(a), len(b)), least))
     return PairTest(estimate, deviation, method, assumption)
 
 

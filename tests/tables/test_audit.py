@@ -24,7 +24,7 @@ from levelfield.studies.results.study_request import StudyRequest
 from levelfield.tables import Published, Row, StudyRows, build_table, read_study
 from levelfield.tables.audit import CHECKS
 from levelfield.tables.audit.checks.leaked_test_images import _counted, keep_record, read_record
-from synthetic_runs import profile_of, spec_of
+from synthetic_runs import profile_of, spec_of, write_run
 
 TIMM = {"model__start_from": {"source": "timm:resnet50.tv_in1k", "digest": "cd" * 32}}
 TIMM_22K = {"model__start_from": {"source": "timm:resnet50.fb_in22k_ft_in1k", "digest": "ef" * 32}}
@@ -209,7 +209,8 @@ def test_what_is_planted_in_the_folders_of_a_row_is_found(name: str, tmp_path: P
 def test_fair_rows_are_left_in_peace_and_what_was_looked_at_is_said(tmp_path: Path) -> None:
     report = audited(rows_of(tmp_path))
     assert {finding.severity for finding in report.findings} == {"unchecked", "passed"}
-    unchecked, costs, order = report.of("unchecked")
+    unchecked, costs, order, spread = report.of("unchecked")
+    assert spread.text.endswith("fewer than two rows have three runs.")
     assert order.text == "Whether runs of neighbouring seeds resemble each other: no row has three runs."
     assert unchecked.text.startswith("Whether test images of cifar10 stand in its training set")
     assert (
@@ -220,7 +221,7 @@ def test_fair_rows_are_left_in_peace_and_what_was_looked_at_is_said(tmp_path: Pa
         "failures", "settings", "one_setting", "starts", "test_images", "scores", "independent", "length", "untrained",
         "resumed", "seeds", "environment", "machines", "data", "mends", "chosen_seeds",
     }  # fmt: skip
-    assert report.verdict == "No unfairness found in what was checked; 3 things not checked."
+    assert report.verdict == "No unfairness found in what was checked; 4 things not checked."
 
 
 def test_nothing_that_was_not_looked_at_is_passed(tmp_path: Path) -> None:
@@ -646,3 +647,21 @@ def test_stated_costs_that_contradict_each_other_are_found(key: str, tmp_path: P
         edit(run.path / "result.json", {key: 1000})
     found = [f for f in audited(rows).unfair if f.check == "scores"]
     assert found and all(f.rows == ("odd",) for f in found)
+
+
+@pytest.mark.parametrize(("sd", "severity"), [(3.0, "differs"), (0.3, "passed")])
+def test_a_row_that_varies_far_more_than_the_others_is_named(tmp_path: Path, sd: float, severity: str) -> None:
+    rng = np.random.default_rng(5)
+    rows = []
+    for name, width in (("calm", 0.3), ("even", 0.3), ("wild", sd)):
+        runs = []
+        for seed in range(8):
+            run = write_run(tmp_path / name / f"seed{seed}", spec_of("resnet_mini", seed=seed), images=50)
+            run_result = json.loads((run.path / "result.json").read_text())
+            run_result["top1"] = 80 + width * float(rng.standard_normal())
+            (run.path / "result.json").write_text(json.dumps(run_result))
+            runs.append(RunFolder(run.path))
+        rows.append(Row(name, runs=tuple(runs)))
+    found = [finding for finding in audited(rows).findings if finding.check == "spread"]
+    assert [finding.severity for finding in found] == [severity]
+    assert severity == "passed" or found[0].rows == ("wild",)

@@ -99,8 +99,9 @@ ALIKE, AHEAD = (90.0, 90.1, 89.9, 90.05, 89.95), (93.9, 94.1, 94.0, 94.05, 93.95
         (ALIKE, 0.01, "usual", "undecided"),
         ((90.0,), 0.5, "usual", "too few seeds"),
         (AHEAD, 0.5, "strict", "better"),
-        (AHEAD[:2], 0.5, "usual", "better"),
-        (AHEAD[:2], 0.5, "strict", "undecided (strict: needs 4 seeds)"),
+        (AHEAD[:3], 0.5, "usual", "better"),
+        (AHEAD[:2], 0.5, "usual", "too few seeds"),
+        (AHEAD[:2], 0.5, "strict", "too few seeds"),
         ((90.0,), 0.5, "strict", "too few seeds"),
     ],
 )

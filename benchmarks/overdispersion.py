@@ -31,7 +31,7 @@ WIDER: Final = 2**0.5
 SPREADS: Final = (0.15, 0.4, 1.0)
 """Spreads of one table's rows that are thought possible, as shares of that over the whole corpus."""
 WEIGHTS: Final = (0.6, 0.3, 0.1)
-WILD: Final = {"wild": (0.45, 2.0, 1.5, 0.8), "settings": (0.3, 2.0), "setting_weights": (0.13, 0.87), "above": 3.0}
+WILD: Final = {"wild": (0.4, 1.65, 1.25, 0.65), "settings": (0.3, 2.0), "setting_weights": (0.13, 0.87), "above": 3.0}
 """How many rows a table may be far noisier than the others (`levelfield.statistics.variance.Prior`): found with
 benchmarks/decisions.py, so that noisy rows, simulated and real, are not drawn to the others."""
 

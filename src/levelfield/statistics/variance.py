@@ -34,6 +34,8 @@ STEPS: Final = np.linspace(-2.0, 2.0, 7)
 """Where the open mean of u is tried, in its standard deviations."""
 MOST_WILD: Final = 0.9
 """The highest chance that a row is wild."""
+MANY, ALONE_OF_MANY = 8, 0.3
+"""From so many runs on, so likely nothing but its own runs tells of a row; set as `Prior.wild` is."""
 
 
 class RowEvidence(NamedTuple):
@@ -51,9 +53,9 @@ class Prior:
     `mean`, `mean_sd`: of the mean over tables. `spreads` with `weights`: of the rows of one table around it. For tests
     on `images` test images; flips shrink with the number of images and what is common to them does not, so the mean
     moves by log(images / `images`). `wild`: how many rows a table lie anywhere from `above` over its mean on, by their
-    number of runs, from two on (the last entry: of so many and more); times one of `settings`, which have
-    `setting_weights`, so that a table whose rows show that several are wild is less sure of the others. These are set
-    so that rows much noisier than the others stay within 5 %.
+    number of runs, from two on (the last entry: of so many and more), two rows taken off that show the mean; times one
+    of `settings`, which have `setting_weights`, so that a table whose rows show that several are wild is less sure of
+    the others. These are set so that rows much noisier than the others stay within 5 % (benchmarks/decisions.py).
     """
 
     images: int
@@ -84,11 +86,14 @@ class Prior:
     def wild_share(self, runs: int, rows: int) -> float:
         """How likely a row of so many runs is wild, before `settings`. A row of one run shows nothing by which it could
         be told."""
-        return 0.0 if runs < 2 else self.wild[min(runs - 2, len(self.wild) - 1)] / rows
+        return 0.0 if runs < 2 else self.wild[min(runs - 2, len(self.wild) - 1)] / max(rows - 2, 1)
 
     def alone(self, runs: int, rows: int) -> float:
-        """How likely nothing but its own runs tells of a row. Two rows with runs enough do not lend to each other."""
-        return float(rows < 3 and runs > 2)
+        """How likely nothing but its own runs tells of a row: surely where two rows could lend to each other only, and
+        perhaps where its runs are many, as others then add little that is sure."""
+        if rows < 3 and runs > 2:
+            return 1.0
+        return ALONE_OF_MANY if runs >= MANY else 0.0
 
 
 def grid(runs: int) -> Floats:

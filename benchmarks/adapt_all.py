@@ -20,9 +20,8 @@ import timm
 import torch
 
 from levelfield.errors import UserError
-from levelfield.models.adapt_timm import timm_file, timm_setting
 from levelfield.models.adapt_timm.find_downsampling import trace
-from levelfield.models.adapt_timm.timm_models import fit_timm
+from levelfield.models.adapt_timm.timm_models import fit_timm, timm_file, timm_setting
 
 LIST = Path(__file__).parents[1] / "tests" / "models" / "smallest_timm.json"
 BEGIN, END = "<!-- refusals: written by benchmarks/adapt_all.py -->", "<!-- end of refusals -->"

@@ -1,8 +1,8 @@
 """How long commands take to answer, beside `import torch`: wall and CPU seconds, every one in a fresh process.
 
-Medians of `--rounds`, in each of which every command has its turn. CPU seconds (user and system, of the process and of those it
-waited for) are what holds on a busy machine, where a clock on the wall also counts what others do. The finished study
-is the one in `results/cpu/rexnet-cifar10`, of which a copy is read.
+Medians of `--rounds`, in each of which every command has its turn. CPU seconds (user and system, of the process and of
+those it waited for) are what holds on a busy machine, where a clock on the wall also counts what others do. The
+finished study is the one in `results/cpu/rexnet-cifar10`, of which a copy is read.
 
     python benchmarks/startup.py                  # the whole table, as Markdown
     python benchmarks/startup.py --rounds 3 --only 'models*' 'train*' --json

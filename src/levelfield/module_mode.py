@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import copy
 import fnmatch
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
-from timm.layers import FrozenBatchNormAct2d
 from torch import nn
-from torchvision.ops import FrozenBatchNorm2d
 
 from levelfield.errors import UserError, nearest
 from levelfield.spec import Freeze
+
+FROZEN_NORMS: Final = {"timm.layers": "FrozenBatchNormAct2d", "torchvision.ops": "FrozenBatchNorm2d"}
+"""Norms that hold statistics and never take any, by where they are from."""
 
 
 class TrainingMode:
@@ -85,10 +88,15 @@ def frozen_names(model: nn.Module, freeze: Freeze) -> frozenset[str]:
 
 def keeps_statistics(module: nn.Module) -> bool:
     """Whether `module` itself takes statistics of the batch in training: BatchNorm in all its forms, EvoNorm-B, ..."""
-    if isinstance(module, (FrozenBatchNorm2d, FrozenBatchNormAct2d)):
+    if isinstance(module, _loaded_frozen_norms()):
         return False
     own = (name for name, _ in module.named_buffers(recurse=False))
     return isinstance(module, nn.modules.batchnorm._BatchNorm) or any(name.startswith("running_") for name in own)
+
+
+def _loaded_frozen_norms() -> tuple[type[nn.Module], ...]:
+    """Those of FROZEN_NORMS that are loaded; of others no network can hold an instance, so nothing is imported here."""
+    return tuple(getattr(sys.modules[home], name) for home, name in FROZEN_NORMS.items() if home in sys.modules)
 
 
 @contextmanager

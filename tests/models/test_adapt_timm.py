@@ -15,8 +15,8 @@ from torch import nn
 
 from levelfield.errors import UserError
 from levelfield.models import create_model, explain
-from levelfield.models.adapt_timm import timm_file
 from levelfield.models.adapt_timm.find_downsampling import trace
+from levelfield.models.adapt_timm.timm_models import timm_file
 
 SMALLEST = json.loads((Path(__file__).parent / "smallest_timm.json").read_text(encoding="utf-8"))
 PAGE = (Path(__file__).parents[2] / "docs" / "timm-small-images.md").read_text(encoding="utf-8")

@@ -23,9 +23,9 @@ from levelfield.module_mode import TrainingMode
 from levelfield.spec import Averaging, Freeze, Recipe
 from levelfield.training.averaging import WeightAverage
 from levelfield.training.batch_inputs import evaluation_transform
-from levelfield.training.batchnorm_over_processes import synchronise_batchnorm
 from levelfield.training.evaluate_model import evaluate_model
 from levelfield.training.processes import World
+from levelfield.training.synchronise_batchnorm import synchronise_batchnorm
 
 BATCHNORM = nn.modules.batchnorm._BatchNorm
 REGISTRY = [name for name in list_models() if model_info(name).plugin is None]

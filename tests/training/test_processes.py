@@ -19,8 +19,8 @@ from small_run import run_spec
 from levelfield.runs import RunFolder
 from levelfield.spec import RunSpec
 from levelfield.training import prepare, train_prepared
-from levelfield.training.batchnorm_over_processes import synchronise_batchnorm
 from levelfield.training.evaluate_finished_run import retest
+from levelfield.training.synchronise_batchnorm import synchronise_batchnorm
 
 Start = Callable[..., "subprocess.Popen[str]"]
 TORCHRUN = [

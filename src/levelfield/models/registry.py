@@ -132,7 +132,7 @@ def create_model(
         if value < 1:
             raise UserError(f"model {name!r}: {what} must be at least 1, got {value}")
     if name.startswith(TIMM):
-        from levelfield.models.adapt_timm import fit_timm
+        from levelfield.models.adapt_timm.timm_models import fit_timm
 
         model, _ = fit_timm(name.removeprefix(TIMM), classes, side_px, **options)
     else:
@@ -165,7 +165,7 @@ def _build(name: str, num_classes: int, image_size: int, options: Mapping[str, A
 def model_info(name: str) -> ModelInfo:
     """What is known of `name`. Raises UserError with the nearest names where there is none."""
     if name.startswith(TIMM):
-        from levelfield.models.adapt_timm import timm_setting
+        from levelfield.models.adapt_timm.timm_models import timm_setting
 
         num_classes, image_size, family = timm_setting(name.removeprefix(TIMM))
         return ModelInfo(name, family, num_classes, image_size, {}, None)
@@ -189,7 +189,7 @@ def program_builder(name: str, plugins: Iterable[Path] = ()) -> Builder | None:
 def accepts(name: str, option: str) -> bool:
     """Whether `create_model(name, <option>=...)` is possible: false for `drop_path` on a network without branches."""
     if name.startswith(TIMM):
-        from levelfield.models.adapt_timm import timm_accepts
+        from levelfield.models.adapt_timm.timm_models import timm_accepts
 
         return timm_accepts(name.removeprefix(TIMM), option)
     options = model_info(name).options

@@ -124,7 +124,7 @@ def _from_timm(name: str) -> dict[str, Tensor]:
     """timm's pretrained weights, from the Hub's cache or the network, in the names of timm's current code."""
     import timm
 
-    from levelfield.models.adapt_timm import timm_setting
+    from levelfield.models.adapt_timm.timm_models import timm_setting
 
     timm_setting(name)
     config = timm.get_pretrained_cfg(name)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from levelfield.runs import RunFolder, write_bytes
 
 
 def write_learning_curve(folder: RunFolder) -> Path | None:
     """Write `learning_curve.png` (loss and top-1 over epochs) from metrics.jsonl; None where no epoch was finished."""
-    import altair as alt
     import vl_convert
 
     points = [
@@ -24,16 +24,27 @@ def write_learning_curve(folder: RunFolder) -> Path | None:
         return None
     description = folder.description()["run"]
     title = f"{description['model']['name']} on {description['data']['name']}, seed {description['seed']}"
-    base = alt.Chart(alt.InlineData(values=points)).mark_line(point=True).encode(
-        x=alt.X("epoch:Q", title="epoch"), color=alt.Color("series:N", title=None)
-    )  # fmt: skip
-    panels = [
-        base.transform_filter(alt.datum.panel == panel).encode(
-            y=alt.Y("value:Q", title=panel, scale=alt.Scale(zero=False))
-        ).properties(width=320, height=220)
-        for panel in ("loss", "top-1 (%)")
-    ]  # fmt: skip
-    chart = alt.hconcat(*panels, title=title)
+    chart = {
+        "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
+        "title": title,
+        "data": {"values": points},
+        "hconcat": [_panel(panel) for panel in ("loss", "top-1 (%)")],
+    }
     path = folder.path / "learning_curve.png"
-    write_bytes(path, vl_convert.vegalite_to_png(chart.to_json(), scale=2))
+    write_bytes(path, vl_convert.vegalite_to_png(chart, scale=2))
     return path
+
+
+def _panel(panel: str) -> dict[str, Any]:
+    """One of the two charts: its lines over epochs."""
+    return {
+        "transform": [{"filter": {"field": "panel", "equal": panel}}],
+        "mark": {"type": "line", "point": True},
+        "encoding": {
+            "x": {"field": "epoch", "type": "quantitative", "title": "epoch"},
+            "y": {"field": "value", "type": "quantitative", "title": panel, "scale": {"zero": False}},
+            "color": {"field": "series", "type": "nominal", "title": None},
+        },
+        "width": 320,
+        "height": 220,
+    }

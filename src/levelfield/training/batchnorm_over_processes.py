@@ -1,23 +1,11 @@
-"""BatchNorm over the global batch: every rank's norms take the statistics of all ranks' values.
-
-A norm is converted by giving it another class, and nothing else: its weights, buffers, name, hooks and (timm's
-`BatchNormAct2d`) its dropout and activation stay, a copy of it is converted too, and its state dict reads back into the
-network as it was. On CUDA the class is torch's `SyncBatchNorm` or timm's form of it with the activation; torch's takes
-CUDA tensors only, so CPUs have classes of their own.
-"""
+"""BatchNorm over the global batch: torch's norms, with the statistics of all ranks' values."""
 
 from __future__ import annotations
 
-from typing import Final
-
 import torch
 import torch.distributed as dist
-from timm.layers import BatchNormAct2d, SyncBatchNormAct
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-
-from levelfield.errors import UserError
-from levelfield.module_mode import keeps_statistics
 
 
 class _SumOverRanks(torch.autograd.Function):
@@ -73,7 +61,7 @@ class _OverRanks(_BatchNorm):
     """torch's BatchNorm, of any number of dimensions, with the statistics of the global batch."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return normalise_over_ranks(self, x) if _over_ranks(self) else super().forward(x)
+        return normalise_over_ranks(self, x) if takes_all_ranks(self) else super().forward(x)
 
 
 class GlobalBatchNorm1d(_OverRanks, nn.BatchNorm1d):
@@ -88,50 +76,6 @@ class GlobalBatchNorm3d(_OverRanks, nn.BatchNorm3d):
     """BatchNorm3d whose statistics are those of the global batch."""
 
 
-class GlobalBatchNormAct2d(BatchNormAct2d):  # type: ignore[misc]
-    """timm's BatchNorm with dropout and activation in one module, its statistics those of the global batch."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not _over_ranks(self):
-            return super().forward(x)  # type: ignore[no-any-return]
-        return self.act(self.drop(normalise_over_ranks(self, x)))  # type: ignore[no-any-return]
-
-
-def _over_ranks(norm: _BatchNorm) -> bool:
+def takes_all_ranks(norm: _BatchNorm) -> bool:
+    """Whether `norm` takes its statistics over ranks now: in training, where there are several."""
     return norm.training and dist.is_initialized()
-
-
-_ON_CPUS: Final[dict[type[nn.Module], type[nn.Module]]] = {
-    nn.BatchNorm1d: GlobalBatchNorm1d,
-    nn.BatchNorm2d: GlobalBatchNorm2d,
-    nn.BatchNorm3d: GlobalBatchNorm3d,
-    BatchNormAct2d: GlobalBatchNormAct2d,
-}
-_ON_CUDA: Final[dict[type[nn.Module], type[nn.Module]]] = {
-    nn.BatchNorm1d: nn.SyncBatchNorm,
-    nn.BatchNorm2d: nn.SyncBatchNorm,
-    nn.BatchNorm3d: nn.SyncBatchNorm,
-    BatchNormAct2d: SyncBatchNormAct,
-}
-
-
-def synchronise_batchnorm(model: nn.Module, device: torch.device) -> nn.Module:
-    """Let every norm of `model` take its statistics over all ranks, in place; weights, buffers and names stay.
-
-    Raises UserError for a layer that keeps statistics of the batch and is none of torch's BatchNorms nor timm's: what
-    its own code does with them cannot be known.
-    """
-    classes = _ON_CUDA if device.type == "cuda" else _ON_CPUS
-    done = (*_ON_CPUS.values(), *_ON_CUDA.values())
-    for name, module in model.named_modules():
-        kind = type(module)
-        if kind in classes:
-            module.__class__ = classes[kind]
-            if device.type == "cuda":
-                module.process_group = None  # the whole world: what SyncBatchNorm's constructor sets
-        elif keeps_statistics(module) and kind not in done:
-            raise UserError(
-                f"{name} is a {kind.__name__}, whose statistics of the batch cannot be taken over several processes\n"
-                "set recipe.batchnorm=local (each process then takes its own), or train in one process"
-            )
-    return model

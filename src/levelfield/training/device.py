@@ -12,6 +12,7 @@ from levelfield.errors import UserError
 from levelfield.float32 import set_tf32
 from levelfield.memory_allocator import keep_freed_memory
 from levelfield.spec import Execution
+from levelfield.training.determinism import use_deterministic_algorithms
 
 _PLACE: Final = {"LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}
 """torchrun's variables that place a process on its machine, with what holds without torchrun."""
@@ -80,7 +81,8 @@ def configure_torch(execution: Execution, device: torch.device, tf32: bool) -> N
         keep_freed_memory()
     set_tf32(tf32)
     deterministic = execution.deterministic if execution.deterministic is not None else device.type == "cpu"
-    torch.use_deterministic_algorithms(deterministic, warn_only=execution.deterministic is None)
+    compiles = execution.compile or execution.cuda_graphs
+    use_deterministic_algorithms(deterministic, warn_only=execution.deterministic is None, compiles=compiles)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = not deterministic
     if deterministic and device.type == "cuda":

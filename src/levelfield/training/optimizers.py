@@ -15,9 +15,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from levelfield.errors import UserError, nearest, unknown
+from levelfield.errors import UserError, nearest
 from levelfield.models import no_weight_decay, stage_of_parameters
 from levelfield.spec import Optimizer
+from levelfield.training.optimizers_of_timm import optimizer_of_timm
 
 _TORCH = {
     name.lower(): getattr(torch.optim, name)
@@ -105,15 +106,7 @@ def parameter_groups(
 def _find(name: str) -> tuple[Callable[..., torch.optim.Optimizer], dict[str, Any]]:
     if name in _TORCH:
         return _TORCH[name], {}
-    import timm.optim
-
-    try:
-        info = timm.optim.get_optimizer_info(name)
-    except ValueError:
-        raise unknown("optimizer", name, [*_TORCH, *timm.optim.list_optimizers()]) from None
-    if isinstance(info.opt_class, str):
-        raise UserError(f"optimizer {name!r} needs a package that levelfield does not ship; choose another")
-    return info.opt_class, dict(info.defaults or {})
+    return optimizer_of_timm(name, list(_TORCH))
 
 
 def _settings(spec: Optimizer, factory: Callable[..., Any], defaults: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import torch
 
 from levelfield.float32 import switches
 from levelfield.memory_allocator import left_alone
+from levelfield.training.determinism import use_deterministic_algorithms
 
 
 @contextmanager
@@ -43,7 +44,7 @@ def _settings() -> list[tuple[Callable[[Any], object], Any]]:
     return [
         (torch.set_num_threads, torch.get_num_threads()),
         (
-            partial(torch.use_deterministic_algorithms, warn_only=warn_only),
+            partial(use_deterministic_algorithms, warn_only=warn_only),
             torch.are_deterministic_algorithms_enabled(),
         ),
         (partial(setattr, determinism, "fill_uninitialized_memory"), determinism.fill_uninitialized_memory),  # type: ignore[attr-defined]

@@ -13,11 +13,11 @@ from levelfield.module_mode import TrainingMode
 from levelfield.precision import DTYPES
 from levelfield.spec import Execution, Recipe
 from levelfield.training.averaging import WeightAverage
-from levelfield.training.batchnorm_over_processes import synchronise_batchnorm
 from levelfield.training.optimizer_steps import Updates
 from levelfield.training.optimizers import make_optimizer
 from levelfield.training.processes import World
 from levelfield.training.steps_and_phases import RunPlan
+from levelfield.training.synchronise_batchnorm import synchronise_batchnorm
 from levelfield.training.training_time import TrainingClock
 
 

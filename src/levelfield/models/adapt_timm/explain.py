@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from levelfield.models.adapt_timm import Change, fit_timm
 from levelfield.models.adapt_timm.find_downsampling import image_of
+from levelfield.models.adapt_timm.remove_downsampling import Change
 from levelfield.models.idle_operators import Degenerate, degenerate_operators
 from levelfield.models.network_parts import stages
 from levelfield.models.registry import TIMM, create_model, model_info
@@ -42,6 +42,8 @@ def explain(name: str, num_classes: int | None = None, image_size: int | None = 
     side_px = image_size or info.image_size
     changes: list[Change] = []
     if name.startswith(TIMM):
+        from levelfield.models.adapt_timm.timm_models import fit_timm
+
         model, changes = fit_timm(name.removeprefix(TIMM), num_classes or info.num_classes, side_px, **options)
     else:
         model = create_model(name, num_classes, image_size, **options)

@@ -3,7 +3,7 @@
 Each is built by timm and then changed where it reads the image, so that timm's own weights fit all but that place.
 Exact parameter counts stand beside each variant (100 classes at 32 px; 10 classes for the two EfficientNet-B0). What is
 known to be wrong with a published form is its `note`, which tables print; it stays as it was published, and a sister is
-built right.
+built right. timm is imported where one of them is built.
 """
 
 from __future__ import annotations
@@ -12,12 +12,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-import timm
-from timm.models.efficientnet import _gen_efficientnet
 from torch import nn
 
 from levelfield.models.adapt_timm.remove_downsampling import replace_module
-from levelfield.models.adapt_timm.timm_models import set_drop_path_mode
 from levelfield.models.registry import register_model
 
 _OPTIONS = ("drop_path", "drop_path_mode", "dropout")
@@ -30,23 +27,24 @@ Layers = Mapping[str, Callable[[], nn.Module]]
 
 
 def _form(
-    name: str, params: int | None, macs_m: float | None, base: str | Callable[..., nn.Module],
+    name: str, params: int | None, macs_m: float | None, base: str,
     layers: Layers | None = None, *, arguments: Mapping[str, Any] | None = None, stem_stride: int | None = None,
     sized: bool = False, num_classes: int = 100, **facts: Any,
 ) -> None:  # fmt: skip
-    """Register as `name` what `base` (a function, or timm's of that name) makes of `arguments`, with `layers` put in.
+    """Register as `name` what timm's `base` makes of `arguments`, with `layers` put in.
 
     `stem_stride` is given to an EfficientNet's first convolution; what is `sized` is built for one image size.
     """
-    make = partial(timm.create_model, base) if isinstance(base, str) else base
 
     def build(
         num_classes: int, image_size: int, drop_path: float | None = None, drop_path_mode: str = "sample",
         dropout: float | None = None,
     ) -> nn.Module:  # fmt: skip
+        from levelfield.models.adapt_timm.timm_models import set_drop_path_mode
+
         given = {"drop_path_rate": drop_path, "drop_rate": dropout, "img_size": image_size if sized else None}
         given = {key: value for key, value in given.items() if value is not None}  # else timm's own
-        model: Any = make(num_classes=num_classes, **given, **(arguments or {}))
+        model: Any = _made_by_timm(base, {"num_classes": num_classes, **given, **(arguments or {})})
         for place, layer in (layers or {}).items():
             replace_module(model, place, layer())
         if stem_stride is not None:
@@ -60,6 +58,17 @@ def _form(
     register_model(
         name, family=family, num_classes=num_classes, image_size=32, published=published, options=_OPTIONS
     )(build)  # fmt: skip
+
+
+def _made_by_timm(base: str, arguments: dict[str, Any]) -> nn.Module:
+    """timm's network `base`; an EfficientNet-B0 of other width and depth by what timm builds all of these with."""
+    import timm
+    from timm.models.efficientnet import _gen_efficientnet
+
+    scaled = "channel_multiplier" in arguments
+    make = _gen_efficientnet if scaled else timm.create_model
+    model: nn.Module = make(base, **arguments)
+    return model
 
 
 def _convolution(inputs: int, outputs: int, kernel: int, stride: int, bias: bool = False) -> Callable[[], nn.Module]:
@@ -150,7 +159,7 @@ _TINY_EXPONENT = -2.7
 _TINY = {"channel_multiplier": 1.1**_TINY_EXPONENT, "depth_multiplier": 1.2**_TINY_EXPONENT}
 _form("efficientnet_b0_s1", 4_020_358, 32.0, "efficientnet_b0", stem_stride=1, num_classes=10)
 _form(
-    "efficientnet_tiny_s1", None, None, partial(_gen_efficientnet, "efficientnet_b0"), stem_stride=1, num_classes=10,
+    "efficientnet_tiny_s1", None, None, "efficientnet_b0", stem_stride=1, num_classes=10,
     arguments=_TINY,
     note="its author never defined it: EfficientNet-B0 at compound exponent -2.7 (1,979,622 parameters), chosen here",
 )  # fmt: skip

@@ -98,10 +98,13 @@ def has_wide_vectors() -> bool:
     return found is not None and bool(found.lf_has_wide_vectors())
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def _built() -> bool:
     """Whether there is a library: the compiler, which cannot follow the search for it, asks once."""
     return library() is not None
+
+
+# The mark that torch.compiler.assume_constant_result leaves; calling that would load the compiler for every program.
+_built._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def computed_in(x: Tensor) -> torch.dtype | None:

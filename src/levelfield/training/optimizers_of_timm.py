@@ -1,0 +1,55 @@
+"""timm's optimisers by name. Muon, which shipped recipes name, is read from its file, without the rest of timm.
+
+timm imports all its networks before any part of it can be used, which takes longer than to import torch. The files of
+its optimisers need nothing but torch and one another, and so they are read here as a package of their own.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec, module_from_spec
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from levelfield.errors import UserError, unknown
+
+Factory = Callable[..., torch.optim.Optimizer]
+ALONE: Final = {"muon": ("muon", "Muon")}
+"""Names to file and class, of those that timm gives no settings of their own."""
+_PACKAGE: Final = "levelfield_timm_optim"
+
+
+def optimizer_of_timm(name: str, others: list[str]) -> tuple[Factory, dict[str, Any]]:
+    """timm's optimiser `name` and the settings that timm gives it. Raises UserError for what it has not.
+
+    `others`: names that are known besides, to be offered for a misspelt one.
+    """
+    if name in ALONE:
+        file, kind = ALONE[name]
+        factory: Factory = getattr(_file_of_timm(file), kind)
+        return factory, {}
+    import timm.optim
+
+    try:
+        info = timm.optim.get_optimizer_info(name)
+    except ValueError:
+        raise unknown("optimizer", name, [*others, *timm.optim.list_optimizers()]) from None
+    if isinstance(info.opt_class, str):
+        raise UserError(f"optimizer {name!r} needs a package that levelfield does not ship; choose another")
+    return info.opt_class, dict(info.defaults or {})
+
+
+def _file_of_timm(name: str) -> Any:
+    """The module that is `name`.py of timm's optimisers."""
+    if _PACKAGE not in sys.modules:
+        timm = find_spec("timm")
+        assert timm is not None and timm.origin is not None
+        spec = ModuleSpec(_PACKAGE, None, is_package=True)
+        spec.submodule_search_locations = [str(Path(timm.origin).parent / "optim")]
+        sys.modules[_PACKAGE] = module_from_spec(spec)
+    return importlib.import_module(f"{_PACKAGE}.{name}")

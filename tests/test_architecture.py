@@ -29,7 +29,7 @@ FLOORS = [
     {"data.loading"},
     {"data.store"},
     {"data.sources", "data.augment"},
-    {"module_mode", "data.ragged_images", "data.stratified_sampling"},
+    {"module_mode", "known_models", "data.ragged_images", "data.stratified_sampling"},
     {"spec", "runs", "recipes", "precision", "data.cache_folder", "data.to_device"},
     {"randomness", "progress", "errors", "memory_allocator", "float32"},
 ]

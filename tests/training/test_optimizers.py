@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 import torch
+from timm.optim import get_optimizer_info
 from torch import nn
 
 from levelfield.errors import UserError
@@ -12,6 +15,7 @@ from levelfield.module_mode import frozen_names
 from levelfield.spec import Averaging, Freeze, Optimizer, list_recipes, load_recipe
 from levelfield.training.averaging import WeightAverage
 from levelfield.training.optimizers import make_optimizer, parameter_groups
+from levelfield.training.optimizers_of_timm import ALONE, optimizer_of_timm
 
 MODELS = ["resnet_nano", "convnext_nano_p2", "vit_mini", "outgrid_nano"]
 
@@ -49,6 +53,14 @@ def test_layer_decay_falls_from_the_head_down() -> None:
     names = [name for name, _ in model.named_parameters()]
     assert factor[names[-1]] == 1.0
     assert factor[names[0]] == min(factor.values()) < 0.3
+
+
+def test_optimizers_read_without_the_rest_of_timm_are_timms() -> None:
+    for name in ALONE:
+        factory, defaults = optimizer_of_timm(name, [])
+        timms = get_optimizer_info(name)
+        assert inspect.getsource(factory) == inspect.getsource(timms.opt_class)
+        assert defaults == dict(timms.defaults or {})
 
 
 def test_muon_leaves_the_head_to_adamw() -> None:

@@ -24,6 +24,10 @@ def evaluate(
 
     Example: `levelfield eval runs/first`
     """
+    from levelfield.runs import RunFolder
+
+    RunFolder(run).description()  # a folder that holds no run is answered before torch is loaded
+
     from levelfield.training.evaluate_finished_run import retest
 
     block = retest(run, split=split, batch_size=batch, device=device, data_dir=data_dir)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from levelfield.cli.ask_before_long_work import confirm_long_work
+from levelfield.cli.check_names import check_run
 from levelfield.cli.options import DataDir, Json, Plugins, Yes
 from levelfield.cli.output import console, print_json
 from levelfield.cli.train import assemble
@@ -53,14 +54,17 @@ def gate(
         raise UserError(f"--by {by:g} would call a loss better: give 0 or more points of top-1")
     if change and Path(candidate).is_dir():
         raise UserError(f"--change cannot change {candidate}, whose runs are finished\nname a model, recipe or row")
+
+    def declared(name: str, changes: list[str]) -> RunSpec | None:
+        return _declared(name, model, data, recipe, scale, [*(set_ or []), *changes], plugin or [], data_dir)
+
+    of_base, of_candidate = declared(base, []), declared(candidate, change or [])
+
     from levelfield.progress import Progress
     from levelfield.studies.results.gate_ledger import Ledger
     from levelfield.studies.running.gate import gate as try_candidate
 
-    def side(name: str, changes: list[str]) -> Side:
-        return _side(name, model, data, recipe, scale, [*(set_ or []), *changes], plugin or [], data_dir)
-
-    sides = side(base, []), side(candidate, change or [])
+    sides = _side(base, of_base), _side(candidate, of_candidate)
     book = None if ledger is None else Ledger(ledger)
     if book is None or not _decided(book, sides, by):
         confirm_long_work(_longest(sides, max_seeds, out), f"at most {max_seeds} seeds of each side", yes)
@@ -72,27 +76,33 @@ def gate(
     raise typer.Exit(EXIT_CODES[found.outcome.verdict])
 
 
-def _side(
+def _declared(
     name: str, model: str | None, data: str | None, recipe: str | None, scale: str, changes: list[str],
     plugins: list[str], data_dir: str | None,
-) -> Side:  # fmt: skip
-    from levelfield.studies.results.gate_sides import is_study_row, side_of_folder, side_of_spec, study_row
+) -> RunSpec | None:  # fmt: skip
+    """The run that a side names, none of its names misspelt; None for a folder of finished runs."""
+    from levelfield.studies.results.gate_sides import is_study_row, study_row
 
     if Path(name).is_dir():
-        return side_of_folder(Path(name))
+        return None
     if is_study_row(name):
         declared = study_row(name, scale, changes, plugins, data_dir)
     else:
         where = [] if data_dir is None else [f"execution.data_dir={data_dir}"]
         one, two = (name, recipe) if model is None else (model, name)
         declared = assemble(None, one, data, two, None, [*changes, *where], plugins)
-    return side_of_spec(name, _resolved(declared))
+    check_run(declared)
+    return declared
 
 
-def _resolved(declared: RunSpec) -> RunSpec:
+def _side(name: str, declared: RunSpec | None) -> Side:
+    from levelfield.studies.results.gate_sides import side_of_folder, side_of_spec
+
+    if declared is None:
+        return side_of_folder(Path(name))
     from levelfield.training.prepare_run import resolve
 
-    return resolve(declared)
+    return side_of_spec(name, resolve(declared))
 
 
 def _decided(ledger: Any, sides: tuple[Side, Side], by: float) -> bool:

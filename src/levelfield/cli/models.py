@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
 from levelfield.cli.options import Json, Plugins
 from levelfield.cli.output import console, print_json
+from levelfield.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from levelfield.known_models import ModelInfo
 
 
 def models(
@@ -32,22 +36,12 @@ def models(
 
     Example: `levelfield models timm:swin_tiny_patch4_window7_224 --image-size 32 --explain`
     """
-    from levelfield.errors import UserError, unknown
-    from levelfield.models import list_models, load_plugin
+    if plugin:
+        from levelfield.models import load_plugin
 
-    for path in plugin or []:
-        load_plugin(path)
-    names: list[str] = []
-    for pattern in patterns or ["*"]:
-        if not any(character in pattern for character in "*?["):
-            names.append(pattern)
-            continue
-        if not (found := list_models(pattern)):
-            known = list_models("timm:*" if pattern.startswith("timm:") else "*")
-            raise unknown(
-                "model pattern", pattern, known, "`levelfield models` lists all; timm's are named timm:<name>"
-            )
-        names += found
+        for path in plugin:
+            load_plugin(path)
+    names = [name for pattern in patterns or ["*"] for name in _names(pattern)]
     if explain:
         if len(names) != 1:
             raise UserError(f"--explain takes one model, got {len(names)}; name one, as in timm:resnet34")
@@ -69,25 +63,56 @@ def models(
     console.print(table)
 
 
+def _names(pattern: str) -> list[str]:
+    """The models that match a pattern, or the one so named. Raises UserError where there is none."""
+    from levelfield.known_models import TIMM, check_name, known_names, matching, timm_names
+
+    if not any(character in pattern for character in "*?["):
+        check_name(pattern)
+        return [pattern]
+    if not (found := matching(pattern)):
+        known = [TIMM + name for name in timm_names()] if pattern.startswith(TIMM) else known_names()
+        raise unknown("model pattern", pattern, known, "`levelfield models` lists all; timm's are named timm:<name>")
+    return found
+
+
 def _describe(name: str, classes: int | None, image_size: int | None) -> dict[str, Any]:
-    """One model's row, counted on what would be built: on the meta device, but on the CPU where it may compute with
-    values while it is built (plugins, timm)."""
-    from levelfield.cost import count_macs, count_parameters
-    from levelfield.models import create_model, model_info, on_meta
+    """One model's row. A built-in one's counts at its published setting are on record; others are made by building."""
+    from levelfield.known_models import built_in
+
+    if name in built_in():
+        info, params, macs = built_in()[name]
+        if classes in (None, info.num_classes) and image_size in (None, info.image_size):
+            return _row(info, info.num_classes, info.image_size, params, macs)
+
+    from levelfield.models import model_info
 
     info = model_info(name)
     side_px = image_size or info.image_size
-    build = create_model if name.startswith("timm:") or info.plugin is not None else on_meta
-    model = build(name, classes, image_size)
+    return _row(info, classes or info.num_classes, side_px, *_counted(info, classes, image_size))
+
+
+def _row(info: ModelInfo, classes: int, side_px: int, params: int, macs: int) -> dict[str, Any]:
     return {
-        "name": name,
+        "name": info.name,
         "family": info.family,
-        "params": count_parameters(model).total,
-        "macs": count_macs(model, side_px).total,
-        "num_classes": classes or info.num_classes,
+        "params": params,
+        "macs": macs,
+        "num_classes": classes,
         "image_size": side_px,
         "published": dict(info.published),
     }
+
+
+def _counted(info: ModelInfo, classes: int | None, image_size: int | None) -> tuple[int, int]:
+    """Parameters and MACs of what would be built: on the meta device, but on the CPU where it may compute with values
+    while it is built (plugins, timm)."""
+    from levelfield.cost import count_macs, count_parameters
+    from levelfield.models import create_model, on_meta
+
+    build = create_model if info.name.startswith("timm:") or info.plugin is not None else on_meta
+    model = build(info.name, classes, image_size)
+    return count_parameters(model).total, count_macs(model, image_size or info.image_size).total
 
 
 def _print_explanation(name: str, classes: int | None, image_size: int | None, json: bool) -> None:

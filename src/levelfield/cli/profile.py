@@ -10,6 +10,7 @@ import typer
 from rich import box
 from rich.table import Table
 
+from levelfield.cli.check_names import check_models
 from levelfield.cli.options import Device, Json, Plugins
 from levelfield.cli.output import console, messages, print_json
 from levelfield.errors import UserError, unknown
@@ -45,6 +46,8 @@ def profile(
 
     Example: `levelfield profile resnet_mini outgrid_nano --image-size 32 --batch 64`
     """
+    check_models(models or [], plugin or [])
+
     from levelfield.cost import Setting
     from levelfield.precision import DTYPES
     from levelfield.runs import write_json

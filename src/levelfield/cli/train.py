@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from levelfield.cli.ask_before_long_work import confirm_long_work
+from levelfield.cli.check_names import check_run
 from levelfield.cli.options import DataDir, Json, Plugins, Yes
 from levelfield.cli.output import console, messages, print_json
 from levelfield.errors import UserError
@@ -53,6 +54,7 @@ def train(
     }  # fmt: skip
     assignments = [*(set_ or []), *(f"{key}={value}" for key, value in options.items() if value is not None)]
     spec = assemble(config, model, data, recipe, seed, assignments, plugin or [])
+    check_run(spec)
 
     from levelfield.training.prepare_run import prepare
     from levelfield.training.processes import announced_main

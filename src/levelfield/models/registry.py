@@ -9,7 +9,6 @@ import inspect
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -19,36 +18,12 @@ import torch
 from torch import nn
 
 from levelfield.errors import UserError, unknown
+from levelfield.known_models import TIMM, ModelInfo, matching, registered
 from levelfield.models.plugin_files import plugin_digest
 from levelfield.spec import StartFrom
 
 Builder = Callable[..., nn.Module]
 BuilderT = TypeVar("BuilderT", bound=Builder)
-TIMM = "timm:"
-
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """What is known of a model before it is built.
-
-    `num_classes` and `image_size` (px) are its published setting. `published` holds facts for reports: `params`,
-    `macs_m` (millions), `alias` (the name in the published table where that misleads), `note` (what a reader of its
-    numbers must know: what is wrong with it as published). `options` are the
-    keywords that `create_model` takes for it (None: not known beforehand). `plugin` is the user's file it came from.
-    """
-
-    name: str
-    family: str
-    num_classes: int
-    image_size: int
-    published: Mapping[str, Any] = field(default_factory=dict)
-    options: frozenset[str] | None = frozenset()
-    plugin: Path | None = None
-
-    @property
-    def note(self) -> str:
-        """What tables and audits print of it; empty where there is nothing to say."""
-        return str(self.published.get("note", ""))
 
 
 _models: dict[str, tuple[ModelInfo, Builder]] = {}
@@ -94,6 +69,7 @@ def register_model(
             name, family, num_classes, image_size, MappingProxyType(dict(published or {})), keywords, plugin
         )
         _models[name] = (info, builder)
+        registered(info)
         return builder
 
     return register
@@ -199,9 +175,7 @@ def accepts(name: str, option: str) -> bool:
 def list_models(pattern: str = "*") -> list[str]:
     """The registered names that match `pattern` (fnmatch; `timm:` patterns match timm's), sorted."""
     if pattern.startswith(TIMM):
-        import timm
-
-        return [TIMM + name for name in timm.list_models(pattern.removeprefix(TIMM))]
+        return matching(pattern)
     return sorted(name for name in _models if fnmatch.fnmatchcase(name, pattern))
 
 

@@ -12,6 +12,7 @@ from torch import nn
 from levelfield.data import ImageData, open_data
 from levelfield.data.augment import check_crop
 from levelfield.errors import UserError
+from levelfield.known_models import check_name
 from levelfield.models import weights_digest
 from levelfield.precision import choose_precision
 from levelfield.spec import RunSpec
@@ -57,6 +58,8 @@ def prepare(
     """
     check_execution(spec.execution)
     spec = spec.changed({"plugins": load_plugins(spec.plugins)})
+    if own is None:
+        check_name(spec.model.name)
     device = device or choose_device(spec.execution.device)
     if own is not None:
         spec = _without_unused(spec)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-import torch
 
 from levelfield.data.sources.readers.contract import Records, Source, SubsetRecords
-from levelfield.data.stratified_sampling import stratified
 
 UNUSED_VALIDATION: Final = "its own validation images are not used: validation is cut from train"
 
@@ -23,6 +21,10 @@ def with_test(source: Source) -> Source:
 
 def cut_test(records: Records, share: float) -> dict[str, Records]:
     """Train and test of records without given splits: a fixed, stratified `share` is the test set."""
+    import torch  # where a split is cut, not where a data set is looked for
+
+    from levelfield.data.stratified_sampling import stratified
+
     rows = torch.arange(len(records))
     count = max(1, round(share * len(records)))
     test = stratified(torch.from_numpy(records.labels), rows, count, seed=0, stream="test").numpy()

@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from levelfield.known_models import TIMM
 from levelfield.models.adapt_timm.find_downsampling import image_of
 from levelfield.models.adapt_timm.remove_downsampling import Change
 from levelfield.models.idle_operators import Degenerate, degenerate_operators
 from levelfield.models.network_parts import stages
-from levelfield.models.registry import TIMM, create_model, model_info
+from levelfield.models.registry import create_model, model_info
 from levelfield.models.watch_calls import watching
 from levelfield.module_mode import evaluation_mode
 

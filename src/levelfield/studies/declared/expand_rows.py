@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Sequence
-from functools import cache
 from itertools import product
 from pathlib import Path
 
-from levelfield.errors import UserError, unknown
+from levelfield.errors import UserError
+from levelfield.known_models import check_name, is_known, known_names
 from levelfield.spec import Plugin
 from levelfield.studies.declared.study import NAME, Grid, RowSpec, StudySpec, repeats
 
@@ -43,9 +43,10 @@ def single_rows(study: StudySpec, grid: Grid, plugins: Sequence[str]) -> list[Ro
 
 
 def check_model(name: str, plugins: Sequence[str] = ()) -> None:
-    """Raise UserError for a model that neither the registry nor a plugin knows; `timm:` names are timm's business."""
-    if not name.startswith("timm:") and name not in (known := _registry(loaded(plugins))):
-        raise unknown("model", name, known, "levelfield models lists them; timm's are timm:NAME")
+    """Raise UserError for a name that stands for no model; `plugins` are loaded where it is not known without them."""
+    if not is_known(name):
+        loaded(plugins)
+        check_name(name)
 
 
 def loaded(plugins: Sequence[str]) -> tuple[Plugin, ...]:
@@ -61,16 +62,8 @@ def _models(pattern: str, plugins: Sequence[str]) -> list[str]:
     if not any(sign in pattern for sign in "*?["):
         check_model(pattern, plugins)
         return [pattern]
-    found = fnmatch.filter(_registry(loaded(plugins)), pattern)
+    loaded(plugins)
+    found = fnmatch.filter(known_names(), pattern)
     if not found:
         raise UserError(f"models pattern {pattern!r} matches no model; levelfield models lists all names")
     return found
-
-
-@cache
-def _registry(plugins: tuple[Plugin, ...]) -> list[str]:
-    """All models' names, those of `plugins` as they are now among them."""
-    from levelfield.models import list_models
-
-    names: list[str] = list_models()
-    return names

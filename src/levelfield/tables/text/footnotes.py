@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from levelfield.models import list_models, model_info
+from levelfield.known_models import known_model
 from levelfield.statistics.row_intervals import METHOD
 from levelfield.tables.lists_in_words import listed
 from levelfield.tables.number_format import percent
@@ -110,9 +110,9 @@ def _failures(row: TableRow) -> list[str]:
 def _model_notes(row: TableRow) -> list[str]:
     """What the registry says of the row's network, where it is used at the size that the note is of."""
     spec = row.runs.spec
-    if spec is None or spec.model.name not in list_models():
+    info = None if spec is None else known_model(spec.model.name)
+    if spec is None or info is None:
         return []
-    info = model_info(spec.model.name)
     return [info.note] if info.note and spec.model.image_size in (None, info.image_size) else []
 
 

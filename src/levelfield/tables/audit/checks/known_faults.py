@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
+from levelfield.known_models import known_model
 from levelfield.spec.science_revisions import revisions
 from levelfield.tables.audit.findings import AuditRow, Finding, Panel, differing
 from levelfield.tables.lists_in_words import counted, listed
@@ -51,15 +52,10 @@ def _state(row: AuditRow) -> str:
 
 def networks(panel: Panel) -> Iterable[Finding]:
     """What the registry says is wrong with a network as it was published."""
-    from levelfield.models import list_models, model_info
-
-    known = set(list_models())
     rows_of: dict[str, list[str]] = defaultdict(list)
     for name, spec in panel.specs.items():
-        if spec.model.name in known:
-            info = model_info(spec.model.name)
-            note = str(info.published.get("note") or "")
-            if note and spec.model.image_size == info.image_size:
-                rows_of[note].append(name)
+        info = known_model(spec.model.name)
+        if info is not None and info.note and spec.model.image_size == info.image_size:
+            rows_of[info.note].append(name)
     for note, rows in rows_of.items():
         yield Finding("networks", "differs", f"{listed(rows)}: {note}.", tuple(rows))

@@ -7,7 +7,8 @@ import pytest
 import torch
 from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_support, top_k_accuracy_score
 
-from levelfield.evaluation import Counts, evaluate_logits, evaluate_probabilities
+from levelfield.evaluation import evaluate_probabilities
+from levelfield.evaluation.counts import Counts, evaluate_logits
 
 
 def drawn(n: int = 403, classes: int = 10, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

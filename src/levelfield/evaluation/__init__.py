@@ -1,11 +1,14 @@
-"""Scores of predictions: logits and labels in, loss, top-k, per-class report, confusion and calibration out."""
+"""Scores of predictions: logits and labels in, loss, top-k, per-class report, confusion and calibration out.
 
-from levelfield.evaluation.counts import Counts, evaluate_logits, evaluate_probabilities
+`Counts`, in `counts.py`, counts logits on a device; what is here takes numbers that are stored already, without torch.
+"""
+
 from levelfield.evaluation.scores import Scores
+from levelfield.evaluation.tally import Tally, evaluate_probabilities, tally_probabilities
 
 __all__ = [
-    "Counts",
     "Scores",
-    "evaluate_logits",
+    "Tally",
     "evaluate_probabilities",
+    "tally_probabilities",
 ]

@@ -7,18 +7,14 @@ the device of the logits and never waits for it before `scores()`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Self
+from typing import Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from levelfield.evaluation.scores import Bin, Calibration, ClassScore, Scores
-
-TOP: Final = (1, 3, 5)
-BINS: Final = 15
-"""Confidence bins of equal width for the expected calibration error (Guo et al., arXiv 1706.04599)."""
+from levelfield.evaluation.scores import Scores
+from levelfield.evaluation.tally import BINS, TOP, Tally
 
 
 class Counts:
@@ -99,72 +95,22 @@ class Counts:
         """The counts of both shards together."""
         return Counts.unpack(self.pack() + other.pack().to(self.sums.device), self.num_classes)
 
+    def tally(self) -> Tally:
+        """What was counted so far, on the host."""
+        return Tally(
+            correct=tuple(int(right) for right in self.correct),
+            confusion=self.confusion.view(self.num_classes, self.num_classes).cpu().numpy(),
+            bin_count=self.bin_count.cpu().numpy(),
+            bin_correct=self.bin_correct.cpu().numpy(),
+            bin_confidence=self.bin_confidence.cpu().numpy().astype(np.float64),
+            sums=(float(self.sums[0]), float(self.sums[1])),
+        )
+
     def scores(self, classes: Sequence[str] | None = None) -> Scores:
         """Divide once. `classes`: C names for the report (None: "0", "1", ...). Raises ValueError before any image."""
-        names = tuple(classes) if classes is not None else tuple(str(c) for c in range(self.num_classes))
-        if len(names) != self.num_classes:
-            raise ValueError(f"{len(names)} class names for {self.num_classes} classes")
-        confusion = self.confusion.view(self.num_classes, self.num_classes).cpu().numpy()
-        n = int(confusion.sum())
-        if n == 0:
-            raise ValueError("no image was evaluated; update the counts before asking for scores")
-        hits, support, predicted = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
-        fractions = (_ratio(hits, predicted), _ratio(hits, support), _ratio(2 * hits, predicted + support))
-        occurs = (predicted + support) > 0
-
-        def average(name: str, weights: NDArray[Any]) -> ClassScore:
-            p, r, f = (float(np.average(values[occurs], weights=weights[occurs])) for values in fractions)
-            return ClassScore(name, p, r, f, n)
-
-        macro, weighted = average("macro avg", np.ones(len(names))), average("weighted avg", support)
-        top1, top3, top5 = (100 * int(right) / n for right in self.correct)
-        loss, brier = (float(value) / n for value in self.sums)
-        columns = (values.tolist() for values in (*fractions, support))
-        return Scores(
-            n=n,
-            loss=loss,
-            top1=top1,
-            top3=top3 if len(names) > 3 else None,
-            top5=top5 if len(names) > 5 else None,
-            f1_macro=macro.f1,
-            f1_weighted=weighted.f1,
-            classes=tuple(ClassScore(*values) for values in zip(names, *columns, strict=True)),
-            macro=macro,
-            weighted=weighted,
-            confusion=confusion,
-            calibration=self._calibration(loss, brier),
-        )
-
-    def _calibration(self, nll: float, brier: float) -> Calibration:
-        count, correct = self.bin_count.cpu().numpy(), self.bin_correct.cpu().numpy()
-        confidence = self.bin_confidence.cpu().numpy().astype(np.float64)
-        edges = np.linspace(0, 1, BINS + 1).tolist()
-        bins = tuple(
-            Bin(lower, upper, c, right / c if c else None, sure / c if c else None)
-            for lower, upper, c, right, sure in zip(
-                edges[:-1], edges[1:], count.tolist(), correct.tolist(), confidence.tolist(), strict=True
-            )
-        )
-        ece = 100 * float(np.abs(correct - confidence).sum() / count.sum())
-        return Calibration(ece=ece, nll=nll, brier=brier, bins=bins)
-
-
-def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
-    quotient: NDArray[np.float64] = np.divide(part, whole, out=np.zeros(len(whole)), where=whole > 0)
-    return quotient
+        return self.tally().scores(classes)
 
 
 def evaluate_logits(logits: Tensor, labels: Tensor, classes: Sequence[str] | None = None) -> Scores:
     """The scores of `logits` (N, C) against `labels` (N,) int64."""
     return Counts(logits.shape[1], logits.device).update(logits, labels).scores(classes)
-
-
-def evaluate_probabilities(
-    probabilities: np.ndarray | Tensor, labels: np.ndarray | Tensor, classes: Sequence[str] | None = None
-) -> Scores:
-    """The scores of stored `probabilities` (N, C), rows that sum to one, against `labels` (N,).
-
-    A probability of 0 counts as the smallest normal float32 (a loss of 87.3).
-    """
-    p = torch.as_tensor(probabilities).float()
-    return evaluate_logits(p.clamp_min(torch.finfo(torch.float32).tiny).log(), torch.as_tensor(labels).long(), classes)

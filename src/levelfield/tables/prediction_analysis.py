@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from levelfield.evaluation import Counts, Scores
+from levelfield.evaluation import Scores, Tally, tally_probabilities
 from levelfield.runs import Predictions
 from levelfield.statistics import McNemar, mcnemar_test
 from levelfield.tables.table import TableRow
@@ -30,16 +29,14 @@ class Predicted:
 
 def read_predicted(row: TableRow) -> Predicted | None:
     """Read the predictions of all seeds of a row, one file at a time; None where a file is missing."""
-    total: Counts | None = None
+    total: Tally | None = None
     first: Predictions | None = None
     for run in row.runs.finished:
         predictions = run.predictions()
         if predictions is None:
             return None
         first = first or predictions
-        classes = predictions.probabilities.shape[1]
-        p = torch.from_numpy(predictions.probabilities).clamp_min(torch.finfo(torch.float32).tiny)
-        counts = Counts(classes).update(p.log(), torch.from_numpy(predictions.label))
+        counts = tally_probabilities(predictions.probabilities, predictions.label)
         total = counts if total is None else total + counts
     if total is None or first is None:
         return None

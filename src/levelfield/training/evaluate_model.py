@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from levelfield.cost.timing import synchronize
 from levelfield.data import ImageData, Loader
 from levelfield.data.augment import EvalTransform
-from levelfield.evaluation import Counts, Scores
+from levelfield.evaluation import Scores
+from levelfield.evaluation.counts import Counts
 from levelfield.module_mode import evaluation_mode
 from levelfield.runs import Predictions
 from levelfield.training.processes import World

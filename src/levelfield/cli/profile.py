@@ -46,7 +46,8 @@ def profile(
 
     Example: `levelfield profile resnet_mini outgrid_nano --image-size 32 --batch 64`
     """
-    check_models(models or [], plugin or [])
+    plugins = tuple(plugin or ())
+    check_models(models or [], plugins)
 
     from levelfield.cost import Setting
     from levelfield.precision import DTYPES
@@ -56,7 +57,6 @@ def profile(
     from levelfield.training.device import choose_device
     from levelfield.training.environment import describe_environment
 
-    plugins = tuple(plugin or ())
     if dtype not in DTYPES:
         raise unknown("dtype", dtype, DTYPES)
     where = choose_device(device)

@@ -65,7 +65,7 @@ def report(
         pictures = None
         if images and table.measured:
             try:
-                pictures = images_of(table, data_dir)
+                pictures = images_of(table, data_dir, page)
             except UserError as error:
                 messages.print(f"no example images: {error}", highlight=False, markup=False)
         write_page(table, page, pictures)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
 
+from levelfield.page.chart_library import chart_library
 from levelfield.page.markup import paragraph, tag, text
 from levelfield.page.section import Section, contents
 from levelfield.page.sections.all_scores import all_scores
@@ -32,6 +32,7 @@ from levelfield.page.sections.reproduce import reproduce
 from levelfield.page.sections.runs import runs
 from levelfield.page.sections.sweeps import sweeps
 from levelfield.page.sections.verdicts import verdicts
+from levelfield.page.thumbnails import tested_on
 from levelfield.runs import write_text
 from levelfield.tables.prediction_analysis import Predicted, most_disagreed, read_predicted
 from levelfield.tables.table import StudyTable
@@ -87,15 +88,6 @@ def _of_test_sets(table: StudyTable, predicted: Mapping[str, Predicted], image_o
     return found
 
 
-@cache
-def _bundle() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script that sets `vegaEmbed`."""
-    import vl_convert
-
-    script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
-    return script.replace("</script", "<\\/script")
-
-
 def _asset(name: str) -> str:
     return (resources.files("levelfield.page") / "assets" / name).read_text(encoding="utf-8")
 
@@ -123,7 +115,7 @@ def _fill(table: StudyTable, sections: Sequence[Section]) -> str:
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{text(table.study.name or "levelfield")} · levelfield report</title>
-<link rel="icon" href="data:,">
+{tested_on(table)}<link rel="icon" href="data:,">
 <style>
 {_asset("style.css")}</style>
 </head>
@@ -134,7 +126,7 @@ def _fill(table: StudyTable, sections: Sequence[Section]) -> str:
 </main>
 <footer>Written by levelfield {version("levelfield")}. It needs no network.</footer>
 <script type="application/json" id="charts-data">{data}</script>
-<script>{_bundle()}</script>
+<script>{chart_library()}</script>
 <script>
 {_asset("charts.js")}
 {_asset("page.js")}</script>

@@ -165,15 +165,24 @@ def read_predictions(path: Path) -> Predictions:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path, columns=["index", "label", "probabilities"])
+        with pq.ParquetFile(path) as file:  # pq.read_table would import pandas, if it is there
+            table = file.read(columns=["index", "label", "probabilities"])
     except (OSError, pa.ArrowInvalid, KeyError) as error:
         raise UserError(
             f"{path} cannot be read as predictions: {error}\n"
             "it must be Parquet with the columns index, label (int64) and probabilities (list of float)"
         ) from None
-    flat = table["probabilities"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    flat = _numbers(table["probabilities"].combine_chunks().flatten())
     return Predictions(
-        index=table["index"].to_numpy().astype(np.int64),
-        label=table["label"].to_numpy().astype(np.int64),
+        index=_numbers(table["index"].combine_chunks()).astype(np.int64),
+        label=_numbers(table["label"].combine_chunks()).astype(np.int64),
         probabilities=flat.reshape(table.num_rows, -1).astype(np.float32),
     )
+
+
+def _numbers(array: Any) -> NDArray[Any]:
+    """A pyarrow array as numpy's, by DLPack: its own `to_numpy` imports pandas, if it is there."""
+    import numpy as np
+
+    found: NDArray[Any] = array.to_numpy(zero_copy_only=False) if array.null_count else np.from_dlpack(array)
+    return found

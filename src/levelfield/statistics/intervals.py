@@ -14,7 +14,6 @@ from typing import Final, Literal
 
 import numpy as np
 from scipy import stats
-from statsmodels.stats.proportion import proportion_confint
 
 LEVEL: Final = 0.95
 NORMAL: Final = "scores of seeds are about normal"
@@ -73,8 +72,24 @@ def sample_interval(
 
     `wilson`: Wilson's score interval; `beta`: Clopper and Pearson's exact one, wider.
     """
-    low, high = proportion_confint(accuracy / 100 * images, images, alpha=1 - level, method=method)
+    low, high = (_wilson if method == "wilson" else _clopper_pearson)(accuracy / 100, images, (1 - level) / 2)
     name = {"wilson": "Wilson", "beta": "Clopper-Pearson"}[method]
     return Estimate(
         accuracy, 100 * float(low), 100 * float(high), images, name, "test images are independent draws", level
     )
+
+
+def _wilson(share: float, n: int, tail: float) -> tuple[float, float]:
+    """Wilson, J. Am. Stat. Assoc. 22, 1927."""
+    z = float(stats.norm.isf(tail))
+    centre, whole = share + z**2 / (2 * n), 1 + z**2 / n
+    half = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return max((centre - half) / whole, 0.0), min((centre + half) / whole, 1.0)
+
+
+def _clopper_pearson(share: float, n: int, tail: float) -> tuple[float, float]:
+    """Clopper and Pearson, Biometrika 26, 1934."""
+    right = share * n
+    low = 0.0 if share == 0 else float(stats.beta.ppf(tail, right, n - right + 1))
+    high = 1.0 if share == 1 else float(stats.beta.isf(tail, right + 1, n - right))
+    return low, high

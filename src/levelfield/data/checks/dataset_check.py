@@ -15,8 +15,7 @@ from levelfield.data.loading.open_data import notes, official
 from levelfield.data.sources import catalog
 from levelfield.data.sources.locate import find
 from levelfield.data.store.build import build
-from levelfield.data.store.store import OnBadImage, SplitIndex, Store, folder_of, open_store
-from levelfield.errors import UserError
+from levelfield.data.store.store import SplitIndex, Store, folder_of, open_store
 from levelfield.progress import OnProgress
 
 SHOWN: Final = 5
@@ -69,18 +68,6 @@ def check_data(
         verdict=_verdict(store),
         notes=notes(store),
     )
-
-
-def at_hand(name: str, checksum: str, data_dir: Path | str | None, on_bad_image: OnBadImage) -> Store | None:
-    """The store of the data set `name` where it is decoded already and its content is that of `checksum`, else None.
-
-    Nothing is decoded for it: a report must not take minutes because somebody has a data set.
-    """
-    try:
-        store = open_store(folder_of(find(name, data_dir), on_bad_image))
-    except UserError:
-        return None
-    return store if store is not None and store.index.checksum == checksum else None
 
 
 def _verdict(store: Store) -> str:

@@ -31,17 +31,18 @@ class Contents:
 
 def _checksum(data: DataSpec, data_dir: str | None) -> str | None:
     """The checksum of a data set, as a run that is resolved now would get it."""
-    from levelfield.data.loading.open_data import prepare
     from levelfield.data.sources.locate import find
     from levelfield.data.store.resize import Fit
     from levelfield.data.store.store import folder_of, open_store
-    from levelfield.progress import on_stderr
 
     side = data.resize_px or data.image_size
     try:
         found = find(data.name, data_dir)
         store = open_store(folder_of(found, data.on_bad_image))
         if store is None:
+            from levelfield.data.loading.open_data import prepare
+            from levelfield.progress import on_stderr
+
             with on_stderr() as progress:
                 fit = None if side is None else Fit(data.fit, side)
                 store = prepare(found, data.on_bad_image, fit, progress=progress)

@@ -60,7 +60,7 @@ def write_outputs(rows: StudyRows, out: Path, data_dir: str | None = None, *, pa
     from levelfield.page.thumbnails import images_of
 
     try:
-        pictures = images_of(table, data_dir)
+        pictures = images_of(table, data_dir, out / "report.html")
     except UserError:
         pictures = None
     write_page(table, out / "report.html", pictures)

@@ -70,7 +70,7 @@ def look_up(spec: RunSpec, data_dir: str | None = None) -> Duplicated | None:
 
 @cache
 def _counted(data: DataSpec, data_dir: str | None) -> Duplicated | None:
-    from levelfield.data.checks.dataset_check import at_hand
+    from levelfield.data.checks.data_at_hand import at_hand
     from levelfield.data.checks.duplicates import find_duplicates
 
     assert data.checksum is not None

@@ -120,7 +120,7 @@ def tally_probabilities(probabilities: NDArray[np.float32], labels: NDArray[np.i
         confusion=np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes),
         bin_count=np.bincount(bins, minlength=BINS),
         bin_correct=np.bincount(bins[rank == 0], minlength=BINS),
-        bin_confidence=np.bincount(bins, weights=confidence, minlength=BINS),
+        bin_confidence=np.bincount(bins, weights=confidence, minlength=BINS).astype(np.float64),
         sums=(float(-np.log(true).sum()), float((np.square(whole).sum(1) - 2 * true + 1).sum())),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import types
 from dataclasses import asdict
@@ -24,10 +25,26 @@ from levelfield.studies.running.profile_networks import build
 profiling = sys.modules["levelfield.cost.profile"]  # the package's own `profile` is the function
 
 
-def test_the_command_measures_in_fresh_processes() -> None:
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ([], ["measuring memory, then time of inference at batch 1 and 3 and of training steps, each twice"]),
+        (
+            ["--thorough"],
+            [
+                "measuring time of inference at batch 1 and 3 and of training steps",
+                "measuring the same times in another process",
+                "measuring memory, in a process of its own",
+            ],
+        ),
+    ],
+)
+def test_the_command_measures_in_fresh_processes_and_says_what(how: list[str], said: list[str]) -> None:
     arguments = ["outgrid_nano", "--classes", "7", "--image-size", "32", "--batch", "3", "--train", "--seconds", "0"]
-    result = CliRunner().invoke(app, ["profile", *arguments, "--threads", "1", "--json"])
-    assert result.exit_code == 0, result.output
+    command = [sys.executable, "-m", "levelfield", "profile", *arguments, *how, "--threads", "1", "--json"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert result.returncode == 0, result.stderr
+    assert [line.strip() for line in result.stderr.splitlines() if line.startswith("  measuring")] == said
     (row,) = json.loads(result.stdout)
     model = create_model("outgrid_nano", 7, 32)
     assert row["name"] == "outgrid_nano" and row["classes"] == 7 and row["device"] == "cpu" and row["dtype"] == "fp32"
@@ -43,7 +60,7 @@ def test_the_command_measures_in_fresh_processes() -> None:
     assert row["resting"] is (row["busy_percent"] is not None and row["busy_percent"] <= BUSY_PERCENT)
 
 
-def fake_profile(setting: Setting) -> dict[str, Any]:
+def fake_profile(setting: Setting, say: object = None) -> dict[str, Any]:
     model = setting.build()
     timing = {"ms_median": 1.0, "ms_q1": 1.0, "ms_q3": 1.0, "ms_p99": 1.0}
     return {
@@ -144,6 +161,23 @@ def test_a_profile_is_two_processes_that_agree_or_say_that_they_do_not(
     assert measured["throughput"]["ms_q1"] == pytest.approx(0.99 * min(one[1], two[1]))
     assert measured["throughput"]["repeats"] == 20 and len(measured["clocks_mhz"]) == 4
     assert (measured["training"] is None) is (one[2] is None)
+
+
+def test_a_quick_profile_measures_memory_before_what_leaves_some_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    times = iter([timed(1.0, 10.0, None), timed(1.0, 10.4, None)])
+
+    def measured(what: str, value: Any) -> Any:
+        done.append(what)
+        return value
+
+    monkeypatch.setattr(profiling, "_measure_times", lambda setting: measured("times", next(times)))
+    monkeypatch.setattr(profiling, "_measure_memory", lambda setting: measured("memory", {"inference": 1}))
+    said: list[str] = []
+    found = profiling.quick_profile(Setting(lambda: torch.nn.Identity(), 8, batch=8), said.append, fresh=True)
+    assert done == ["memory", "times", "times"] and found["memory"] == {"inference": 1}
+    assert found["noise_percent"] == pytest.approx(4.0) and found["noisy"] and "resting" in found
+    assert said == ["memory, then time of inference at batch 1 and 8, each twice"]
 
 
 def test_energy_needs_a_gpu_with_a_meter(monkeypatch: pytest.MonkeyPatch) -> None:

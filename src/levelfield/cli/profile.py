@@ -1,7 +1,8 @@
-"""`levelfield profile`: what models cost, each measured in fresh processes."""
+"""`levelfield profile`: what models cost, each measured in a fresh process."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +17,9 @@ from levelfield.cli.output import console, messages, print_json
 from levelfield.errors import UserError, unknown
 
 if TYPE_CHECKING:
+    import torch
+
+    from levelfield.cost import Setting
     from levelfield.studies.running.profile_networks import Subject
 
 CONVENTION = "MACs: convolutions, linear layers and both attention products of one image; FLOPs = 2 x MACs"
@@ -31,7 +35,13 @@ def profile(
     dtype: Annotated[str, typer.Option(help="fp32, bf16 or fp16 (both by autocast).")] = "fp32",
     train: Annotated[bool, typer.Option("--train", help="Measure training steps too.")] = False,
     compile: Annotated[bool, typer.Option("--compile", help="Compile first; the time it takes stands apart.")] = False,
-    seconds: Annotated[float, typer.Option(min=0.0, help="Length of each timing.")] = 2.0,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.0, help="Length of each timing. [default: 0.5, with --thorough 2]")
+    ] = None,
+    thorough: Annotated[
+        bool,
+        typer.Option("--thorough", help="Times from two processes, memory from a third; always so with --study."),
+    ] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads (default: all).")] = None,
     cuda_graphs: Annotated[bool, typer.Option("--cuda-graphs", help="Compile, and replay as CUDA graphs.")] = False,
     tf32: Annotated[bool, typer.Option("--tf32", help="Let float32 on a GPU be TensorFloat-32, everywhere.")] = False,
@@ -50,38 +60,67 @@ def profile(
     check_models(models or [], plugins)
 
     from levelfield.cost import Setting
-    from levelfield.precision import DTYPES
     from levelfield.runs import write_json
-    from levelfield.studies.running.profile_networks import profile_subject, resolved
     from levelfield.tables.cost_columns import COSTS
-    from levelfield.training.device import choose_device
     from levelfield.training.environment import describe_environment
 
-    if dtype not in DTYPES:
-        raise unknown("dtype", dtype, DTYPES)
-    where = choose_device(device)
-    if dtype == "fp16" and where.type == "cpu":
-        raise UserError("dtype fp16 needs a GPU: give --dtype bf16 or fp32 on a CPU")
+    where = _device(device, dtype)
     subjects = _subjects(models or [], study, scale, into, plugins)
-    environment = describe_environment(where)
+    thorough = thorough or study is not None
     setting = partial(
-        Setting, batch=batch, device=str(where), dtype=dtype, train=train, compile=compile, seconds=seconds,
-        threads=threads, tf32=tf32, cuda_graphs=cuda_graphs,
+        Setting, batch=batch, device=str(where), dtype=dtype, train=train, compile=compile, threads=threads, tf32=tf32,
+        cuda_graphs=cuda_graphs, min_repeats=10 if thorough else 3,
+        seconds=seconds if seconds is not None else 2.0 if thorough else 0.5,
     )  # fmt: skip
-    rows = []
-    for position, subject in enumerate(subjects, 1):
-        subject = resolved(subject, classes, image_size)
-        progress = f"{position}/{len(subjects)} {subject.label}, {subject.image_size} px, {subject.classes} classes"
-        messages.print(progress, highlight=False)
-        measured = profile_subject(subject, setting, plugins)
-        _warn(subject.label, measured)
-        rows.append({**measured, "environment": environment})
+    environment = describe_environment(where)
+    rows = [
+        {**row, "environment": environment}
+        for row in _measured(subjects, classes, image_size, setting, plugins, thorough)
+    ]
     if into is not None:
         write_json(into / COSTS, rows)
     if json:
         print_json(rows)
     else:
         _print(rows, train)
+
+
+def _device(name: str, dtype: str) -> torch.device:
+    """The device to measure on. Raises UserError for one that is not there or cannot compute in `dtype`."""
+    from levelfield.precision import DTYPES
+    from levelfield.training.device import choose_device
+
+    if dtype not in DTYPES:
+        raise unknown("dtype", dtype, DTYPES)
+    where = choose_device(name)
+    if dtype == "fp16" and where.type == "cpu":
+        raise UserError("dtype fp16 needs a GPU: give --dtype bf16 or fp32 on a CPU")
+    return where
+
+
+def _measured(
+    subjects: list[Subject], classes: int | None, image_size: int | None, setting: Callable[..., Setting],
+    plugins: tuple[str, ...], thorough: bool,
+) -> Iterator[dict[str, Any]]:  # fmt: skip
+    """What each network costs, while stderr says what is being measured. One alone is measured quickly in this process,
+    which is a fresh one.
+    """
+    from levelfield.cost import profile, quick_profile
+    from levelfield.studies.running.profile_networks import profile_subject, resolved
+
+    def say(doing: str) -> None:
+        messages.print(f"  measuring {doing}", highlight=False)
+
+    how = partial(profile, say=say) if thorough else partial(quick_profile, say=say, fresh=len(subjects) == 1)
+    for position, subject in enumerate(subjects, 1):
+        subject = resolved(subject, classes, image_size)
+        progress = f"{position}/{len(subjects)} {subject.label}, {subject.image_size} px, {subject.classes} classes"
+        messages.print(progress, highlight=False)
+        measured = profile_subject(subject, setting, plugins, how)
+        _warn(subject.label, measured)
+        yield measured
+    if not thorough:
+        messages.print("quickly measured; two processes for time and one for memory: --thorough", highlight=False)
 
 
 def _subjects(

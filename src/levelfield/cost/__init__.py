@@ -3,7 +3,7 @@
 from levelfield.cost.macs import MacCounter, count_macs
 from levelfield.cost.memory import measure_memory
 from levelfield.cost.parameters import count_parameters
-from levelfield.cost.profile import Setting, profile
+from levelfield.cost.profile import Setting, profile, quick_profile
 from levelfield.cost.timing import Timing, measure, measure_inference
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "measure_inference",
     "measure_memory",
     "profile",
+    "quick_profile",
 ]

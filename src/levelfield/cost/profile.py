@@ -1,12 +1,13 @@
-"""Everything that one model costs, measured in fresh processes: two for time, one for memory.
+"""Everything that one model costs: thoroughly, in fresh processes (two for time, one for memory), or quickly, in one.
 
 A process for each keeps what one model left behind (a fragmented heap, cached kernels, warm caches) from the next, and
 the bookkeeping of memory out of the times. Times are taken twice because two processes of one program differ by more
 than the calls within one of them (where memory lies, what else the machine does): a figure is the mean of both, and
 where they are further apart than NOISY_PERCENT, the profile says that the machine is noisy. So two profiles that say
-nothing of the kind agree. Before and after every process the machine is looked at while nothing is asked of it: what it
-does then it does for others. On a GPU float32 is multiplied in one way by all layers, which the profile names. What is
-built is described by a function that can be pickled.
+nothing of the kind agree. A quick profile measures the same in one process, memory first, then all times twice: it
+cannot see how much processes differ. Before and after every process the machine is looked at while nothing is asked of
+it: what it does then it does for others. On a GPU float32 is multiplied in one way by all layers, which the profile
+names. What is built is described by a function that can be pickled.
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ NOISY_PERCENT: Final = 2.0
 """A machine is noisy where repeated medians are further apart than this, or quartiles further than three times it."""
 RECORDING: Final = 3
 """Calls until a compiled network replays CUDA graphs: one compiles, one records, one replays for the first time."""
+QUICK_LOOK_S: Final = 0.25
+"""How long a quick profile looks at the machine before and after."""
 TIMED: Final = ("latency", "throughput", "training")
 
 
@@ -64,10 +67,11 @@ class Setting:
     threads: int | None = None
     tf32: bool = False
     cuda_graphs: bool = False
+    min_repeats: int = 10
 
 
-def profile(setting: Setting) -> dict[str, Any]:
-    """Profile one model: plain JSON values.
+def profile(setting: Setting, say: Callable[[str], None] = lambda doing: None) -> dict[str, Any]:
+    """Profile one model thoroughly: plain JSON values. `say` is told what is measured next.
 
     `params`, `trainable_params`, `frozen_params`, `buffers`, `param_mib`, `macs`, `flops`, `macs_by_kind` (one image);
     `latency` (batch 1), `throughput` and, if asked, `training` (a step): median, quartiles and p99 in ms and images/s;
@@ -79,11 +83,42 @@ def profile(setting: Setting) -> dict[str, Any]:
     device = torch.device(setting.device)
     looks = [busy_percent(device)]
     measured = []
-    for work in (_measure_times, _measure_times, _measure_memory):
+    for work, doing in (
+        (_measure_times, _times_in_words(setting)),
+        (_measure_times, "the same times in another process"),
+        (_measure_memory, "memory, in a process of its own"),
+    ):
+        say(doing)
         measured.append(_in_own_process(work, setting))
         looks.append(busy_percent(device))
     one, two, memory = measured
     return {**joined(one, two), "memory": memory, **_rest(looks)}
+
+
+def quick_profile(
+    setting: Setting, say: Callable[[str], None] = lambda doing: None, *, fresh: bool = False
+) -> dict[str, Any]:
+    """As `profile`, in one process: this one where it is `fresh`, that is has measured nothing yet, else another.
+
+    A machine is called noisy by the two halves of each timing, which processes of one program can exceed.
+    """
+    device = torch.device(setting.device)
+    looks = [busy_percent(device, QUICK_LOOK_S)]
+    say(f"memory, then {_times_in_words(setting)}, each twice")
+    measured = _measure_all(setting) if fresh else _in_own_process(_measure_all, setting)
+    looks.append(busy_percent(device, QUICK_LOOK_S))
+    return {**measured, **_rest(looks)}
+
+
+def _times_in_words(setting: Setting) -> str:
+    batches = f"batch 1 and {setting.batch}" if setting.batch != 1 else "batch 1"
+    return f"time of inference at {batches}" + (" and of training steps" if setting.train else "")
+
+
+def _measure_all(setting: Setting) -> dict[str, Any]:
+    """Memory first: what is measured later would count what was left behind."""
+    memory = _measure_memory(setting)
+    return {**joined(_measure_times(setting), _measure_times(setting)), "memory": memory}
 
 
 def _rest(looks: Sequence[float | None]) -> dict[str, Any]:
@@ -159,7 +194,9 @@ def _measure_times(setting: Setting) -> dict[str, Any]:
     compile_seconds = _compile(model, setting, device) if setting.compile or setting.cuda_graphs else None
 
     def inference(batch: int, seconds: float) -> Timing:
-        return measure_inference(model, batch, setting.image_size, device, dtype, seconds=seconds)
+        return measure_inference(
+            model, batch, setting.image_size, device, dtype, seconds=seconds, min_repeats=setting.min_repeats
+        )
 
     latency = inference(1, setting.seconds)
     meter = energy_meter(device)
@@ -171,7 +208,9 @@ def _measure_times(setting: Setting) -> dict[str, Any]:
     training = None
     if setting.train:
         step = _training_step(model, setting, device)
-        training = measure(step, device, setting.batch, seconds=setting.seconds, min_repeats=5)
+        training = measure(
+            step, device, setting.batch, seconds=setting.seconds, min_repeats=min(5, setting.min_repeats)
+        )
     return {
         "params": parameters.total,
         "trainable_params": parameters.trainable,

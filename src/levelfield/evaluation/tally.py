@@ -1,5 +1,6 @@
-"""What was counted over a test set, in numpy: sums and integer counts, divided once at the end; and of probabilities
-that were stored. `counts.py` counts on a device, batch by batch.
+"""What was counted over a test set, in numpy: sums and integer counts, divided once at the end.
+
+`counts.py` counts logits on a device, batch by batch; stored probabilities are counted here, without torch.
 """
 
 from __future__ import annotations

@@ -72,9 +72,15 @@ def resolved(subject: Subject, classes: int | None = None, image_size: int | Non
     )
 
 
-def profile_subject(subject: Subject, setting: Callable[..., Setting], plugins: Sequence[str] = ()) -> dict[str, Any]:
+def profile_subject(
+    subject: Subject,
+    setting: Callable[..., Setting],
+    plugins: Sequence[str] = (),
+    measure: Callable[[Setting], dict[str, Any]] | None = None,
+) -> dict[str, Any]:
     """What a resolved `subject` costs, as plain JSON values (`cost.profile`'s, with what they were measured on and the
-    printed pair). `setting` makes a `cost.Setting` of what is the subject's own: `build` and `image_size`.
+    printed pair). `setting` makes a `cost.Setting` of what is the subject's own: `build` and `image_size`. `measure`:
+    instead of `cost.profile`, the thorough one.
     """
     from levelfield.cost import profile
 
@@ -83,7 +89,7 @@ def profile_subject(subject: Subject, setting: Callable[..., Setting], plugins: 
         build, subject.model, subject.classes, subject.image_size, dict(subject.options), tuple(plugins)
     )
     made = setting(build=builder, image_size=subject.image_size)
-    measured = profile(made)
+    measured = (measure or profile)(made)
     named = {"name": subject.label, "model": subject.model, "classes": subject.classes}
     named |= {"image_size": subject.image_size, "options": dict(subject.options), "batch": made.batch}
     return {**named, **measured, "device": made.device, "dtype": made.dtype, **_published(subject, measured["macs"])}

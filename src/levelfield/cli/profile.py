@@ -109,7 +109,7 @@ def _measured(
     from levelfield.studies.running.profile_networks import profile_subject, resolved
 
     def say(doing: str) -> None:
-        messages.print(f"  measuring {doing}", highlight=False)
+        messages.print(f"  measuring {doing}", highlight=False, soft_wrap=True)
 
     how = partial(profile, say=say) if thorough else partial(quick_profile, say=say, fresh=len(subjects) == 1)
     for position, subject in enumerate(subjects, 1):

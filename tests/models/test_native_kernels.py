@@ -24,10 +24,11 @@ from levelfield.models.kernels import grid_attention, native, outlook
 from levelfield.models.kernels.channel_gate import gate_native
 from levelfield.models.kernels.depthwise import depthwise_native
 from levelfield.models.kernels.grid_attention import grid_attention_native, grid_weights
+from levelfield.models.kernels.linear import linear
 from levelfield.models.kernels.norm_silu import norm_silu, norm_silu_native
 from levelfield.models.kernels.outlook import outlook_native, outlook_plain
 from levelfield.models.kernels.pointwise import pointwise
-from levelfield.models.layers import Depthwise, SqueezeExcite
+from levelfield.models.layers import MLP, ChannelLinear, Depthwise, Pointwise, SqueezeExcite, TokenLinear
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -207,6 +208,41 @@ def test_pointwise(inputs: int, outputs: int, side: int) -> None:
     torch.manual_seed(inputs)
     weight, bias = torch.randn(outputs, inputs, 1, 1), torch.randn(outputs)
     check(pointwise, F.conv2d, torch.randn(3, inputs, side, side), weight, bias)
+
+
+@pytest.mark.parametrize(("shape", "outputs"), [((3, 5, 24), 40), ((7, 16), 1), ((2, 4, 4, 48), 192)])
+@pytest.mark.parametrize("biased", [True, False])
+def test_a_linear_layer_in_bf16(shape: tuple[int, ...], outputs: int, biased: bool) -> None:
+    torch.manual_seed(outputs)
+    x, weight = torch.randn(shape), torch.randn(outputs, shape[-1])
+    for gelu in (False, True):
+        check(
+            lambda x, w, *b: linear(x, w, b[0] if b else None, gelu),  # noqa: B023
+            lambda x, w, *b: F.gelu(F.linear(x, w, *b)) if gelu else F.linear(x, w, *b),  # noqa: B023
+            x, weight, *([torch.randn(outputs)] if biased else []), dtype=torch.bfloat16,
+            tolerance=0.006 if gelu else 0.002,  # GELU's input is rounded too
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("layer", [Pointwise, ChannelLinear, TokenLinear])
+def test_an_mlp_is_its_modules_one_after_the_other(layer: type[Pointwise | ChannelLinear | TokenLinear]) -> None:
+    torch.manual_seed(0)
+    mlp = MLP(layer, 16, 40)
+    x = torch.randn(2, 16, 5, 4) if layer is Pointwise else torch.randn(2, 5, 4, 16)
+    exact = mlp.double()(x.double()).detach()
+    assert torch.equal(mlp.float()(x), nn.Sequential.forward(mlp, x))
+    with torch.autocast("cpu", torch.bfloat16):
+        trained = mlp(x)
+        with torch.no_grad():
+            evaluated = mlp(x)
+    assert "Linear" in trained.grad_fn.name() or layer is Pointwise
+    assert relative(trained, exact) < 0.006 and relative(evaluated, exact) < 0.006
+    seen: list[Tensor] = []
+    mlp[0].register_forward_hook(lambda module, inputs, output: seen.append(output))
+    mlp[1].register_forward_hook(lambda module, inputs, output: seen.append(output))
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        mlp(x)
+    assert len(seen) == 2 and torch.equal(F.gelu(seen[0]), seen[1])
 
 
 def test_operators_are_registered_soundly() -> None:

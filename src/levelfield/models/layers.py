@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from levelfield.models.kernels.channel_gate import PooledGate
 from levelfield.models.kernels.depthwise import depthwise
+from levelfield.models.kernels.linear import linear
+from levelfield.models.kernels.may_replace import may_replace
 from levelfield.models.kernels.memory_layout import laid_out_for_kernels
 from levelfield.models.kernels.norm_silu import norm_silu
 from levelfield.models.kernels.pointwise import channel_linear, pointwise
@@ -54,13 +56,15 @@ class ChannelNorm(nn.LayerNorm):
 
 
 class Pointwise(nn.Conv2d):
-    """A 1x1 convolution on (B, C, H, W)."""
+    """A 1x1 convolution on (B, C, H, W), and GELU after it where asked for."""
+
+    computes_gelu = True
 
     def __init__(self, inputs: int, outputs: int, bias: bool = True) -> None:
         super().__init__(inputs, outputs, 1, bias=bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return pointwise(x, self.weight, self.bias)
+    def forward(self, x: Tensor, gelu: bool = False) -> Tensor:
+        return pointwise(x, self.weight, self.bias, gelu)
 
 
 class Depthwise(nn.Conv2d):
@@ -74,10 +78,36 @@ class Depthwise(nn.Conv2d):
 
 
 class ChannelLinear(nn.Linear):
-    """A linear layer on (B, H, W, C)."""
+    """A linear layer on (B, H, W, C), and GELU after it where asked for."""
+
+    computes_gelu = True
+
+    def forward(self, x: Tensor, gelu: bool = False) -> Tensor:
+        return channel_linear(x, self.weight, self.bias, gelu)
+
+
+class TokenLinear(nn.Linear):
+    """A linear layer on (..., C), and GELU after it where asked for."""
+
+    computes_gelu = True
+
+    def forward(self, x: Tensor, gelu: bool = False) -> Tensor:
+        return linear(x, self.weight, self.bias, gelu)
+
+
+class MLP(nn.Sequential):
+    """Two layers of a kind, the first to `wide` channels and the second back, with GELU between them."""
+
+    def __init__(self, layer: type[Pointwise | ChannelLinear | TokenLinear], channels: int, wide: int) -> None:
+        super().__init__(layer(channels, wide), nn.GELU(), layer(wide, channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        return channel_linear(x, self.weight, self.bias)
+        widen, act, narrow = self
+        if may_replace(widen, act):
+            y: Tensor = narrow(widen(x, gelu=True))
+        else:
+            y = narrow(act(widen(x)))
+        return y
 
 
 class ConvNormSiLU(nn.Sequential):

@@ -19,7 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from levelfield.models.layers import ChannelNorm, Depthwise, truncated_normal
+from levelfield.models.kernels.may_replace import may_replace
+from levelfield.models.layers import ChannelNorm, Depthwise, TokenLinear, truncated_normal
 from levelfield.models.network_contract import Network
 from levelfield.models.registry import register_model
 from levelfield.models.stochastic_depth import DropPath, DropPathMode, linear_rates
@@ -32,14 +33,16 @@ class ConvNeXtBlock(nn.Module):
         super().__init__()
         self.depthwise = Depthwise(channels, 7)
         self.norm = nn.LayerNorm(channels, eps=1e-6)
-        self.expand = nn.Linear(channels, 4 * channels)
-        self.reduce = nn.Linear(4 * channels, channels)
+        self.expand = TokenLinear(channels, 4 * channels)
+        self.reduce = TokenLinear(4 * channels, channels)
         self.layer_scale = nn.Parameter(torch.full((channels,), 1e-6))
         self.drop_path = DropPath(drop_path, mode)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.depthwise(x).permute(0, 2, 3, 1)
-        y = self.layer_scale * self.reduce(F.gelu(self.expand(self.norm(y))))
+        y = self.norm(y)
+        y = self.expand(y, gelu=True) if may_replace(self.expand) else F.gelu(self.expand(y))
+        y = self.layer_scale * self.reduce(y)
         return x + self.drop_path(y.permute(0, 3, 1, 2))
 
 

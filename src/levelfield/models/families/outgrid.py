@@ -27,7 +27,7 @@ from levelfield.errors import UserError
 from levelfield.models.kernels.grid_attention import grid_attention, grid_weights
 from levelfield.models.kernels.norm_silu import norm_silu, norm_silu_gate
 from levelfield.models.kernels.outlook import TAPS, outlook, outlook_weights
-from levelfield.models.layers import ChannelLinear, ChannelNorm, ConvNormSiLU, Depthwise, Pointwise, SqueezeExcite
+from levelfield.models.layers import MLP, ChannelLinear, ChannelNorm, ConvNormSiLU, Depthwise, Pointwise, SqueezeExcite
 from levelfield.models.network_contract import Network
 from levelfield.models.registry import register_model
 from levelfield.models.stochastic_depth import DropPath, DropPathMode, linear_rates
@@ -117,7 +117,7 @@ class OutlookerPart(nn.Module):
         self.attention_norm = ChannelNorm(channels)
         self.attention = OutlookAttention(channels, heads)
         self.mlp_norm = ChannelNorm(channels)
-        self.mlp = nn.Sequential(Pointwise(channels, 2 * channels), nn.GELU(), Pointwise(2 * channels, channels))
+        self.mlp = MLP(Pointwise, channels, 2 * channels)
         self.drop_path = DropPath(drop_path, mode)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -137,8 +137,7 @@ class GridPart(nn.Module):
             self.attention_norm = nn.LayerNorm(channels)
             self.attention = GridAttention(channels, heads, grid)
         self.mlp_norm = nn.LayerNorm(channels)
-        wide = 4 * channels
-        self.mlp = nn.Sequential(ChannelLinear(channels, wide), nn.GELU(), ChannelLinear(wide, channels))
+        self.mlp = MLP(ChannelLinear, channels, 4 * channels)
         self.drop_path = DropPath(drop_path, mode)
 
     def forward(self, x: Tensor) -> Tensor:

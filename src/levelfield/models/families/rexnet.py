@@ -15,6 +15,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from levelfield.models.layers import Depthwise
 from levelfield.models.network_contract import Network
 from levelfield.models.registry import register_model
 
@@ -52,6 +53,11 @@ class Gates(nn.Sequential):
         return x * super().forward(x)
 
 
+def _halving(channels: int) -> nn.Module:
+    """A 3x3 depthwise convolution of stride 2."""
+    return nn.Conv2d(channels, channels, 3, 2, 1, groups=channels, bias=False)
+
+
 class LinearBottleneck(nn.Module):
     """Inverted bottleneck whose shortcut adds the input to the first channels only: (B, C, H, W) to (B, C', ...)."""
 
@@ -61,7 +67,8 @@ class LinearBottleneck(nn.Module):
         layers: list[nn.Module] = []
         if expansion != 1:
             layers += [nn.Conv2d(inputs, wide, 1, bias=False), nn.BatchNorm2d(wide), nn.SiLU(inplace=True)]
-        layers += [nn.Conv2d(wide, wide, 3, stride, 1, groups=wide, bias=False), nn.BatchNorm2d(wide)]
+        depthwise = Depthwise(wide, 3, bias=False) if stride == 1 else _halving(wide)
+        layers += [depthwise, nn.BatchNorm2d(wide)]
         if gated:
             layers.append(Gates(wide))
         layers += [nn.ReLU(inplace=True), nn.Conv2d(wide, outputs, 1, bias=False), nn.BatchNorm2d(outputs)]

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from levelfield.errors import UserError
-from levelfield.models.layers import truncated_normal
+from levelfield.models.layers import MLP, TokenLinear, truncated_normal
 from levelfield.models.network_contract import Network
 from levelfield.models.registry import register_model
 from levelfield.models.stochastic_depth import DropPath, DropPathMode, linear_rates
@@ -27,12 +27,10 @@ class TransformerBlock(nn.Module):
         super().__init__()
         self.heads = heads
         self.attention_norm = nn.LayerNorm(channels)
-        self.qkv = nn.Linear(channels, 3 * channels)
-        self.projection = nn.Linear(channels, channels)
+        self.qkv = TokenLinear(channels, 3 * channels)
+        self.projection = TokenLinear(channels, channels)
         self.mlp_norm = nn.LayerNorm(channels)
-        self.mlp = nn.Sequential(
-            nn.Linear(channels, expansion * channels), nn.GELU(), nn.Linear(expansion * channels, channels)
-        )
+        self.mlp = MLP(TokenLinear, channels, expansion * channels)
         self.drop_path = DropPath(drop_path, mode)
 
     def attend(self, x: Tensor) -> Tensor:

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.nn.modules.module import _has_any_global_hook
 
 from levelfield.models.kernels import native
 from levelfield.models.kernels.channel_gate import PooledGate, gate_native
+from levelfield.models.kernels.may_replace import may_replace
 from levelfield.models.kernels.memory_layout import channels_last
 
 
@@ -32,29 +32,6 @@ def norm_silu_gate(x: Tensor, norm: nn.Module, act: nn.Module, gate: nn.Module) 
         return gate_native(y, gate.gates(pooled))
     gated: Tensor = gate(act(norm(x)))
     return gated
-
-
-def may_replace(*modules: nn.Module) -> bool:
-    """Whether the C++ form may compute in the place of calls of these modules: nobody would see the difference.
-
-    Each must be what the kernels know, with its own forward, and have no hook, which fires only where it is called.
-    They know an affine BatchNorm2d with running statistics, a SiLU (no subclasses of either), and a `PooledGate`.
-    """
-    return not _has_any_global_hook() and all(_known(module) and not _watched(module) for module in modules)
-
-
-def _known(module: nn.Module) -> bool:
-    if "forward" in vars(module):  # put in place of the class's own
-        return False
-    if type(module) is nn.BatchNorm2d:
-        return bool(module.affine and module.track_running_stats) and module.weight.dtype is torch.float32
-    return type(module) is nn.SiLU or type(module).forward is PooledGate.forward
-
-
-def _watched(module: nn.Module) -> bool:
-    return bool(
-        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
-    )
 
 
 def norm_silu_native(x: Tensor, norm: nn.Module) -> tuple[Tensor, Tensor]:

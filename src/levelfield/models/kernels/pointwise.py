@@ -14,30 +14,34 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from levelfield.models.kernels import native
+from levelfield.models.kernels.linear import linear
 from levelfield.models.kernels.memory_layout import channels_last
 
 
-def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """The 1x1 convolution of (B, C, H, W) with weight (O, C, 1, 1) and bias (O)."""
+def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None, gelu: bool = False) -> Tensor:
+    """The 1x1 convolution of (B, C, H, W) with weight (O, C, 1, 1) and bias (O), then GELU where asked for."""
     x = native.as_layers_get_it(x)
     if x.device.type == "cpu" and x.dtype is torch.bfloat16:
-        return F.linear(channels_last(x).permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
+        return linear(channels_last(x).permute(0, 2, 3, 1), weight.flatten(1), bias, gelu).permute(0, 3, 1, 2)
     own_gradient = native.usable(x) and torch.is_grad_enabled() and native.has_wide_vectors()
     if own_gradient and x.dtype is torch.float32 and x.shape[1] % 16 == 0:
-        return pointwise_native(x, weight, bias)
-    return F.conv2d(x, weight, bias)
+        y = pointwise_native(x, weight, bias)
+    else:
+        y = F.conv2d(x, weight, bias)
+    return F.gelu(y) if gelu else y
 
 
-def channel_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """The linear layer (B, H, W, C) to (B, H, W, O) with weight (O, C) and bias (O).
+def channel_linear(x: Tensor, weight: Tensor, bias: Tensor | None, gelu: bool = False) -> Tensor:
+    """The linear layer (B, H, W, C) to (B, H, W, O) with weight (O, C) and bias (O), then GELU where asked for.
 
     In float32 on CPUs it is computed as the 1x1 convolution that it is: on some processors oneDNN's kernels are three
     times as fast as the matrix library's. In bfloat16 both are products of matrices: the gradients of these take two
     thirds of the time of a convolution's.
     """
     if native.float32_on_cpu(x):
-        return pointwise(x.permute(0, 3, 1, 2), weight[:, :, None, None], bias).permute(0, 2, 3, 1)
-    return F.linear(x, weight, bias)
+        y = pointwise(x.permute(0, 3, 1, 2), weight[:, :, None, None], bias).permute(0, 2, 3, 1)
+        return F.gelu(y) if gelu else y
+    return linear(x, weight, bias, gelu)
 
 
 def pointwise_native(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

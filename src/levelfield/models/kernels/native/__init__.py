@@ -145,12 +145,15 @@ def usable(x: Tensor) -> bool:
     """Whether a C++ form may compute on x: built, a plain float32 or bfloat16 CPU tensor that is not empty and whose
     dtype autocast leaves alone, and nobody traces or watches.
     """
+    return computed_in(x) in NAME_ENDS and unobserved(x) and library() is not None
+
+
+def unobserved(x: Tensor) -> bool:
+    """Whether x is a plain tensor that is not empty, and nobody traces or watches what is computed of it."""
     return (
         not torch.compiler.is_compiling()
-        and computed_in(x) in NAME_ENDS
         and type(x) is Tensor
         and x.numel() > 0
-        and library() is not None
         and not torch.jit.is_tracing()  # type: ignore[attr-defined]
         and not torch._C._are_functorch_transforms_active()
         and torch._C._len_torch_dispatch_stack() == 0

@@ -1,10 +1,13 @@
 """OutGridViT as levelfield computes it against the straightforward unfold form: equality, then ratios from one run.
 
-    python benchmarks/outgrid.py [--threads 2] [--batch 64] [--device cpu] [--engine eager] [--seconds 30] [--json FILE]
+    python benchmarks/outgrid.py [--threads 2] [--batch 64] [--device cpu] [--dtype fp32] [--engine eager]
+                                 [--seconds 30] [--json FILE]
 
-Both forms have the same weights, the same optimiser (AdamW), the same images and the same allocator; their steps take
-turns, and a ratio is the median over the turns. `cpu` ratios are of process time: they hold on a busy machine too.
-float32 is computed in full everywhere, on a GPU too, where TensorFloat-32 would make forms differ that are equal.
+On a CPU, kernel by kernel, a further form is timed: levelfield's own network with its fast forms switched off, every
+operator torch's own. All forms have the same weights, the same optimiser (AdamW), the same images and the same
+allocator; their steps take turns, and a ratio is the median over the turns. `cpu` ratios are of process time: they
+hold on a busy machine too. float32 is computed in full everywhere, on a GPU too, where TensorFloat-32 would make forms
+differ that are equal.
 """
 
 from __future__ import annotations
@@ -14,9 +17,11 @@ import json
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 import torch.nn.functional as F
@@ -27,11 +32,12 @@ from levelfield.cost.timing import synchronize, training_step
 from levelfield.float32 import float32_precision, set_tf32
 from levelfield.memory_allocator import keep_freed_memory
 from levelfield.models import create_model
-from levelfield.models.kernels import native
+from levelfield.models.kernels import linear, native
 from levelfield.training.environment import describe_environment
 from unfold_outgrid import UnfoldOutGrid
 
 TOLERANCE = 1e-5
+PLAIN = "levelfield, plain"
 ENGINES = ("eager", "compile", "graphs")
 WARM_UP = 4
 """Turns that are not counted of compiled forms: the first compiles, the next record CUDA graphs."""
@@ -51,6 +57,16 @@ def carry_out(model: nn.Module, engine: str) -> None:
     """Let `model` compute kernel by kernel, compiled, or compiled and replayed as CUDA graphs."""
     if engine != "eager":
         model.compile(mode="reduce-overhead" if engine == "graphs" else None, dynamic=False)
+
+
+@contextmanager
+def plain_torch() -> Iterator[None]:
+    """Inside, levelfield's networks are computed by torch's own operators alone."""
+    with (
+        mock.patch.object(native, "library", lambda: None),
+        mock.patch.object(linear, "onednn_multiplies_bf16", lambda: False),
+    ):
+        yield
 
 
 def relative(a: Tensor, b: Tensor) -> float:
@@ -134,13 +150,17 @@ def main() -> None:
     fast, plain = (model.to(device) for model in pair(drop_path=0.07))
     last = UnfoldOutGrid().to(device, memory_format=torch.channels_last)
     forms = {"levelfield": fast, "unfold": plain, "unfold channels-last": last}
+    if device.type == "cpu" and arguments.engine == "eager":
+        forms[PLAIN] = pair(drop_path=0.07)[0]
     for form in forms.values():
         carry_out(form, arguments.engine)
-    layouts = {"levelfield": True, "unfold": False, "unfold channels-last": True}
+    layouts = {"levelfield": True, "unfold": False, "unfold channels-last": True, PLAIN: True}
     steps = {
         name: training_step(model, arguments.batch, 32, device, dtype, channels_last=layouts[name])
         for name, model in forms.items()
     }
+    if PLAIN in steps:
+        steps[PLAIN] = plain_torch()(steps[PLAIN])
     warm_up = 1 if arguments.engine == "eager" else WARM_UP
     training = turns(steps, device, arguments.seconds, warm_up)
     images = torch.randn(arguments.batch, 3, 32, 32, device=device)
@@ -153,7 +173,7 @@ def main() -> None:
             with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype is not torch.float32):
                 return forms[name](by_layout[layouts[name]])
 
-        return call
+        return plain_torch()(call) if name == PLAIN else call
 
     inference = turns({name: infer(name) for name in forms}, device, arguments.seconds, warm_up)
     report = {

@@ -9,7 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from levelfield.cli.app import app
+from levelfield.cli.output import console
 from levelfield.errors import UserError
+from levelfield.known_models import built_in
 from levelfield.models import list_models
 
 
@@ -35,6 +37,16 @@ def test_a_pattern_lists_all_its_matches() -> None:
 def test_the_table_names_every_match() -> None:
     table = _run("rexnet_tiny*", "--classes", "10")
     assert "1,944,440" in table and "697,226" in table
+
+
+def test_eighty_columns_cut_no_number_and_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "width", 80)
+    lines = _run().splitlines()
+    assert max(map(len, lines)) <= 80 and not any("…" in line for line in lines)
+    assert lines[0].split() == ["model", "family", "classes", "px", "parameters", "MACs", "(M)"]
+    for name, known in built_in().items():
+        (line,) = (line for line in lines if line.split()[:1] == [name])
+        assert f"{known.params:,}" in line.split() and f"{known.macs / 1e6:,.1f}" in line.split()
 
 
 def test_explain_says_what_was_changed_and_why() -> None:

@@ -14,6 +14,11 @@ from levelfield.errors import UserError, unknown
 if TYPE_CHECKING:
     from levelfield.known_models import ModelInfo
 
+NAME_WIDTH = 25
+"""Names up to so long are not broken in 80 columns; timm has longer ones."""
+WIDE = 100
+"""So many columns have room for published names too; JSON has them always."""
+
 
 def models(
     patterns: Annotated[
@@ -51,16 +56,25 @@ def models(
     if json:
         print_json(rows)
         return
-    table = Table("model", "family", "classes", "px", "parameters", "MACs (M)", "published as")
-    table.columns[0].no_wrap = True
-    for column in table.columns[2:6]:
-        column.justify = "right"
+    console.print(_table(rows, aliases=console.width >= WIDE))
+
+
+def _table(rows: list[dict[str, Any]], aliases: bool) -> Table:
+    """A line for each model; `aliases`: with its name in the published table, for which 80 columns have no room."""
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("model", overflow="fold", no_wrap=max(len(row["name"]) for row in rows) <= NAME_WIDTH)
+    table.add_column("family", overflow="fold")
+    for heading in ("classes", "px", "parameters", "MACs (M)"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    if aliases:
+        table.add_column("published as", overflow="fold")
     for row in rows:
-        table.add_row(
+        cells = [
             row["name"], row["family"], str(row["num_classes"]), str(row["image_size"]), f"{row['params']:,}",
             f"{row['macs'] / 1e6:,.1f}", row["published"].get("alias", ""),
-        )  # fmt: skip
-    console.print(table)
+        ]  # fmt: skip
+        table.add_row(*(cells if aliases else cells[:-1]))
+    return table
 
 
 def _names(pattern: str) -> list[str]:

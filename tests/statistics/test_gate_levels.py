@@ -34,7 +34,7 @@ def test_the_looks_at_one_candidate_spend_its_level_once() -> None:
 
 
 def judged(gain: float, seeds: int = 5, level: float = ALPHA, several: bool = True) -> GateLook:
-    test = PairTest(gain, StudentT(0.2, 8), "t", "")
+    test = PairTest(gain, StudentT(0.2, 8), "t", "", runs=(5, 5))
     return judge(test, 0.2, seeds, 10, level, several) if several else judge(test, 0.2, seeds, seeds, level, several)
 
 
@@ -54,7 +54,7 @@ def test_a_later_candidate_needs_more_and_a_single_look_has_the_whole_level() ->
 
 
 def test_where_there_is_no_ground_the_trial_goes_on() -> None:
-    look = judge(PairTest(3.0, None, "Welch's t", "", "too few seeds (2)"), 0.2, 2, 10, ALPHA)
+    look = judge(PairTest(3.0, None, "Welch's t", "", "too few seeds (2)", runs=(2, 2)), 0.2, 2, 10, ALPHA)
     assert look.judged == "open" and look.p == 1.0 and look.reason
 
 

@@ -134,7 +134,7 @@ def compare_rows(
             found.append(before)
             continue
         pair = _decision(a, b, here[i], i, decided, close, weights[i] * alpha, margin)
-        pair = replace(pair, runs=(len(measured[a].by_seed), len(measured[b].by_seed)))
+        pair = replace(pair, runs=here[i].runs)
         other = elsewhere[i]
         if other is not None:
             pair = replace(pair, elsewhere=_interval(other, i, decided_elsewhere))

@@ -7,7 +7,7 @@ start, for each seed, from the same weights are paired, others are not.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import numpy as np
@@ -51,13 +51,15 @@ class StudentT:
 
 @dataclass(frozen=True)
 class PairTest:
-    """`estimate`: the difference of the means. `deviation`: None where there is no ground for one, with `reason`."""
+    """`estimate`: the difference of the means, over `runs` of each row. `deviation`: None where there is no ground for
+    one, with `reason`."""
 
     estimate: float | None
     deviation: Deviation | None
     method: str
     assumption: str
     reason: str = ""
+    runs: tuple[int, int] = field(kw_only=True)
 
     @property
     def p(self) -> float:
@@ -89,39 +91,43 @@ def model_assisted(a: Sequence[float], b: Sequence[float], deviation: Mixture, l
         "runs are independent and about normal; how far a row's variance lies above that of its flips is drawn as over "
         "the corpus of real rows, or anywhere"
     )
-    if min(len(a), len(b)) < least:
-        return PairTest(estimate, None, method, assumption, _too_few(min(len(a), len(b)), least))
-    return PairTest(estimate, deviation, method, assumption)
+    runs = len(a), len(b)
+    if min(runs) < least:
+        return PairTest(estimate, None, method, assumption, _too_few(min(runs), least), runs=runs)
+    return PairTest(estimate, deviation, method, assumption, runs=runs)
 
 
 def welch(a: Sequence[float], b: Sequence[float]) -> PairTest:
     """Two rows of independent runs, each with a variance of its own (Welch 1947)."""
     method, assumption = "Welch's t", "runs are independent and about normal"
+    runs = len(a), len(b)
     if not a or not b:
-        return PairTest(None, None, method, assumption, "a row without runs")
+        return PairTest(None, None, method, assumption, "a row without runs", runs=runs)
     estimate = float(np.mean(a) - np.mean(b))
-    if min(len(a), len(b)) < LEAST:
-        return PairTest(estimate, None, method, assumption, _too_few(min(len(a), len(b))))
+    if min(runs) < LEAST:
+        return PairTest(estimate, None, method, assumption, _too_few(min(runs)), runs=runs)
     share = [float(np.var(one, ddof=1)) / len(one) for one in (a, b)]
     if not _varies([*(np.asarray(a) - np.mean(a)), *(np.asarray(b) - np.mean(b))], estimate):
-        return PairTest(estimate, None, method, assumption, "equal scores, so that their spread cannot be told")
+        reason = "equal scores, so that their spread cannot be told"
+        return PairTest(estimate, None, method, assumption, reason, runs=runs)
     dof = sum(share) ** 2 / sum(part**2 / (len(one) - 1) for part, one in zip(share, (a, b), strict=True))
-    return PairTest(estimate, StudentT(sum(share) ** 0.5, dof), method, assumption)
+    return PairTest(estimate, StudentT(sum(share) ** 0.5, dof), method, assumption, runs=runs)
 
 
 def paired(differences: Sequence[float]) -> PairTest:
     """Rows that share per seed what they started from, seed by seed."""
     method, assumption = "paired t", "differences between runs of equal start are independent and about normal"
     d = np.asarray(differences, dtype=np.float64)
+    runs = len(d), len(d)
     if len(d) == 0:
-        return PairTest(None, None, method, assumption, "no start in common")
+        return PairTest(None, None, method, assumption, "no start in common", runs=runs)
     estimate = float(d.mean())
     if len(d) < LEAST:
-        return PairTest(estimate, None, method, assumption, _too_few(len(d)))
+        return PairTest(estimate, None, method, assumption, _too_few(len(d)), runs=runs)
     if not _varies(d - estimate, estimate):
         reason = f"the {len(d)} differences are equal, so that their spread cannot be told"
-        return PairTest(estimate, None, method, assumption, reason)
-    return PairTest(estimate, StudentT(float(stats.sem(d)), len(d) - 1), method, assumption)
+        return PairTest(estimate, None, method, assumption, reason, runs=runs)
+    return PairTest(estimate, StudentT(float(stats.sem(d)), len(d) - 1), method, assumption, runs=runs)
 
 
 def _too_few(runs: int, least: int = LEAST) -> str:

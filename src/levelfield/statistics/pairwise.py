@@ -53,7 +53,7 @@ class Strict:
 
 @dataclass(frozen=True)
 class Difference:
-    """`estimate` = mean of a - mean of b, over `runs` of each; of `paired` rows over the starts that they share.
+    """`estimate` = mean of a - mean of b, over `runs` of each; of `paired` rows those of the starts that they share.
 
     On this test set: `p`, `p_adjusted`, `different`, and the interval [`low`, `high`] at `level`, which excludes zero
     exactly where they are decided to be different; [`widest_low`, `widest_high`] holds together with those of all other

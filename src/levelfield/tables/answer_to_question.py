@@ -95,8 +95,9 @@ def _steps(table: StudyTable, panel: str) -> Iterator[Statement]:
     for name, before, after in table.study.steps:
         if before in line and after in line and line[before].panel == line[after].panel == panel:
             pair = comparison.between(line[after].name, line[before].name)
-            if pair is not None and pair.estimate is not None:
-                said[verdict(pair)].append(f"“{name}” ({signed(pair.estimate)})")
+            if pair is not None:
+                gap = "" if pair.estimate is None else f" ({signed(pair.estimate)})"
+                said[verdict(pair)].append(f"“{name}”{gap}")
     for word, names in said.items():
         if names:
             what = STEPS_SAID[word][len(names) > 1].format(margin=comparison.margin)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from levelfield.statistics import ALPHA, Comparison, Difference, Interval, McNemar, verdict
+from levelfield.tables.lists_in_words import counted
 from levelfield.tables.number_format import difference_interval, p_value, signed
 from levelfield.tables.rule_in_words import rule_in_words
 from levelfield.tables.table import StudyTable
@@ -66,7 +67,9 @@ def pair_in_words(pair: Difference, mcnemar: McNemar | None) -> str:
     """One comparison with the baseline: decision, what stands beside it, and what that cannot say."""
     if pair.reason:
         return f"Not decided: {pair.reason}."
-    text = f"{signed(pair.estimate)} points {difference_interval(pair)}, adjusted p {p_value(pair.p_adjusted)}: "
+    over = f" over {counted(pair.runs[0], 'common start')}" if pair.paired else ""
+    text = f"{signed(pair.estimate)} points {difference_interval(pair)}{over}, "
+    text += f"adjusted p {p_value(pair.p_adjusted)}: "
     text += f"{verdict_words(pair)}."
     text += _elsewhere(pair) + _own(pair)
     if pair.sign_flip_p is not None and pair.sign_flip_min is not None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from levelfield.known_models import known_model
 from levelfield.statistics.row_intervals import METHOD
-from levelfield.tables.lists_in_words import listed
+from levelfield.tables.lists_in_words import counted, listed
 from levelfield.tables.number_format import percent
 from levelfield.tables.rows import Sweep
 from levelfield.tables.rule_in_words import rule_in_words
@@ -36,9 +36,10 @@ def _costs(table: StudyTable) -> list[str]:
 def row_notes(table: StudyTable) -> list[tuple[list[TableRow], str]]:
     """What is to be known of rows, each note once with the rows that it is of."""
     rows_of: dict[str, list[TableRow]] = {}
-    for notes_of in (_unfinished, _also, _failures, _notes, _model_notes, _published_notes):
+    seen = {row.name: row for row in table.rows}
+    for notes_of in (_unfinished, _also, _failures, _common_starts, _notes, _model_notes, _published_notes):
         for row in table.rows:
-            for note in notes_of(row):
+            for note in notes_of(row, seen):
                 rows_of.setdefault(note, []).append(row)
     return [(rows, note) for note, rows in rows_of.items()]
 
@@ -87,19 +88,35 @@ def sweep_in_words(sweep: Sweep) -> str:
     return text + (f"; {failed} points failed" if failed else "")
 
 
-def _unfinished(row: TableRow) -> Sequence[str]:
+Rows = Mapping[str, TableRow]
+"""The rows of a table by name."""
+
+
+def _common_starts(row: TableRow, rows: Rows) -> list[str]:
+    """Over how many starts a row is compared with the baseline, seed by seed, where one of the two has more runs."""
+    pair = row.to_baseline
+    if pair is None or not pair.paired or pair.runs[0] == row.n == rows[pair.b].n:
+        return []
+    title = rows[pair.b].title
+    if not pair.runs[0]:
+        return [f"compared seed by seed, and no start in common with {title}: no difference can be told"]
+    starts = counted(pair.runs[0], "start")
+    return [f"the difference is seed by seed, over the {starts} in common with {title}, not that of the two means"]
+
+
+def _unfinished(row: TableRow, _: Rows) -> Sequence[str]:
     return row.runs.unfinished
 
 
-def _also(row: TableRow) -> list[str]:
+def _also(row: TableRow, _: Rows) -> list[str]:
     return [also_listed(row)] if row.runs.row.also else []
 
 
-def _notes(row: TableRow) -> Sequence[str]:
+def _notes(row: TableRow, _: Rows) -> Sequence[str]:
     return row.runs.row.notes
 
 
-def _failures(row: TableRow) -> list[str]:
+def _failures(row: TableRow, _: Rows) -> list[str]:
     """Why seeds have no result, those with the same reason together."""
     seeds: dict[str, list[str]] = {}
     for seed, why in sorted(row.runs.row.failures.items()):
@@ -107,7 +124,7 @@ def _failures(row: TableRow) -> list[str]:
     return [f"no result of {listed([f'seed {s}' for s in of], 5)}: {why}" for why, of in seeds.items()]
 
 
-def _model_notes(row: TableRow) -> list[str]:
+def _model_notes(row: TableRow, _: Rows) -> list[str]:
     """What the registry says of the row's network, where it is used at the size that the note is of."""
     spec = row.runs.spec
     info = None if spec is None else known_model(spec.model.name)
@@ -116,7 +133,7 @@ def _model_notes(row: TableRow) -> list[str]:
     return [info.note] if info.note and spec.model.image_size in (None, info.image_size) else []
 
 
-def _published_notes(row: TableRow) -> list[str]:
+def _published_notes(row: TableRow, _: Rows) -> list[str]:
     notes = list(row.runs.row.published.notes) if row.runs.row.published else []
     if row.published is not None and row.published.reasons:
         notes.append(f"not comparable ({'; '.join(row.published.reasons)})")

@@ -41,6 +41,7 @@ def _record(row: TableRow) -> dict[str, Any]:
         "difference": pair.estimate if pair else None,
         "difference_low": pair.low if pair else None,
         "difference_high": pair.high if pair else None,
+        "common_starts": pair.runs[0] if pair and pair.paired else None,
         "p_adjusted": pair.p_adjusted if pair else None,
         "verdict": verdict(pair) if pair else None,
         "sign_flip_p": pair.sign_flip_p if pair else None,

@@ -5,6 +5,7 @@ import pytest
 
 from levelfield.statistics import RowIntervals, RowScores, further_run, seeds_interval
 from levelfield.statistics.row_intervals import METHOD
+from levelfield.statistics.row_scores import flips_of
 
 IMAGES = 2000
 
@@ -53,6 +54,42 @@ def test_equal_scores_of_two_runs_are_no_spread_of_zero() -> None:
     equal = RowScores({0: 85.0, 1: 85.0}, right)
     found = RowIntervals({**rows, "it": equal}).of_mean("it")
     assert found.low is not None and 85.0 - found.low > 0.2
+
+
+def same(scores: float, runs: int = 3, offset: int = 0) -> RowScores:
+    """Runs that have the very same images right: collapsed to one class, or perfect."""
+    right = np.tile((np.arange(IMAGES) + offset) % IMAGES < IMAGES * scores / 100, (runs, 1))
+    return RowScores(dict.fromkeys(range(runs), scores), right)
+
+
+@pytest.mark.parametrize("beside", [[10.0], [100.0], [10.0, 100.0, 10.0]])
+def test_rows_that_never_flip_say_nothing_of_how_often_others_do(beside: list[float]) -> None:
+    """Before, such rows brought the typical flips, and with them the interval of a row of one run, to nothing."""
+    rng = np.random.default_rng(8)
+    extra = {f"flat{i}": same(score, offset=200 * i) for i, score in enumerate(beside)}
+    held = []
+    for _ in range(60):
+        rows = {**extra, "ok": row(3, rng)[0], "single": row(1, rng)[0]}
+        held.append(RowIntervals(rows).of_mean("single").holds(80.0))
+    assert np.mean(held) > 0.92
+    assert flips_of({**extra, "single": row(1, rng)[0]}).keys() == extra.keys()
+    alone = RowIntervals({**extra, "single": row(1, rng)[0]}).of_mean("single")
+    assert alone.low is None and "no row here shows how often runs disagree" in alone.assumption
+
+
+@pytest.mark.parametrize("runs", [2, 3, 5])
+def test_equal_scores_have_the_interval_of_their_flips_where_these_are_known(runs: int) -> None:
+    rng = np.random.default_rng(9)
+    rows, _ = panel(3, rng)
+    right = row(runs, rng)[0].right
+    assert right is not None
+    rows["it"] = RowScores(dict.fromkeys(range(runs), 80.0), right)
+    for found in (RowIntervals(rows).of_mean("it"), RowIntervals(rows).of_further_run("it")):
+        assert found.method == METHOD and found.low is not None and 0.05 < 80.0 - found.low < 10
+    flat = RowIntervals({**rows, "it": same(80.0, runs)}).of_mean("it")
+    assert flat.low is None and "equal" in flat.assumption and "the very same images right" in flat.assumption
+    unknown = RowIntervals({**rows, "it": RowScores(rows["it"].by_seed)}).of_mean("it")
+    assert unknown.low is None and "equal" in unknown.assumption and "which ones it has right" in unknown.assumption
 
 
 def test_without_predictions_one_run_shows_nothing() -> None:

@@ -150,6 +150,28 @@ def test_a_row_of_one_seed_has_an_interval_and_says_where_it_comes_from(tmp_path
     assert not any("With one or two seeds" in line for line in footnotes(build_table(rows)))
 
 
+def test_equal_scores_and_what_has_no_interval_say_why_in_every_form(tmp_path: Path) -> None:
+    rows = scored(tmp_path, {"base": (90.0, 90.1, 89.9), "equal": (88.0, 88.0, 88.0), "single": (87.0,)}, images=2000)
+    table = build_table(rows)
+    said = "With one or two seeds (single) and with seeds of equal scores (equal) it comes from"
+    equal = records(table)[1]
+    assert equal["interval_method"] == "flips and overdispersion" and equal["top1_low"] < 88.0 < equal["top1_high"]
+    assert all(said in text for text in (to_markdown(table), to_latex(table), page(table)))
+    for run in rows[1].runs:
+        (run.path / "predictions.parquet").unlink()
+    table = build_table(rows)
+    said = "equal: no interval: the scores of all 3 seeds are equal: no spread is seen; and it is not known"
+    assert records(table)[1]["top1_low"] is None
+    for text in (
+        to_markdown(table),
+        to_latex(table),
+        " ".join(text_of(rows).split()),
+        "\n".join(to_json(table)["basis"]),
+    ):
+        assert said in text
+    assert said.partition(": ")[2] in page(table)
+
+
 def test_the_basis_names_the_test_that_decided(tmp_path: Path) -> None:
     alike = scored(tmp_path, {"a": (90.0, 90.2, 89.9), "b": (91.0, 91.3, 90.9)})
     (tmp_path / "b" / "0" / "predictions.parquet").unlink()

@@ -65,9 +65,12 @@ def shares_of_looks(most: int) -> dict[int, float]:
 
 
 def evidence_of(base: RowScores, candidate: RowScores) -> tuple[RowEvidence, RowEvidence] | None:
-    """What the runs of the two show of how they vary; None where it is not known which images they have right, or there
-    is one run alone."""
-    if base.right is None or candidate.right is None or not (flips := flips_of({"base": base, "candidate": candidate})):
+    """What the runs of the two show of how they vary; None where it is not known which images they have right, or how
+    often runs disagree."""
+    if base.right is None or candidate.right is None:
+        return None
+    flips = flips_of({"base": base, "candidate": candidate})
+    if len(flips) < 2:
         return None
     return (
         RowEvidence(np.array(base.scores), flips["base"]),

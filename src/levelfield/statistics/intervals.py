@@ -52,6 +52,11 @@ def further_run(scores: Sequence[float], level: float = LEVEL) -> Estimate:
     return _students_t(scores, level, 1.0)
 
 
+def spread_is_seen(scores: Sequence[float]) -> bool:
+    """Whether `scores`, two or more, differ by more than rounding."""
+    return float(np.std(scores, ddof=1)) > 1e-9 * max(1.0, abs(float(np.mean(scores))))
+
+
 def _students_t(scores: Sequence[float], level: float, further_runs: float) -> Estimate:
     """mean +- t s sqrt(1/n + `further_runs`). Equal scores give no interval: their spread is unseen, not zero."""
     values = np.asarray(scores, dtype=np.float64)
@@ -59,7 +64,7 @@ def _students_t(scores: Sequence[float], level: float, further_runs: float) -> E
     if n < 2:
         return Estimate(mean, None, None, n, "none", "one run shows nothing of the spread over seeds", level)
     sd = float(values.std(ddof=1))
-    if sd <= 1e-9 * max(1.0, abs(mean)):
+    if not spread_is_seen(scores):
         return Estimate(mean, None, None, n, "none", f"the scores of all {n} seeds are equal: no spread is seen", level)
     half = float(stats.t.ppf((1 + level) / 2, n - 1)) * sd * math.sqrt(1 / n + further_runs)
     return Estimate(mean, mean - half, mean + half, n, "Student's t", NORMAL, level)

@@ -31,16 +31,18 @@ class RowScores:
 
 def flips_of(rows: Mapping[str, RowScores]) -> dict[str, float]:
     """The flip variance of each row. A row of one run shows none; it is taken to flip as often for its accuracy as the
-    middle one of the other rows. Empty where no row has two runs."""
+    middle one of the rows that flip at all. Rows whose runs have the very same images right (at chance, at 100 %) say
+    nothing of how often the others flip; where there is no other row, those of one run are left out."""
     found = {
         name: flip_variance(row.right) for name, row in rows.items() if row.right is not None and len(row.right) > 1
     }
-    if not found:
-        return {}
 
     def scale(name: str) -> float:
         accuracy = float(np.mean(rows[name].scores)) / 100
         return max(accuracy * (1 - accuracy), 1e-4)
 
-    typical = float(np.median([flips / scale(name) for name, flips in found.items()]))
-    return {name: found.get(name, typical * scale(name)) for name in rows}
+    rates = [flips / scale(name) for name, flips in found.items() if flips > 0]
+    if not rates:
+        return found
+    typical = float(np.median(rates))
+    return {name: found.get(name, typical * scale(name)) for name in rows if rows[name].right is not None}

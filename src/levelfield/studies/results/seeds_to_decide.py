@@ -72,11 +72,11 @@ def _counts(runs: tuple[int, int]) -> str:
 
 
 def _flips(members: Sequence[RowRuns]) -> float | None:
-    """The middle measured row's mean of p (1 - p) over test images; None where no row has two runs."""
+    """The middle measured row's mean of p (1 - p) over test images; None where no two runs of a row disagree."""
     shares = [
-        flip_variance(row.right) * row.right.shape[1] / 1e4
+        flips * row.right.shape[1] / 1e4
         for row in scores_of_rows(members).values()
-        if row.right is not None and len(row.right) > 1
+        if row.right is not None and len(row.right) > 1 and (flips := flip_variance(row.right)) > 0
     ]
     return float(np.median(shares)) if shares else None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from levelfield.known_models import known_model
+from levelfield.statistics.pair_tests import LEAST
 from levelfield.statistics.row_intervals import METHOD
 from levelfield.tables.lists_in_words import counted, listed
 from levelfield.tables.number_format import percent
@@ -37,7 +38,16 @@ def row_notes(table: StudyTable) -> list[tuple[list[TableRow], str]]:
     """What is to be known of rows, each note once with the rows that it is of."""
     rows_of: dict[str, list[TableRow]] = {}
     seen = {row.name: row for row in table.rows}
-    for notes_of in (_unfinished, _also, _failures, _common_starts, _notes, _model_notes, _published_notes):
+    for notes_of in (
+        _unfinished,
+        _also,
+        _failures,
+        _no_interval,
+        _common_starts,
+        _notes,
+        _model_notes,
+        _published_notes,
+    ):
         for row in table.rows:
             for note in notes_of(row, seen):
                 rows_of.setdefault(note, []).append(row)
@@ -47,15 +57,18 @@ def row_notes(table: StudyTable) -> list[tuple[list[TableRow], str]]:
 def intervals_in_words(table: StudyTable) -> list[str]:
     """What the intervals of the rows rest on; those of few seeds apart, by name."""
     measured = [(row, row.top1) for row in table.measured if row.top1 is not None]
-    few = [row.title for row, top1 in measured if top1.method == METHOD]
+    few = [row.title for row, top1 in measured if top1.method == METHOD and row.n < LEAST]
+    equal = [row.title for row, top1 in measured if top1.method == METHOD and row.n >= LEAST]
     others = list(dict.fromkeys(top1.method for _, top1 in measured if top1.method not in (METHOD, "none")))
-    if not few and not others:
+    if not few and not equal and not others:
         return []
     said = f"Top-1: mean over seeds and its 95 % interval{f' ({listed(others)})' if others else ''}, on one test set."
-    if few:
+    kinds = [f"one or two seeds ({listed(few, 8)})"] if few else []
+    kinds += [f"seeds of equal scores ({listed(equal, 8)})"] if equal else []
+    if kinds:
         said += (
-            f" With one or two seeds ({listed(few, 8)}) it comes from how often runs disagree on an image and from how "
-            "far above that the variance of real rows lies."
+            f" With {' and with '.join(kinds)} it comes from how often runs disagree on an image and from how far "
+            "above that the variance of real rows lies."
         )
     return [said]
 
@@ -90,6 +103,11 @@ def sweep_in_words(sweep: Sweep) -> str:
 
 Rows = Mapping[str, TableRow]
 """The rows of a table by name."""
+
+
+def _no_interval(row: TableRow, _: Rows) -> list[str]:
+    """Why a row's mean has no interval."""
+    return [f"no interval: {row.top1.assumption}"] if row.top1 is not None and row.top1.low is None else []
 
 
 def _common_starts(row: TableRow, rows: Rows) -> list[str]:

@@ -63,6 +63,13 @@ def test_a_mixture_over_chi_squared_is_students_t_and_few_points_say_about_the_s
     assert few.p(2.5) == pytest.approx(spread.p(2.5), rel=0.02)
 
 
+def test_the_standard_error_of_a_mixture_with_a_heavy_tail_is_what_holds_two_thirds() -> None:
+    heavy = Mixture(np.array([1.0, 1000.0]), np.array([0.97, 0.03]))
+    assert heavy.p(heavy.standard_error) == pytest.approx(0.3173, abs=1e-4)
+    assert 1.0 < heavy.standard_error < 1.1 < heavy.half_width(0.03)
+    assert Mixture(np.array([4.0]), np.array([1.0])).standard_error == pytest.approx(2.0)
+
+
 @pytest.mark.parametrize("runs", [[1, 2], [3, 3], [1, 2, 3, 4, 50]])
 def test_the_prior_is_a_distribution_under_each_of_its_settings(runs: list[int]) -> None:
     density, weight = measured_prior().on_grid(grid(5), IMAGES, runs)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtri
 
 from levelfield.statistics.choose_test import PairTests
 from levelfield.statistics.holm import ALPHA
@@ -101,9 +101,7 @@ def judge(test: PairTest, by: float, seeds: int, most: int, level: float, severa
     p = tail if gain > by else 1.0 - tail
     low = gain - deviation.half_width(2 * spent)
     judged: Judged = "better" if p <= spent else "open"
-    # What may be of a wild row makes the standard error wide; two thirds of deviations say how wide it mostly is.
-    mostly = deviation.half_width(2 * float(ndtr(-1.0)))
-    if judged == "open" and _hopeless(gain - by, mostly, seeds, most, level * share[most]):
+    if judged == "open" and _hopeless(gain - by, deviation.standard_error, seeds, most, level * share[most]):
         judged = "hopeless"
     return GateLook(seeds, gain, deviation.standard_error, p, spent, low, judged, test.method)
 

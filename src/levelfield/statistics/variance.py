@@ -220,4 +220,6 @@ class Mixture:
 
     @property
     def standard_error(self) -> float:
-        return float(np.sqrt(self.weight @ self.variance))
+        """The half-width that holds as much as one standard error of a normal deviation does, 68.3 %. The root of the
+        mean variance tells nothing of a mixture with a heavy tail: it may be as wide as the interval at 97 %."""
+        return self.half_width(2 * float(ndtr(-1.0)))

@@ -54,7 +54,7 @@ def statements(table: StudyTable) -> list[Statement]:
     for panel, comparison in table.panels.items():
         rows = [row for row in table.measured if row.panel == panel]
         if comparison.pairs:
-            of_panel = (_leader(rows), *_steps(table, panel), *_to_baseline(rows, comparison))
+            of_panel = (_leader(rows, comparison), *_steps(table, panel), *_to_baseline(rows, comparison))
             found += [replace(each, panel=panel if len(table.panels) > 1 else "") for each in of_panel]
     return [*found, Statement(None, scope(table))] if found else []
 
@@ -64,27 +64,38 @@ def scope(table: StudyTable) -> str:
     pairs = [pair for comparison in table.panels.values() for pair in comparison.pairs]
     sets = "these test sets" if len(table.panels) > 1 else "this test set"
     text = f"All this is about {sets}, and holds for other seeds of the same training"
-    decided = [
-        pair for pair in pairs if pair.different and pair.elsewhere is not None and pair.elsewhere.low is not None
-    ]
-    if not decided:
+    decided = [pair for pair in pairs if pair.different]
+    known = [pair.elsewhere for pair in decided if pair.elsewhere is not None and pair.elsewhere.low is not None]
+    if not known:
         return text + "; it does not say how the rows compare on other images."
-    there = sum(pair.elsewhere is not None and pair.elsewhere.different for pair in decided)
+    there = sum(one.different for one in known)
     which = "the one difference that is" if len(decided) == 1 else f"the {len(decided)} differences that are"
     also = "none" if not there else "all" if there == len(decided) else f"{there}"
-    return text + f"; of {which} decided here {also} would be decided on other images of the same kind, too."
+    text += f"; of {which} decided here {also} would be decided on other images of the same kind, too"
+    untold = len(decided) - len(known)
+    return text + (f"; of {untold} that is not known." if untold else ".")
 
 
-def _leader(rows: Sequence[TableRow]) -> Statement:
+def _leader(rows: Sequence[TableRow], comparison: Comparison) -> Statement:
+    """Who has the highest mean, and which of the others it is decidedly ahead of: by the pairs, as ranks do not tell
+    behind whom a row is."""
     best, *others = rows
     text = f"{best.title} has the highest mean top-1, {percent(best.top1.value if best.top1 else None)} %"
-    tied = [row for row in others if row.rank is not None and row.rank.best == 1]
+    said = {row.title: _decided(comparison.between(best.name, row.name)) for row in others}
+    tied = [title for title, word in said.items() if word is None]
+    if behind := [title for title, word in said.items() if word == "worse"]:
+        who = f"{listed(behind, NAMED)} {'is' if len(behind) == 1 else 'are'}"
+        return Statement(None, f"{text}, but {who} decidedly ahead of it, by the runs that the two are compared by.")
     if not tied:
         return Statement(None, f"{text}, and is decidedly ahead of every other row.")
     if len(tied) == len(others):
-        return Statement(None, f"{text}, but the first place is open: no row is decidedly behind.")
-    who = listed([row.title for row in tied], NAMED)
-    return Statement(None, f"{text}, but {who} cannot be told from the first place.")
+        return Statement(None, f"{text}, but is not decidedly ahead of any other row.")
+    return Statement(None, f"{text}, but is not decidedly ahead of {listed(tied, NAMED)}.")
+
+
+def _decided(pair: Difference | None) -> Verdict | None:
+    """Either "better" or "worse" where that was decided."""
+    return verdict(pair) if pair is not None and pair.different else None
 
 
 def _steps(table: StudyTable, panel: str) -> Iterator[Statement]:

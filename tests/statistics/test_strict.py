@@ -5,9 +5,11 @@ from math import comb
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from levelfield.statistics import RowScores, Strict, compare_rows, verdict
-from levelfield.statistics.strict import strict_of_differences, strict_of_rows
+from levelfield.statistics.permutation import of_differences, of_two_rows
+from levelfield.statistics.strict import fewest_runs, strict_of_differences, strict_of_rows
 
 
 def row(scores: list[float], start: str | None = None) -> RowScores:
@@ -29,6 +31,53 @@ def test_runs_are_dealt_to_two_rows_in_all_ways(n: int, m: int) -> None:
     assert found.p == pytest.approx(min(1.0, 2 * min(more, less)))
     assert found.smallest == pytest.approx(2 / comb(total, n))
     assert strict_of_rows([9.0 + i for i in range(n)], [1.0 + i for i in range(m)], 0.05).p == found.smallest
+
+
+@pytest.mark.parametrize("n", [8, 9, 10, 14])
+def test_with_seeds_enough_for_a_fine_level_more_of_them_lose_nothing(n: int) -> None:
+    """At the level that is left to one of 120 pairs: eight runs a row reach it, and so must more."""
+    level = 1.86e-4
+    found = strict_of_rows(scores(95.0, n, 7), scores(90.0, n, 8), level)
+    assert (found.fewest, found.agrees) == (8, True)
+    assert found.p == found.smallest == pytest.approx(2 / comb(2 * n, n))
+    pairs = strict_of_differences(scores(5.0, 2 * n, 9), level)
+    assert pairs.agrees and pairs.p == pairs.smallest == 2.0 ** (1 - 2 * n)
+
+
+@pytest.mark.parametrize("level", [0.05, 2e-4, 1e-6])
+@pytest.mark.parametrize("runs", [(3, 3), (3, 40), (10, 10), (25, 25), (60, 8)])
+def test_it_is_never_said_to_need_runs_that_are_there(level: float, runs: tuple[int, int]) -> None:
+    a, b = scores(95.0, runs[0], 7), scores(90.0, runs[1], 8)
+    dealt, flips = of_two_rows(a, b, level), of_differences(scores(5.0, min(runs), 9), level)
+    assert flips.p == flips.smallest and (dealt.p <= level or dealt.p == dealt.smallest)  # nothing is more extreme
+    for paired, found in ((False, dealt), (True, flips)):
+        assert found.smallest <= level or fewest_runs(level, paired=paired) > min(runs)
+
+
+@pytest.mark.parametrize(("n", "m"), [(2, 3), (6, 6), (4, 9)])
+def test_counting_by_halves_is_scipys_permutation_test(n: int, m: int) -> None:
+    """Scores of 200 images: many are equal, and so are many sums."""
+    rng = np.random.default_rng(n)
+    for _ in range(10):
+        a, b = rng.integers(176, 184, n) / 2, rng.integers(178, 186, m) / 2
+        expected = stats.permutation_test(
+            (a, b), lambda x, y, axis: x.mean(axis) - y.mean(axis), vectorized=True, n_resamples=np.inf
+        )
+        assert of_two_rows(a, b, 0.05) == (pytest.approx(expected.pvalue), pytest.approx(2 / comb(n + m, n)), True)
+        d = rng.integers(-3, 5, m) / 2
+        expected = stats.permutation_test(
+            (d,), lambda x, axis: x.mean(axis), vectorized=True, n_resamples=np.inf, permutation_type="samples"
+        )
+        assert of_differences(d, 0.05).p == pytest.approx(expected.pvalue)
+
+
+def test_beyond_what_is_counted_the_draws_say_about_the_same() -> None:
+    a, b = scores(90.2, 18, 10), scores(90.0, 18, 11)
+    exact = of_two_rows(a, b, 0.05)
+    one, two = [*a, float(np.mean(a + b))], [*b, float(np.mean(a + b))]
+    drawn = of_two_rows(one, two, 1e-4)
+    assert exact.exact and not drawn.exact and drawn.smallest == 1 / 100_001
+    assert drawn.p == pytest.approx(exact.p, abs=0.02) and drawn == of_two_rows(one, two, 1e-4)
 
 
 def test_the_bootstrap_interval_is_of_the_difference_and_the_same_every_time() -> None:

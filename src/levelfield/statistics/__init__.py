@@ -13,12 +13,12 @@ from levelfield.statistics.pairwise import (
     Difference,
     Interval,
     McNemar,
-    SignFlip,
     Strict,
     mcnemar_test,
     probability_of_beating,
     sign_flip,
 )
+from levelfield.statistics.permutation import Permutation
 from levelfield.statistics.power import as_seen, seeds_needed
 from levelfield.statistics.row_intervals import RowIntervals
 from levelfield.statistics.row_scores import RowScores
@@ -35,10 +35,10 @@ __all__ = [
     "Interval",
     "MARGIN",
     "McNemar",
+    "Permutation",
     "Rank",
     "RowIntervals",
     "RowScores",
-    "SignFlip",
     "Strict",
     "VERDICTS",
     "Verdict",

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-EXACT_UP_TO: Final = 14
-"""Pairs up to which all sign flips are tried (2**14); beyond, 9,999 are drawn."""
+from levelfield.statistics.holm import ALPHA
+from levelfield.statistics.permutation import Permutation, of_differences
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,8 @@ class Difference:
 
     On this test set: `p`, `p_adjusted`, `different`, and the interval [`low`, `high`] at `level`, which excludes zero
     exactly where they are decided to be different; [`widest_low`, `widest_high`] holds together with those of all other
-    pairs. `equivalent`: decided to lie within `margin` of each other. `elsewhere`: the same question on other images of
+    pairs. `standard_error`: of Student's t; of a model-assisted pair half of the interval that holds 68.3 %.
+    `equivalent`: decided to lie within `margin` of each other. `elsewhere`: the same question on other images of
     the same kind. `own`: with the two rows' own variances alone. None where there is no ground, with `reason`.
 
     `seeds_for` (of pairs with the baseline): how many seeds a row would tell a true difference of so many points, with
@@ -100,32 +100,9 @@ class Difference:
         return frozenset((self.a, self.b))
 
 
-@dataclass(frozen=True)
-class SignFlip:
-    """Two-sided p of the sign-flip permutation test and the smallest p that so many pairs can reach (2 / 2**n)."""
-
-    p: float
-    smallest: float
-    exact: bool
-
-
-def sign_flip(differences: ArrayLike) -> SignFlip:
-    """Exact sign-flip test that the paired `differences` (n,) are symmetric about zero; sampled beyond 14 pairs."""
-    d = np.asarray(differences, dtype=np.float64)
-    exact = len(d) <= EXACT_UP_TO
-
-    def mean(x: NDArray[np.float64], axis: int) -> Any:
-        return np.mean(x, axis=axis)
-
-    found = stats.permutation_test(
-        (d,),
-        mean,
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=np.inf if exact else 9999,
-        rng=np.random.default_rng(0),
-    )
-    return SignFlip(float(found.pvalue), 2.0 ** (1 - len(d)) if exact else 2.0 / 10_000, exact)
+def sign_flip(differences: ArrayLike, level: float = ALPHA) -> Permutation:
+    """Sign-flip test that the paired `differences` (n,) are symmetric about zero, fine enough for `level`."""
+    return of_differences(differences, level)
 
 
 def probability_of_beating(a: Sequence[float], b: Sequence[float]) -> float:

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from levelfield.statistics.pairwise import Difference, Strict, sign_flip
+from levelfield.statistics.permutation import of_two_rows
 from levelfield.statistics.row_scores import RowScores
 
-EXACT_UP_TO: Final = 20_000
-"""Ways to deal the runs of two rows up to which all are tried; beyond, 9,999 are drawn."""
-RESAMPLES: Final = 9999
+RESAMPLES: Final = (9_999, 200_000)
+"""Of the BCa bootstrap: the fewest, and the most. Ten a level's worth; at a level under 5e-5 its ends are less sure."""
 
 
 def held_strictly(pair: Difference, a: RowScores, b: RowScores) -> Difference:
@@ -45,24 +45,14 @@ def held_strictly(pair: Difference, a: RowScores, b: RowScores) -> Difference:
 
 def strict_of_differences(differences: Sequence[float], level: float) -> Strict:
     """Of rows compared seed by seed: `differences` (n,), n >= 2."""
-    flips = sign_flip(differences)
+    flips = sign_flip(differences, level)
     return Strict(*_bca([differences], level), flips.p, flips.smallest, level, fewest_runs(level, paired=True))
 
 
 def strict_of_rows(a: Sequence[float], b: Sequence[float], level: float) -> Strict:
     """Of rows of independent runs `a` (n,), `b` (m,), two or more each: runs are dealt to the rows in all ways."""
-    ways = comb(len(a) + len(b), len(a))
-    exact = ways <= EXACT_UP_TO
-    found = stats.permutation_test(
-        (np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)),
-        _difference,
-        permutation_type="independent",
-        vectorized=True,
-        n_resamples=np.inf if exact else RESAMPLES,
-        rng=np.random.default_rng(0),
-    )
-    smallest = min(1.0, 2 / ways) if exact else 2 / (RESAMPLES + 1)
-    return Strict(*_bca([a, b], level), float(found.pvalue), smallest, level, fewest_runs(level, paired=False))
+    dealt = of_two_rows(a, b, level)
+    return Strict(*_bca([a, b], level), dealt.p, dealt.smallest, level, fewest_runs(level, paired=False))
 
 
 def fewest_runs(level: float, *, paired: bool) -> int:
@@ -79,7 +69,8 @@ def _bca(samples: Sequence[Sequence[float]], level: float) -> tuple[float | None
             tuple(np.asarray(sample, dtype=np.float64) for sample in samples),
             _mean if len(samples) == 1 else _difference,
             confidence_level=1 - level,
-            n_resamples=RESAMPLES,
+            n_resamples=int(np.clip(10 / level, *RESAMPLES)),
+            batch=RESAMPLES[0],
             method="BCa",
             vectorized=True,
             rng=np.random.default_rng(0),

@@ -41,7 +41,7 @@ def _vetoed(pair: Difference) -> str:
         return ""
     if strict.smallest > strict.level:
         return f"needs {strict.fewest} seeds"
-    return f"p {p_value(strict.p)}" if strict.p > strict.level else "BCa holds zero"
+    return f"p {strict.p:.2g} > {strict.level:.2g}" if strict.p > strict.level else "BCa holds zero"
 
 
 def _power(comparison: Comparison) -> list[str]:

@@ -20,6 +20,7 @@ from small_run import run_spec, stop_after
 import levelfield as lf
 from levelfield.errors import UserError
 from levelfield.page.run_learning_curve import write_learning_curve
+from levelfield.progress import Progress
 from levelfield.runs import FAILURES, FolderLock, RunFolder
 from levelfield.runs import folder as folder_module
 from levelfield.training import Interrupted, NonFiniteLossError, prepare, train_prepared
@@ -302,3 +303,18 @@ def test_other_normalisation_than_that_of_the_weights_is_said(
     assert "normalised" not in capfd.readouterr().err
     prepare(run_spec(start, "recipe.augment.normalize=half")).build_model()
     assert "normalised as 'data', here as 'half'" in capfd.readouterr().err
+
+
+def test_progress_never_counts_an_epoch_beyond_the_last(tmp_path: Path) -> None:
+    """200 images at 32 are seven steps an epoch; a line after the last step of one is still that epoch's."""
+
+    class Seen(Progress):
+        def advance(self, n: float = 1.0, **fields: object) -> None:
+            said.extend([(int(self.done), fields["epoch"])] if "epoch" in fields else [])
+            super().advance(n, **fields)
+
+    said: list[tuple[int, object]] = []
+    spec = run_spec("budget.epochs=2", "execution.log_every_steps=1")
+    train_prepared(prepare(spec), tmp_path / "run", progress=Seen(shown=False))
+    assert len(said) >= 14
+    assert set(said) == {(step, f"{1 if step <= 7 else 2}/2") for step in range(1, 15)}

@@ -138,7 +138,8 @@ class Journal:
         self._log(line)
         shown = {"loss": f"{loss:.3f}", "top-1": f"{top1:.1f}", "lr": f"{state.lr:.2g}"}
         shown |= {} if rate is None else {"images/s": f"{rate:.0f}"}
-        self.progress.advance(0, epoch=f"{state.step // self.plan.steps_per_epoch + 1}/{self.plan.epochs}", **shown)
+        epoch = math.ceil(state.step / self.plan.steps_per_epoch)  # that of the last step; the next has not begun
+        self.progress.advance(0, epoch=f"{epoch}/{self.plan.epochs}", **shown)
         state.epoch_meter.take(state.interval)
 
     def log_epoch(self, epoch: int, validation: Scores | None) -> None:

@@ -16,11 +16,14 @@ from levelfield.cli.study.app import app
 from levelfield.errors import UserError
 from levelfield.progress import Progress
 from levelfield.spec import RunSpec
+from levelfield.statistics.looks import Look
 from levelfield.studies.results.merge import merge_folders
+from levelfield.studies.results.study_request import StudyRequest, judged
 from levelfield.studies.running.in_process import InProcess
-from levelfield.studies.running.until_decided import UntilDecided, seeds_up_to
+from levelfield.studies.running.until_decided import UntilDecided, seeds_up_to, settle_looks
 from levelfield.study import Study
 from levelfield.tables import build_table, read_study
+from levelfield.tables.looks import Looks, write_looks
 from levelfield.tables.text.footnotes import footnotes
 
 Write = Callable[..., Path]
@@ -217,6 +220,21 @@ def test_two_tables_that_were_looked_at_are_not_joined(copy: tuple[Study, Path],
     assert (tmp_path / "other" / "looks.json").read_bytes() == before
     merge_folders([out], tmp_path / "new")
     merge_folders([out], tmp_path / "new")  # the same looks again
+
+
+def test_a_plan_binds_from_its_first_look_on(tmp_path: Path) -> None:
+    """One that was interrupted before that may be told another number of seeds and another margin."""
+    asked = StudyRequest("tiny", "tiny.yaml")
+    write_looks(tmp_path, Looks((), 0.5, "usual", {}, most=10))
+    assert settle_looks(tmp_path, UntilDecided(), 0.5, "usual").most == 10
+    within = judged(asked, tmp_path, margin=0.2).margin
+    assert settle_looks(tmp_path, UntilDecided(4), within, "usual") == Looks((), 0.2, "usual", {}, most=4)
+    assert judged(asked, tmp_path).margin == 0.5
+    write_looks(tmp_path, Looks((Look({"a": (0, 1, 2)}, 0.3, 3, ()),), 0.5, "usual", {}, most=10))
+    with pytest.raises(UserError, match="planned with --max-seeds 10, not 4"):
+        settle_looks(tmp_path, UntilDecided(4), 0.5, "usual")
+    with pytest.raises(UserError, match=r"within 0.5 points, not 0.2"):
+        judged(asked, tmp_path, margin=0.2)
 
 
 def test_a_damaged_record_is_refused(copy: tuple[Study, Path]) -> None:

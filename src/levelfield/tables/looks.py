@@ -80,15 +80,15 @@ def rule_of_table(
 ) -> tuple[float, VerdictRule]:
     """By which margin and rule a table is decided: `margin` and `verdict` where they are given, else as was `kept`.
 
-    A table with looks stays with theirs: others would be chosen after the results were seen. Raises UserError where
-    others are asked for, and for what cannot be.
+    A table with looks stays with theirs: others would be chosen after the results were seen; looks that are planned and
+    not yet made bind nobody. Raises UserError where others are asked for, and for what cannot be.
     """
     usual = kept if looks is None else (looks.margin, looks.verdict)
     asked = (
         usual[0] if margin is None else checked_margin(margin),
         usual[1] if verdict is None else checked_rule(verdict),
     )
-    if looks is not None and asked != usual:
+    if looks is not None and looks.looks and asked != usual:
         raise UserError(
             f"the looks at this table were made by the {usual[1]} rule within {usual[0]:g} points, not by the "
             f"{asked[1]} one within {asked[0]:g}\n"

@@ -50,13 +50,13 @@ def settle_looks(out: Path, until: UntilDecided, margin: float, verdict: Verdict
     """The looks that were made at the study in `out`, with their plan; where there is none, one by `margin`, `verdict`.
 
     Raises UserError where `until` asks for other looks than they were planned for: that would be one more choice made
-    after the results were seen.
+    after the results were seen. A plan by which nobody has looked yet binds nobody.
     """
     kept, most = read_looks(out), until.most
     if most is not None and most < FEWEST:
         raise UserError(f"--max-seeds {most} is too few: the first look is at {FEWEST} seeds a row")
-    if kept is None:
-        return Looks((), margin, verdict, {}, most or MOST)
+    if kept is None or not kept.looks:
+        return Looks((), margin, verdict, {}, most or (kept and kept.most) or MOST)
     if most is not None and kept.most is not None and most != kept.most:
         raise UserError(
             f"the looks at {out} were planned with --max-seeds {kept.most}, not {most}\n"

@@ -26,6 +26,7 @@ from levelfield.studies.results.run_folders import find_all
 from levelfield.studies.results.write_outputs import report_study
 from levelfield.study import Study
 from levelfield.tables import build_table, read_study
+from levelfield.tables.number_format import short
 
 Write = Callable[..., Path]
 
@@ -344,6 +345,10 @@ def test_pick_names_the_best_row_within_a_budget(copied: tuple[Study, Path]) -> 
     assert chosen.best.name == small.name and len(chosen.left_out) == 1
     with pytest.raises(UserError, match="no row keeps the budget"):
         pick(table, {"macs": 10.0})
+    larger, limit = max(row.means["macs"] for row in table.measured), small.means["macs"]
+    assert chosen.left_out.popitem()[1] == f"{short(larger)} MACs, over {short(limit)}"  # type: ignore[attr-defined]
+    with pytest.raises(UserError, match=rf"{re.escape(f'{limit:,} MACs, over {limit - 1:,}')}"):
+        pick(table, {"macs": limit - 1})  # what units would hide is said in full
 
 
 @pytest.mark.parametrize(("text", "value"), [("100M", 1e8), ("1.5G", 1.5e9), ("500k", 5e5), ("250000", 250000)])

@@ -104,6 +104,19 @@ def test_the_page_is_named_only_where_it_is_that_of_the_table(finished: tuple[Pa
     assert "page:" not in call("report", path, "--out", out, "--set", "budget.steps=3").stdout
 
 
+def test_plan_tells_the_margin_that_is_asked_for(finished: tuple[Path, Path]) -> None:
+    path, out = finished
+    for said, gaps in ((["--margin", "0.2"], [0.2, 1.0]), ([], [0.5, 1.0]), (["--margin", "1"], [1.0])):
+        (needed,) = call("plan", path, "--out", out, "--no-probe", *said, "--json")["to_decide"]
+        assert [gap["points"] for gap in needed["gaps"]] == gaps
+        assert needed["basis"] == "runs (2)"  # and not the prior, whatever the margin
+        seeds = [gap["seeds"] or 1001 for gap in needed["gaps"]]
+        assert seeds == sorted(seeds, reverse=True)
+    assert "0.2 points" in call("plan", path, "--out", out, "--no-probe", "--margin", "0.2").stdout
+    with pytest.raises(UserError, match="within 100 points"):
+        call("plan", path, "--out", out, "--no-probe", "--margin", "100")
+
+
 def test_pick_and_rm(finished: tuple[Path, Path]) -> None:
     path, out = finished
     picked = call("pick", path, "--out", out, "--max-macs", "100M", "--json")

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 from typing import Annotated
 
 import typer
+
+
+def finite(number: float | None) -> float | None:
+    """The callback of every option of a fraction. Raises typer.BadParameter for nan and infinity, which float() reads
+    and no limit of Click's keeps out: no comparison with nan is ever true, and nothing reaches infinity."""
+    if number is not None and not math.isfinite(number):
+        raise typer.BadParameter(f"{number:g} is no number that can be compared with; give a finite one")
+    return number
+
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before long work.")]
@@ -28,6 +38,7 @@ Margin = Annotated[
     float | None,
     typer.Option(
         help="Points of top-1 within which rows are called equivalent. [default: as last said of the study, else 0.5]",
+        callback=finite,
         show_default=False,
     ),
 ]

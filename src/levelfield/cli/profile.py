@@ -12,7 +12,7 @@ from rich import box
 from rich.table import Table
 
 from levelfield.cli.check_names import check_models
-from levelfield.cli.options import Device, Json, Plugins
+from levelfield.cli.options import Device, Json, Plugins, finite
 from levelfield.cli.output import console, messages, print_json
 from levelfield.errors import UserError, unknown
 
@@ -36,7 +36,8 @@ def profile(
     train: Annotated[bool, typer.Option("--train", help="Measure training steps too.")] = False,
     compile: Annotated[bool, typer.Option("--compile", help="Compile first; the time it takes stands apart.")] = False,
     seconds: Annotated[
-        float | None, typer.Option(min=0.0, help="Length of each timing. [default: 0.5, with --thorough 2]")
+        float | None,
+        typer.Option(min=0.0, callback=finite, help="Length of each timing. [default: 0.5, with --thorough 2]"),
     ] = None,
     thorough: Annotated[
         bool,

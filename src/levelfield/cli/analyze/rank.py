@@ -9,7 +9,7 @@ import typer
 
 from levelfield.cli.analyze.network_ranks import network_ranks
 from levelfield.cli.analyze.random_study import random_study
-from levelfield.cli.options import DataDir, Json, Plugins, Yes
+from levelfield.cli.options import DataDir, Json, Plugins, Yes, finite
 from levelfield.errors import UserError
 
 
@@ -27,7 +27,12 @@ def rank(
     ] = None,
     tolerance: Annotated[
         float,
-        typer.Option(min=1e-7, max=0.5, help="Share of the largest singular value below which one counts as zero."),
+        typer.Option(
+            min=1e-7,
+            max=0.5,
+            callback=finite,
+            help="Share of the largest singular value below which one counts as zero.",
+        ),
     ] = 1e-3,
     out: Annotated[
         Path | None,

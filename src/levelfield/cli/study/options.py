@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from levelfield.cli.options import Plugins
+from levelfield.cli.options import Plugins, finite
 
 
 class Stop(StrEnum):
@@ -69,5 +69,6 @@ CpusPerRun = Annotated[
     int | None, typer.Option(min=1, help="On Ray. [default: a GPU's share of its node, else up to 4]")
 ]
 GpusPerRun = Annotated[
-    float | None, typer.Option(min=0, help="On Ray; parts are allowed. [default: 1 where there are GPUs]")
+    float | None,
+    typer.Option(min=0, callback=finite, help="On Ray; parts are allowed. [default: 1 where there are GPUs]"),
 ]

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from levelfield.cli.options import Json
+from levelfield.cli.options import Json, finite
 from levelfield.cli.output import console, print_json
 from levelfield.cli.study.from_options import open_study
 from levelfield.cli.study.options import Name, Out, Rows, ScaleName
@@ -20,8 +20,12 @@ def pick(
     row: Rows = None,
     max_macs: Annotated[str | None, typer.Option(help="Multiply-accumulates of an image: 100M, 1.5G.")] = None,
     max_params: Annotated[str | None, typer.Option(help="Parameters: 500k, 5M.")] = None,
-    max_latency_ms: Annotated[float | None, typer.Option(help="Milliseconds of a batch, as profiled.")] = None,
-    max_memory_mib: Annotated[float | None, typer.Option(help="Peak memory of inference in MiB, as profiled.")] = None,
+    max_latency_ms: Annotated[
+        float | None, typer.Option(callback=finite, help="Milliseconds of a batch, as profiled.")
+    ] = None,
+    max_memory_mib: Annotated[
+        float | None, typer.Option(callback=finite, help="Peak memory of inference in MiB, as profiled.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Name the best row of a study for a budget, and the rows that cannot be told apart from it.

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from levelfield.cli.options import Json
+from levelfield.cli.options import Json, Margin
 from levelfield.cli.output import console, print_json
 from levelfield.cli.study.from_options import OpenedStudy, on_a_study, timed_estimate
 from levelfield.cli.study.options import Parallel, Rows, Seeds
@@ -27,6 +27,7 @@ def plan(
     seeds: Seeds = None,
     row: Rows = None,
     parallel: Parallel = 1,
+    margin: Margin = None,
     probe: Annotated[bool, typer.Option(help="Time a few steps of each row to say how long it takes.")] = True,
     json: Json = False,
 ) -> None:
@@ -36,7 +37,7 @@ def plan(
     """
     found, stale = find_runs(opened, seeds, row)
     timed = timed_estimate(found, parallel) if probe else None
-    needed = _needed(opened, found)
+    needed = _needed(opened, found, margin)
     per_run_s = _per_run(found, timed)
     if json:
         print_json({**plan_json(found, stale, timed), "to_decide": [_needed_json(one, per_run_s) for one in needed]})
@@ -52,14 +53,16 @@ def plan(
     console.print(line, highlight=False)
 
 
-def _needed(opened: OpenedStudy, found: list[Found]) -> list[ToDecide]:
-    """What the comparisons of the rows that are shown need."""
+def _needed(opened: OpenedStudy, found: list[Found], margin: float | None) -> list[ToDecide]:
+    """What the comparisons of the rows that are shown need, to tell a gap of the table's margin too."""
     from levelfield.studies.results.seeds_to_decide import seeds_to_decide
+    from levelfield.studies.results.study_request import judged
     from levelfield.studies.results.study_rows import study_rows
 
     study, folder, asked, _ = opened
     shown = {one.run.row.name for one in found}
-    return [one for one in seeds_to_decide(study_rows(study, asked, folder)) if one.row in shown]
+    rows = study_rows(study, judged(asked, folder, margin), folder)
+    return [one for one in seeds_to_decide(rows) if one.row in shown]
 
 
 def _per_run(found: list[Found], timed: Estimate | None) -> dict[str, float]:
@@ -82,14 +85,14 @@ def _needed_json(one: ToDecide, per_run_s: dict[str, float]) -> dict[str, Any]:
 
 def _print_needed(needed: list[ToDecide], per_run_s: dict[str, float]) -> None:
     """How many seeds would tell each row from its baseline, and what they cost."""
-    from levelfield.studies.results.seeds_to_decide import GAPS, seconds_to_decide
+    from levelfield.studies.results.seeds_to_decide import seconds_to_decide
 
     if not needed:
         return
     table = Table(box=None, pad_edge=False)
     several = len({one.baseline for one in needed}) > 1
     table.add_column("to decide", overflow="fold")
-    for gap in GAPS:
+    for gap in needed[0].seeds:
         table.add_column(f"{gap:g} point{'s' * (gap != 1)}", justify="right")
         table.add_column("hours", justify="right")
     table.add_column("told from")

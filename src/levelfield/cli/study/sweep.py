@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from levelfield.cli.ask_before_long_work import confirm_long_work
-from levelfield.cli.options import Json, Yes
+from levelfield.cli.options import Json, Yes, finite
 from levelfield.cli.output import console, print_json
 from levelfield.cli.study.from_options import OpenedStudy, on_a_study, timed_estimate
 from levelfield.cli.study.options import Rows
@@ -26,7 +27,9 @@ def sweep(
     row: Rows = None,
     lr_factors: Annotated[str, typer.Option(help="Factors of each row's learning rate.")] = "0.3,1,3",
     weight_decays: Annotated[str | None, typer.Option(help="Weight decays. [default: each row's own]")] = None,
-    share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Part of the study's length for each point.")] = 0.25,
+    share: Annotated[
+        float, typer.Option(min=0.0, max=1.0, callback=finite, help="Part of the study's length for each point.")
+    ] = 0.25,
     yes: Yes = False,
     json: Json = False,
 ) -> None:
@@ -63,7 +66,7 @@ def _numbers(text: str, option: str) -> list[float]:
         numbers = [float(part) for part in text.split(",")]
     except ValueError:
         numbers = []
-    if not numbers or min(numbers) < 0:
+    if not numbers or min(numbers) < 0 or not all(map(math.isfinite, numbers)):
         raise UserError(f"{option} {text!r} is no list of numbers; give e.g. 0.3,1,3")
     return numbers
 

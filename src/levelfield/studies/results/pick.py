@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from levelfield.errors import UserError
+from levelfield.tables.number_format import short
 
 if TYPE_CHECKING:
     from levelfield.tables.table import StudyTable, TableRow
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 UNITS: Final = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 LIMITS: Final = {"macs": "MACs", "params": "parameters", "ms_per_batch": "ms per batch", "mem_peak_mib": "MiB"}
 """What a budget may limit, by key of a row's means."""
+COUNTS: Final = ("macs", "params")
+"""Limits that are given and said with units: 1.4 M."""
 PROFILED: Final = ("ms_per_batch", "mem_peak_mib")
 """Limits on what `levelfield profile` measures, not a run."""
 
@@ -60,7 +63,7 @@ def pick(table: StudyTable, limits: Mapping[str, float], only: Sequence[str] = (
             if value is None:
                 reasons.append(f"{LIMITS[key]} not measured")
             elif value > most:
-                reasons.append(f"{value:,.4g} {LIMITS[key]}, over {most:,.4g}")
+                reasons.append(_over(key, value, most))
         if reasons:
             left_out[row.name] = "; ".join(reasons)
         else:
@@ -78,3 +81,11 @@ def pick(table: StudyTable, limits: Mapping[str, float], only: Sequence[str] = (
     pairs = {row.name: comparison.between(row.name, best.name) for row in fitting if row is not best}
     ties = tuple(name for name, pair in pairs.items() if pair is None or not pair.different)
     return Pick(best, ties, left_out)
+
+
+def _over(key: str, value: float, most: float) -> str:
+    """That `value` exceeds a limit, with the units in which limits are given; in full where those hide it."""
+    say = short if key in COUNTS else "{:,.4g}".format
+    said = say(value), say(most)
+    one, two = said if said[0] != said[1] else (f"{value:,}", f"{most:,}")
+    return f"{one} {LIMITS[key]}, over {two}"

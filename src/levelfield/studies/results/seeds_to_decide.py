@@ -16,16 +16,16 @@ from levelfield.tables.rows import Row, StudyRows, one_per_training
 from levelfield.tables.runs_of_row import RowRuns
 from levelfield.tables.scores_of_rows import scores_of_rows
 
-GAPS: Final = (0.5, 1.0)
-"""Points of top-1 that are to be told."""
+LARGER: Final = 1.0
+"""Points of top-1 that are to be told, beside the margin within which rows are called equivalent."""
 UNKNOWN_IMAGES: Final = 10_000
 """Test images where nobody knows yet how many there are."""
 
 
 @dataclass(frozen=True)
 class ToDecide:
-    """One comparison: `seeds` of each of the two rows for every gap of GAPS (None: more than 1,000). `basis`: what that
-    was told from, in words."""
+    """One comparison: `seeds` of each of the two rows for every gap in points (None: more than 1,000). `basis`: what
+    that was told from, in words."""
 
     row: str
     baseline: str
@@ -34,7 +34,8 @@ class ToDecide:
 
 
 def seeds_to_decide(rows: StudyRows) -> list[ToDecide]:
-    """For every row that is not the baseline of its test set, in the order of the rows; rows of one training once."""
+    """For every row that is not the baseline of its test set, in the order of the rows; rows of one training once. The
+    gaps are the margin that the table is decided with, and LARGER."""
     study = replace(rows, rows=one_per_training(rows.rows))
     runs, panels, comparisons, _ = compared(study)
     found = []
@@ -44,7 +45,8 @@ def seeds_to_decide(rows: StudyRows) -> list[ToDecide]:
         flips = _flips(members)
         for one in members:
             if one.row.name != baseline and not one.row.predictions:
-                found.append(_of_row(one, baseline, comparisons[panel], len(members), flips))
+                gaps = sorted({study.margin, LARGER})
+                found.append(_of_row(one, baseline, comparisons[panel], len(members), flips, gaps))
     return found
 
 
@@ -55,14 +57,14 @@ def _baseline(study: StudyRows, members: Sequence[RowRuns], comparison: Comparis
 
 
 def _of_row(
-    one: RowRuns, baseline: str, comparison: Comparison, rows: int, flips: float | None
+    one: RowRuns, baseline: str, comparison: Comparison, rows: int, flips: float | None, gaps: Sequence[float]
 ) -> ToDecide:  # fmt: skip
     name = one.row.name
     pair = comparison.between(name, baseline)
-    if pair is not None and set(GAPS) <= (told := dict(pair.seeds_for)).keys():
-        return ToDecide(name, baseline, {gap: told[gap] for gap in GAPS}, f"runs ({_counts(pair.runs)})")
+    if pair is not None and set(gaps) <= (told := dict(pair.seeds_for)).keys():
+        return ToDecide(name, baseline, {gap: told[gap] for gap in gaps}, f"runs ({_counts(pair.runs)})")
     images = _images(one)
-    seeds = {gap: seeds_foreseen(gap, rows, images or UNKNOWN_IMAGES, flips) for gap in GAPS}
+    seeds = {gap: seeds_foreseen(gap, rows, images or UNKNOWN_IMAGES, flips) for gap in gaps}
     basis = f"prior, {images or UNKNOWN_IMAGES:,} images" + ("" if images else " assumed")
     return ToDecide(name, baseline, seeds, basis)
 

@@ -1,13 +1,17 @@
 """Errors that a user can mend.
 
 A `UserError` says what was given, why it cannot be, and what to do, in one to three lines. The command line prints it
-without a traceback and exits with code 2; anything else is an internal error and exits with code 1.
+without a traceback and exits with code 2; anything else is an internal error and exits with code 70.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Final
+
+INTERNAL_ERROR: Final = 70
+"""The exit code of what nobody foresaw (EX_SOFTWARE of sysexits.h): no command gives it as an answer."""
 
 
 class UserError(ValueError):

@@ -10,6 +10,7 @@ import threading
 import traceback
 from pathlib import Path
 from types import FrameType
+from typing import Final
 
 import typer
 
@@ -23,7 +24,10 @@ from levelfield.cli.analyze.app import app as analyze_app
 from levelfield.cli.output import messages
 from levelfield.cli.report import report
 from levelfield.cli.study.app import app as study_app
-from levelfield.errors import UserError
+from levelfield.errors import INTERNAL_ERROR, UserError
+
+UNREAD: Final = 141
+"""The exit code where stdout was closed, as a shell knows it from SIGPIPE."""
 
 app = typer.Typer(
     name="levelfield",
@@ -46,7 +50,8 @@ app.command("report")(report)
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 internal error (log named), 2 bad input, 130 interrupted."""
+    """Run the command line. Exit codes: 0 done, 2 bad input, 70 internal error (log named), 130 interrupted, 141 nobody
+    reads what is written. 1 is no failure: it is the gate's answer "not better"."""
     # torch's threads meet after every operation, and libgomp lets the early ones spin for milliseconds. Where other
     # programs want the cores too, that burns the very time that the late one waits for, and a step takes many times as
     # long. On an idle machine a short spin costs a very small network about 7 %. Read when torch is loaded, later.
@@ -61,10 +66,12 @@ def main() -> None:
     except SystemExit as stop:
         if stop.code == 130:  # typer's exit code of a KeyboardInterrupt
             _say_interrupted()
+        if isinstance(stop.__context__, BrokenPipeError):  # which typer ends with 1
+            sys.exit(UNREAD)
         raise
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        sys.exit(UNREAD)
     except Exception as error:
         if interruptions:
             _say_interrupted()
@@ -75,7 +82,7 @@ def main() -> None:
             f"internal error: {type(error).__name__}: {error}\nThis is a bug in levelfield; the traceback is in {log}",
             style="red", markup=False, highlight=False, soft_wrap=True,
         )  # fmt: skip
-        sys.exit(1)
+        sys.exit(INTERNAL_ERROR)
 
 
 def _remembered_interruptions() -> list[int]:

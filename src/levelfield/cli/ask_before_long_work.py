@@ -26,5 +26,9 @@ def confirm_long_work(seconds: float, what: str, yes: bool) -> None:
     if not sys.stdin.isatty():
         messages.print("stdin is no terminal, so nobody is asked (--yes says so beforehand)", highlight=False)
         return
-    if not typer.confirm("Go on?", default=True, err=True):
-        raise typer.Exit(0)
+    try:
+        goes_on = typer.confirm("Go on?", default=True, err=True)
+    except typer.Abort:  # Ctrl-C or the end of stdin is a no, too
+        goes_on = False
+    if not goes_on:
+        raise typer.Exit(130)  # as interrupted: no exit code that a command gives for an answer

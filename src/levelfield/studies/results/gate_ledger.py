@@ -74,6 +74,10 @@ class Ledger:
             return _entries(self.path.read_bytes(), self.path)
         except FileNotFoundError:
             return []
+        except OSError as error:
+            raise UserError(
+                f"--ledger {self.path} cannot be read: {error.strerror}\nname a file, or a new one"
+            ) from error
 
     def begin(self, asked: Asked, names: tuple[str, str], most: int) -> Entry:
         """The entry of this question: the one that is there, else the next number's, written down."""

@@ -13,6 +13,8 @@ from levelfield.spec import RunSpec
 from levelfield.studies.declared.planned_runs import planned_rows
 from levelfield.studies.declared.study import StudySpec
 from levelfield.studies.declared.study_file import list_studies
+from levelfield.tables.audit.checks.settings import compared, is_science
+from levelfield.tables.audit.compare_values import contrast, words
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,28 @@ class Side:
     spec: RunSpec | None = None
     runs: tuple[RunFolder, ...] = ()
     start: str | None = None
+
+    @property
+    def setting(self) -> RunSpec:
+        """What is trained, or was: at one of its seeds."""
+        return self.runs[0].spec() if self.spec is None else self.spec
+
+
+def differing(base: Side, candidate: Side) -> dict[str, tuple[str, str]]:
+    """The settings in which the two sides differ, as the audit of a table compares them, and in words as it says them:
+    how runs are carried out is left out, and so is the seed."""
+    found = contrast({"base": base.setting, "candidate": candidate.setting})
+    differ = {
+        key: (said["base"], said["candidate"]) for key, said in found.items() if compared(key) and is_science(key)
+    }
+    one, two = (_start(side) for side in (base, candidate))
+    return differ if one == two else {**differ, "model.start_from": (one, two)}
+
+
+def _start(side: Side) -> str:
+    """What weights a side starts from: those of a row, seed by seed, or known by their digest."""
+    start = side.setting.model.start_from
+    return side.start or ("none" if start is None else words(start.digest or start.source))
 
 
 def side_of_spec(name: str, resolved: RunSpec) -> Side:

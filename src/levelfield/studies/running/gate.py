@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -16,9 +16,11 @@ from levelfield.statistics import RowScores
 from levelfield.statistics.gate import FEWEST, GateLook, compare_candidate, evidence_of, judge
 from levelfield.statistics.holm import ALPHA
 from levelfield.studies.results.gate_ledger import Asked, Entry, GateVerdict, Ledger, Outcome
-from levelfield.studies.results.gate_sides import Side
+from levelfield.studies.results.gate_sides import Side, differing
+from levelfield.studies.results.looked_at_before import LookedAt, looked_at_before
 from levelfield.studies.results.run_folders import state_of
 from levelfield.tables.comparable_rows import match
+from levelfield.tables.number_format import signed
 from levelfield.tables.rows import Row
 from levelfield.tables.runs_of_row import read_row
 from levelfield.tables.scores_of_rows import scores_of_rows
@@ -30,19 +32,23 @@ MOST: Final = 10
 @dataclass(frozen=True)
 class GateResult:
     """`entry`: the candidate with its outcome. `before`: it was not tried now, the ledger says what came of it.
-    `tried`, `kept`, `dropped`: of the ledger's candidates, this one among them; `dropped` are all that ended otherwise
-    than better."""
+    `all`: the ledger's candidates, this one among them. `looked_at`: studies of finished runs that were looked at
+    before. `differ`: the settings in which the two differ, each as it is of the baseline and of the candidate."""
 
     entry: Entry
     before: bool
-    tried: int
-    kept: int
-    dropped: int
+    all: tuple[Entry, ...]
+    looked_at: tuple[LookedAt, ...] = ()
+    differ: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def outcome(self) -> Outcome:
         assert self.entry.outcome is not None
         return self.entry.outcome
+
+    def count(self, verdict: GateVerdict | None) -> int:
+        """How many of all candidates ended so; None: were begun, and not yet ended."""
+        return sum((None if one.outcome is None else one.outcome.verdict) == verdict for one in self.all)
 
 
 def gate(
@@ -52,55 +58,91 @@ def gate(
     baseline's serve all its candidates.
 
     With a `ledger` the candidate is judged at its number's part of the 5 %, and a question that was decided is not
-    asked again; without one at 5 %. Raises UserError for sides that are one training, or were not tested alike, and
-    where a run of the baseline fails.
+    asked again; without one at 5 %. Of finished runs whose study was looked at before it is the part of that which one
+    further look may spend. Raises UserError for sides that are one training, or were not tested alike, and where a run
+    of the baseline fails.
     """
     if base.identity == candidate.identity:
         raise UserError(f"{base.name} and {candidate.name} are the same training: there is nothing to compare")
     most = min([most, *(len(side.runs) for side in (base, candidate) if side.spec is None)])
     if most < FEWEST:
         raise UserError(f"{most} run of each side is too few: {FEWEST} are the least\nraise --max-seeds, or train more")
+    looked_at = looked_at_before([*base.runs, *candidate.runs])
     asked, names = Asked(base.identity, candidate.identity, by), (base.name, candidate.name)
     entry = Entry(1, asked, names, most, ALPHA) if ledger is None else ledger.begin(asked, names, most)
     before = entry.outcome is not None
     if not before:
-        outcome = _tried(base, candidate, replace(entry, most=min(entry.most, most)), out, ledger, progress)
+        share = min((one.share for one in looked_at), default=1.0)
+        trial = _Trial(base, candidate, replace(entry, most=min(entry.most, most)), share, out, ledger, progress)
+        outcome = trial.outcome()
         entry = replace(entry, outcome=outcome)
         if ledger is not None:
             ledger.decide(entry, outcome)
-    outcomes = [one.outcome for one in ledger.entries()] if ledger is not None else [entry.outcome]
-    verdicts = [one.verdict for one in outcomes if one is not None]
-    kept = verdicts.count("better")
-    return GateResult(entry, before, len(outcomes), kept, len(verdicts) - kept)
+    every = (entry,) if ledger is None else tuple(ledger.entries())
+    return GateResult(entry, before, every, looked_at, differing(base, candidate))
 
 
-def _tried(
-    base: Side, candidate: Side, entry: Entry, out: Path, ledger: Ledger | None, progress: Progress
-) -> Outcome:  # fmt: skip
-    looks: list[GateLook] = []
-    test, images, evidence = "", 0, None
-    trained = base.spec is not None or candidate.spec is not None
-    with progress:
-        # Where all runs are there, there is nothing to save by looking early.
-        for seeds in range(FEWEST, entry.most + 1) if trained else [entry.most]:
-            ours = [_run(base, place, out, progress) for place in range(seeds)]
-            if failed := [one for one in ours if isinstance(one, str)]:
-                raise UserError(f"the baseline {base.name} has a run that failed: {failed[0]}")
-            theirs = [_run(candidate, place, out, progress) for place in range(seeds)]
-            if failed := [one for one in theirs if isinstance(one, str)]:
-                return Outcome("not better", f"a run of it failed: {failed[0]}", tuple(looks), test, images, evidence)
-            one, two, test = _scores(base, ours, candidate, theirs)
-            images = 0 if one.right is None else one.right.shape[1]
-            found = evidence_of(one, two)
-            evidence = None if found is None else found[1]
-            panel = [] if ledger is None else ledger.panel(test)
-            looks.append(
-                judge(compare_candidate(one, two, panel), entry.asked.by, seeds, entry.most, entry.level, trained)
-            )
-            if looks[-1].judged != "open":
-                break
-    verdict, why = _said(looks[-1], entry.most)
-    return Outcome(verdict, why, tuple(looks), test, images, evidence)
+@dataclass(frozen=True)
+class _Trial:
+    """One candidate's trial; `share`: what of its level its looks may spend."""
+
+    base: Side
+    candidate: Side
+    entry: Entry
+    share: float
+    out: Path
+    ledger: Ledger | None
+    progress: Progress
+
+    def outcome(self) -> Outcome:
+        looks: list[GateLook] = []
+        ours: list[RunFolder | str] = []
+        theirs: list[RunFolder | str] = []
+        test, images, evidence = "", 0, None
+        entry, progress = self.entry, self.progress
+        trained = [side for side in (self.base, self.candidate) if side.spec is not None]
+        with progress:
+            if trained:
+                up_to = f"{self.candidate.name} against {self.base.name}, up to {entry.most} seeds"
+                progress.start(entry.most * len(trained), up_to)
+            # Where all runs are there, there is nothing to save by looking early.
+            for seeds in range(FEWEST, entry.most + 1) if trained else [entry.most]:
+                ours += self._runs(self.base, range(len(ours), seeds))
+                if failed := [one for one in ours if isinstance(one, str)]:
+                    raise UserError(f"the baseline {self.base.name} has a run that failed: {failed[0]}")
+                theirs += self._runs(self.candidate, range(len(theirs), seeds))
+                if failed := [one for one in theirs if isinstance(one, str)]:
+                    why = f"a run of it failed: {failed[0]}"
+                    return Outcome("not better", why, tuple(looks), test, images, evidence)
+                one, two, test = _scores(self.base, ours, self.candidate, theirs)
+                images = 0 if one.right is None else one.right.shape[1]
+                found = evidence_of(one, two)
+                evidence = None if found is None else found[1]
+                looks.append(self._look(one, two, test, seeds, bool(trained)))
+                if trained:
+                    progress.note(f"{seeds} seeds of each side: {look_in_words(looks[-1])}; {looks[-1].judged}")
+                if looks[-1].judged != "open":
+                    break
+        verdict, why = _said(looks[-1], entry.most)
+        return Outcome(verdict, why, tuple(looks), test, images, evidence)
+
+    def _look(self, one: RowScores, two: RowScores, test: str, seeds: int, several: bool) -> GateLook:
+        panel = [] if self.ledger is None else self.ledger.panel(test)
+        level = self.entry.level * self.share
+        return judge(compare_candidate(one, two, panel), self.entry.asked.by, seeds, self.entry.most, level, several)
+
+    def _runs(self, side: Side, places: Iterable[int]) -> list[RunFolder | str]:
+        """The runs of a side at these places of its seeds, trained where there is none; of one that failed, why."""
+        return [_run(side, place, self.out, self.progress) for place in places]
+
+
+def look_in_words(look: GateLook) -> str:
+    """The gain that a look saw, and above what it lies: a bound below -100 says nothing, as scores end at 0 and 100."""
+    if look.gain is None:
+        return look.reason or "no gain can be told"
+    at = f"at the {100 * look.level:.2g} % of this look"
+    bound = f"above {signed(look.low)} {at}" if look.low is not None and look.low > -100 else f"no bound {at}"
+    return f"gain {signed(look.gain)} points, {bound}"
 
 
 def _said(look: GateLook, most: int) -> tuple[GateVerdict, str]:
@@ -118,15 +160,19 @@ def _run(side: Side, place: int, out: Path, progress: Progress) -> RunFolder | s
     spec = side.spec.model_copy(update={"seed": place})
     folder = run_folder_of(side.spec, side.identity, place, out)
     if folder.finished:
+        progress.advance(1)
         return folder
     from levelfield.training import train
 
+    inner = progress.inside(1)
     try:
-        train(spec, folder.path, progress=progress.inside(0.0))
+        train(spec, folder.path, progress=inner)
     except UserError:
         if folder.exists() and state_of(folder)[0] == "failed":
             return f"seed {place}: {state_of(folder)[1]}"
         raise
+    finally:
+        inner.finish()
     return folder
 
 

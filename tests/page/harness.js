@@ -45,6 +45,27 @@
     seen.tipAfterEscape = tip.hidden;
     mark.blur();
 
+    // By keyboard: below every chart a summary in the order of the tab key opens a table of what its tooltips say.
+    const figuresOf = (id) => document.querySelector(`details[data-figures-of="${id}"]`);
+    seen.withoutFigures = places.filter((place) => !figuresOf(place.id) || figuresOf(place.id).querySelector("summary").tabIndex < 0).map((place) => place.id);
+    for (const place of places) figuresOf(place.id)?.querySelector("summary").click();
+    await until(() => places.every((place) => figuresOf(place.id)?.querySelector("tbody tr")));
+    seen.figures = Object.fromEntries(places.map((place) => {
+      const table = figuresOf(place.id)?.querySelector("table");
+      return [place.id, table ? { head: [...table.tHead.rows[0].cells].map((cell) => cell.textContent), rows: table.tBodies[0].rows.length, empty: [...table.tBodies[0].rows].filter((tr) => [...tr.cells].every((cell) => cell.textContent === "–")).length } : null];
+    }));
+    seen.data = Object.fromEntries(Charts.ids.map((id) => [id, Charts.dataOf(id).trim().split("\n").length - 1]));
+    const scrolls = places.map((place) => figuresOf(place.id)?.querySelector("[tabindex]"));
+    seen.unreachable = scrolls.filter((one) => { one?.focus(); return !one || document.activeElement !== one; }).length;
+    seen.overflowOpen = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+    for (const place of places) if (figuresOf(place.id)) figuresOf(place.id).open = false;
+
+    // Whether a chart leaves its card, or Vega cut a name for want of room.
+    const cut = (id) => [...document.querySelectorAll(`#${id} .role-axis-label text`)].map((text) => text.textContent).filter((text) => text.endsWith("…"));
+    seen.matrix = document.getElementById("p0-decisions").parentElement.scrollWidth - document.getElementById("p0-decisions").parentElement.clientWidth;
+    seen.matrixLabels = [...document.querySelectorAll("#p0-decisions .role-axis-label")].map((axis) => [...axis.querySelectorAll("text")].map((text) => text.textContent));
+    seen.cutNames = Object.fromEntries(["p0-differences", "p0-dots", "p0-decisions"].map((id) => [id, cut(id)]));
+
     const saved = [];
     const make = URL.createObjectURL;
     URL.createObjectURL = (blob) => { saved.push(blob); return make.call(URL, blob); };

@@ -21,6 +21,7 @@ from PIL import Image
 
 from levelfield.page.charts.chart import PALETTE, colours, singled_out
 from levelfield.page.charts.forest import forest
+from levelfield.page.charts.trade_offs import ticks_around
 from levelfield.page.page import page, write_page
 from levelfield.page.thumbnails import images_in
 from levelfield.tables import Row, StudyRows, build_table
@@ -317,6 +318,42 @@ def test_figures_and_tables_are_saved(seen: dict[str, Any]) -> None:
     assert table.splitlines()[0].startswith("row,seeds,top-1 %") and len(table.splitlines()) == 1 + 7
     assert len(runs.splitlines()) == 1 + 16
     assert seen["download"] == "synthetic-compression-picture.svg"
+
+
+def test_every_chart_has_its_figures_in_a_table_by_keyboard(seen: dict[str, Any]) -> None:
+    assert seen["withoutFigures"] == [] and seen["unreachable"] == 0 and seen["overflowOpen"] <= 0
+    assert len(seen["figures"]) == seen["places"]
+    for key, table in seen["figures"].items():
+        assert table["head"][0] == "row" and "" not in table["head"], key
+        assert table["rows"] == seen["data"][key] > 0 and table["empty"] == 0, key
+    assert {"difference", "low", "high", "said"} <= set(seen["figures"]["p0-differences"]["head"])
+
+
+def test_names_and_the_matrix_are_whole_on_a_phone(seen: dict[str, Any]) -> None:
+    """The longest name of the study is cut by nothing, and the matrix of decisions fits its card."""
+    assert seen["matrix"] <= 0
+    assert seen["cutNames"] == {"p0-differences": [], "p0-dots": [], "p0-decisions": []}
+    columns, names = seen["matrixLabels"]
+    if seen["width"] == 390:
+        assert columns == ["1", "2", "3", "4", "5"]
+        assert [name.split()[0] for name in names] == columns
+    else:
+        assert set(columns) == set(names) >= {"vit_mini", "resnet_mini"}
+
+
+@pytest.mark.parametrize(
+    ("costs", "ticks"),
+    [
+        ((0.31e6, 1.4e6), [2e5, 5e5, 1e6, 2e6]),
+        ((1e6, 1e6), [5e5, 1e6, 2e6]),
+        ((2e5, 5e6), [2e5, 5e5, 1e6, 2e6, 5e6]),
+        ((1.2e6, 4.4e9), [1e6, 1e7, 1e8, 1e9, 5e9]),
+        ((0.03, 0.7), [0.02, 0.05, 0.1, 0.2, 0.5, 1.0]),
+    ],
+)
+def test_ticks_of_a_cost_end_no_nearer_than_its_points(costs: tuple[float, float], ticks: list[float]) -> None:
+    assert ticks_around(costs) == pytest.approx(ticks)
+    assert ticks[0] <= min(costs) and max(costs) <= ticks[-1]
 
 
 def test_charts_follow_dark_and_light(seen: dict[str, Any]) -> None:

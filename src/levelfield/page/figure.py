@@ -20,7 +20,14 @@ def figure(chart: Chart) -> str:
     scroll = tag("div", place, class_="chart-scroll", **by_keyboard)
     saved = (("svg", "SVG", "the picture"), ("data", "CSV", "its data"))
     buttons = (save(kind, chart.key, name, f"Save {what} of {chart.title}") for kind, name, what in saved)
-    return tag("figure", caption + tag("div", buttons, class_="save") + scroll, class_="wide" if chart.wide else None)
+    inside = caption + tag("div", buttons, class_="save") + scroll + _figures_of(chart)
+    return tag("figure", inside, class_="wide" if chart.wide else None)
+
+
+def _figures_of(chart: Chart) -> str:
+    """Where the script puts the chart's data as a table once it is opened: what its tooltips say, for a keyboard."""
+    of = tag("span", text(f" of {chart.title}"), class_="hidden-text")
+    return tag("details", tag("summary", "The figures" + of), class_="figures", data_figures_of=chart.key)
 
 
 def save(kind: str, of: str, name: str, said: str) -> str:

@@ -13,10 +13,13 @@ const Charts = (() => {
 
   function draw(id, visible) {
     const spec = structuredClone(specs[id]);
-    spec.data.values = spec.data.values.filter((datum) => !datum.row || visible(datum.row));
-    if (spec.usermeta) spec.height = spec.usermeta.row_px * Math.max(1, new Set(spec.data.values.map((datum) => datum.name)).size);
     const place = document.getElementById(id);
-    if (place.clientWidth < 440) shorten(spec);
+    if (place.clientWidth < 440) {
+      shorten(spec);
+      merge(spec, spec.usermeta?.narrow ?? {});
+    }
+    spec.data.values = spec.data.values.filter((datum) => !datum.row || visible(datum.row));
+    if (spec.usermeta?.row_px) spec.height = spec.usermeta.row_px * Math.max(1, new Set(spec.data.values.map((datum) => datum.name)).size);
     // Where rows are hidden a layer may have nothing to show, of which Vega need not warn.
     const logLevel = views.has(id) ? 1 : 2;
     return vegaEmbed(place, { ...spec, config }, { renderer: "svg", actions: false, logLevel }).then((result) => {
@@ -25,6 +28,14 @@ const Charts = (() => {
       result.view.addResizeListener(() => requestAnimationFrame(() => finish(id)));
       finish(id);
     });
+  }
+
+  // What a chart wants to be otherwise where there is little room for it.
+  function merge(part, change) {
+    for (const [key, value] of Object.entries(change)) {
+      if (part[key] && typeof part[key] === "object" && value && typeof value === "object") merge(part[key], value);
+      else part[key] = value;
+    }
   }
 
   // On a phone the names beside a chart leave most of the room to it.
@@ -109,9 +120,14 @@ const Charts = (() => {
   }
 
   function dataOf(id) {
-    const values = specs[id].data.values;
-    const keys = [...new Set(values.flatMap(Object.keys))].filter((key) => !["order", "shown"].includes(key));
+    const { keys, values } = figuresOf(id);
     return csv([keys, ...values.map((datum) => keys.map((key) => datum[key] ?? ""))]);
+  }
+
+  // The data of a chart, but for what only places it.
+  function figuresOf(id) {
+    const values = specs[id].data.values;
+    return { values, keys: [...new Set(values.flatMap(Object.keys))].filter((key) => !["order", "shown"].includes(key)) };
   }
 
   function csv(lines) {
@@ -119,5 +135,5 @@ const Charts = (() => {
     return lines.map((cells) => cells.map(quoted).join(",")).join("\n") + "\n";
   }
 
-  return { ids: Object.keys(specs), draw, svgOf, dataOf, csv };
+  return { ids: Object.keys(specs), draw, svgOf, dataOf, figuresOf, csv };
 })();

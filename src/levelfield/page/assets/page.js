@@ -102,6 +102,35 @@
   for (const kind of ["pointerover", "focusin", "focusout"]) document.addEventListener(kind, show);
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") tip.hidden = true; });
 
+  // A chart's data as a table, made when it is first opened: what the pointer is told by tooltips, for keyboard and reader.
+  function tableOf(id, label) {
+    const { keys, values } = Charts.figuresOf(id);
+    const shown = keys.filter((key) => key !== "row" || !keys.includes("name"));
+    const words = (value) => (value ?? "") === "" ? "–" : Number.isFinite(value) && !Number.isInteger(value) ? String(Number(value.toPrecision(5))) : String(value);
+    const place = document.createElement("div");
+    Object.assign(place, { className: "scroll", tabIndex: 0 });
+    place.setAttribute("role", "region");
+    place.setAttribute("aria-label", label);
+    const made = place.appendChild(document.createElement("table"));
+    const line = (part, cells, kind) => {
+      const tr = part.insertRow();
+      for (const cell of cells) tr.appendChild(document.createElement(kind)).textContent = cell;
+      return tr;
+    };
+    for (const head of line(made.createTHead(), shown.map((key) => (key === "name" ? "row" : key.replaceAll("_", " "))), "th").cells) head.scope = "col";
+    const body = made.createTBody();
+    for (const datum of values) {
+      const tr = line(body, shown.map((key) => words(datum[key])), "td");
+      if (datum.row) Object.assign(tr, { hidden: !visible(datum.row) }).dataset.of = datum.row;
+    }
+    return place;
+  }
+  for (const details of document.querySelectorAll("details.figures")) {
+    details.addEventListener("toggle", () => {
+      if (details.open && !details.querySelector("table")) details.append(tableOf(details.dataset.figuresOf, details.firstElementChild.textContent));
+    });
+  }
+
   function textOf(cell) {
     return [...cell.childNodes].filter((node) => node.nodeName !== "SUP").map((node) => node.textContent.trim()).filter(Boolean).join(" ");
   }

@@ -2,7 +2,7 @@
 
 Every datum that belongs to a row carries its name as `row`, so that the page can hide it. Text, axes and grid take
 their colours from the page's style sheet, so that they follow dark and light; marks have mid-tones that do on both. A
-specification with `usermeta.row_px` is as high as it has names.
+specification with `usermeta.row_px` is as high as it has names; on a phone it is as `usermeta.narrow` has it.
 """
 
 from __future__ import annotations
@@ -24,6 +24,13 @@ REST: Final = "#8a8f98"
 """Of what has no colour of its own: lines of reference, and rows that a crowded chart does not single out."""
 LABEL_PX: Final = 118
 """Room for the names at the ends of lines."""
+NAMES_ABOVE: Final[Spec] = {
+    "labelAlign": "left", "labelBaseline": "middle", "labelOffset": -14, "labelPadding": 0, "labelLimit": 280,
+    "zindex": 1,
+}  # fmt: skip
+"""An axis of names on a phone: whole, above their rows, and the chart as wide as the card."""
+ROW_BELOW_NAME_PX: Final = 44
+"""The height of such a row."""
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Final
 
-from levelfield.page.charts.chart import Chart, Spec
+from levelfield.page.charts.chart import NAMES_ABOVE, ROW_BELOW_NAME_PX, Chart, Spec
 from levelfield.page.verdict_marks import MARKS
 from levelfield.statistics import Comparison, verdict
 from levelfield.tables.number_format import difference_interval, signed
@@ -28,7 +29,8 @@ def decisions(rows: Sequence[TableRow], comparison: Comparison, key: str) -> Cha
               "scale": {"domain": list(MARKS), "range": [mark.colour for mark in MARKS.values()]}}  # fmt: skip
     told = [{"field": "name", "title": "row"}, {"field": "other", "title": "beside"}, {"field": "said"}]
     spec: Spec = {
-        "data": {"values": _values(rows, comparison)}, "width": "container", "usermeta": {"row_px": 26},
+        "data": {"values": _values(rows, comparison)}, "width": "container",
+        "usermeta": {"row_px": 26, "narrow": _narrow([row.title for row in rows])},
         "encoding": {"x": x, "y": y},
         "layer": [
             {"mark": {"type": "rect"},
@@ -46,8 +48,21 @@ def decisions(rows: Sequence[TableRow], comparison: Comparison, key: str) -> Cha
     said = ", ".join(f"{count} {word}" for word, count in counts.items())
     signs = ", ".join(f"{mark.sign} {word}" for word, mark in MARKS.items())
     note = f"Is the row at the left better than the one above? {signs}. Of {len(found)} pairs {said}."
+    note += " On a phone the columns have the rows' numbers."
     alt = f"Matrix of the decisions between every two rows: {said}."
-    return Chart(key, "Every pair", note, alt, spec, wide=True, dense=True)
+    return Chart(key, "Every pair", note, alt, spec, wide=True)
+
+
+def _narrow(titles: Sequence[str]) -> Spec:
+    """On a phone: the names whole above the cells, columns by the rows' numbers, of a decision its sign alone."""
+    number = f"indexof({json.dumps(titles)}, datum.value) + 1"
+    x = {"axis": {"labelAngle": 0, "labelExpr": number, "labelOverlap": "greedy", "labelSeparation": 2}}
+    y = {"axis": {**NAMES_ABOVE, "labelExpr": f"{number} + '  ' + datum.value"}}
+    sign = {
+        "transform": [{"calculate": "split(datum.shown, ' ')[0]", "as": "sign"}],
+        "mark": {"dy": 8}, "encoding": {"text": {"field": "sign"}},
+    }  # fmt: skip
+    return {"encoding": {"x": x, "y": y}, "layer": [{}, sign], "usermeta": {"row_px": ROW_BELOW_NAME_PX}}
 
 
 def _values(rows: Sequence[TableRow], comparison: Comparison) -> list[Spec]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from levelfield.page.charts.chart import REST, Chart, Spec, layered
+from levelfield.page.charts.chart import NAMES_ABOVE, REST, ROW_BELOW_NAME_PX, Chart, Spec, layered
 from levelfield.page.verdict_marks import MARKS
 from levelfield.statistics import Comparison, verdict
 from levelfield.tables.number_format import signed
@@ -59,7 +59,10 @@ def forest(rows: Sequence[TableRow], comparison: Comparison, key: str) -> Chart 
          "encoding": {"x": {"value": "width"}, "y": y, "text": {"field": "label"}, "color": colour}},
     )  # fmt: skip
     del spec["height"]
-    spec["usermeta"] = {"row_px": 30}
+    named = [
+        {"encoding": {"y": {"axis": NAMES_ABOVE}}} if layer["encoding"]["y"] is y else {} for layer in spec["layer"]
+    ]
+    spec["usermeta"] = {"row_px": 30, "narrow": {"layer": named, "usermeta": {"row_px": ROW_BELOW_NAME_PX}}}
     note = (
         "Dot: difference of the means. Thick bar: the interval that decides: it excludes zero exactly where rows are "
         "decided to be different. Thin bar: simultaneous 95 % interval. Shaded: the region of equivalence, "

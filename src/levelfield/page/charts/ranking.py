@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from levelfield.page.charts.chart import Chart, Spec, interval_of, quantity
+from levelfield.page.charts.chart import NAMES_ABOVE, ROW_BELOW_NAME_PX, Chart, Spec, interval_of, quantity
 from levelfield.tables.table import TableRow
 
 
@@ -42,7 +42,8 @@ def ranking(colour: Spec, measured: Sequence[TableRow], key: str) -> Chart:
     intervals = any(value.get("low") is not None for value in values)
     published = any(value["kind"] == "published" for value in values)
     layers = [*([bar] if intervals else []), ticks, *([diamonds] if published else []), dots]
-    shared: Spec = {"data": {"values": values}, "width": "container", "usermeta": {"row_px": 30}}
+    narrow = {"encoding": {"y": {"axis": NAMES_ABOVE}}, "usermeta": {"row_px": ROW_BELOW_NAME_PX}}
+    shared: Spec = {"data": {"values": values}, "width": "container", "usermeta": {"row_px": 30, "narrow": narrow}}
     spec = {**shared, "encoding": {"y": y}, "layer": layers}
     alt = f"Dot plot of test top-1 of {len(measured)} rows with intervals over seeds"
     alt += f"; {measured[0].title} has the highest mean."

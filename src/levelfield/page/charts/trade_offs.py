@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from levelfield.page.charts.chart import REST, Chart, Spec, interval_of, layered, quantity
@@ -14,6 +15,8 @@ COSTS: Final = (
     ("mem_peak_mib", "peak memory (MiB)", "ascending"),
     ("images_per_s", "images/s", "descending"),
 )
+FAR: Final = 50.0
+"""Ratio of the ends of a logarithmic axis beyond which it has ticks at powers of ten alone."""
 
 
 def trade_offs(colour: Spec, measured: Sequence[TableRow], key: str) -> list[Chart]:
@@ -27,9 +30,10 @@ def trade_offs(colour: Spec, measured: Sequence[TableRow], key: str) -> list[Cha
         ]  # fmt: skip
         if len(values) < 2:
             continue
+        ticks = ticks_around(value["cost"] for value in values)
         x = {"field": "cost", "type": "quantitative", "title": title,
-             "scale": {"type": "log", "nice": False, "padding": 44},
-             "axis": {"format": "~s", "tickCount": 4, "grid": False}}  # fmt: skip
+             "scale": {"type": "log", "nice": False, "padding": 44, "domain": [ticks[0], ticks[-1]]},
+             "axis": {"format": "~s", "values": ticks, "grid": False}}  # fmt: skip
         y = quantity("top1", "top-1 (%)", pad_px=20)
         pareto = _pareto(order)
         spec = layered(
@@ -54,6 +58,26 @@ def trade_offs(colour: Spec, measured: Sequence[TableRow], key: str) -> list[Cha
         alt = f"Scatter plot of top-1 against {title} of {len(values)} rows with the Pareto front."
         charts.append(Chart(f"{key}-{cost}", f"Accuracy against {title}", note, alt, spec))
     return charts
+
+
+def ticks_around(costs: Iterable[float]) -> list[float]:
+    """Ticks of a logarithmic axis that begin and end no nearer than the positive `costs` do: 1, 2, 5, 10, ...; where
+    they go far, the powers of ten between the first and the last."""
+    found = sorted(costs)
+    powers = range(math.floor(math.log10(found[0])) - 1, math.ceil(math.log10(found[-1])) + 2)
+    steps = [float(f"{digit}e{power}") for power in powers for digit in (1, 2, 5)]
+    first = max(place for place, step in enumerate(steps) if step <= found[0])
+    last = min(place for place, step in enumerate(steps) if step >= found[-1])
+    if first == last:
+        first, last = first - 1, last + 1
+    ticks = steps[first : last + 1]
+    far = ticks[-1] / ticks[0] > FAR
+    return [tick for tick in ticks if not far or tick in (ticks[0], ticks[-1]) or _between(tick, ticks)]
+
+
+def _between(tick: float, ticks: Sequence[float]) -> bool:
+    """Whether a tick is a power of ten with room to both ends."""
+    return math.log10(tick).is_integer() and 3 * ticks[0] < tick < ticks[-1] / 3
 
 
 def _pareto(order: str) -> list[Spec]:

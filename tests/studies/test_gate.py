@@ -152,6 +152,48 @@ def test_what_a_side_is() -> None:
     assert not is_study_row("timm:resnet18") and not is_study_row("resnet_mini")
 
 
+def test_a_finished_candidate_with_a_failed_run_is_not_better_and_such_a_baseline_is_refused(
+    folders: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    base, better, _ = folders
+    write_run(better / "seed5", spec_of("outgrid_nano", 5), status="failed: loss is not finite")
+    found = call(base, better, "--json", "--ledger", tmp_path / "ledger.jsonl")
+    said = json.loads(found.stdout)
+    assert (found.exit_code, said["verdict"]) == (1, "not better")
+    assert said["why"] == "a run of it failed: seed 5: loss is not finite"
+    assert said["ledger"]["dropped"] == 1
+    refused = call(better, base).exception
+    assert isinstance(refused, UserError) and "the baseline outgrid_nano has a run that failed: seed 5" in str(refused)
+    write_run(better / "again" / "seed5", spec_of("outgrid_nano", 5), 4.5, images=1000)
+    assert call(base, better).exit_code == 0  # it came through later
+
+
+def test_a_row_whose_study_says_that_a_seed_failed_is_a_candidate_that_failed(folders: tuple[Path, Path, Path]) -> None:
+    base, better, _ = folders
+    row = {"name": "outgrid_nano", "failures": {"7": "boom at 7"}}
+    (better.parent / "study.json").write_text(json.dumps({"name": "s", "rows": [row]}))
+    found = call(base, better)
+    assert found.exit_code == 1 and "seed 7: boom at 7" in " ".join(found.stdout.split())
+
+
+@pytest.mark.parametrize(("most", "seeds"), [(4, None), (5, 5), (9, 5)])
+def test_a_candidate_that_was_begun_keeps_the_looks_that_were_planned(
+    most: int, seeds: int | None, folders: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    base, better, _ = folders
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    begun = ledger.begin(Asked(side_of_folder(base).identity, side_of_folder(better).identity, 0.0), ("a", "b"), 5)
+    folder_of(tmp_path, "resnet_mini", 3.0, 9)
+    folder_of(tmp_path, "outgrid_nano", 4.5, 9)
+    found = call(base, better, "--ledger", ledger.path, "--max-seeds", most, "--json")
+    if seeds is None:
+        assert isinstance(found.exception, UserError) and "--max-seeds 5" in str(found.exception)
+        assert ledger.entries() == [begun]
+    else:
+        said = json.loads(found.stdout)
+        assert (said["max_seeds"], [look["seeds"] for look in said["looks"]]) == (5, [seeds])
+
+
 def test_a_folder_of_no_finished_run_is_refused(tmp_path: Path) -> None:
     write_run(tmp_path / "seed0", spec_of("resnet_mini"), status="failed: loss is not finite")
     with pytest.raises(UserError, match="no finished run"):

@@ -13,6 +13,8 @@ from levelfield.spec import RunSpec
 from levelfield.studies.declared.planned_runs import planned_rows
 from levelfield.studies.declared.study import StudySpec
 from levelfield.studies.declared.study_file import list_studies
+from levelfield.studies.results.run_folders import state_of
+from levelfield.studies.results.study_json import read_failures
 from levelfield.tables.audit.checks.settings import compared, is_science
 from levelfield.tables.audit.compare_values import contrast, words
 
@@ -21,13 +23,14 @@ from levelfield.tables.audit.compare_values import contrast, words
 class Side:
     """`spec`: what is to be trained, with its open fields filled in; None for `runs` that are finished, in the order of
     their seeds. `identity`: of what is trained, whatever the seed. `start`: what row's runs, seed by seed, it starts
-    from."""
+    from. `failures`: of finished runs, which of their row have no result, and why."""
 
     name: str
     identity: str
     spec: RunSpec | None = None
     runs: tuple[RunFolder, ...] = ()
     start: str | None = None
+    failures: tuple[str, ...] = ()
 
     @property
     def setting(self) -> RunSpec:
@@ -58,8 +61,10 @@ def side_of_spec(name: str, resolved: RunSpec) -> Side:
 
 
 def side_of_folder(folder: Path) -> Side:
-    """The finished runs at or below `folder`. Raises UserError where there is none, or not of one training alone."""
-    runs = [run for run in find_runs(folder) if run.finished]
+    """The finished runs at or below `folder`, and what failed beside them. Raises UserError where none is finished, or
+    where they are not of one training alone."""
+    there = find_runs(folder)
+    runs = [run for run in there if run.finished]
     if not runs:
         raise UserError(f"{folder} holds no finished run\ngive the folder of a run or of a row, or what to train")
     specs = {run: run.spec() for run in runs}
@@ -68,7 +73,26 @@ def side_of_folder(folder: Path) -> Side:
         raise UserError(f"{folder} holds runs of {len(identities)} trainings\ngive the folder of one row of them")
     by_seed = {specs[run].seed: run for run in reversed(runs)}
     (found,) = identities
-    return Side(folder.name, found[0], runs=tuple(by_seed[seed] for seed in sorted(by_seed)), start=found[1])
+    failures = _failures(folder, [run for run in there if not run.finished])
+    return Side(
+        folder.name,
+        found[0],
+        runs=tuple(by_seed[seed] for seed in sorted(by_seed)),
+        start=found[1],
+        failures=tuple(f"seed {seed}: {why}" for seed, why in sorted(failures.items()) if seed not in by_seed),
+    )
+
+
+def _failures(folder: Path, unfinished: Sequence[RunFolder]) -> dict[int, str]:
+    """By seed why there is no result: as the runs say, and the study whose row `folder` is."""
+    of_row = f"{folder.name} seed "
+    found = {
+        int(run.removeprefix(of_row)): why.splitlines()[0]
+        for run, why in read_failures(folder.parent).items()
+        if run.startswith(of_row)
+    }
+    states = {run.spec().seed: state_of(run) for run in unfinished}
+    return found | {seed: why for seed, (state, why) in states.items() if state == "failed"}
 
 
 def identity_at_any_seed(spec: RunSpec) -> tuple[str, str | None]:

@@ -58,14 +58,19 @@ def gate(
     baseline's serve all its candidates.
 
     With a `ledger` the candidate is judged at its number's part of the 5 %, and a question that was decided is not
-    asked again; without one at 5 %. Of finished runs whose study was looked at before it is the part of that which one
-    further look may spend. Raises UserError for sides that are one training, or were not tested alike, and where a run
-    of the baseline fails.
+    asked again; one that was begun goes on with the looks that were planned then. Without one it is judged at 5 %. Of
+    finished runs whose study was looked at before it is the part of that which one further look may spend. Raises
+    UserError for sides that are one training, or were not tested alike, and where a run of the baseline fails.
     """
     if base.identity == candidate.identity:
         raise UserError(f"{base.name} and {candidate.name} are the same training: there is nothing to compare")
+    if base.failures:
+        raise UserError(
+            f"the baseline {base.name} has a run that failed: {base.failures[0]}\n"
+            "give one whose runs all came through, or train it again"
+        )
     most = min([most, *(len(side.runs) for side in (base, candidate) if side.spec is None)])
-    if most < FEWEST:
+    if most < FEWEST and not candidate.failures:
         raise UserError(f"{most} run of each side is too few: {FEWEST} are the least\nraise --max-seeds, or train more")
     looked_at = looked_at_before([*base.runs, *candidate.runs])
     asked, names = Asked(base.identity, candidate.identity, by), (base.name, candidate.name)
@@ -73,8 +78,12 @@ def gate(
     before = entry.outcome is not None
     if not before:
         share = min((one.share for one in looked_at), default=1.0)
-        trial = _Trial(base, candidate, replace(entry, most=min(entry.most, most)), share, out, ledger, progress)
-        outcome = trial.outcome()
+        if most < entry.most and not candidate.failures:
+            raise UserError(
+                f"{candidate.name} was begun with up to {entry.most} seeds, and its looks share its level up to these; "
+                f"now there are {most} at most\ngive --max-seeds {entry.most}, and folders of so many runs"
+            )
+        outcome = _Trial(base, candidate, entry, share, out, ledger, progress).outcome()
         entry = replace(entry, outcome=outcome)
         if ledger is not None:
             ledger.decide(entry, outcome)
@@ -95,6 +104,8 @@ class _Trial:
     progress: Progress
 
     def outcome(self) -> Outcome:
+        if self.candidate.failures:
+            return Outcome("not better", f"a run of it failed: {self.candidate.failures[0]}", ())
         looks: list[GateLook] = []
         ours: list[RunFolder | str] = []
         theirs: list[RunFolder | str] = []

@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from levelfield.cli.app import app
 from levelfield.errors import UserError
-from levelfield.tables import StudyRows
+from levelfield.tables import StudyRows, read_study
+from synthetic_runs import spec_of, write_run
 
 
 def root_of(study: StudyRows) -> Path:
@@ -50,6 +51,26 @@ def test_the_margin_and_the_rule_are_options(study: StudyRows) -> None:
     assert {pair["margin"] for pair in strict["pairs"]} == {0.25}
     claimed = [sum(pair["different"] for pair in one["pairs"]) for one in (usual, strict)]
     assert claimed[0] > claimed[1] == 0  # three seeds a row
+
+
+def test_the_rule_of_the_page_in_a_study_s_folder_is_kept_there(tmp_path: Path) -> None:
+    write_run(tmp_path / "a" / "seed0", spec_of("a"), images=50)
+    asked = {"study": "s", "source": "s.yaml", "seeds": {"a": [0]}, "usual": [0, 1]}
+    study = {"name": "s", "asked": asked, "rows": [{"name": "a", "runs": ["a/seed0"]}]}
+    (tmp_path / "study.json").write_text(json.dumps(study))
+
+    def run(*options: str) -> None:
+        assert CliRunner().invoke(app, ["report", str(tmp_path), "--no-images", *options]).exit_code == 0
+
+    run("--json", "--verdict", "strict")
+    run("--out", str(tmp_path / "other.html"), "--format", "html", "--margin", "0.3")
+    assert json.loads((tmp_path / "study.json").read_text()) == study  # nothing of the folder's page was changed
+    run("--verdict", "strict", "--margin", "0.25")
+    kept = json.loads((tmp_path / "study.json").read_text())
+    assert kept == {**study, "asked": {**asked, "verdict": "strict", "margin": 0.25}}
+    assert (read_study(tmp_path).verdict, read_study(tmp_path).margin) == ("strict", 0.25)
+    run("--verdict", "usual")
+    assert (read_study(tmp_path).verdict, read_study(tmp_path).margin) == ("usual", 0.25)
 
 
 @pytest.mark.parametrize("margin", ["0", "-1", "100", "nan"])

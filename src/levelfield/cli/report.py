@@ -40,11 +40,13 @@ def report(
     """Print the table of a study or of any runs, and write its page.
 
     Example: `levelfield report runs/quickstart` prints the table and writes `runs/quickstart/report.html`;
-    `levelfield report runs/quickstart --format md` prints Markdown.
+    `levelfield report runs/quickstart --format md` prints Markdown. With the page in a study's folder, its margin and
+    rule are kept there for later tables.
     """
     from levelfield.page.page import write_page
     from levelfield.page.thumbnails import images_of
     from levelfield.runs import write_text
+    from levelfield.studies.results.study_request import keep_rule
     from levelfield.tables import build_table, read_study
     from levelfield.tables.text.csv import to_csv
     from levelfield.tables.text.json import to_json, to_json_text
@@ -68,6 +70,8 @@ def report(
                 pictures = images_of(table, data_dir, page)
             except UserError as error:
                 messages.print(f"no example images: {error}", highlight=False, markup=False)
+        if out is None:
+            keep_rule(folder, margin, verdict)
         write_page(table, page, pictures)
         messages.print(f"page: {page}", soft_wrap=True, highlight=False)
         return

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from levelfield.errors import UserError
+from levelfield.runs import write_json
 from levelfield.spec.overrides import only_how, trained_otherwise
 from levelfield.statistics import MARGIN
 from levelfield.studies.declared.planned_runs import PlannedRow, PlannedRun, planned_rows, runs_of
@@ -188,6 +189,18 @@ def judged(asked: StudyRequest, out: Path, margin: float | None = None, verdict:
     """
     within, rule = rule_of_table(read_looks(out), (asked.margin, asked.verdict), margin, verdict)
     return replace(asked, margin=within, verdict=rule)
+
+
+def keep_rule(out: Path, margin: float | None, verdict: str | None) -> None:
+    """Keep in the study.json of `out` by which margin and rule its table is decided, as last said; where there is none,
+    or one of old that says nothing of how it was asked for, nothing is kept. Raises UserError for what cannot be."""
+    path, before = out / "study.json", read_request(out)
+    if before is None or (margin is None and verdict is None):
+        return
+    study = json.loads(path.read_text(encoding="utf-8"))
+    if study.get("asked"):
+        asked = judged(before, out, margin, verdict)
+        write_json(path, {**study, "asked": {**study["asked"], "margin": asked.margin, "verdict": asked.verdict}})
 
 
 def with_seeds(asked: StudyRequest, rows: Iterable[str], seeds: Iterable[int], begun: bool) -> StudyRequest:

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from levelfield.data.sources.catalog import entry
 from levelfield.errors import UserError
 from levelfield.runs import Predictions
 from levelfield.tables.runs_of_row import RowRuns
@@ -24,7 +25,7 @@ def placed(rows: Sequence[RowRuns]) -> tuple[list[RowRuns], dict[str, str]]:
 
     Where no row of our own has predictions, somebody else's are held against the first of theirs.
     """
-    panels = {row.row.name: panel_of(row) for row in rows}
+    panels = panels_of(rows)
     if not any(row.row.predictions for row in rows):
         return list(rows), panels
     known = references(rows)
@@ -43,22 +44,37 @@ def placed(rows: Sequence[RowRuns]) -> tuple[list[RowRuns], dict[str, str]]:
     return result, panels
 
 
-def panel_of(runs: RowRuns) -> str:
-    """The test set in words; rows without any spec join the first panel ("")."""
-    spec = runs.spec
-    if spec is None:
-        return ""
-    limit = spec.data.test_limit
-    return spec.data.name + (f" ({limit:,} test images)" if limit else "")
+def panels_of(rows: Sequence[RowRuns]) -> dict[str, str]:
+    """By row the test set in words; rows without any spec join the first panel (""). A limit that is no fewer than the
+    images there are cuts nothing and is not named."""
+    tested: dict[tuple[str, int | None], int] = {}
+    for row in rows:
+        if row.spec is not None and row.finished and (images := _tested(row)):
+            tested.setdefault((row.spec.data.name, row.spec.data.test_limit), images)
+    found = {}
+    for row in rows:
+        name, limit = (row.spec.data.name, row.spec.data.test_limit) if row.spec is not None else ("", None)
+        known = entry(name) if limit else None
+        whole = known is not None and known.test is not None and known.test <= (limit or 0)
+        whole = whole or tested.get((name, limit), limit or 0) < (limit or 0)
+        found[row.row.name] = name + (f" ({limit:,} test images)" if limit and not whole else "")
+    return found
+
+
+def _tested(row: RowRuns) -> int:
+    """Test images of a row's first run, by the supports of its classes; 0 where it does not say."""
+    return sum(int(line["support"]) for line in row.finished[0].result.get("classes") or ())
 
 
 def references(rows: Sequence[RowRuns]) -> dict[str, Predictions]:
     """Of each panel the predictions of one run of our own."""
     found: dict[str, Predictions] = {}
+    panels = panels_of(rows)
     for row in rows:
+        panel = panels[row.row.name]
         for run in row.finished:
-            if run.folder is not None and panel_of(row) not in found and (own := run.predictions()) is not None:
-                found[panel_of(row)] = own
+            if run.folder is not None and panel not in found and (own := run.predictions()) is not None:
+                found[panel] = own
     return found
 
 

@@ -5,6 +5,7 @@ import io
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from levelfield.page.page import page
 from levelfield.runs import write_json
 from levelfield.statistics import verdict
 from levelfield.tables import Published, Row, StudyRows, build_table, read_study
+from levelfield.tables.number_format import difference_interval
 from levelfield.tables.text.csv import to_csv
 from levelfield.tables.text.footnotes import footnotes
 from levelfield.tables.text.json import to_json
@@ -150,6 +152,37 @@ def test_a_row_of_one_seed_has_an_interval_and_says_where_it_comes_from(tmp_path
     assert not any("With one or two seeds" in line for line in footnotes(build_table(rows)))
 
 
+def test_every_form_says_what_holds_on_other_images_and_where_the_rest_is_named(tmp_path: Path) -> None:
+    rows = scored(tmp_path, {"base": (90.0, 90.1, 89.9), "other": (90.2, 90.0, 90.4)}, images=2000)
+    table = build_table(rows)
+    pair = table.rows[1].to_baseline
+    assert pair is not None and pair.elsewhere is not None and pair.elsewhere.low is not None
+    (line,) = [one for one in csv.DictReader(io.StringIO(to_csv(table))) if one["row"] == "other"]
+    assert float(line["other_images_low"]) == pair.elsewhere.low and line["other_images_different"] == "False"
+    assert float(line["other_images_high"]) == pair.elsewhere.high
+    assert f"(about {line['more_seeds']} more seeds)" in to_markdown(table)
+    said = (
+        f"To baseline on other images of the same kind: other {difference_interval(pair.elsewhere)}, not decided there."
+    )
+    terminal = " ".join(text_of(rows).split())
+    assert all(
+        said in text for text in (terminal, to_markdown(table), to_latex(table), "\n".join(to_json(table)["basis"]))
+    )
+    assert table.audit.of("unchecked") and "not checked" in table.audit.verdict
+    assert all("The page and --json name each." in text for text in (terminal, to_markdown(table), to_latex(table)))
+
+
+def test_what_looks_spent_is_said_as_it_is(tmp_path: Path) -> None:
+    table = build_table(scored(tmp_path, {"a": (90.0, 90.2, 89.9), "b": (91.0, 91.3, 90.9)}))
+    for spent, said in (
+        (0.05, "at most once in 20"),
+        (0.018, "at most 1.8 %, over all"),
+        (0.075, "at most 7.5 %, over"),
+    ):
+        panels = {panel: replace(one, spent=spent) for panel, one in table.panels.items()}
+        assert said in " ".join(footnotes(replace(table, panels=panels)))
+
+
 def test_equal_scores_and_what_has_no_interval_say_why_in_every_form(tmp_path: Path) -> None:
     rows = scored(tmp_path, {"base": (90.0, 90.1, 89.9), "equal": (88.0, 88.0, 88.0), "single": (87.0,)}, images=2000)
     table = build_table(rows)
@@ -251,6 +284,24 @@ def test_each_test_set_has_its_own_baseline(tmp_path: Path) -> None:
         "stanford_dogs": "stanford_dogs-a",
     }
     assert all(len(comparison.pairs) == 1 for comparison in table.panels.values())
+
+
+def test_a_limit_that_cuts_no_test_image_is_not_said_to(tmp_path: Path) -> None:
+    """Of 449 images a limit of 800 leaves all: such rows stand with those that have none, run or not."""
+    rows = [
+        Row(name, runs=(write_run(tmp_path / name, spec_of(name, data="digits", **limit), images=images),))
+        for name, limit, images in (
+            ("whole", {}, 449), ("limited", {"data__test_limit": 800}, 449), ("cut", {"data__test_limit": 300}, 300)
+        )
+    ]  # fmt: skip
+    rows.append(Row("planned", declared=(spec_of("planned", data="digits", data__test_limit=800),)))
+    own = [write_run(tmp_path / "own", spec_of("own", data="mine", data__test_limit=900), images=120)]
+    rows += [Row("own", runs=tuple(own)), Row("later", declared=(spec_of("x", data="mine", data__test_limit=900),))]
+    found = {row.name: row.panel for row in build_table(rows).rows}
+    assert found == {
+        "whole": "digits", "limited": "digits", "cut": "digits (300 test images)", "planned": "digits",
+        "own": "mine", "later": "mine",
+    }  # fmt: skip
 
 
 def test_an_unknown_baseline_offers_the_nearest(study: StudyRows) -> None:

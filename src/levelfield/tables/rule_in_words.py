@@ -47,7 +47,9 @@ def _decided(panels: Collection[Comparison]) -> str:
     assumed = list(dict.fromkeys(pair.assumption for pair in pairs if pair.standard_error is not None))
     spent = max(comparison.spent for comparison in panels)
     often = (
-        "at most once in 20" if round(spent, 9) <= ALPHA else f"in at most {100 * spent:.3g} %, over all looks at it"
+        "at most once in 20"
+        if abs(spent - ALPHA) < 1e-9
+        else f"in at most {100 * spent:.3g} %, over all looks at it so far"
     )
     return (
         f"Decided by {methods}, each comparison at the level that Holm's procedure leaves it, so that a table of equal "

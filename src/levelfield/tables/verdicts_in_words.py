@@ -27,11 +27,18 @@ def verdict_words(pair: Difference) -> str:
         return word
     if vetoed := _vetoed(pair):
         return f"undecided (strict: {vetoed})"
-    needed = dict(pair.seeds_for).get(pair.margin, 0)
-    if needed is None:
+    if dict(pair.seeds_for).get(pair.margin, 0) is None:
         return "undecided (over 1,000 seeds)"
-    more = needed - min(pair.runs)
-    return f"undecided (about {more} more seed{'s' * (more > 1)})" if more > 0 else "undecided"
+    more = more_seeds(pair)
+    return f"undecided (about {more} more seed{'s' * (more > 1)})" if more else "undecided"
+
+
+def more_seeds(pair: Difference) -> int | None:
+    """About how many more seeds of both rows an undecided pair needs; None where that is not known, or none."""
+    needed = dict(pair.seeds_for).get(pair.margin)
+    if verdict(pair) != "undecided" or needed is None or needed <= min(pair.runs):
+        return None
+    return needed - min(pair.runs)
 
 
 def _vetoed(pair: Difference) -> str:

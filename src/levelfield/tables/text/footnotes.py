@@ -8,7 +8,7 @@ from levelfield.known_models import known_model
 from levelfield.statistics.pair_tests import LEAST
 from levelfield.statistics.row_intervals import METHOD
 from levelfield.tables.lists_in_words import counted, listed
-from levelfield.tables.number_format import percent
+from levelfield.tables.number_format import difference_interval, percent
 from levelfield.tables.rows import Sweep
 from levelfield.tables.rule_in_words import rule_in_words
 from levelfield.tables.table import StudyTable, TableRow
@@ -17,12 +17,34 @@ from levelfield.tables.table import StudyTable, TableRow
 def footnotes(table: StudyTable) -> list[str]:
     """What the numbers of the table rest on, in a few sentences, and what is to be known of its rows."""
     notes = [f"{listed([row.title for row in rows], 30)}: {note}" for rows, note in row_notes(table)]
-    return basis(table) + [sweep_in_words(sweep) for sweep in table.study.sweeps] + notes + list(table.study.notes)
+    return (
+        basis(table)
+        + elsewhere_in_words(table)
+        + [sweep_in_words(sweep) for sweep in table.study.sweeps]
+        + notes
+        + list(table.study.notes)
+    )
 
 
 def basis(table: StudyTable) -> list[str]:
     """What the numbers and the verdicts of the table rest on."""
     return intervals_in_words(table) + rule_in_words(table) + _costs(table)
+
+
+def elsewhere_in_words(table: StudyTable) -> list[str]:
+    """Of each row beside the baseline, where the difference lies on other images, and whether it is decided there."""
+    said = [
+        f"{row.title} {difference_interval(beyond)}, {'different' if beyond.different else 'not decided'} there"
+        for row in table.measured
+        if row.to_baseline is not None and (beyond := row.to_baseline.elsewhere) is not None and beyond.low is not None
+    ]
+    return [f"To baseline on other images of the same kind: {'; '.join(said)}."] if said else []
+
+
+def audit_in_words(table: StudyTable) -> str:
+    """The audit's sentence, for forms that do not hold what it only mentions."""
+    mentioned = table.audit.of("differs") or table.audit.of("unchecked")
+    return table.audit.verdict + (" The page and --json name each." if mentioned else "")
 
 
 def sources(table: StudyTable) -> list[str]:

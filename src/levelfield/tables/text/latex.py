@@ -5,7 +5,7 @@ from __future__ import annotations
 from levelfield.tables.number_format import NONE
 from levelfield.tables.table import StudyTable
 from levelfield.tables.text.columns import cells
-from levelfield.tables.text.footnotes import footnotes
+from levelfield.tables.text.footnotes import audit_in_words, footnotes
 
 
 def to_latex(table: StudyTable) -> str:
@@ -21,7 +21,7 @@ def to_latex(table: StudyTable) -> str:
             *body,
             r"\bottomrule",
             r"\end{tabular}",
-            *(f"% {line}" for line in [f"Fairness audit: {table.audit.verdict}", *footnotes(table)]),
+            *(f"% {line}" for line in [f"Fairness audit: {audit_in_words(table)}", *footnotes(table)]),
         ]
     ) + "\n"  # fmt: skip
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from levelfield.tables.table import StudyTable
 from levelfield.tables.text.columns import cells
-from levelfield.tables.text.footnotes import footnotes
+from levelfield.tables.text.footnotes import audit_in_words, footnotes
 
 
 def to_markdown(table: StudyTable) -> str:
     """A pipe table, with audit and basis as text."""
     header, lines = cells(table)
     rows = [header, ["---"] + ["---:"] * (len(header) - 1), *lines]
-    out = [f"**Fairness audit.** {table.audit.verdict}", ""]
+    out = [f"**Fairness audit.** {audit_in_words(table)}", ""]
     said = [f"- {finding.text}" for finding in (*table.audit.unfair, *table.audit.of("declared"))]
     out += [*said, ""] if said else []
     out += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]

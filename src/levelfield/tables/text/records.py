@@ -7,6 +7,7 @@ from typing import Any
 from levelfield.statistics import verdict
 from levelfield.tables.cost_columns import MEASURED
 from levelfield.tables.table import StudyTable, TableRow
+from levelfield.tables.verdicts_in_words import more_seeds
 
 
 def records(table: StudyTable) -> list[dict[str, Any]]:
@@ -44,6 +45,10 @@ def _record(row: TableRow) -> dict[str, Any]:
         "common_starts": pair.runs[0] if pair and pair.paired else None,
         "p_adjusted": pair.p_adjusted if pair else None,
         "verdict": verdict(pair) if pair else None,
+        "more_seeds": more_seeds(pair) if pair else None,
+        "other_images_low": pair.elsewhere.low if pair and pair.elsewhere else None,
+        "other_images_high": pair.elsewhere.high if pair and pair.elsewhere else None,
+        "other_images_different": pair.elsewhere.different if pair and pair.elsewhere else None,
         "sign_flip_p": pair.sign_flip_p if pair else None,
         "sign_flip_min": pair.sign_flip_min if pair else None,
         "beats_baseline": pair.beats if pair else None,

@@ -10,7 +10,7 @@ from rich.text import Text
 from levelfield.tables.number_format import NONE, interval, percent, short, whole
 from levelfield.tables.table import StudyTable, TableRow
 from levelfield.tables.text.columns import against_baseline, against_published
-from levelfield.tables.text.footnotes import footnotes
+from levelfield.tables.text.footnotes import audit_in_words, footnotes
 
 VERDICT_STYLE = {"better": "green", "worse": "red", "equivalent": "cyan"}
 
@@ -22,7 +22,7 @@ def to_rich(table: StudyTable) -> RenderableType:
         parts.append(Text(table.study.question, style="bold"))
     if table.study.scale not in ("", "full"):
         parts.append(Text(f"Scale {table.study.scale}: reduced, not the study as published.", style="yellow"))
-    parts.append(Text(f"Fairness: {table.audit.verdict}", style="yellow" if table.audit.unfair else "green"))
+    parts.append(Text(f"Fairness: {audit_in_words(table)}", style="yellow" if table.audit.unfair else "green"))
     parts += [Text(f"  ! {finding.text}", style="yellow") for finding in table.audit.unfair]
     parts += [Text(f"  {finding.text}", style="dim") for finding in table.audit.of("declared")]
 

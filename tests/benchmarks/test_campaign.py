@@ -210,12 +210,10 @@ def test_the_forms_of_outgrid_are_compared_in_full_float32(campaign: Any, monkey
     def rounded(values: torch.Tensor) -> torch.Tensor:
         return values + (((values.detach().view(torch.int32) + 0x1000) & -0x2000).view(torch.float32) - values.detach())
 
-    def like_cudnn(x: torch.Tensor, weight: torch.Tensor, *rest: Any) -> torch.Tensor:
-        return (
-            conv2d(x, weight, *rest)
-            if precision.fp32_precision == "ieee"
-            else conv2d(rounded(x), rounded(weight), *rest)
-        )
+    def like_cudnn(x: torch.Tensor, weight: torch.Tensor, *rest: Any, **named: Any) -> torch.Tensor:
+        exact = precision.fp32_precision == "ieee"
+        given = (x, weight) if exact else (rounded(x), rounded(weight))
+        return conv2d(*given, *rest, **named)
 
     monkeypatch.setattr(torch.nn.functional, "conv2d", like_cudnn)
     torch.backends.cudnn.allow_tf32 = True  # torch's default

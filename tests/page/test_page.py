@@ -252,7 +252,7 @@ def visit(chromium: str, html: str, axe: str, tmp_path: Path, dark: bool, width:
         f"--blink-settings=preferredColorScheme={0 if dark else 1}",
         "--virtual-time-budget=60000", "--dump-dom", file.as_uri(),
     ]  # fmt: skip
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True).stdout
     outcome = re.search(r'<script type="application/json" id="outcome">(.*?)</script>', dom, flags=re.DOTALL)
     assert outcome is not None, dom[-2000:]
     return dict(json.loads(outcome[1]))

@@ -233,7 +233,7 @@ def test_a_plan_binds_from_its_first_look_on(tmp_path: Path) -> None:
     write_looks(tmp_path, Looks((Look({"a": (0, 1, 2)}, 0.3, 3, ()),), 0.5, "usual", {}, most=10))
     with pytest.raises(UserError, match="planned with --max-seeds 10, not 4"):
         settle_looks(tmp_path, UntilDecided(4), 0.5, "usual")
-    with pytest.raises(UserError, match=r"within 0.5 points, not 0.2"):
+    with pytest.raises(UserError, match=r"within 0.5 points, not by the usual one within 0.2"):
         judged(asked, tmp_path, margin=0.2)
 
 

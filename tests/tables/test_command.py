@@ -73,10 +73,16 @@ def test_the_rule_of_the_page_in_a_study_s_folder_is_kept_there(tmp_path: Path) 
     assert (read_study(tmp_path).verdict, read_study(tmp_path).margin) == ("usual", 0.25)
 
 
-@pytest.mark.parametrize("margin", ["0", "-1", "100", "nan"])
+@pytest.mark.parametrize("margin", ["0", "-1", "100"])
 def test_a_margin_that_cannot_be(study: StudyRows, margin: str) -> None:
     error = CliRunner().invoke(app, ["report", str(root_of(study)), "--margin", margin]).exception
     assert isinstance(error, UserError) and f"within {margin} points" in str(error) and "--margin 0.5" in str(error)
+
+
+@pytest.mark.parametrize("margin", ["nan", "inf"])
+def test_a_margin_that_is_no_number(study: StudyRows, margin: str) -> None:
+    result = CliRunner().invoke(app, ["report", str(root_of(study)), "--margin", margin])
+    assert result.exit_code == 2 and margin in result.output
 
 
 def test_a_folder_without_runs_is_a_user_error(tmp_path: Path) -> None:

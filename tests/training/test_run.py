@@ -310,11 +310,10 @@ def test_progress_never_counts_an_epoch_beyond_the_last(tmp_path: Path) -> None:
 
     class Seen(Progress):
         def advance(self, n: float = 1.0, **fields: object) -> None:
-            said.extend([(int(self.done), fields["epoch"])] if "epoch" in fields else [])
+            said.extend([fields["epoch"]] if "epoch" in fields else [])
             super().advance(n, **fields)
 
-    said: list[tuple[int, object]] = []
+    said: list[object] = []
     spec = run_spec("budget.epochs=2", "execution.log_every_steps=1")
     train_prepared(prepare(spec), tmp_path / "run", progress=Seen(shown=False))
-    assert len(said) >= 14
-    assert set(said) == {(step, f"{1 if step <= 7 else 2}/2") for step in range(1, 15)}
+    assert said == ["1/2"] * 8 + ["2/2"] * 8  # a line for each step, and one for the epoch

@@ -16,8 +16,9 @@ from typer.testing import CliRunner
 from levelfield.cli.app import app
 from levelfield.errors import UserError
 from levelfield.statistics.gate import level_of_candidate
+from levelfield.studies.declared.study_file import is_study_row
 from levelfield.studies.results.gate_ledger import Asked, Ledger, Outcome
-from levelfield.studies.results.gate_sides import is_study_row, side_of_folder
+from levelfield.studies.results.gate_sides import side_of_folder
 from synthetic_runs import spec_of, write_run
 
 

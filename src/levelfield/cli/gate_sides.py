@@ -62,8 +62,7 @@ def sides_of(base: str, candidate: str, said: Said, change: Sequence[str]) -> tu
 def kind_of(name: str, said: Said) -> Kind:
     """What `name` stands for. Raises UserError for what nothing can be gated by, with what would do instead."""
     from levelfield.spec.recipe_files import list_recipes
-    from levelfield.studies.declared.study_file import list_studies
-    from levelfield.studies.results.gate_sides import is_study_row
+    from levelfield.studies.declared.study_file import is_study_row, list_studies
 
     if Path(name).is_dir():
         return "folder"
@@ -113,11 +112,11 @@ def _is_model(name: str, said: Said) -> bool:
 
 def _declared(name: str, kind: Kind, said: Said) -> RunSpec | None:
     """The run that a side names, none of its names misspelt; None for a folder of finished runs."""
-    from levelfield.studies.results.gate_sides import study_row
-
     if kind == "folder":
         return None
     if kind == "row":
+        from levelfield.studies.results.gate_sides import study_row
+
         declared = study_row(name, said.scale, said.set, said.plugins, said.data_dir)
     else:
         where = [] if said.data_dir is None else [f"execution.data_dir={said.data_dir}"]

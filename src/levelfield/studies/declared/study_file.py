@@ -44,3 +44,9 @@ def _anchored(value: Any, folder: Path, key: str = "") -> Any:
     if key in ("recipe", "recipes") and isinstance(value, str) and value.endswith((".yaml", ".yml")):
         return str(folder / value)
     return value
+
+
+def is_study_row(text: str) -> bool:
+    """Whether `text` is STUDY:ROW, of a shipped study or a .yaml file."""
+    study, colon, _ = text.rpartition(":")
+    return bool(colon) and (study.endswith((".yaml", ".yml")) or study in list_studies())

@@ -12,7 +12,6 @@ from levelfield.runs import RunFolder, find_runs
 from levelfield.spec import RunSpec
 from levelfield.studies.declared.planned_runs import planned_rows
 from levelfield.studies.declared.study import StudySpec
-from levelfield.studies.declared.study_file import list_studies
 from levelfield.studies.results.run_folders import state_of
 from levelfield.studies.results.study_json import read_failures
 from levelfield.tables.audit.checks.settings import compared, is_science
@@ -105,12 +104,6 @@ def identity_at_any_seed(spec: RunSpec) -> tuple[str, str | None]:
         spec = spec.model_copy(update={"model": spec.model.model_copy(update={"start_from": None})})
     identity = spec.model_copy(update={"seed": 0}).identity()[:16]
     return (identity if row is None else f"{identity} after {row}"), row
-
-
-def is_study_row(text: str) -> bool:
-    """Whether `text` is STUDY:ROW, of a shipped study or a .yaml file."""
-    study, colon, _ = text.rpartition(":")
-    return bool(colon) and (study.endswith((".yaml", ".yml")) or study in list_studies())
 
 
 def study_row(

@@ -42,7 +42,7 @@ const Charts = (() => {
   function shorten(part) {
     for (const [key, value] of Object.entries(part)) {
       if (key === "labelLimit") part[key] = Math.min(value, 104);
-      else if (value && typeof value === "object" && key !== "data") shorten(value);
+      else if (value && typeof value === "object" && key !== "data" && key !== "usermeta") shorten(value);
     }
   }
 

@@ -43,8 +43,8 @@ def forest(rows: Sequence[TableRow], comparison: Comparison, key: str) -> Chart 
          "encoding": {"x": x | {"field": "low"}, "x2": {"field": "high"}, **whole}},
         {"data": {"values": [{"difference": 0}]}, "mark": {"type": "rule", "color": REST},
          "encoding": {"x": x, **whole}},
-        _bar(x, y, colour, "widest_low", "widest_high", 1.5, 0.55),
-        _bar(x, y, colour, "low", "high", 5, 0.75),
+        _bar(x, y, colour, "widest_low", "widest_high", 1.5, 0.55, reach),
+        _bar(x, y, colour, "low", "high", 5, 0.75, reach),
         {"mark": {"type": "point", "filled": True, "size": 75, "opacity": 1, "clip": True},
          "encoding": {"x": x, "y": y, "color": colour, "tooltip": [
              {"field": "name", "title": "row"}, {"field": "difference", "format": "+.2f"},
@@ -95,11 +95,15 @@ def _datum(row: TableRow, place: int) -> Spec:
     }  # fmt: skip
 
 
-def _bar(x: Spec, y: Spec, colour: Spec, low: str, high: str, thick_px: float, opacity: float) -> Spec:
+def _bar(x: Spec, y: Spec, colour: Spec, low: str, high: str, thick_px: float, opacity: float, reach: float) -> Spec:
+    """Intervals, cut where the axis ends: beside it stand the verdicts."""
+    ends = [
+        {"calculate": f"clamp(datum.{end}, {-reach:.6g}, {reach:.6g})", "as": f"{end}_drawn"} for end in (low, high)
+    ]
     return {
-        "transform": [{"filter": f"isValid(datum.{low})"}],
+        "transform": [{"filter": f"isValid(datum.{low})"}, *ends],
         "mark": {"type": "rule", "strokeWidth": thick_px, "strokeCap": "round", "opacity": opacity, "clip": True},
-        "encoding": {"x": x | {"field": low}, "x2": {"field": high}, "y": y, "color": colour},
+        "encoding": {"x": x | {"field": f"{low}_drawn"}, "x2": {"field": f"{high}_drawn"}, "y": y, "color": colour},
     }
 
 

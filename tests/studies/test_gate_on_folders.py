@@ -75,6 +75,15 @@ def test_a_study_that_was_looked_at_leaves_what_a_further_look_may_spend(
     assert f"{100 * ALPHA * share:.3g} %" in text
 
 
+def test_a_candidate_with_a_failed_run_of_a_study_that_was_looked_at_is_not_better(pair: tuple[Path, Path]) -> None:
+    looked_at(pair[0].parent, PLAN)
+    write_run(pair[1] / "seed9", spec_of("outgrid_nano", 9), images=1000, status="failed: boom")
+    result = call(*pair)
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert result.exit_code == 1 and "a run of it failed" in result.stdout
+    assert "look spends" not in result.stdout  # none was made
+
+
 def test_a_run_s_own_folder_knows_its_study_too_and_a_ledger_spends_the_share_of_its_part(
     pair: tuple[Path, Path], tmp_path: Path
 ) -> None:

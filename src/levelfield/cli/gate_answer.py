@@ -11,6 +11,7 @@ from levelfield.studies.running.gate import look_in_words
 from levelfield.tables.lists_in_words import listed
 
 if TYPE_CHECKING:
+    from levelfield.statistics.gate import GateLook
     from levelfield.studies.running.gate import GateResult
 
 SHOWN: Final = 8
@@ -57,8 +58,8 @@ def in_words(found: GateResult, ledger: Path | None, finished: bool) -> Iterator
         yield f"{look_in_words(last)}; {last.seeds} seeds of each side, at most {entry.most}; {last.method}"
     if differ := _differ(found.differ):
         yield differ
-    if finished and not found.before:
-        yield from _known_of_folders(found)
+    if finished and outcome.looks and not found.before:
+        yield from _known_of_folders(found, outcome.looks[-1])
     if ledger is not None:
         counts = {"kept": "better", "dropped": "not better", "undecided": "undecided"}
         said = [f"{found.count(verdict)} {word}" for word, verdict in counts.items()]  # type: ignore[arg-type]
@@ -79,13 +80,12 @@ def _differ(differ: Mapping[str, tuple[str, str]]) -> str:
     return f"they differ in {listed(said, SHOWN)}"
 
 
-def _known_of_folders(found: GateResult) -> Iterator[str]:
-    """What is known of how finished runs came to be looked at."""
+def _known_of_folders(found: GateResult, look: GateLook) -> Iterator[str]:
+    """What is known of how finished runs came to be looked at, beside this `look`."""
     for one in found.looked_at:
-        spent = 100 * found.outcome.looks[-1].level
         yield (
-            f"{one.study} was looked at {one.times} before: this look spends {spent:.3g} % beside those, as a "
-            f"further look at it may; what they decided: levelfield study report, or {one.study / 'looks.json'}"
+            f"{one.study} was looked at {one.times} before: this look spends {100 * look.level:.3g} % beside those, "
+            f"as a further look at it may; what they decided: levelfield study report, or {one.study / 'looks.json'}"
         )
     if not found.looked_at:
         yield (

@@ -112,6 +112,7 @@ def test_the_table_keeps_what_was_decided_and_says_what_was_spent_and_saved(copy
         assert panel.spent == pytest.approx(0.05)
         said = " ".join(table.study.notes)
         assert "looked at 2 times, with 3 and 4 seeds a row" in said
+        assert any("as at the look with 3 seeds, not that of the two means" in note for note in footnotes(table))
         assert "11 runs of the 12 that 4 seeds of each of 3 rows would have taken; 1 saved" in said
         assert table.study.command.endswith("--until decided --max-seeds 4")
     assert len(looked(out)) == 2 and seeds_held(out) == {"resnet_nano": 4, "decay": 4, "vit_mini": 3}

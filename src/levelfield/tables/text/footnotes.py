@@ -65,7 +65,7 @@ def row_notes(table: StudyTable) -> list[tuple[list[TableRow], str]]:
         _also,
         _failures,
         _no_interval,
-        _common_starts,
+        _other_runs,
         _notes,
         _model_notes,
         _published_notes,
@@ -132,12 +132,16 @@ def _no_interval(row: TableRow, _: Rows) -> list[str]:
     return [f"no interval: {row.top1.assumption}"] if row.top1 is not None and row.top1.low is None else []
 
 
-def _common_starts(row: TableRow, rows: Rows) -> list[str]:
-    """Over how many starts a row is compared with the baseline, seed by seed, where one of the two has more runs."""
+def _other_runs(row: TableRow, rows: Rows) -> list[str]:
+    """Over which runs a row is compared with the baseline, where these are not all that the two have: starts in common,
+    seed by seed, or those of the look that the difference is of."""
     pair = row.to_baseline
-    if pair is None or not pair.paired or pair.runs[0] == row.n == rows[pair.b].n:
+    if pair is None or pair.runs == (row.n, rows[pair.b].n):
         return []
     title = rows[pair.b].title
+    if not pair.paired:
+        seeds = " and ".join(map(str, dict.fromkeys(pair.runs)))
+        return [f"the difference is as at the look with {seeds} seeds, not that of the two means"]
     if not pair.runs[0]:
         return [f"compared seed by seed, and no start in common with {title}: no difference can be told"]
     starts = counted(pair.runs[0], "start")

@@ -69,6 +69,23 @@ def test_a_plugin_is_listed(tmp_path: Path) -> None:
     assert (row["params"], row["macs"], row["family"]) == (193 * 4, 192 * 4, "own")
 
 
+def test_a_model_that_cannot_be_counted_leaves_the_list_whole(tmp_path: Path) -> None:
+    """It failed once in the suite: a plugin's network that does not fit its own image size ended the command."""
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from torch import nn\nfrom levelfield.models import register_model\n"
+        "@register_model('listed_wrong', num_classes=4, image_size=8)\n"
+        "def build(num_classes):\n    return nn.Sequential(nn.Flatten(), nn.Linear(12, num_classes))\n"
+        "@register_model('listed_unbuilt', num_classes=4, image_size=8)\n"
+        "def unbuilt(num_classes):\n    raise ZeroDivisionError\n"
+    )
+    shown = _run("listed_*", "vit_mini", "--plugin", str(file))
+    assert "listed_wrong: not counted at 8 px: RuntimeError" in shown
+    assert "listed_unbuilt: not counted at 8 px: ZeroDivisionError" in shown
+    rows = {row["name"]: row for row in json.loads(_run("listed_*", "vit_mini", "--json"))}
+    assert rows["listed_wrong"]["macs"] is None and rows["vit_mini"]["macs"] == built_in()["vit_mini"].macs
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

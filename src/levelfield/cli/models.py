@@ -57,6 +57,9 @@ def models(
         print_json(rows)
         return
     console.print(_table(rows, aliases=console.width >= WIDE))
+    for row in rows:
+        if "error" in row:
+            console.print(f"{row['name']}: {row['error']}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _table(rows: list[dict[str, Any]], aliases: bool) -> Table:
@@ -70,8 +73,9 @@ def _table(rows: list[dict[str, Any]], aliases: bool) -> Table:
         table.add_column("published as", overflow="fold")
     for row in rows:
         cells = [
-            row["name"], row["family"], str(row["num_classes"]), str(row["image_size"]), f"{row['params']:,}",
-            f"{row['macs'] / 1e6:,.1f}", row["published"].get("alias", ""),
+            row["name"], row["family"], str(row["num_classes"]), str(row["image_size"]),
+            "-" if row["params"] is None else f"{row['params']:,}",
+            "-" if row["macs"] is None else f"{row['macs'] / 1e6:,.1f}", row["published"].get("alias", ""),
         ]  # fmt: skip
         table.add_row(*(cells if aliases else cells[:-1]))
     return table
@@ -102,11 +106,17 @@ def _describe(name: str, classes: int | None, image_size: int | None) -> dict[st
     from levelfield.models import model_info
 
     info = model_info(name)
-    side_px = image_size or info.image_size
-    return _row(info, classes or info.num_classes, side_px, *_counted(info, classes, image_size))
+    setting = classes or info.num_classes, image_size or info.image_size
+    try:
+        return _row(info, *setting, *_counted(info, classes, image_size))
+    except UserError:
+        raise
+    except Exception as error:  # code of the user's or timm's: one that fails must not take the list away
+        reason = ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
+        return _row(info, *setting, None, None) | {"error": f"not counted at {setting[1]} px: {reason}"}
 
 
-def _row(info: ModelInfo, classes: int, side_px: int, params: int, macs: int) -> dict[str, Any]:
+def _row(info: ModelInfo, classes: int, side_px: int, params: int | None, macs: int | None) -> dict[str, Any]:
     return {
         "name": info.name,
         "family": info.family,

@@ -1,6 +1,6 @@
 """Fit the smallest model of every timm file to 32 and 64 px: forward, backward, last map at least 2x2.
 
-    python benchmarks/adapt_all.py [--sizes 32 64] [--write docs/timm-small-images.md] [--relist]
+    python benchmarks/adapt_all.py [--sizes 32 64] [--write docs/how-to/timm-small-images.md] [--relist]
 
 Prints a line a model as it goes, and at the end the share that adapts; `--write` puts the table of refusals with their
 reasons between the marks in the page. The smallest models stand in tests/models/smallest_timm.json; `--relist` counts

@@ -1,6 +1,6 @@
-"""Write the rates that benchmarks/decisions.py measured into docs/statistics.md, between its two marks.
+"""Write the rates that benchmarks/decisions.py measured into docs/explanation/statistics.md, between its two marks.
 
-python benchmarks/decisions_table.py benchmarks/decisions.json docs/statistics.md
+python benchmarks/decisions_table.py benchmarks/decisions.json docs/explanation/statistics.md
 """
 
 from __future__ import annotations

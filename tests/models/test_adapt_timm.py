@@ -19,7 +19,7 @@ from levelfield.models.adapt_timm.find_downsampling import trace
 from levelfield.models.adapt_timm.timm_models import timm_file
 
 SMALLEST = json.loads((Path(__file__).parent / "smallest_timm.json").read_text(encoding="utf-8"))
-PAGE = (Path(__file__).parents[2] / "docs" / "timm-small-images.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "how-to" / "timm-small-images.md").read_text(encoding="utf-8")
 REFUSED = set(re.findall(r"^\| \S+ \| (\S+) \| (\d+) \|", PAGE, flags=re.MULTILINE))
 ATTEMPTS = [(name, image_size) for name in SMALLEST.values() for image_size in (32, 64)]
 SLOW = {"deepseek_vit_412m", "nasnetalarge", "pnasnet5large"}  # by benchmarks/adapt_all.py only

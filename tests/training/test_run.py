@@ -79,7 +79,7 @@ def test_the_files_of_a_run_are_those_that_the_documents_list(tmp_path: Path) ->
     run = train_prepared(prepare(run_spec("budget.epochs=1", "execution.loggers=[tensorboard]")), tmp_path / "run")
     write_learning_curve(run.folder)
     there = {path.name + "/" * path.is_dir() for path in run.folder.path.iterdir()}
-    page = (Path(__file__).parents[2] / "docs" / "runs.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "runs.md").read_text(encoding="utf-8")
     table = page.split("**The run folder**")[1].split("\n\n")[1]
     assert sorted(re.findall(r"^\| `(\S+)` ", table, re.M)) == sorted(there | {FAILURES})  # none failed
     listed = (folder_module.__doc__ or "").split("```")[1]

@@ -123,7 +123,7 @@ def import_(
     if found is None:
         raise UserError(
             f"--from {from_}: no data set in a known form\n"
-            "expected class folders, Parquet, or an official archive or folder (see docs/data.md)"
+            "expected class folders, Parquet, or an official archive or folder (see docs/how-to/data.md)"
         )
     with on_stderr() as progress:
         store = prepare(found, "skip" if on_bad_image == "skip" else "fail", wanted, progress=progress)

@@ -152,7 +152,7 @@ def looks_in_words(looks: Looks, held: Mapping[str, Collection[int]]) -> list[st
     said = [
         f"This table was looked at {times}, with {listed(seeds, 9)} seeds a row. Together the looks may make a false "
         f"claim in at most {_percent(looks.spent)} of tables of equal rows; each decided at its share of that, and "
-        "each pair stands as at the last look that it took part in (docs/studies.md)."
+        "each pair stands as at the last look that it took part in (docs/how-to/studies.md)."
     ]
     seen = looks.seen
     unseen = sum(len(set(found) - seen.get(row, set())) for row, found in held.items())

@@ -1,4 +1,4 @@
-"""The rules by which any timm model is fitted to an image size. `docs/timm-small-images.md` states them for users.
+"""The rules by which any timm model is fitted to an image size; `docs/how-to/timm-small-images.md` says them to users.
 
 1. A plain patch transformer takes the largest patch, not above its own, that gives at least 8x8 tokens. 2. A network
 whose stem is a patch embedding and that halves its map later takes the patch whose last map is 2x2 or more. 3. Any

@@ -99,13 +99,13 @@ def _other_number(asked: StudyRequest, looks: Looks | None, held: Mapping[str, I
         return [
             f"No row has all of the {declared} seeds that the study declares (at most {most}). Its 5 % hold for the "
             "table of all of them: whoever stops, or goes on, because of what this one shows is wrong more often: a "
-            "seed at a time until something shows makes 16 % false tables (docs/statistics.md)."
+            "seed at a time until something shows makes 16 % false tables (docs/explanation/statistics.md)."
         ]
     more = sum(count > declared for count in counts)
     return [
         f"{more} of {len(held)} rows have more seeds than the {declared} that the study declares (up to "
         f"{most}). Where they were added because the table did not decide before, its 5 % no longer hold: a seed at a "
-        "time until something shows makes 16 % false tables (docs/statistics.md)."
+        "time until something shows makes 16 % false tables (docs/explanation/statistics.md)."
     ]
 
 

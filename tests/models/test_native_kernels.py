@@ -25,6 +25,7 @@ from levelfield.models.kernels.channel_gate import gate_native
 from levelfield.models.kernels.depthwise import depthwise_native
 from levelfield.models.kernels.grid_attention import grid_attention_native, grid_weights
 from levelfield.models.kernels.linear import linear
+from levelfield.models.kernels.max_pool import max_pool_2x2_native
 from levelfield.models.kernels.norm_silu import norm_silu, norm_silu_native
 from levelfield.models.kernels.outlook import outlook_native, outlook_plain
 from levelfield.models.kernels.pointwise import pointwise
@@ -106,7 +107,7 @@ def test_grid_attention(width: int, height: int, columns: int, grid: int, dtype:
 
 
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("channels", [5, 64, 300])
+@pytest.mark.parametrize("channels", [5, 24, 64, 300])
 @MAPS
 def test_norm_silu(training: bool, channels: int, dtype: torch.dtype) -> None:
     torch.manual_seed(channels)
@@ -356,6 +357,22 @@ def test_under_autocast_the_network_is_as_near_to_float32_as_without(plain_torch
         assert 0 < relative(mine, right) < 1.2 * relative(theirs, right) < 0.2
 
 
+@pytest.mark.parametrize(("height", "width"), [(2, 2), (7, 6), (6, 7), (31, 31)])
+@pytest.mark.parametrize("channels", [5, 64])
+@MAPS
+def test_max_pool_is_torchs(height: int, width: int, channels: int, dtype: torch.dtype) -> None:
+    torch.manual_seed(height)
+    x = torch.randn(3, channels, height, width).to(dtype)
+    x[0].round_()  # equal ones, of which the first is taken
+    x[1, 0, 1, 0], x[1, 1, 0, 1], x[2, 0] = float("nan"), float("inf"), -float("inf")
+    x.requires_grad_()
+    mine, theirs = max_pool_2x2_native(x), F.max_pool2d(x, 2)
+    torch.testing.assert_close(mine, theirs, rtol=0, atol=0, equal_nan=True)
+    weight = torch.randn_like(theirs)
+    (dmine,), (dtheirs,) = (torch.autograd.grad(y, x, weight) for y in (mine, theirs))
+    assert torch.equal(dmine, dtheirs) and dmine.dtype is dtype
+
+
 def test_results_do_not_depend_on_the_number_of_threads() -> None:
     torch.manual_seed(0)
     norm, convolution = nn.BatchNorm2d(96), Depthwise(96, 3)
@@ -366,7 +383,8 @@ def test_results_do_not_depend_on_the_number_of_threads() -> None:
             torch.set_num_threads(threads)
             leaf = x.clone().requires_grad_()
             norm.zero_grad()
-            outlook_native(logits, norm_silu_native(leaf, norm)[0], 3).square().sum().backward()
+            pooled = max_pool_2x2_native(leaf).sum()
+            (pooled + outlook_native(logits, norm_silu_native(leaf, norm)[0], 3).square().sum()).backward()
             weight = torch.ones(8, 96, 1, 1, requires_grad=True)
             pointwise(x.repeat(6, 1, 1, 1), weight, None).square().sum().backward()
             convolution.zero_grad()

@@ -21,6 +21,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from levelfield.models.kernels.max_pool import max_pool_2x2
+from levelfield.models.kernels.memory_layout import laid_out_for_kernels
+from levelfield.models.kernels.norm_silu import norm_silu
 from levelfield.models.layers import he_normal
 from levelfield.models.network_contract import Network
 from levelfield.models.registry import register_model
@@ -46,13 +49,25 @@ class Level(nn.Module):
         self.bn1 = nn.BatchNorm2d(width)
         self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
+        self.act = nn.SiLU(inplace=True)
         self.drop_path = DropPath(drop_path, mode)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv1(x)
-        x = F.max_pool2d(x, 2, ceil_mode=min(x.shape[-2:]) == 1)  # a side of one pixel (images of 8 px) stays
-        x = F.silu(self.bn1(x), inplace=True)
-        return x + self.drop_path(F.silu(self.bn2(self.conv2(x)), inplace=True))
+        if min(x.shape[-2:]) == 1:  # of images of 8 px: a side of one pixel stays
+            x = F.max_pool2d(x, 2, ceil_mode=True)
+        else:
+            x = max_pool_2x2(x)
+        x = norm_silu(x, self.bn1, self.act)
+        return x + self.drop_path(norm_silu(self.conv2(x), self.bn2, self.act))
+
+
+class Stem(nn.Sequential):
+    """Convolution, BatchNorm, SiLU: (B, 3, H, W) to (B, 24, H - 1, W - 1)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        convolution, norm, act = self
+        return norm_silu(convolution(laid_out_for_kernels(x)), norm, act)
 
 
 class ResNetMini(Network):
@@ -64,7 +79,7 @@ class ResNetMini(Network):
     ) -> None:  # fmt: skip
         super().__init__()
         first = nn.Conv2d(3, 24, 2, bias=False)
-        self.stem = nn.Sequential(first, nn.BatchNorm2d(24), nn.SiLU(inplace=True))
+        self.stem = Stem(first, nn.BatchNorm2d(24), nn.SiLU(inplace=True))
         rates = linear_rates(drop_path, len(widths))
         self.levels = nn.ModuleList(
             Level(inputs, width, rate, drop_path_mode)

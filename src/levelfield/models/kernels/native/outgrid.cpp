@@ -1,5 +1,5 @@
-// OutGridViT's inner loops on float32 and bfloat16 maps laid out (B, H, W, C), for CPUs. Compiled at set-up, called through
-// a C interface.
+// Inner loops of the built-in networks, OutGridViT's above all, on float32 and bfloat16 maps laid out (B, H, W, C), for CPUs.
+// Compiled at set-up, called through a C interface.
 //
 // T is what a map is stored in: float or Bf16. Arithmetic is in float always: a Bf16 is widened as it is read, and a result
 // rounded once as it is written. What belongs to channels (statistics, scales, their gradients) is float.
@@ -43,6 +43,15 @@ inline void store(Bf16* to, float x) {
   std::memcpy(&bits, &x, sizeof bits);
   const std::uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
   to->bits = static_cast<std::uint16_t>(x == x ? rounded : 0x7fc0u);
+}
+
+inline void store_exact(float* to, float x) { *to = x; }
+
+// What was a Bf16: nothing is rounded.
+inline void store_exact(Bf16* to, float x) {
+  std::uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  to->bits = static_cast<std::uint16_t>(bits >> 16);
 }
 
 // exp to about 1e-7 relative: x = n ln 2 + r, and a polynomial of degree 6 in r. Compilers vectorise it.
@@ -320,14 +329,22 @@ void grid_backward(const T* qkv, const T* grad, T* dqkv, int B, int H, int W, in
     }
 }
 
-// Runs work(b, first channel, count) for every image and block of channels.
+// Runs work(b, first channel, count) for every image and block of channels. Of narrow maps the count is a constant: the
+// compiler then leaves no channels for a loop one by one, which for 24 of them took twice as long as all the rest.
 template <class Work>
 void by_image_and_channels(int B, int C, int threads, const Work& work) {
   const int blocks = (C + kChannels - 1) / kChannels;
 #pragma omp parallel for collapse(2) num_threads(threads) schedule(static)
   for (int b = 0; b < B; ++b)
-    for (int block = 0; block < blocks; ++block)
-      work(b, block * kChannels, std::min(kChannels, C - block * kChannels));
+    for (int block = 0; block < blocks; ++block) {
+      const int first = block * kChannels, count = std::min(kChannels, C - first);
+      if (count == 24)
+        work(b, first, std::integral_constant<int, 24>());
+      else if (count == 64)
+        work(b, first, std::integral_constant<int, 64>());
+      else
+        work(b, first, count);
+    }
 }
 
 typedef float Vector __attribute__((vector_size(64), aligned(4)));
@@ -513,7 +530,7 @@ struct SiLUGradient {
 template <class T>
 void norm_statistics(const T* x, float* mean, float* variance, int B, int N, int C, int threads) {
   std::vector<double> sums(2L * B * C);
-  by_image_and_channels(B, C, threads, [&](int b, int first, int count) {
+  by_image_and_channels(B, C, threads, [&](int b, int first, auto count) {
     double* total = sums.data() + 2L * (static_cast<long>(b) * C + first);
     for (int start = 0; start < N; start += kRows) {
       float sum[kChannels] = {}, square[kChannels] = {};
@@ -545,7 +562,7 @@ void norm_statistics(const T* x, float* mean, float* variance, int B, int N, int
 template <class T>
 void affine_silu_forward(const T* x, const float* scale, const float* shift, T* y, float* pooled, int B, int N, int C,
                          int threads) {
-  by_image_and_channels(B, C, threads, [&](int b, int first, int count) {
+  by_image_and_channels(B, C, threads, [&](int b, int first, auto count) {
     float total[kChannels] = {};
     for (int n = 0; n < N; ++n) {
       const long at = (static_cast<long>(b) * N + n) * C + first;
@@ -568,7 +585,7 @@ void norm_silu_backward(const T* x, const T* dy, const float* dpooled, const flo
                         const float* mean, const float* inverse, T* dx, float* dweight, float* dbias, int batch, int B,
                         int N, int C, int threads) {
   std::vector<float> partial(2L * B * C);
-  by_image_and_channels(B, C, threads, [&](int b, int first, int count) {
+  by_image_and_channels(B, C, threads, [&](int b, int first, auto count) {
     const SiLUGradient of(scale, shift, mean, dpooled ? dpooled + static_cast<long>(b) * C : nullptr, first, count, N);
     float bias[kChannels] = {}, weight[kChannels] = {};
     for (int n = 0; n < N; ++n) {
@@ -596,7 +613,7 @@ void norm_silu_backward(const T* x, const T* dy, const float* dpooled, const flo
     mean_bias[c] = batch ? static_cast<float>(bias / (static_cast<double>(B) * N)) : 0.0f;
     mean_weight[c] = batch ? static_cast<float>(weight / (static_cast<double>(B) * N)) * inverse[c] : 0.0f;
   }
-  by_image_and_channels(B, C, threads, [&](int b, int first, int count) {
+  by_image_and_channels(B, C, threads, [&](int b, int first, auto count) {
     const SiLUGradient of(scale, shift, mean, dpooled ? dpooled + static_cast<long>(b) * C : nullptr, first, count, N);
     float bias[kChannels], weight[kChannels];
     std::copy_n(mean_bias.data() + first, count, bias);
@@ -617,7 +634,7 @@ void norm_silu_backward(const T* x, const T* dy, const float* dpooled, const flo
 // Backward of y = x * gate, x (B, N, C), gate (B, C).
 template <class T>
 void gate_backward(const T* x, const T* gate, const T* dy, T* dx, T* dgate, int B, int N, int C, int threads) {
-  by_image_and_channels(B, C, threads, [&](int b, int first, int count) {
+  by_image_and_channels(B, C, threads, [&](int b, int first, auto count) {
     float total[kChannels] = {}, factor[kChannels];
     const long gates = static_cast<long>(b) * C + first;
     for (int c = 0; c < count; ++c) factor[c] = load(gate[gates + c]);
@@ -631,6 +648,59 @@ void gate_backward(const T* x, const T* gate, const T* dy, T* dx, T* dgate, int 
     }
     for (int c = 0; c < count; ++c) store(dgate + gates + c, total[c]);
   });
+}
+
+// 2x2 maxima of x (B, H, W, C), the first of equal ones, and which of the four each is; what a side has over is left out.
+template <class T>
+void max_pool_forward(const T* x, T* y, std::uint8_t* place, int B, int H, int W, int C, int threads) {
+  const int rows = H / 2, columns = W / 2;
+#pragma omp parallel for collapse(2) num_threads(threads) schedule(static)
+  for (int b = 0; b < B; ++b)
+    for (int row = 0; row < rows; ++row)
+      for (int column = 0; column < columns; ++column) {
+        const T* upper = x + ((static_cast<long>(b) * H + 2 * row) * W + 2 * column) * C;
+        const T* lower = upper + static_cast<long>(W) * C;
+        const long out = ((static_cast<long>(b) * rows + row) * columns + column) * C;
+#pragma omp simd
+        for (int c = 0; c < C; ++c) {
+          float best = load(upper[c]);
+          int at = 0;
+          const float others[3] = {load(upper[C + c]), load(lower[c]), load(lower[C + c])};
+          for (int i = 0; i < 3; ++i) {
+            const bool more = (others[i] > best) | (others[i] != others[i]);
+            best = more ? others[i] : best;
+            at = more ? i + 1 : at;
+          }
+          store_exact(y + out + c, best);
+          place[out + c] = static_cast<std::uint8_t>(at);
+        }
+      }
+}
+
+// dx (B, H, W, C): dy where a maximum was taken, 0 elsewhere.
+template <class T>
+void max_pool_backward(const T* dy, const std::uint8_t* place, T* dx, int B, int H, int W, int C, int threads) {
+  const int rows = H / 2, columns = W / 2;
+#pragma omp parallel for collapse(2) num_threads(threads) schedule(static)
+  for (int b = 0; b < B; ++b)
+    for (int row = 0; row < (H + 1) / 2; ++row) {
+      T* upper = dx + (static_cast<long>(b) * H + 2 * row) * W * C;
+      if (row == rows || W % 2) std::memset(upper, 0, sizeof(T) * W * C * std::min(2, H - 2 * row));
+      if (row == rows) continue;
+      T* lower = upper + static_cast<long>(W) * C;
+      for (int column = 0; column < columns; ++column, upper += 2 * C, lower += 2 * C) {
+        const long in = ((static_cast<long>(b) * rows + row) * columns + column) * C;
+#pragma omp simd
+        for (int c = 0; c < C; ++c) {
+          const float grad = load(dy[in + c]);
+          const int at = place[in + c];
+          store_exact(upper + c, at == 0 ? grad : 0.0f);
+          store_exact(upper + C + c, at == 1 ? grad : 0.0f);
+          store_exact(lower + c, at == 2 ? grad : 0.0f);
+          store_exact(lower + C + c, at == 3 ? grad : 0.0f);
+        }
+      }
+    }
 }
 
 }  // namespace
@@ -680,6 +750,13 @@ extern "C" {
   void lf_gate_backward##end(const T* x, const T* gate, const T* dy, T* dx, T* dgate, int B, int N, int C,              \
                              int threads) {                                                                            \
     gate_backward(x, gate, dy, dx, dgate, B, N, C, threads);                                                           \
+  }                                                                                                                    \
+  void lf_max_pool_forward##end(const T* x, T* y, std::uint8_t* place, int B, int H, int W, int C, int threads) {       \
+    max_pool_forward(x, y, place, B, H, W, C, threads);                                                                \
+  }                                                                                                                    \
+  void lf_max_pool_backward##end(const T* dy, const std::uint8_t* place, T* dx, int B, int H, int W, int C,             \
+                                 int threads) {                                                                        \
+    max_pool_backward(dy, place, dx, B, H, W, C, threads);                                                             \
   }
 
 FOR_MAPS_OF(float, )

@@ -6,6 +6,7 @@ stays quick:
 - `create_model`, `list_models`, `register_model`: networks by name, and one's own
 - `RunSpec`, `Recipe`, `Study`: the values that describe a run, how to train, and a comparison
 - `train`, `evaluate`, `load_run`: one run
+- `read_table`: the table of a finished study's folder
 - `open_data`: a data set by name
 - `data`: the input path, as in `levelfield.data.build_augment`
 """
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from levelfield.models import create_model, list_models, register_model
     from levelfield.spec import Recipe, RunSpec
     from levelfield.study import Study
+    from levelfield.tables import read_table
     from levelfield.training import evaluate, load_run, train
 
 _HOMES = {
@@ -30,6 +32,7 @@ _HOMES = {
     "RunSpec": "levelfield.spec",
     "Recipe": "levelfield.spec",
     "Study": "levelfield.study",
+    "read_table": "levelfield.tables",
     "train": "levelfield.training",
     "evaluate": "levelfield.training",
     "load_run": "levelfield.training",
@@ -46,6 +49,7 @@ __all__ = [
     "list_models",
     "load_run",
     "open_data",
+    "read_table",
     "register_model",
     "train",
 ]

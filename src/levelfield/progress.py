@@ -1,4 +1,4 @@
-"""Progress on stderr: bars with the time left on a terminal, a plain line every ten seconds elsewhere.
+"""Progress: bars with the time left on a terminal (stderr) and in a notebook, a plain line every ten seconds elsewhere.
 
 Levels nest. A study opens a level whose total is the expected work of all its runs, and gives each run
 `study.inside(share)`: as the run advances, the study advances by that share, so its time left is that of the whole.
@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
+
+from levelfield import notebook
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,13 +34,18 @@ class _Display:
         self.shown = shown
         self.console = _console() if shown else None
         self.on_terminal = self.console is not None and self.console.is_terminal
-        self.every_s = REFRESH_S if self.on_terminal else every_s
+        self.in_notebook = shown and notebook.in_notebook()
+        self.place: notebook.Place | None = None
+        self.every_s = REFRESH_S if self.on_terminal or self.in_notebook else every_s
         self.drawn_at = time.monotonic()
         self.bars: Bars | None = None
         self.levels: list[Progress] = []
 
     def open(self, level: Progress) -> TaskID | None:
         self.levels.append(level)
+        if self.in_notebook:
+            self.place = self.place or notebook.Place()
+            self._draw_in_notebook()
         if not self.on_terminal:
             return None
         if self.bars is None:
@@ -57,6 +64,8 @@ class _Display:
 
     def close(self, level: Progress) -> None:
         self.levels.remove(level)
+        if self.place is not None:
+            self._draw_in_notebook()
         if self.bars is not None and level.task is not None:
             self.bars.remove_task(level.task)
             if not self.levels:
@@ -74,8 +83,14 @@ class _Display:
                 if level.task is not None:
                     left = level.left()
                     self.bars.update(level.task, total=level.total, completed=level.done, left=left, shown=level.fields)
+        elif self.in_notebook:
+            self._draw_in_notebook()
         elif not self.on_terminal:
             self.print(" | ".join(level.line() for level in self.levels))
+
+    def _draw_in_notebook(self) -> None:
+        if self.place is not None:
+            self.place.draw("".join(level.html() for level in self.levels))
 
     def print(self, text: str) -> None:
         if self.console is not None:
@@ -167,6 +182,11 @@ class Progress:
         """The time left, as text; empty while unknown."""
         seconds = self.seconds_left()
         return "" if seconds is None else f"{duration(seconds)} left"
+
+    def html(self) -> str:
+        """This level as a bar of a notebook."""
+        beside = "  ".join(part for part in (self.left(), self.fields) if part)
+        return notebook.bar(self.description, self.done, self.total, beside)
 
     def line(self) -> str:
         """This level as one line of plain text."""

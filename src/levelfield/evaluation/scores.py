@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from levelfield import notebook
+
 
 @dataclass(frozen=True)
 class ClassScore:
@@ -80,6 +82,21 @@ class Scores:
             "brier": self.calibration.brier,
             "classes": [vars(score).copy() for score in self.classes],
         }
+
+    def _repr_html_(self) -> str:
+        """Scores and the classification report, for a notebook."""
+        ranks = [("top-1 %", self.top1), ("top-3 %", self.top3), ("top-5 %", self.top5)]
+        lines = [
+            (line.name, f"{line.precision:.4f}", f"{line.recall:.4f}", f"{line.f1:.4f}", f"{line.support:,}")
+            for line in self.report()
+        ]
+        whole = [
+            ("images", f"{self.n:,}"),
+            *((name, None if score is None else f"{score:.2f}") for name, score in ranks),
+            ("loss", f"{self.loss:.4f}"),
+            ("ECE %", f"{self.calibration.ece:.2f}"),
+        ]
+        return notebook.facts(whole) + notebook.table(("class", "precision", "recall", "F1", "images"), lines)
 
     def report(self) -> list[ClassScore]:
         """The classification report's lines: every class, then accuracy, macro and weighted averages."""

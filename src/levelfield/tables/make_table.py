@@ -33,7 +33,8 @@ from levelfield.tables.looks import looks_in_words, rule_of_table, setting_diges
 from levelfield.tables.rows import Row, StudyRows, one_per_training
 from levelfield.tables.runs_of_row import RowRuns, read_row
 from levelfield.tables.scores_of_rows import scores_of_rows
-from levelfield.tables.table import StudyTable, TableRow
+from levelfield.tables.table import TableRow
+from levelfield.tables.users_table import UsersTable
 
 AVERAGED: Final = (
     "top3", "top5", "loss", "f1_macro", "f1_weighted", "ece", "brier", "params", "trainable_params", "param_mib",
@@ -49,7 +50,7 @@ def build_table(
     *,
     margin: float | None = None,
     verdict: str | None = None,
-) -> StudyTable:
+) -> UsersTable:
     """Read the runs of all rows, compare and audit them, and answer the study's question.
 
     Rows that are the same training are one line, which is listed under the first of their names. `baseline`: a row's
@@ -69,7 +70,7 @@ def build_table(
         study = replace(study, notes=(*study.notes, *looks_in_words(study.looks, held)))
     intervals = {panel: RowIntervals(rows) for panel, rows in scores.items()}
     profiles = read_costs(study.path)
-    table = StudyTable(
+    table = UsersTable(
         study=study,
         rows=tuple(_line(r, (p := panel_of[r.row.name]), panels[p], intervals[p], study, profiles) for r in runs),
         panels=panels,

@@ -8,6 +8,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from levelfield import notebook
 from levelfield.progress import Progress
 from levelfield.runs import FolderLock, RunFolder
 from levelfield.training.batch_inputs import TrainingInputs, run_loader
@@ -37,6 +38,22 @@ class RunResult:
     result: dict[str, Any]
     history: list[dict[str, Any]]
     folder: RunFolder
+
+    def _repr_html_(self) -> str:
+        """What the run is, its scores and what it took, for a notebook."""
+        result = self.result
+        scores = [(name, result.get(key)) for name, key in (("top-1 %", "top1"), ("top-5 %", "top5"))]
+        return notebook.facts(
+            [
+                ("run", f"{result['model']} on {result['data']}, seed {result['seed']}"),
+                *((name, None if score is None else f"{score:.2f}") for name, score in scores),
+                ("loss", f"{result['loss']:.4f}"),
+                ("parameters", f"{result['params']:,}"),
+                ("MACs", f"{result['macs'] / 1e6:,.2f} M"),
+                ("trained", f"{result['train_seconds'] + result['compile_seconds']:.0f} s"),
+                ("folder", self.folder.path),
+            ]
+        )
 
 
 def train_prepared(prepared: Prepared, out: Path, *, progress: Progress | None = None) -> RunResult:

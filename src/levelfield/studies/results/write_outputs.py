@@ -17,7 +17,7 @@ from levelfield.studies.results.study_rows import study_rows
 from levelfield.tables.audit.checks.leaked_test_images import keep_record
 from levelfield.tables.make_table import build_table
 from levelfield.tables.rows import StudyRows
-from levelfield.tables.table import StudyTable
+from levelfield.tables.users_table import UsersTable
 
 NESTED: Final = ("per_class", "confusion", "classes")
 """What results.csv leaves out: it holds one number or word a cell."""
@@ -46,7 +46,7 @@ def write_results(found: Sequence[Mapping[str, Any]], out: Path) -> None:
     write_text(out / "results.csv", text.getvalue())
 
 
-def write_outputs(rows: StudyRows, out: Path, data_dir: str | None = None, *, page: bool = True) -> StudyTable:
+def write_outputs(rows: StudyRows, out: Path, data_dir: str | None = None, *, page: bool = True) -> UsersTable:
     """Build the table of `rows` and write results.json, results.csv and (unless told not to) report.html in `out`.
 
     The page shows example images where the data is at hand (`data_dir`, else where the environment says).
@@ -67,7 +67,7 @@ def write_outputs(rows: StudyRows, out: Path, data_dir: str | None = None, *, pa
     return table
 
 
-def table_for(study: StudySpec, out: Path, asked: StudyRequest) -> StudyTable:
+def table_for(study: StudySpec, out: Path, asked: StudyRequest) -> UsersTable:
     """As `report_study`; nothing is written."""
     return build_table(study_rows(study, asked, out), data_dir=asked.data_dir)
 
@@ -78,7 +78,7 @@ def is_of(out: Path, asked: StudyRequest) -> bool:
     return before is not None and (before.changes, before.plugins) == (asked.changes, asked.plugins)
 
 
-def report_study(study: StudySpec, out: Path, asked: StudyRequest | None = None) -> StudyTable:
+def report_study(study: StudySpec, out: Path, asked: StudyRequest | None = None) -> UsersTable:
     """The table of `study` in `out`, as asked for (None: as the folder says).
 
     Its files are written where `out` holds the study so asked for; a table of other settings is only returned.

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from levelfield.errors import UserError
+from levelfield.notebook import in_notebook
 from levelfield.progress import Progress
 from levelfield.runs import FolderLock
 from levelfield.spec import StartFrom
@@ -28,7 +29,7 @@ from levelfield.studies.running.in_process import InProcess
 from levelfield.studies.running.processes import Processes
 from levelfield.studies.running.until_decided import Rounds, UntilDecided, check_free, joined_seeds, with_first_stages
 from levelfield.tables.rows import StudyRows
-from levelfield.tables.table import StudyTable
+from levelfield.tables.users_table import UsersTable
 
 
 def run(
@@ -51,7 +52,7 @@ def run(
     until: UntilDecided | None = None,
     margin: float | None = None,
     verdict: str | None = None,
-) -> StudyTable:
+) -> UsersTable:
     """Train the runs of `study` that `out_dir` lacks, write the table's files there, return the table.
 
     Args:
@@ -62,7 +63,7 @@ def run(
         seeds: instead of the file's. The table has all that were ever trained.
         only: train the rows that match one of these patterns; the table still has all rows.
         tuned: settings of rows whose own is unknown, instead of what a sweep in `out_dir` found.
-        progress: where to show it; None: nowhere. executor: where runs are carried out; None: here, `parallel` at once.
+        progress: None: shown in a notebook only. executor: where runs are carried out; None: here, `parallel` at once.
         expected_s: seconds that a run of each row is expected to take (only their ratios count).
         may_begin: asked just before a run begins; one that may not is left for another time, and is no failure.
         page: write report.html too (it needs altair and vl-convert).
@@ -77,7 +78,7 @@ def run(
     out = Path(out_dir) if out_dir is not None else default_folder(study.name, scale or "full")
     judged(settle_to_train(study, out, said), out, margin, verdict)
     check_free(until, seeds, only)
-    shown = progress or Progress(shown=False)
+    shown = progress or Progress(shown=in_notebook())
     with FolderLock(out), shown, _terminated_as_interrupted():
         begun = (out / "study.json").is_file()
         asked = judged(settle_to_train(study, out, said), out, margin, verdict)  # again, with the lock

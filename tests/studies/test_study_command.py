@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -39,30 +40,38 @@ def call(*arguments: object) -> Any:
     return json.loads(result.stdout) if "--json" in arguments else result
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes], seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, f"ended with {process.returncode} before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
-def test_a_study_killed_twice_ends_as_one_left_alone(finished: tuple[Path, Path], tmp_path: Path) -> None:
-    path, alone = finished
-    out = tmp_path / "out"
-    command = [sys.executable, "-m", "levelfield", "study", "run", str(path), "--out", str(out)]
-    command += ["--set", "execution.checkpoint_every_steps=1", "--yes", "--json"]
+def killed_twice(command: list[str], out: Path) -> bool:
+    """Start the study, kill it at a new checkpoint, start it again, interrupt it at the next; False where it was done
+    before it could be (on a busy machine this process sleeps longer than the study takes)."""
 
     def checkpoints() -> int:
         return len(list(out.glob("*/*/checkpoints/*.ckpt")))
 
     for number in (signal.SIGKILL, signal.SIGINT):
         before = checkpoints()
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
-        wait_for(lambda seen=before: checkpoints() > seen, process)  # type: ignore[misc]
-        os.killpg(process.pid, number)
-        assert process.wait(60) in (-signal.SIGKILL, 130)
+        process = subprocess.Popen([*command, "--out", str(out)], stdout=subprocess.DEVNULL, start_new_session=True)
+        deadline = time.monotonic() + 120
+        while checkpoints() <= before and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        ended = process.wait(60)
+        if ended == 0:
+            return False
+        assert ended in (-signal.SIGKILL, 130)
         assert len(weights(out)) < 4
+    return True
+
+
+def test_a_study_killed_twice_ends_as_one_left_alone(finished: tuple[Path, Path], tmp_path: Path) -> None:
+    path, alone = finished
+    command = [sys.executable, "-m", "levelfield", "study", "run", str(path)]
+    command += ["--set", "execution.checkpoint_every_steps=1", "--yes", "--json"]
+    tries = [tmp_path / str(number) for number in range(4)]
+    out = next((out for out in tries if killed_twice(command, out)), None)
+    assert out is not None, f"{len(tries)} studies were each done before they could be killed twice"
+    command += ["--out", str(out)]
     done = subprocess.run(command, capture_output=True, timeout=300, check=True)
     assert weights(out) == weights(alone)
     rows = {row["row"]: row["top1"] for row in json.loads(done.stdout)["rows"]}

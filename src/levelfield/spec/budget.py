@@ -11,8 +11,11 @@ class Budget(Value):
     """The length of a run: exactly one of `epochs`, `steps`, `samples`."""
 
     epochs: PositiveFloat | None = None
+    """Passes over the training images; fractions are allowed. [epochs]"""
     steps: PositiveInt | None = None
+    """Optimiser steps. [steps]"""
     samples: PositiveInt | None = None
+    """Training images seen. [images]"""
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Budget:

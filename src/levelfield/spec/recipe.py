@@ -26,24 +26,38 @@ class Optimizer(Value):
     """
 
     name: str = "adamw"
+    """An optimiser of torch.optim or of timm, in lower case."""
     lr: PositiveFloat = 1e-3
+    """Learning rate of the full global batch, at the schedule's top."""
     weight_decay: NonNegativeFloat = 0.0
+    """Decay of the weights, as the optimiser applies it (AdamW: decoupled)."""
     momentum: Probability | None = None
+    """Momentum, of optimisers that have one."""
     nesterov: bool | None = None
+    """Nesterov's form of momentum."""
     betas: tuple[Probability, Probability] | None = None
+    """Decay rates of the two averages, of Adam's family."""
     eps: PositiveFloat | None = None
+    """Added to the denominator, of Adam's family."""
     layer_decay: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
+    """Multiplies the learning rate by itself once per stage from the head down (arXiv 2003.10555); 1: all alike."""
     lr_factors: dict[str, NonNegativeFloat] = {}
+    """Parameter names (patterns of fnmatch) and what multiplies their learning rate."""
     decay_all: bool = False
+    """Decay norms, biases, layer scales, tokens and position tables too."""
     options: dict[str, Any] = {}
+    """Settings that only this optimiser has, checked against its signature."""
 
 
 class Phase(Value):
     """A hand-over: at the start of epoch `at_epoch` (from 0) a new optimiser and a schedule that starts there."""
 
     at_epoch: PositiveInt
+    """The epoch, counted from 0, at whose start this phase takes over. [epochs]"""
     optimizer: Optimizer
+    """The optimiser from there on, with a fresh state."""
     schedule: Schedule = Constant()
+    """The schedule from there on; it starts with the phase."""
 
 
 class Regularisation(Value):
@@ -54,11 +68,17 @@ class Regularisation(Value):
     """
 
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Share of the target that is spread over all classes."""
     smoothing_with_mix: bool = True
+    """Smooth mixed targets too; false drops the smoothing from mixed batches."""
     drop_path: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
+    """The model's rate of stochastic depth. None: the model's own published setting."""
     drop_path_mode: Literal["sample", "batch"] = "sample"
+    """Whether a block is dropped for each image or for the whole batch."""
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
+    """The model's rate of dropout. None: the model's own published setting."""
     clip_norm: PositiveFloat | None = None
+    """Largest norm of the gradient over all parameters. None: no clipping."""
 
 
 class Averaging(Value):
@@ -69,37 +89,59 @@ class Averaging(Value):
     """
 
     name: Literal["none", "ema"] = "none"
+    """Whether an exponential moving average of the weights is kept."""
     decay: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.999
+    """Decay of the average; at update u it is at most (1 + u) / (10 + u), so that it fits short runs."""
     every_steps: PositiveInt = 1
+    """How often the average is updated. [steps]"""
     evaluate: Literal["raw", "averaged"] = "averaged"
+    """Which weights are the result; the others are tested and reported too."""
 
 
 class Freeze(Value):
     """Parameters whose names match one of `patterns` (fnmatch) stay fixed for the first `epochs` (None: throughout)."""
 
     patterns: tuple[str, ...] = ()
+    """Names of parameters (patterns of fnmatch) that keep their values."""
     epochs: NonNegativeInt | None = None
+    """Thaw them after so many epochs. None: they stay frozen throughout. [epochs]"""
 
 
 class Recipe(Value):
     """How to train. `budget` and `validation` are defaults that a run may override."""
 
     name: str = "unnamed"
+    """What the recipe is called; no part of a run's identity."""
     description: str = ""
+    """Source, expected result, hardware, what the source left unstated; no part of a run's identity."""
     optimizer: Optimizer = Optimizer()
+    """The optimiser of the first phase."""
     schedule: Schedule = Cosine()
+    """The learning rate over the first phase."""
     phases: tuple[Phase, ...] = ()
+    """Hand-overs to another optimiser and schedule at an epoch."""
     batch_size: PositiveInt = 128
+    """The global batch, over all processes. [images]"""
     augment: Augment = Augment()
+    """What happens to training images."""
     mix: Mix = Mix()
+    """Mixup and CutMix."""
     regularisation: Regularisation = Regularisation()
+    """Label smoothing, stochastic depth, dropout and clipping."""
     freeze: Freeze = Freeze()
+    """Parameters that stay as they are, for a while or throughout."""
     precision: Literal["auto", "fp32", "bf16", "fp16", "bf16_if_native"] = "auto"
+    """Of the forward and backward pass; auto: fp16 on CUDA, else fp32; bf16_if_native: where the processor has it."""
     tf32: bool = False
+    """TensorFloat-32 for what is computed in fp32 on CUDA."""
     batchnorm: Literal["global", "local"] = "global"
+    """Whether BatchNorm sees the global batch over all processes, or each process's part."""
     averaging: Averaging = Averaging()
+    """The average of the weights."""
     selection: Literal["last", "best_validation"] = "last"
+    """Which epoch is the result: the last, or the best on validation."""
     validation: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    """Share of the training images held out, unless the run's data say otherwise."""
 
     @classmethod
     def load(cls, name: str) -> Recipe:

@@ -21,17 +21,24 @@ class StartFrom(Value):
     """
 
     source: str
+    """`timm:NAME[.TAG]`, a finished run's folder, or a .safetensors or .pth file."""
     digest: str | None = None
+    """SHA-256 of the weights' content; filled in when the run is resolved."""
 
 
 class ModelSpec(Value):
     """A model by registry name (`timm:<name>` for timm's). None is taken from the data when the run is resolved."""
 
     name: str
+    """A registered model, or `timm:NAME`."""
     num_classes: PositiveInt | None = None
+    """Outputs of the network. None: the data's classes."""
     image_size: PositiveInt | None = None
+    """Side of the network's input. None: the data's. [px]"""
     options: dict[str, Any] = {}
+    """Keyword arguments of the model's constructor."""
     start_from: StartFrom | None = None
+    """Weights to start from. None: a fresh start."""
 
 
 class DataSpec(Value):
@@ -46,16 +53,27 @@ class DataSpec(Value):
     """
 
     name: str
+    """A data set's name, or `folder:PATH`, `parquet:PATH`."""
     image_size: PositiveInt | None = None
+    """Side of the network's input. None: the stored size. [px]"""
     resize_px: PositiveInt | None = None
+    """Side to which images are resized before cropping. None: `image_size`. [px]"""
     fit: Literal["resize", "pad", "crop"] = "resize"
+    """How an image of another size becomes a square: both sides resized, padded, or the centre of the short side."""
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    """The filter of resizing, antialiased."""
     validation: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
+    """Share of the training images held out. None: the recipe's."""
     split_seed: int = 0
+    """Seed of the cut between training and validation."""
     train_limit: PositiveInt | None = None
+    """A stratified subset of so many training images. None: all. [images]"""
     test_limit: PositiveInt | None = None
+    """A stratified subset of so many test images. None: all. [images]"""
     on_bad_image: Literal["fail", "skip"] = "fail"
+    """An image that does not decode stops the reading, or is left out, counted and reported."""
     checksum: str | None = None
+    """SHA-256 of the content; filled in when the run is resolved."""
 
     @property
     def own_place(self) -> bool:
@@ -67,7 +85,9 @@ class Plugin(Value):
     """A user's Python file that registers models; `digest` is the SHA-256 of its source, filled in when resolved."""
 
     path: str
+    """A Python file that registers models."""
     digest: str | None = None
+    """SHA-256 of its source; filled in when the run is resolved."""
 
 
 class Execution(Value):
@@ -79,37 +99,64 @@ class Execution(Value):
     """
 
     device: str = "auto"
+    """auto, cpu, cuda, cuda:N or mps."""
     threads: PositiveInt | None = None
+    """Threads of torch on the CPU. None: torch's own number."""
     workers: NonNegativeInt = 2
+    """Processes of the streamed loader."""
     loader: Literal["auto", "resident", "streamed"] = "auto"
+    """All images on the device, or streamed by workers; auto takes the first while they fit."""
     resident_budget_mib: PositiveInt = 4096
+    """Up to this size `auto` keeps the images on the device. [MiB]"""
     compile: bool = False
+    """Compile the network (torch.compile)."""
     cuda_graphs: bool = False
+    """Compile, and record CUDA graphs."""
     channels_last: bool = True
+    """Lay images out channels last."""
     deterministic: bool | None = None
+    """Deterministic algorithms only. None: on the CPU, with a warning where torch has none."""
     micro_batch: PositiveInt | None = None
+    """Split the global batch into parts of so many images. None: not split. [images]"""
     processes: PositiveInt | None = None
+    """How many processes train the run; filled in when it is resolved."""
     gradient_checkpointing: bool = False
+    """Keep only the inputs of blocks and compute the blocks again: less memory, more time."""
     checkpoint_every_steps: PositiveInt | None = None
+    """Write a checkpoint so often. None: by time alone. [steps]"""
     checkpoint_every_seconds: PositiveFloat = 60.0
+    """Write a checkpoint at least so often. [s]"""
     keep_checkpoints: PositiveInt = 2
+    """How many of the newest checkpoints stay."""
     log_every_steps: PositiveInt = 50
+    """How often loss and speed are logged. [steps]"""
     stop_after_seconds: PositiveFloat | None = None
+    """Stop with a checkpoint after this time. None: at the run's end. [s]"""
     eval_batch_size: PositiveInt = 500
+    """Batch of validation and test. [images]"""
     loggers: tuple[Literal["tensorboard"], ...] = ("tensorboard",)
+    """Who gets the metrics beside metrics.jsonl."""
     data_dir: str | None = None
+    """Folder that holds the data sets. None: `LEVELFIELD_DATA`."""
 
 
 class RunValues(Value):
     """All values of one run (`RunSpec`)."""
 
     model: ModelSpec
+    """The network."""
     data: DataSpec
+    """The images."""
     recipe: Recipe = Recipe()
+    """How to train."""
     budget: Budget
+    """How long it trains."""
     seed: NonNegativeInt = 0
+    """Seed of everything random in the run."""
     plugins: tuple[Plugin, ...] = ()
+    """The user's own model files."""
     execution: Execution = Execution()
+    """How it is carried out."""
 
     def unresolved(self) -> list[str]:
         """The fields that must be filled in (from data, files and device) before the run is defined."""

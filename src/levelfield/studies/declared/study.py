@@ -54,27 +54,44 @@ class RowSpec(Value):
     """
 
     model: str
+    """A model's name."""
     name: str | None = None
+    """What the row is called. None: its model's name."""
     recipe: str | None = None
+    """Its recipe. None: the group's or study's."""
     data: Data | None = None
+    """Its data. None: the group's or study's."""
     budget: Budget | None = None
+    """Its length. None: the group's, study's or recipe's."""
     set: Changes = {}
+    """Keys of its runs, as --set takes them."""
     after: str | None = None
+    """The row whose weights of the same seed it starts from."""
     alias: str = ""
+    """What its author calls the model."""
     published: str | None = None
+    """Key of the published figure beside it."""
     note: str = ""
+    """A note that every table shows."""
     setting_unknown: bool = False
+    """Its author does not state how it was tuned; a sweep decides learning rate and weight decay."""
 
 
 class Grid(Value):
     """models x recipes x data, and single rows beside them."""
 
     models: Names = ()
+    """Models, or patterns of their names."""
     recipes: Names = ()
+    """Recipes by name, `name+variant`, or .yaml files beside the study's."""
     data: Annotated[tuple[Data, ...], BeforeValidator(_several)] = ()
+    """Data sets by name, or with their keys."""
     rows: tuple[RowSpec, ...] = ()
+    """Single rows with their own changes."""
     budget: Budget | None = None
+    """The length of its runs. None: the recipe's."""
     set: Changes = {}
+    """Keys of all its runs, as --set takes them."""
 
     @field_validator("models", "recipes")
     @classmethod
@@ -88,24 +105,33 @@ class Group(Grid):
     """Rows under a heading."""
 
     name: str
+    """The heading."""
 
 
 class Scale(Value):
     """A size at which the study can be run: changes to all rows, to the rows of a group, and to single rows."""
 
     description: str = ""
+    """What this size of the study is for."""
     seeds: Seeds | None = None
+    """Its seeds. None: the study's."""
     set: Changes = {}
+    """Keys of all runs."""
     groups: dict[str, Changes] = {}
+    """Keys of the runs of a group, by its name."""
     rows: dict[str, Changes] = {}
+    """Keys of the runs of rows, by a pattern of their names."""
 
 
 class Step(Value):
     """A change whose effect the study's question asks for: from row `before` to row `after`."""
 
     name: str
+    """What the step changes."""
     before: str
+    """The row before it."""
     after: str
+    """The row after it."""
 
 
 class StudySpec(Grid):
@@ -116,15 +142,25 @@ class StudySpec(Grid):
     """
 
     name: str
+    """What the study, and its folder, is called."""
     title: str = ""
+    """One line for lists."""
     question: str = ""
+    """What it asks; tables and pages begin with it."""
     description: str = ""
+    """Whatever a reader should know."""
     varies: Names = VARIES
+    """Keys of a run that differ on purpose; the audit calls any other difference unfair."""
     baseline: str | None = None
+    """The row that others are compared with. None: the first that has a result."""
     seeds: Seeds = (0, 1, 2)
+    """A number of seeds from 0 on, or a list."""
     groups: tuple[Group, ...] = ()
+    """Rows under headings."""
     scales: dict[str, Scale] = {}
+    """Sizes at which the study can be run."""
     steps: tuple[Step, ...] = ()
+    """Changes whose effects the question asks for."""
     _source: str = PrivateAttr("")
 
     @model_validator(mode="after")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from levelfield.cli.ask_before_long_work import confirm_long_work
+from levelfield.cli.ask_before_long_work import LONG_S, confirm_long_work
 from levelfield.cli.check_names import check_run
 from levelfield.cli.options import DataDir, Json, Plugins, Yes
 from levelfield.cli.output import console, messages, print_json
@@ -82,12 +82,13 @@ def _train(prepared: Prepared, folder: Path, precision: str, yes: bool) -> dict[
     from levelfield.runs import RunFolder
     from levelfield.training.processes import SaidElsewhereError, announced_main, announced_size
     from levelfield.training.run import train_prepared
-    from levelfield.training.step_timing import estimate_seconds
+    from levelfield.training.step_timing import estimate_seconds, surely_within
 
     main = announced_main()
     if main and precision == "bf16_if_native" and prepared.spec.recipe.precision == "fp32":
         messages.print("this CPU has no bf16 instructions: training in fp32 (recorded in run.json)", highlight=False)
-    if not RunFolder(folder).finished and announced_size() == 1:
+    asks = not RunFolder(folder).finished and announced_size() == 1
+    if asks and not surely_within(prepared, LONG_S):
         confirm_long_work(estimate_seconds(prepared), "training", yes)
     try:
         with Progress(shown=main) as progress:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from levelfield.module_mode import evaluation_mode
+from levelfield.without_compiler import put_off_mark
 
 KINDS: Final = ("convolution", "depthwise_convolution", "linear", "attention")
 """Spatial convolutions; those with one input channel a group; linear layers and 1x1 convolutions (a linear layer at
@@ -104,6 +105,7 @@ class MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        put_off_mark(MacCounter.__torch_dispatch__)
         self._by_kind = dict.fromkeys(KINDS, 0)
 
     def count(self) -> MacCount:

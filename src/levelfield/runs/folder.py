@@ -148,14 +148,23 @@ def write_predictions(path: Path, predictions: Predictions, zstd_level: int | No
     classes = predictions.probabilities.shape[1]
     table = pa.table(
         {
-            "index": predictions.index,
-            "label": predictions.label,
-            "probabilities": pa.FixedSizeListArray.from_arrays(predictions.probabilities.ravel(), classes),
+            "index": _arrow(predictions.index),
+            "label": _arrow(predictions.label),
+            "probabilities": pa.FixedSizeListArray.from_arrays(_arrow(predictions.probabilities.ravel()), classes),
         }
     )
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd", compression_level=zstd_level)
     write_bytes(path, buffer.getvalue())
+
+
+def _arrow(values: NDArray[Any]) -> Any:
+    """Numbers (N,) as a pyarrow array over the same memory: `pa.array` imports pandas, if it is there."""
+    import numpy as np
+    import pyarrow as pa
+
+    whole = np.ascontiguousarray(values)
+    return pa.Array.from_buffers(pa.from_numpy_dtype(whole.dtype), len(whole), [None, pa.py_buffer(whole)])
 
 
 def read_predictions(path: Path) -> Predictions:

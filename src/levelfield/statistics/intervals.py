@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
-from scipy import stats
+
+from levelfield.statistics.distributions import beta_quantile, beta_with_tail, normal_with_tail, t_with_tail
 
 LEVEL: Final = 0.95
 NORMAL: Final = "scores of seeds are about normal"
@@ -66,7 +67,7 @@ def _students_t(scores: Sequence[float], level: float, further_runs: float) -> E
     sd = float(values.std(ddof=1))
     if not spread_is_seen(scores):
         return Estimate(mean, None, None, n, "none", f"the scores of all {n} seeds are equal: no spread is seen", level)
-    half = float(stats.t.ppf((1 + level) / 2, n - 1)) * sd * math.sqrt(1 / n + further_runs)
+    half = t_with_tail((1 - level) / 2, n - 1) * sd * math.sqrt(1 / n + further_runs)
     return Estimate(mean, mean - half, mean + half, n, "Student's t", NORMAL, level)
 
 
@@ -86,7 +87,7 @@ def sample_interval(
 
 def _wilson(share: float, n: int, tail: float) -> tuple[float, float]:
     """Wilson, J. Am. Stat. Assoc. 22, 1927."""
-    z = float(stats.norm.isf(tail))
+    z = normal_with_tail(tail)
     centre, whole = share + z**2 / (2 * n), 1 + z**2 / n
     half = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     return max((centre - half) / whole, 0.0), min((centre + half) / whole, 1.0)
@@ -95,6 +96,6 @@ def _wilson(share: float, n: int, tail: float) -> tuple[float, float]:
 def _clopper_pearson(share: float, n: int, tail: float) -> tuple[float, float]:
     """Clopper and Pearson, Biometrika 26, 1934."""
     right = share * n
-    low = 0.0 if share == 0 else float(stats.beta.ppf(tail, right, n - right + 1))
-    high = 1.0 if share == 1 else float(stats.beta.isf(tail, right + 1, n - right))
+    low = 0.0 if share == 0 else beta_quantile(tail, right, n - right + 1)
+    high = 1.0 if share == 1 else beta_with_tail(tail, right + 1, n - right)
     return low, high

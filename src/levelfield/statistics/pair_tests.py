@@ -12,8 +12,8 @@ from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
+from levelfield.statistics.distributions import t_tail, t_with_tail
 from levelfield.statistics.variance import Mixture
 
 LEAST: Final = 3
@@ -43,10 +43,10 @@ class StudentT:
     dof: float
 
     def p(self, distance: float) -> float:
-        return float(2 * stats.t.sf(abs(distance) / self.standard_error, self.dof))
+        return 2 * t_tail(abs(distance) / self.standard_error, self.dof)
 
     def half_width(self, level: float) -> float:
-        return float(stats.t.isf(level / 2, self.dof)) * self.standard_error
+        return t_with_tail(level / 2, self.dof) * self.standard_error
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def paired(differences: Sequence[float]) -> PairTest:
     if not _varies(d - estimate, estimate):
         reason = f"the {len(d)} differences are equal, so that their spread cannot be told"
         return PairTest(estimate, None, method, assumption, reason, runs=runs)
-    return PairTest(estimate, StudentT(float(stats.sem(d)), len(d) - 1), method, assumption, runs=runs)
+    return PairTest(estimate, StudentT(float(d.std(ddof=1)) / len(d) ** 0.5, len(d) - 1), method, assumption, runs=runs)
 
 
 def _too_few(runs: int, least: int = LEAST) -> str:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
+from levelfield.statistics.distributions import fair_coin_at_most
 from levelfield.statistics.holm import ALPHA
 from levelfield.statistics.permutation import Permutation, of_differences
 
@@ -107,7 +107,8 @@ def sign_flip(differences: ArrayLike, level: float = ALPHA) -> Permutation:
 
 def probability_of_beating(a: Sequence[float], b: Sequence[float]) -> float:
     """P(A beats B): the share of pairs of runs in which a's scores higher, ties counted half (Mann-Whitney U / nm)."""
-    return float(stats.mannwhitneyu(a, b).statistic) / (len(a) * len(b))
+    ahead = np.subtract.outer(np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64))
+    return float(((ahead > 0) + 0.5 * (ahead == 0)).mean())
 
 
 @dataclass(frozen=True)
@@ -124,5 +125,5 @@ def mcnemar_test(right_a: NDArray[np.bool_], right_b: NDArray[np.bool_]) -> McNe
     if right_a.shape != right_b.shape:
         raise ValueError(f"the two were tested on {right_a.shape} and {right_b.shape} images; give the same ones")
     only_a, only_b = int((right_a & ~right_b).sum()), int((~right_a & right_b).sum())
-    p = 2 * float(stats.binom.cdf(min(only_a, only_b), only_a + only_b, 0.5))
+    p = 2 * fair_coin_at_most(min(only_a, only_b), only_a + only_b)
     return McNemar(only_a, only_b, min(p, 1.0))

@@ -6,8 +6,8 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
+from levelfield.statistics.distributions import chi2_quantile, noncentral_t_tail, t_with_tail
 from levelfield.statistics.variance import Mixture
 
 MOST: Final = 1000
@@ -18,7 +18,7 @@ _QUANTILES: Final = (np.arange(64) + 0.5) / 64
 
 def as_seen(sd: float, dof: float) -> Mixture:
     """What `sd` > 0, seen with `dof` degrees of freedom, leaves open of the true variance: dof sd^2 / chi^2(dof)."""
-    variance = sd**2 * dof / stats.chi2.ppf(_QUANTILES, dof)
+    variance = sd**2 * dof / chi2_quantile(_QUANTILES, dof)
     return Mixture(variance, np.full(len(_QUANTILES), 1 / len(_QUANTILES)))
 
 
@@ -50,7 +50,7 @@ def seeds_needed(
 
 def _power(effect: NDArray[np.float64], n: int, alpha: float, dof: float) -> NDArray[np.float64]:
     """Power of the two-sided t test of `n` differences with true mean `effect` standard deviations."""
-    shift, critical = effect * np.sqrt(n), stats.t.isf(alpha / 2, dof)
-    found: NDArray[np.float64] = stats.nct.sf(critical, dof, shift)
+    shift, critical = effect * np.sqrt(n), t_with_tail(alpha / 2, dof)
+    found = noncentral_t_tail(critical, dof, shift)
     # SciPy's noncentral t gives nan far out, where the answer is 0 or 1.
     return np.where(np.isfinite(found), found, (shift > critical).astype(np.float64))

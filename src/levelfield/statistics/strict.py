@@ -17,7 +17,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from levelfield.statistics.pairwise import Difference, Strict, sign_flip
 from levelfield.statistics.permutation import of_two_rows
@@ -63,6 +62,8 @@ def fewest_runs(level: float, *, paired: bool) -> int:
 def _bca(samples: Sequence[Sequence[float]], level: float) -> tuple[float | None, float | None]:
     """BCa interval at 1 - `level` of the mean of one sample, or the difference of the means of two; None where equal
     scores give none."""
+    from scipy import stats  # which takes a second to import
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of degenerate samples, whose bounds are nan
         found = stats.bootstrap(

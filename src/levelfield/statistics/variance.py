@@ -14,6 +14,7 @@ All integrals are sums over a grid, so that a table is a function of its runs.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -23,7 +24,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
-from scipy.stats import norm
+
+from levelfield.statistics.distributions import normal_density
 
 Floats = NDArray[np.float64]
 
@@ -72,7 +74,7 @@ class Prior:
         """Weights of `u` (G,) for rows of so many `runs`, under each of H settings of the whole (rows, H, G), and the
         settings' weights (H,)."""
         means = self.mean + np.log(images / self.images) + self.mean_sd * STEPS
-        tame = norm.pdf((u - means[:, None, None]) / np.array(self.spreads)[:, None])
+        tame = normal_density((u - means[:, None, None]) / np.array(self.spreads)[:, None])
         wild = (u >= means[:, None] + self.above).astype(np.float64)[:, None]
         tame, wild = (one / one.sum(-1, keepdims=True) for one in (tame, wild))
         rows = len(runs)
@@ -80,7 +82,7 @@ class Prior:
         share = np.minimum(chance, MOST_WILD)[:, :, None, None, None]
         alone = np.array([self.alone(n, rows) for n in runs])[:, None, None]
         together = ((1 - share) * tame + share * wild).reshape(rows, -1, len(u))
-        weight = np.multiply.outer(self.setting_weights, np.outer(norm.pdf(STEPS), self.weights)).ravel()
+        weight = np.multiply.outer(self.setting_weights, np.outer(normal_density(STEPS), self.weights)).ravel()
         return (1 - alone) * together + alone / len(u), weight / weight.sum()
 
     def wild_share(self, runs: int, rows: int) -> float:
@@ -200,14 +202,21 @@ class Mixture:
 
     def half_width(self, level: float) -> float:
         """The distance whose p-value is `level`: half the width of the interval at 1 - `level`."""
-        unit = float(np.sqrt(self.weight @ self.variance))
-        low, high = 0.0, 1e-6 * unit
+        deviation = np.sqrt(self.variance)
+        high = float(np.sqrt(self.weight @ self.variance))
         while self.p(high) > level:
-            low, high = high, 4 * high
-        for _ in range(50):
-            middle = 0.5 * (low + high)
-            low, high = (middle, high) if self.p(middle) > level else (low, middle)
-        return high
+            high *= 4
+        low, at = 0.0, high
+        for _ in range(60):  # Newton's steps on log p, which is nearly straight; halved where one leaves the bracket
+            z = at / deviation
+            p = float(2 * (self.weight @ ndtr(-z)))
+            low, high = (at, high) if p > level else (low, at)
+            slope = float(2 * (self.weight @ (normal_density(z) / deviation)))
+            step = p * math.log(p / level) / slope if p > 0 and slope > 0 else math.inf
+            if abs(step) <= 1e-14 * at:
+                break
+            at = at + step if low < at + step < high else 0.5 * (low + high)
+        return at
 
     def in_few(self, points: int = 48) -> Mixture:
         """About the same in at most `points` variances: those of equal shares of the weight, by their means."""

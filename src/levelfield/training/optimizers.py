@@ -19,6 +19,7 @@ from levelfield.errors import UserError, nearest
 from levelfield.models import no_weight_decay, stage_of_parameters
 from levelfield.spec import Optimizer
 from levelfield.training.optimizers_of_timm import optimizer_of_timm
+from levelfield.training.optimizers_without_compiler import put_off_breaks, put_off_marks
 
 _TORCH = {
     name.lower(): getattr(torch.optim, name)
@@ -42,10 +43,12 @@ def make_optimizer(spec: Optimizer, model: nn.Module, leave_out: frozenset[str] 
     groups = parameter_groups(spec, model, leave_out)
     if not groups:
         raise UserError("no parameter is trained: recipe.freeze.patterns matches all of them; freeze fewer")
+    put_off_marks()
     try:
         optimizer: torch.optim.Optimizer = factory(groups, lr=spec.lr, weight_decay=spec.weight_decay, **settings)
     except (TypeError, ValueError) as error:
         raise UserError(f"optimizer {spec.name!r} refuses its settings: {error}\nmend recipe.optimizer") from None
+    put_off_breaks(optimizer)
     if isinstance(optimizer, torch.optim.SGD) and optimizer.defaults["fused"]:
         _fill_momentum(optimizer)
     return optimizer

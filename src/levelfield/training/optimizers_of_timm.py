@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec, module_from_spec
 from pathlib import Path
@@ -21,6 +22,8 @@ from levelfield.errors import UserError, unknown
 Factory = Callable[..., torch.optim.Optimizer]
 ALONE: Final = {"muon": ("muon", "Muon")}
 """Names to file and class, of those that timm gives no settings of their own."""
+DISTRIBUTED_TENSORS: Final = "torch.distributed.tensor"
+"""By what timm's Muon knows such tensors, where there are any. Here there are none, and it would load sympy too."""
 _PACKAGE: Final = "levelfield_timm_optim"
 
 
@@ -52,4 +55,18 @@ def _file_of_timm(name: str) -> Any:
         spec = ModuleSpec(_PACKAGE, None, is_package=True)
         spec.submodule_search_locations = [str(Path(timm.origin).parent / "optim")]
         sys.modules[_PACKAGE] = module_from_spec(spec)
-    return importlib.import_module(f"{_PACKAGE}.{name}")
+    with _without(DISTRIBUTED_TENSORS):
+        return importlib.import_module(f"{_PACKAGE}.{name}")
+
+
+@contextmanager
+def _without(module: str) -> Iterator[None]:
+    """As if `module` were not installed, where it is not loaded yet."""
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[module]

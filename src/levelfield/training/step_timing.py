@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import time
+from typing import Final
 
 from levelfield.cost.timing import synchronize
 from levelfield.data import make_loader
@@ -16,9 +17,12 @@ from levelfield.training.steps_and_phases import make_plan
 from levelfield.training.training_loop import train_step
 from levelfield.training.training_state import TrainState
 
+WARM_UP: Final = 1
+STEPS: Final = 3
+
 
 def seconds_per_step(
-    prepared: Prepared, budget_s: float = 2.0, *, warm_up: int = 1, steps: int = 3, as_executed: bool = False
+    prepared: Prepared, budget_s: float = 2.0, *, warm_up: int = WARM_UP, steps: int = STEPS, as_executed: bool = False
 ) -> float:
     """Mean seconds of a training step, input included, after `warm_up` steps: over at least `steps`, then until
     `budget_s` is spent. Without compilation, which takes long, unless `as_executed`.
@@ -56,3 +60,15 @@ def estimate_seconds(prepared: Prepared) -> float:
     """Expected seconds of the run's training, evaluation left out."""
     plan = make_plan(prepared.spec.recipe, prepared.spec.budget, len(prepared.data.train))
     return seconds_per_step(prepared) * plan.steps
+
+
+def surely_within(prepared: Prepared, seconds: float) -> bool:
+    """Whether the run's training is so short that its length need not be told from timed steps.
+
+    Of no more steps than timing would take, or so few that one step, its first calls of everything included, gives a
+    quarter of `seconds` for all.
+    """
+    plan = make_plan(prepared.spec.recipe, prepared.spec.budget, len(prepared.data.train))
+    return (
+        plan.steps <= WARM_UP + STEPS or plan.steps * seconds_per_step(prepared, 0.0, warm_up=0, steps=1) < seconds / 4
+    )

@@ -8,7 +8,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-import yaml
+from levelfield.spec.yaml_files import load_yaml
 
 COMPARED = {"top1": 1.0, "top3": 1.0, "top5": 1.0, "f1_macro": 1.0, "loss": 1.0, "params": 1.0, "printed_macs_m": 1e6}
 """Facts that a run measures too, and the factor to result.json's unit. Printed speeds are those of other machines."""
@@ -34,7 +34,7 @@ class Published:
 def published_facts() -> dict[str, Any]:
     """The package's published.yaml: study name -> setting, data, num_classes, rows."""
     source = resources.files("levelfield.studies") / "published.yaml"
-    facts: dict[str, Any] = yaml.safe_load(source.read_text(encoding="utf-8"))
+    facts: dict[str, Any] = load_yaml(source.read_text(encoding="utf-8"))
     return facts
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
-from scipy import stats
 
+from levelfield.statistics.distributions import f_tail
 from levelfield.tables.audit.findings import Finding, Panel
 from levelfield.tables.number_format import percent
 
@@ -35,7 +35,7 @@ def spread(panel: Panel) -> Iterable[Finding]:
         dof = sum(len(one) - 1 for one in others)
         rest = sum(float(((one - one.mean()) ** 2).sum()) for one in others) / dof
         own = float(found.var(ddof=1))
-        if rest > 0 and own > TIMES**2 * rest and stats.f.sf(own / rest, len(found) - 1, dof) < LEVEL:
+        if rest > 0 and own > TIMES**2 * rest and f_tail(own / rest, len(found) - 1, dof) < LEVEL:
             wild.append((name, own**0.5, rest**0.5))
     if not wild:
         yield Finding("spread", "passed", f"no row varies over seeds {TIMES:g} times as much as the others")

@@ -28,3 +28,10 @@ def test_threads_spin_briefly_unless_told_otherwise(given: dict[str, str], expec
         [sys.executable, "-c", START], capture_output=True, text=True, check=True, env={**inherited, **given}
     )
     assert run.stdout.splitlines()[-1] == f"{expected} False"  # set before torch, which reads it when loaded
+
+
+def test_names_that_are_checked_without_torch_are_those_that_it_computes_in() -> None:
+    from levelfield.cli.check_names import DTYPES
+    from levelfield.precision import DTYPES as COMPUTED
+
+    assert set(DTYPES) == set(COMPUTED)

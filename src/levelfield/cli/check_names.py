@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from levelfield.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from levelfield.spec import RunSpec
 
+DTYPES: Final = ("fp32", "bf16", "fp16")
+"""What a network computes in by autocast, as `levelfield.precision` has it."""
+
 
 def check_run(spec: RunSpec) -> None:
-    """Raise UserError where the model or the data set of `spec` is not there."""
+    """Raise UserError where the model or the data set of `spec` is not there, or its device can be none."""
     from levelfield.data.sources.locate import find
 
+    check_device(spec.execution.device)
     check_models([spec.model.name], [plugin.path for plugin in spec.plugins])
     find(spec.data.name, spec.execution.data_dir)
 
@@ -23,3 +30,18 @@ def check_models(names: Sequence[str], plugins: Sequence[str] = ()) -> None:
 
     for name in names:
         check_model(name, plugins)
+
+
+def check_device(name: str, dtype: str = "fp32") -> None:
+    """Raise UserError for what names no device, is no dtype, or does not go together whatever the machine has."""
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name):
+        raise UserError(f"unknown device {name!r}: give auto, cpu, cuda, cuda:N or mps")
+    if dtype not in DTYPES:
+        raise unknown("dtype", dtype, DTYPES)
+    if dtype == "fp16" and name == "cpu":
+        raise fp16_on_cpu()
+
+
+def fp16_on_cpu() -> UserError:
+    """The error for what no CPU computes fast enough to be measured."""
+    return UserError("dtype fp16 needs a GPU: give --dtype bf16 or fp32 on a CPU")

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from levelfield.cli.check_names import check_device
 from levelfield.cli.options import DataDir, Device, Json
 from levelfield.cli.output import console, print_json
 
@@ -26,6 +27,7 @@ def evaluate(
     """
     from levelfield.runs import RunFolder
 
+    check_device(device)
     RunFolder(run).description()  # a folder that holds no run is answered before torch is loaded
 
     from levelfield.training.evaluate_finished_run import retest

@@ -11,10 +11,10 @@ import typer
 from rich import box
 from rich.table import Table
 
-from levelfield.cli.check_names import check_models
+from levelfield.cli.check_names import check_device, check_models, fp16_on_cpu
 from levelfield.cli.options import Device, Json, Plugins, finite
 from levelfield.cli.output import console, messages, print_json
-from levelfield.errors import UserError, unknown
+from levelfield.errors import UserError
 
 if TYPE_CHECKING:
     import torch
@@ -58,6 +58,7 @@ def profile(
     Example: `levelfield profile resnet_mini outgrid_nano --image-size 32 --batch 64`
     """
     plugins = tuple(plugin or ())
+    check_device(device, dtype)
     check_models(models or [], plugins)
 
     from levelfield.cost import Setting
@@ -88,14 +89,11 @@ def profile(
 
 def _device(name: str, dtype: str) -> torch.device:
     """The device to measure on. Raises UserError for one that is not there or cannot compute in `dtype`."""
-    from levelfield.precision import DTYPES
     from levelfield.training.device import choose_device
 
-    if dtype not in DTYPES:
-        raise unknown("dtype", dtype, DTYPES)
     where = choose_device(name)
     if dtype == "fp16" and where.type == "cpu":
-        raise UserError("dtype fp16 needs a GPU: give --dtype bf16 or fp32 on a CPU")
+        raise fp16_on_cpu()
     return where
 
 

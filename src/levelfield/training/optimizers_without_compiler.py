@@ -36,5 +36,5 @@ def put_off_breaks(optimizer: torch.optim.Optimizer) -> None:
         with torch.set_grad_enabled(self.defaults["differentiable"]):
             return step(self, *args, **kwargs)
 
-    hooked = torch.optim.Optimizer.profile_hook_step(stepped)  # type: ignore[arg-type]
+    hooked = torch.optim.Optimizer.profile_hook_step(stepped)
     optimizer.step = MethodType(hooked, optimizer)  # type: ignore[method-assign]

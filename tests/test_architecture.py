@@ -30,7 +30,7 @@ FLOORS = [
     {"data.store"},
     {"data.sources", "data.augment"},
     {"module_mode", "known_models", "data.ragged_images", "data.stratified_sampling"},
-    {"spec", "runs", "recipes", "precision", "data.cache_folder", "data.to_device"},
+    {"spec", "runs", "recipes", "schemas", "precision", "data.cache_folder", "data.to_device"},
     {"randomness", "progress", "notebook", "errors", "memory_allocator", "float32", "without_compiler"},
 ]
 """From the roof down; rooms of one floor do not know one another, but for those below. A room is a folder or a file,
@@ -189,5 +189,5 @@ def test_the_top_level_commands_are_frozen() -> None:
     from levelfield.cli.app import app
 
     commands = set(get_command(app).commands)  # type: ignore[attr-defined]
-    assert commands == {"models", "data", "train", "eval", "study", "gate", "profile", "report", "analyze"}
+    assert commands == {"models", "data", "train", "eval", "study", "gate", "profile", "report", "analyze", "schema"}
     assert len(commands) <= 10

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, NonNegativeInt, PrivateAttr, field_validator, model_validator
+from pydantic import BeforeValidator, NonNegativeInt, PositiveInt, PrivateAttr, field_validator, model_validator
 
 from levelfield.errors import unknown
 from levelfield.spec import VARIES, Budget, DataSpec, Value
@@ -38,9 +38,15 @@ def _counted(value: Any) -> Any:
     return list(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_several)]
-Data = Annotated[DataSpec, BeforeValidator(named)]
-Seeds = Annotated[tuple[NonNegativeInt, ...], BeforeValidator(_counted)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_several, json_schema_input_type=str | tuple[str, ...])]
+Data = Annotated[DataSpec, BeforeValidator(named, json_schema_input_type=str | DataSpec)]
+SeveralData = Annotated[
+    tuple[Data, ...], BeforeValidator(_several, json_schema_input_type=str | DataSpec | tuple[str | DataSpec, ...])
+]
+Seeds = Annotated[
+    tuple[NonNegativeInt, ...],
+    BeforeValidator(_counted, json_schema_input_type=PositiveInt | tuple[NonNegativeInt, ...]),
+]
 Changes = dict[str, Any]
 """Dotted path of a run's key -> value, as `--set` takes them; `recipe` and `data` may be replaced by name."""
 
@@ -84,7 +90,7 @@ class Grid(Value):
     """Models, or patterns of their names."""
     recipes: Names = ()
     """Recipes by name, `name+variant`, or .yaml files beside the study's."""
-    data: Annotated[tuple[Data, ...], BeforeValidator(_several)] = ()
+    data: SeveralData = ()
     """Data sets by name, or with their keys."""
     rows: tuple[RowSpec, ...] = ()
     """Single rows with their own changes."""

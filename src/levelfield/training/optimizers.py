@@ -18,6 +18,7 @@ from torch import nn
 from levelfield.errors import UserError, nearest
 from levelfield.models import no_weight_decay, stage_of_parameters
 from levelfield.spec import Optimizer
+from levelfield.training.muon import muon
 from levelfield.training.optimizers_of_timm import optimizer_of_timm
 from levelfield.training.optimizers_without_compiler import put_off_breaks, put_off_marks
 
@@ -25,8 +26,8 @@ _TORCH = {
     name.lower(): getattr(torch.optim, name)
     for name in ("SGD", "Adam", "AdamW", "NAdam", "RAdam", "Adamax", "RMSprop", "Adagrad", "Adadelta", "ASGD", "Rprop")
 }
-"""torch.optim's own; torch's Muon takes matrices only, so `muon` is timm's, which flattens kernels and gives the rest
-to AdamW."""
+"""torch.optim's own; torch's Muon takes matrices only, so `muon` is timm's (`muon.py`), which flattens kernels and
+gives the rest to AdamW."""
 
 
 def make_optimizer(spec: Optimizer, model: nn.Module, leave_out: frozenset[str] = frozenset()) -> torch.optim.Optimizer:
@@ -109,6 +110,8 @@ def parameter_groups(
 def _find(name: str) -> tuple[Callable[..., torch.optim.Optimizer], dict[str, Any]]:
     if name in _TORCH:
         return _TORCH[name], {}
+    if name == "muon":
+        return muon(), {}
     return optimizer_of_timm(name, list(_TORCH))
 
 

@@ -34,7 +34,7 @@ def optimizer_of_timm(name: str, others: list[str]) -> tuple[Factory, dict[str, 
     """
     if name in ALONE:
         file, kind = ALONE[name]
-        factory: Factory = getattr(_file_of_timm(file), kind)
+        factory: Factory = getattr(file_of_timm(file), kind)
         return factory, {}
     import timm.optim
 
@@ -47,7 +47,7 @@ def optimizer_of_timm(name: str, others: list[str]) -> tuple[Factory, dict[str, 
     return info.opt_class, dict(info.defaults or {})
 
 
-def _file_of_timm(name: str) -> Any:
+def file_of_timm(name: str) -> Any:
     """The module that is `name`.py of timm's optimisers."""
     if _PACKAGE not in sys.modules:
         timm = find_spec("timm")

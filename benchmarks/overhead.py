@@ -25,9 +25,9 @@ from levelfield.cost.timing import synchronize
 from levelfield.progress import Progress
 from levelfield.runs import RunFolder
 from levelfield.spec import RunSpec
+from levelfield.system.machine import processor_name
 from levelfield.training import Prepared, prepare
 from levelfield.training.device import configure_torch
-from levelfield.training.environment import processor_name
 from levelfield.training.interrupts import StopRequest
 from levelfield.training.processes import World
 from levelfield.training.run import Attempt

@@ -8,7 +8,7 @@ pages at first touch. A training step allocates the same large activations again
 from __future__ import annotations
 
 import ctypes
-import sys
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -35,7 +35,7 @@ def keep_freed_memory() -> bool:
     For long-running work (training, timing): resident memory then stays at its peak. Only glibc (Linux) can do it; call
     it before the first large tensor is made. Results do not change.
     """
-    if _left_alone or not sys.platform.startswith("linux"):
+    if _left_alone or platform.system() != "Linux":
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     return mallopt is not None and mallopt(_M_MMAP_MAX, 0) == 1 and mallopt(_M_TRIM_THRESHOLD, -1) == 1

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import platform
-from pathlib import Path
 from typing import Final, Literal
 
 import torch
 
 from levelfield.errors import UserError
+from levelfield.system.machine import instruction_sets
 
 Precision = Literal["fp32", "bf16", "fp16"]
 DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -34,5 +34,4 @@ def cpu_has_bf16() -> bool:
     """Whether the CPU multiplies bf16 natively (AVX512_BF16, AMX or Arm's BF16); emulation is slower than fp32."""
     if platform.machine() in ("x86_64", "AMD64"):
         return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-    cpuinfo = Path("/proc/cpuinfo")
-    return cpuinfo.is_file() and " bf16" in cpuinfo.read_text(encoding="utf-8", errors="replace")
+    return "bf16" in instruction_sets()

@@ -14,6 +14,7 @@ import torch
 from levelfield.cost import machine_at_rest
 from levelfield.cost.profile import Setting, _rest, profile
 from levelfield.float32 import float32_precision, set_tf32
+from levelfield.system import machine
 
 profiling = sys.modules["levelfield.cost.profile"]
 
@@ -70,13 +71,13 @@ def test_what_others_use_is_read_while_nothing_is_asked(
 ) -> None:
     path = tmp_path / "stat"
     path.write_text(stat(1000, 5000))
-    monkeypatch.setattr(machine_at_rest, "_STAT", path)
+    monkeypatch.setattr(machine, "_STAT", path)
     monkeypatch.setattr(machine_at_rest.time, "sleep", lambda seconds: path.write_text(stat(1000 + busy, 5000 + idle)))
     assert machine_at_rest.busy_percent(torch.device("cpu")) == percent
 
 
 def test_a_system_that_does_not_tell_leaves_it_open(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(machine_at_rest, "_STAT", tmp_path / "nothing")
+    monkeypatch.setattr(machine, "_STAT", tmp_path / "nothing")
     assert machine_at_rest.busy_percent(torch.device("cpu"), 0.0) is None
     assert _rest([1.0, None, 1.0]) == {"busy_percent": None, "resting": False}
     assert _rest([1.0, 4.0, 2.0]) == {"busy_percent": 4.0, "resting": True}

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 import torch
 
+from levelfield.system.machine import busy_ticks
+
 BUSY_PERCENT: Final = 5.0
 """A machine that works more than this while nothing is asked of it does not rest."""
 LOOK_S: Final = 0.5
-_STAT: Final = Path("/proc/stat")
 
 
 def busy_percent(device: torch.device, seconds: float = LOOK_S) -> float | None:
@@ -21,22 +21,14 @@ def busy_percent(device: torch.device, seconds: float = LOOK_S) -> float | None:
     In percent of all cores; None where the system does not tell. Not the load average: that still holds the work of the
     last minute, our own included.
     """
-    before = _ticks()
+    before = busy_ticks()
     time.sleep(seconds)
-    after = _ticks()
+    after = busy_ticks()
     if before is None or after is None or after[1] <= before[1]:
         return None
     busy = 100.0 * (after[0] - before[0]) / (after[1] - before[1])
     gpu = asked_of_gpu(torch.cuda.utilization, device)
     return busy if gpu is None else max(busy, gpu)
-
-
-def _ticks() -> tuple[int, int] | None:
-    """(busy, all) clock ticks of all cores since the system started. Time that a hypervisor took away is busy."""
-    if not _STAT.exists():
-        return None
-    values = [int(value) for value in _STAT.read_text(encoding="ascii").splitlines()[0].split()[1:9]]
-    return sum(values) - values[3] - values[4], sum(values)  # idle, and idle while waiting for a disk
 
 
 def asked_of_gpu(ask: Callable[[torch.device], float], device: torch.device) -> float | None:

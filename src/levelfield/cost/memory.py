@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import resource
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import torch
 
+from levelfield.system.memory import reset_resident_peak, resident_mib, resident_peak_mib
+
 _MIB: Final = 2**20
-_STATUS: Final = Path("/proc/self/status")
 
 
 @dataclass(frozen=True)
@@ -50,31 +47,3 @@ def measure_memory(work: Callable[[], object], device: torch.device | str) -> Me
     work()
     peak = resident_peak_mib()
     return Memory("resident", resident_mib(), None, peak, peak - before)
-
-
-def reset_resident_peak() -> None:
-    """Let the resident peak start anew from what is resident now (Linux; elsewhere, and where it is forbidden, not)."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-
-
-def resident_peak_mib() -> float:
-    """The largest resident set this process has had, in MiB."""
-    if (mib := _status_mib("VmHWM")) is not None:
-        return mib
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / _MIB if sys.platform == "darwin" else peak / 1024
-
-
-def resident_mib() -> float:
-    """The resident set now, in MiB (where /proc does not tell: the peak)."""
-    mib = _status_mib("VmRSS")
-    return resident_peak_mib() if mib is None else mib
-
-
-def _status_mib(key: str) -> float | None:
-    """An entry of Linux's /proc/self/status. getrusage's peak is that of the parent when a process starts: not ours."""
-    if not _STATUS.exists():
-        return None
-    lines = _STATUS.read_text(encoding="ascii", errors="replace").splitlines()
-    return next((float(line.split()[1]) / 1024 for line in lines if line.startswith(key + ":")), None)

@@ -42,6 +42,7 @@ from levelfield.float32 import float32_precision, set_tf32
 from levelfield.memory_allocator import keep_freed_memory
 from levelfield.module_mode import evaluation_mode
 from levelfield.precision import DTYPES
+from levelfield.system.machine import clock_mhz
 
 NOISY_PERCENT: Final = 2.0
 """A machine is noisy where repeated medians are further apart than this, or quartiles further than three times it."""
@@ -283,9 +284,4 @@ def _clock_mhz(device: torch.device) -> float | None:
     """The clock of the GPU (through NVML) or the mean of the CPU's cores now, where the system tells."""
     if device.type == "cuda":
         return asked_of_gpu(torch.cuda.clock_rate, device)
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:  # noqa: PTH123
-            mhz = [float(line.split(":")[1]) for line in lines if line.startswith("cpu MHz")]
-    except OSError:
-        return None
-    return sum(mhz) / len(mhz) if mhz else None
+    return clock_mhz()

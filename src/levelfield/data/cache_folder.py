@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from levelfield.errors import UserError
 from levelfield.progress import OnProgress
+from levelfield.system.files import rename
+from levelfield.system.locks import lock
+from levelfield.system.platforms import MACOS, WINDOWS
 
 _NO_ROOM: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 """A full disk, an exhausted quota, a file larger than the file system or the process may have."""
@@ -22,8 +23,10 @@ def cache_dir() -> Path:
     """The cache folder: `LEVELFIELD_CACHE`, else the platform's user cache folder + `levelfield`."""
     if given := os.environ.get("LEVELFIELD_CACHE"):
         return Path(given).expanduser()
-    if sys.platform == "darwin":
+    if MACOS:
         return Path.home() / "Library" / "Caches" / "levelfield"
+    if WINDOWS and (local := os.environ.get("LOCALAPPDATA")):
+        return Path(local) / "levelfield" / "Cache"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "levelfield"
 
 
@@ -39,24 +42,13 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.replace(path)
+        rename(temporary, path)
     except OSError as error:
         if error.errno in _NO_ROOM:
             raise no_room(path.parent, error.strerror or str(error)) from None
         raise
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def reserve(file: BinaryIO, nbytes: int) -> None:
-    """Make `file` so long, its blocks the disk's: writing to it through memory can then not fail.
-
-    In a sparse file the page for which the disk has no room would kill the process (SIGBUS). Raises OSError.
-    """
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(file.fileno(), 0, nbytes)
-    else:
-        file.truncate(nbytes)
 
 
 def no_room(folder: Path, why: str) -> UserError:
@@ -67,24 +59,23 @@ def no_room(folder: Path, why: str) -> UserError:
 def only_one(path: Path, name: str = "", progress: OnProgress | None = None) -> Iterator[None]:
     """Hold the lock of `path`, which is to be made: processes (and threads) that want to make it too wait for it.
 
-    That they wait for the data set `name` is said through `progress`. The lock is the kernel's (flock on a file beside
+    That they wait for the data set `name` is said through `progress`. The lock is the system's (on a file beside
     `path`), so that it ends with its holder, killed or not. What a killed holder left half written below `path` or
     beside it is removed. File systems without locks go without: the result is the same, made more than once.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.with_name(f".{path.name}.lock").open("w")
+        file = path.with_name(f".{path.name}.lock").open("w", encoding="utf-8")
     except OSError as error:
         raise UserError(
             f"the cache folder {path.parent} cannot be written: {error.strerror}\nset LEVELFIELD_CACHE"
         ) from None
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if progress is not None:
-                progress(f"{name}: waiting for another process that decodes it", 0, 1)
-            fcntl.flock(file, fcntl.LOCK_EX)
+            if not lock(file.fileno(), wait=False):
+                if progress is not None:
+                    progress(f"{name}: waiting for another process that decodes it", 0, 1)
+                lock(file.fileno(), wait=True)
         except OSError:
             yield
             return

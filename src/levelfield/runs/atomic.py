@@ -5,7 +5,6 @@ A temporary file is locked while it is written, so that one whose writer was kil
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from levelfield.errors import UserError
+from levelfield.system.files import rename_open, sync_folder
+from levelfield.system.locks import lock
 
 _TEMPORARY: Final = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 
@@ -25,16 +26,12 @@ def write_bytes(path: Path, data: bytes) -> None:
     try:
         with temporary.open("wb") as file:
             with suppress(OSError):  # where a file system knows no locks, leftovers are left
-                fcntl.flock(file, fcntl.LOCK_EX)
+                lock(file.fileno(), wait=True)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-            temporary.replace(path)
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+            rename_open(file, path)
+        sync_folder(path.parent)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if not isinstance(error, OSError):
@@ -47,9 +44,11 @@ def remove_leftovers(folder: Path) -> None:
     for path in folder.glob(".*.tmp"):
         if _TEMPORARY.fullmatch(path.name) is None:
             continue
-        with suppress(OSError), path.open("r+b") as file:  # OSError: somebody is writing it, or it is gone
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink(missing_ok=True)
+        with suppress(OSError):  # it is gone, or a file system knows no locks
+            with path.open("r+b") as file:
+                left = lock(file.fileno(), wait=False)
+            if left:  # else somebody is writing it
+                path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Self
 
 from levelfield.errors import UserError
 from levelfield.runs.atomic import remove_leftovers
+from levelfield.system.files import open_descriptor, read_at, write_whole
+from levelfield.system.locks import lock
 
 
 class FolderLock:
@@ -28,24 +29,21 @@ class FolderLock:
         path = self.folder / "lock"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            self._file = open_descriptor(path, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise UserError(
                 f"output folder {self.folder} cannot be written: {error.strerror}\nchoose another with --out"
             ) from error
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(self._file, 200, 0).decode(errors="replace").strip() or "another process"
+        if not lock(self._file, wait=False):
+            holder = read_at(self._file, 200, 0).decode(errors="replace").strip() or "another process"
             os.close(self._file)
             self._file = None
             raise UserError(
                 f"output folder {self.folder} is being written by {holder}\n"
                 "wait for it, stop it, or choose another folder with --out"
-            ) from None
+            )
         remove_leftovers(self.folder)
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        write_whole(self._file, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         return self
 
     def __exit__(

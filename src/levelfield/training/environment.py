@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 from collections.abc import Mapping
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+from levelfield.system.machine import machine_digest, processor_name
 
 
 def describe_environment(device: torch.device) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
         "git_commit": _git_commit(),
         "os": platform.platform(),
         "device": str(device),
-        "machine": _machine(),
+        "machine": machine_digest(),
         "processor": processor_name(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
@@ -48,25 +49,6 @@ def with_earlier(environment: dict[str, Any], before: Mapping[str, Any]) -> dict
     if last and last != environment and last not in earlier:
         earlier.append(last)
     return {**environment, "earlier": earlier} if earlier else environment
-
-
-def _machine() -> str:
-    """A short digest that tells this machine from another of the same kind, without naming it."""
-    try:
-        own = Path("/etc/machine-id").read_text(encoding="utf-8").strip()
-    except OSError:
-        own = ""
-    return hashlib.sha256(f"{platform.node()} {own}".encode()).hexdigest()[:8]
-
-
-def processor_name() -> str:
-    """The CPU's model name as the system states it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _git_commit() -> str | None:

@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from levelfield.data.cache_folder import cache_dir, only_one, replacing
 from levelfield.data.sources.readers.contract import Labels, Records
 from levelfield.errors import UserError
+from levelfield.system.files import open_descriptor, read_at
 
 
 class Tree(ABC):
@@ -141,7 +142,7 @@ class TarTree(Tree):
 
     @cached_property
     def _file(self) -> int:
-        return os.open(self._plain, os.O_RDONLY)
+        return open_descriptor(self._plain, os.O_RDONLY)
 
     def names(self) -> list[str]:
         return sorted(self._members)
@@ -153,7 +154,7 @@ class TarTree(Tree):
         if name not in self._members:
             raise UserError(f"{self.path} has no {name}, but a list of the data set names it")
         offset, size = self._members[name]
-        data = os.pread(self._file, size, offset)
+        data = read_at(self._file, size, offset)
         if len(data) != size:
             raise _damaged(self.path, EOFError(f"{name} ends early"))
         return data

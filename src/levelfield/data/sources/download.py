@@ -19,6 +19,7 @@ from levelfield.data.cache_folder import cache_dir, replacing
 from levelfield.data.sources.catalog import Dataset, Download
 from levelfield.errors import UserError
 from levelfield.progress import OnProgress
+from levelfield.system.files import rename
 
 ATTEMPTS: Final = 3
 _BLOCK: Final = 1 << 18
@@ -52,7 +53,7 @@ def fetch(download: Download, folder: Path, progress: OnProgress | None = None) 
         except UserError:
             part.unlink()
             raise
-        part.replace(target)
+        rename(part, target)
         return said
     return _verify(download, target)
 

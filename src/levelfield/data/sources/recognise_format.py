@@ -127,5 +127,5 @@ def _fingerprint(paths: Iterable[Path]) -> str:
             inner.sort()
             for file in (Path(folder) / name for name in sorted(files)):
                 if file.exists():  # not so for a link that leads nowhere, which readers refuse or leave out
-                    note(os.path.relpath(file, path), file)
+                    note(file.relative_to(path).as_posix(), file)
     return state.hexdigest()

@@ -94,10 +94,12 @@ class _Tally:
             self.fitted[place] = one.fitted.transpose(2, 0, 1)
         self.rows.append(row)
 
-    def flush(self) -> None:
+    def let_go(self) -> None:
+        """The pixels are all there: to the disk with them. Windows renames no file that is still mapped."""
         for pixels in (self.native, self.fitted):
             if pixels is not None:
                 pixels.flush()
+        self.native = self.fitted = None
 
     def finish(self, labels: Labels, classes: int) -> IndexedSplit:
         """The split as found; `labels` are those of all its records."""
@@ -138,8 +140,11 @@ def index_split(
             return create_array(path, (total, 3, side_px, side_px))
 
         wanted = fit if fit is not None and fit.side_px != keep else None
-        native = create(NATIVE, keep) if keep else None
-        tally = _Tally(total, native, None if wanted is None else create(str(wanted), wanted.side_px))
+        tally = _Tally(
+            total,
+            native=create(NATIVE, keep) if keep else None,
+            fitted=None if wanted is None else create(str(wanted), wanted.side_px),
+        )
         for start, chunk in in_threads(total, lambda row: _read(records, row, keep, wanted)):
             for row, one in enumerate(chunk, start):
                 if not isinstance(one, str):
@@ -154,7 +159,7 @@ def index_split(
                     )
             if progress:
                 progress(f"{split}: decoding", start + len(chunk), total)
-        tally.flush()
+        tally.let_go()
     if not tally.rows:
         name, why = tally.bad[0]
         raise UserError(f"no {split} image can be decoded; the first: {name}: {why}")

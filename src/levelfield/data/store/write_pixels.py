@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from levelfield.data.cache_folder import no_room, only_one, replacing, reserve
+from levelfield.data.cache_folder import no_room, only_one, replacing
 from levelfield.data.sources.decode import decode
 from levelfield.data.sources.readers.contract import Found, Pixels, Source
 from levelfield.data.store.in_threads import in_threads
@@ -18,6 +18,7 @@ from levelfield.data.store.resize import Fit, Whole
 from levelfield.data.store.store import NATIVE, Store
 from levelfield.data.store.whole_images import sizes_beside, total_bytes
 from levelfield.progress import OnProgress
+from levelfield.system.files import reserve
 
 PixelFile = np.memmap[Any, np.dtype[np.uint8]]
 """A .npy file of uint8 that is written through memory."""
@@ -64,6 +65,7 @@ def add_whole(store: Store, whole: Whole, found: Found, progress: OnProgress | N
                 if progress:
                     progress(f"{store.index.name} train: {whole}", start + len(chunk), index.count)
             out.flush()
+            del out  # Windows renames no file that is mapped
             with beside.open("wb") as file:
                 np.save(file, sizes)
 

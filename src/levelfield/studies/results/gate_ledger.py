@@ -11,7 +11,6 @@ a false claim, when it is begun; one that is never finished has spent it too.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -24,6 +23,8 @@ import numpy as np
 from levelfield.errors import UserError
 from levelfield.statistics.gate import GateLook, level_of_candidate
 from levelfield.statistics.variance import RowEvidence
+from levelfield.system.files import open_descriptor
+from levelfield.system.locks import lock
 
 GateVerdict = Literal["better", "not better", "undecided"]
 
@@ -118,11 +119,11 @@ class Ledger:
     def _add(self, line: Callable[[Sequence[Entry]], dict[str, Any] | None]) -> None:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            descriptor = open_descriptor(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         except OSError as error:
             raise UserError(f"--ledger {self.path} cannot be written: {error.strerror}\nname another file") from error
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)  # freed with the descriptor, also when this process dies
+            lock(descriptor, wait=True)  # freed with the descriptor, also when this process dies
             content = self.path.read_bytes()
             whole = content[: content.rfind(b"\n") + 1]
             if len(whole) < len(content):  # the last writer was killed in the middle of a line

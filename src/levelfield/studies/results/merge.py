@@ -19,6 +19,7 @@ from levelfield.studies.results.run_folders import differences, state_of
 from levelfield.studies.results.study_json import read_study_json, rows_as_json
 from levelfield.studies.results.study_request import commands, from_json
 from levelfield.studies.results.study_rows import FOREIGN, foreign_rows
+from levelfield.system.files import rename
 from levelfield.tables.audit.checks.leaked_test_images import RECORD
 from levelfield.tables.comparable_rows import check
 from levelfield.tables.cost_columns import COSTS
@@ -253,6 +254,6 @@ def _copy(source: Path, target: Path, compact: bool = False) -> None:
             shutil.copytree(source, beside, ignore=shutil.ignore_patterns("lock"), dirs_exist_ok=True)
         else:
             shutil.copyfile(source, beside)
-        beside.replace(target)
+        rename(beside, target)
     except OSError as error:
         raise UserError(f"cannot copy {source} to {target}: {error.strerror}") from error

@@ -1,0 +1,81 @@
+"""What this machine is and does: its processor's name, instructions and clock, and how busy it is."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Final
+
+from levelfield.system.platforms import MACOS
+
+_CPUINFO: Final = Path("/proc/cpuinfo")
+_STAT: Final = Path("/proc/stat")
+_MACHINE_ID: Final = Path("/etc/machine-id")
+
+
+def processor_name() -> str:
+    """The CPU's model name as the system states it."""
+    names = _cpuinfo("model name")
+    if names:
+        return names[0]
+    own = _sysctl("machdep.cpu.brand_string") if MACOS else os.environ.get("PROCESSOR_IDENTIFIER", "")
+    return own or platform.processor() or platform.machine()
+
+
+def instruction_sets() -> frozenset[str]:
+    """The processor's instruction sets by the names of Linux (`avx2`, `avx512f`, `bf16`); empty where it tells none."""
+    words = {word for line in (*_cpuinfo("flags"), *_cpuinfo("Features")) for word in line.split()}
+    if not words and MACOS and _sysctl("hw.optional.arm.FEAT_BF16") == "1":
+        words.add("bf16")
+    return frozenset(words)
+
+
+def clock_mhz() -> float | None:
+    """The mean clock of all cores now; None where the system does not tell."""
+    mhz = [float(value) for value in _cpuinfo("cpu MHz")]
+    return sum(mhz) / len(mhz) if mhz else None
+
+
+def busy_ticks() -> tuple[int, int] | None:
+    """(busy, all) clock ticks of all cores since the system started; None where it does not tell.
+
+    Time that a hypervisor took away is busy.
+    """
+    if not _STAT.exists():
+        return None
+    values = [int(value) for value in _STAT.read_text(encoding="ascii").splitlines()[0].split()[1:9]]
+    return sum(values) - values[3] - values[4], sum(values)  # idle, and idle while waiting for a disk
+
+
+def machine_digest() -> str:
+    """A short digest that tells this machine from another of the same kind, without naming it."""
+    try:
+        own = _MACHINE_ID.read_text(encoding="utf-8").strip()
+    except OSError:
+        own = ""
+    return hashlib.sha256(f"{platform.node()} {own}".encode()).hexdigest()[:8]
+
+
+def _cpuinfo(key: str) -> list[str]:
+    """What the lines of Linux's /proc/cpuinfo with this key say, one a core."""
+    try:
+        lines = _CPUINFO.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    pairs = [line.partition(":") for line in lines]
+    return [value.strip() for name, _, value in pairs if name.strip() == key]
+
+
+@functools.cache
+def _sysctl(name: str) -> str:
+    """What macOS says of a name; empty where it knows none."""
+    program = shutil.which("sysctl", path="/usr/sbin:/usr/bin:/sbin")
+    if program is None:
+        return ""
+    done = subprocess.run([program, "-n", name], capture_output=True, text=True, encoding="utf-8", check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -55,8 +55,10 @@ oldest: setup ## train every recipe with the oldest stated versions, in a .venv 
 	@$(BIN)/uv pip install --quiet --python $(OLDEST)/bin/python --no-deps -e .
 	@OMP_NUM_THREADS=1 $(OLDEST)/bin/python benchmarks/oldest.py journey
 
+# Types are checked as on each system: what one of them lacks, its types lack too.
 lint: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	@for system in win32 darwin; do $(BIN)/mypy --platform $$system --cache-dir .mypy_cache/$$system || exit 1; done
 
 # What torch itself brings stays unpinned, so that another build of torch can be chosen.
 TORCH_BRINGS := filelock typing-extensions setuptools sympy mpmath networkx jinja2 markupsafe fsspec triton

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
 from levelfield.known_models import names
 from levelfield.models import registry
+
+os.environ.setdefault("LEVELFIELD_NATIVE", "built")
+"""Tests with a cache of their own compile nothing into it."""
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,8 @@ OF_OS = {
 }  # fmt: skip
 OF_SIGNAL = {
     "SIGKILL", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGPIPE", "SIGCHLD", "SIGCONT", "SIGSTOP",
-    "SIGTSTP", "alarm", "setitimer", "pause", "pthread_kill", "pthread_sigmask", "sigwait", "siginterrupt", "CTRL_C_EVENT",
+    "SIGTSTP", "alarm", "setitimer", "pause", "pthread_kill", "pthread_sigmask", "sigwait", "siginterrupt",
+    "CTRL_C_EVENT",
 }  # fmt: skip
 PLACES = ("/proc", "/sys/", "/dev/", "/etc/", "/tmp", "/usr", "/var/")
 TEXT = {"open", "read_text", "write_text", "fdopen", "NamedTemporaryFile"}

@@ -142,7 +142,9 @@ def test_norm_silu(training: bool, channels: int, dtype: torch.dtype) -> None:
 
 def test_every_head_width_of_the_registered_networks_is_known_to_the_compiler() -> None:
     """A width that is not takes loops of a length found at run time, which are not vectorised."""
-    known = {int(width) for width in re.findall(r"case (\d+): return function<", native.SOURCE.read_text())}
+    known = {
+        int(width) for width in re.findall(r"case (\d+): return function<", native.SOURCE.read_text(encoding="utf-8"))
+    }
     widths = {
         module.values.in_channels // module.heads
         if isinstance(module, OutlookAttention)

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from levelfield.models.kernels.native.libraries import variant_in_use
 from levelfield.system.machine import machine_digest, processor_name
 
 
@@ -34,6 +35,8 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
     }
+    if device.type == "cpu":
+        environment["cpp_loops"] = variant_in_use()
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
         environment["gpu"] = properties.name

@@ -1,95 +1,29 @@
-"""The compiled form of OutGridViT's inner loops, built by `python -m levelfield.models.kernels.native build`.
+"""The compiled forms of the networks' inner loops: whether one may compute, and the call.
 
-`library()` is None where it was not built; the models then compute the same in plain torch. Built files live in the
-user's cache folder, named by what they hang on: source, flags, processor and torch (whose OpenMP they share).
-`LEVELFIELD_NATIVE=0` switches them off, `LEVELFIELD_CACHE` moves the folder.
+`library()` is None where there is none (`libraries.py`); the models then compute the same in plain torch.
 """
 
 from __future__ import annotations
 
 import ctypes
-import functools
-import hashlib
-import os
-import platform
-import shutil
-import subprocess
-import tempfile
 from pathlib import Path
 from typing import Final
 
 import torch
 from torch import Tensor
 
-from levelfield.errors import UserError
+from levelfield.models.kernels.native.libraries import build, library, library_path
+
+__all__ = [
+    "as_layers_get_it", "build", "call", "computed_in", "float32_on_cpu", "has_wide_vectors", "library", "library_path",
+    "unobserved", "usable", "usable_as_operator",
+]  # fmt: skip
 
 SOURCE: Final = Path(__file__).with_name("outgrid.cpp")
-FLAGS: Final = (
-    "-O3", "-march=native", "-mprefer-vector-width=512", "-fopenmp", "-fno-math-errno", "-fno-trapping-math",
-    "-std=c++17", "-shared", "-fPIC",
-)  # fmt: skip
 NAME_ENDS: Final = {torch.float32: "", torch.bfloat16: "_bf16"}
 """How the name of a C++ function ends, by what the maps are stored in."""
 MAX_TOKENS: Final = 64
 MAX_HEADS: Final = 64
-
-
-def cache_folder() -> Path:
-    """Where built libraries live."""
-    if folder := os.environ.get("LEVELFIELD_CACHE"):
-        return Path(folder) / "native"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "levelfield" / "native"
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
-        return "\n".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))
-    return platform.processor()
-
-
-def library_path() -> Path:
-    """The file that this source, processor and torch need; it need not exist."""
-    parts = (SOURCE.read_text(encoding="utf-8"), *FLAGS, platform.machine(), _processor(), torch.__version__)
-    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
-    return cache_folder() / f"outgrid-{digest}.so"
-
-
-def build() -> Path:
-    """Compile the library unless it is there already. Raises UserError where there is no compiler or it fails."""
-    target = library_path()
-    if target.exists():
-        return target
-    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
-    if compiler is None:
-        raise UserError("no C++ compiler found (g++ or clang++)\nOutGridViT runs without, slower, in plain torch")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # torch's own OpenMP runtime, where it ships one: two runtimes in a process would fight over the cores
-    runtime = [str(path) for path in sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*"))][:1]
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        output = Path(folder) / target.name
-        command = [compiler, *FLAGS, str(SOURCE), *runtime, "-o", str(output)]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
-        if result.returncode != 0:
-            raise UserError(
-                f"{compiler} could not build {SOURCE.name}: {result.stderr.strip().splitlines()[-1:]}\n"
-                "OutGridViT runs without, slower, in plain torch"
-            )
-        output.rename(target)
-    library.cache_clear()
-    return target
-
-
-@functools.cache
-def library() -> ctypes.CDLL | None:
-    """The built library, or None: not built, switched off, or not loadable here."""
-    if os.environ.get("LEVELFIELD_NATIVE") == "0" or not (path := library_path()).exists():
-        return None
-    try:
-        return ctypes.CDLL(str(path))
-    except OSError:
-        return None
 
 
 def has_wide_vectors() -> bool:

@@ -6,9 +6,9 @@ A wheel's build runs this file before levelfield and torch are installed: it imp
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -57,7 +57,7 @@ def sources(folder: Path) -> tuple[list[Path], list[Path]]:
 
 def compiler() -> str | None:
     """The C++ compiler: $CXX, g++ or clang++. None on Windows, where no form of the loops is known to compile."""
-    if sys.platform.startswith("win32"):
+    if platform.system() == "Windows":
         return None
     return os.environ.get("CXX") or shutil.which("g++") or shutil.which("clang++")
 
@@ -68,7 +68,7 @@ def compile_library(cxx: str, folder: Path, variant: Variant, output: Path) -> s
     OpenMP's functions stay open: they are torch's own, which is loaded first. Two runtimes would fight over the cores.
     """
     is_clang = "clang" in _output([cxx, "--version"])
-    on_macos = sys.platform.startswith("darwin")
+    on_macos = platform.system() == "Darwin"
     openmp = ("-Xclang", "-fopenmp") if on_macos else ("-fopenmp",)
     objects = []
     for source in sources(folder)[0]:

@@ -22,6 +22,7 @@ from levelfield.cli import profile as profile_command
 from levelfield.cli import train as train_command
 from levelfield.cli.analyze.app import app as analyze_app
 from levelfield.cli.output import messages
+from levelfield.cli.record import record
 from levelfield.cli.report import report
 from levelfield.cli.schema import schema
 from levelfield.cli.study.app import app as study_app
@@ -48,6 +49,7 @@ app.command("eval")(eval_command.evaluate)
 app.command("profile")(profile_command.profile)
 app.add_typer(analyze_app, name="analyze")
 app.command("report")(report)
+app.command("record")(record)
 app.command("schema")(schema)
 
 

@@ -1,0 +1,196 @@
+"""A record: time to a stated accuracy, over seeds 0 to n - 1, the previous record replicated in pairs beside it.
+
+Every run has a process of its own, which opens the data, warms up on random labels, trains and tests. A finished run is
+written at once, so that a record may be stopped at any time and goes on with the next run. Runs of other source, of
+another machine or of other science never join.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Final
+
+import levelfield
+from levelfield.errors import UserError
+from levelfield.progress import Progress
+from levelfield.runs import FolderLock, write_bytes, write_json
+from levelfield.spec import RunSpec
+from levelfield.studies.results.record_json import COUNTED, FORMAT, Run, as_markdown, pairs, read_record, summary
+from levelfield.training.prepare_run import Prepared, prepare
+
+SUFFIXES: Final = {".py", ".yaml", ".json", ".cpp"}
+"""Files of the package that a run may be carried out by."""
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What is to be shown: `target` percent of top-1, over `count` runs, within so many seconds each (None: any)."""
+
+    target: float
+    count: int
+    within: float | None = None
+
+
+def source_digest() -> str:
+    """SHA-256 over the names and contents of the package's files."""
+    root = Path(levelfield.__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(path for path in root.rglob("*") if path.suffix in SUFFIXES):
+        digest.update(f"{path.relative_to(root).as_posix()}\0{path.stat().st_size}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def make_record(
+    spec: RunSpec, declared: Declared, out: Path, against: Path | None, progress: Progress
+) -> dict[str, Any]:
+    """Carry out what `out` lacks of the record of `spec`, and return its content, which `out`/record.json holds.
+
+    Raises UserError where `out` holds runs that were made otherwise, for a previous record of other data, and for a run
+    that fails.
+    """
+    previous = None if against is None else read_record(against)
+    with FolderLock(out):
+        sides = {"runs": prepare(spec.changed({"seed": 0}))}
+        if previous is not None:
+            sides["against"] = prepare(_replicated(previous, spec))
+            if _images(sides["against"]) != _images(sides["runs"]):
+                raise UserError(f"--against {against} is a record on other data\ngive a record of the same data set")
+        content = _begun(out, sides, declared)
+        _write(out, content, declared)
+        todo = [(seed, side) for seed in range(declared.count) for side in _order(seed, list(sides))]
+        progress.start(len(todo), "record")
+        for seed, side in todo:
+            runs: list[Run] = content[side] if side == "runs" else content[side]["runs"]
+            if all(run["seed"] != seed for run in runs):
+                runs.append(_in_own_process(sides[side].spec.changed({"seed": seed})))
+                runs.sort(key=lambda run: int(run["seed"]))
+                _write(out, content, declared)
+            progress.advance(1)
+        progress.finish()
+        return content
+
+
+def _images(prepared: Prepared) -> tuple[str | None, int | None, int | None]:
+    data = prepared.spec.data
+    return data.checksum, data.train_limit, data.test_limit
+
+
+def _order(seed: int, sides: list[str]) -> list[str]:
+    """The sides of a pair take turns in being first."""
+    return sides if seed % 2 == 0 else sides[::-1]
+
+
+def _replicated(previous: dict[str, Any], spec: RunSpec) -> RunSpec:
+    """The previous record's run, on this machine's data and the new one's device."""
+    here = {"execution.data_dir": spec.execution.data_dir, "execution.device": spec.execution.device, "seed": 0}
+    return RunSpec.parse(previous["spec"], "the previous record").changed(here)
+
+
+def _begun(out: Path, sides: dict[str, Prepared], declared: Declared) -> dict[str, Any]:
+    """The content so far: what `out` holds, if it was made alike; else nothing but how it is made."""
+    from levelfield.training.environment import describe_environment
+
+    made = {name: _made(prepared) for name, prepared in sides.items()}
+    content: dict[str, Any] = {"format": FORMAT, "data": sides["runs"].data.name, **made["runs"], "runs": []}
+    content |= {"counted": COUNTED, "environment": describe_environment(sides["runs"].device)}
+    content["source"] = {"sha256": source_digest(), "git_commit": content["environment"]["git_commit"]}
+    if "against" in made:
+        content["against"] = {**made["against"], "runs": []}
+    path = out / "record.json"
+    if not path.is_file():
+        return content
+    before = read_record(path)
+    keys: list[tuple[str, Callable[[dict[str, Any]], Any]]] = [
+        ("its run", lambda c: (c["identity"], c["spec"]["execution"])),
+        ("its source", lambda c: c["source"]["sha256"]),
+        ("its machine", lambda c: [c["environment"].get(key) for key in ("machine", "processor", "gpu", "threads")]),
+    ]
+    if other := [name for name, key in keys if key(before) != key(content)]:
+        raise UserError(f"{out} holds runs that were made otherwise: {', '.join(other)} differs\nchoose another --out")
+    content["runs"] = before["runs"]
+    earlier = before.get("against")
+    if earlier is not None and "against" in content and earlier["identity"] == content["against"]["identity"]:
+        content["against"]["runs"] = earlier["runs"]
+    return content
+
+
+def _made(prepared: Prepared) -> dict[str, Any]:
+    from levelfield.cost import count_parameters
+    from levelfield.training.timed_run import check_timed
+
+    check_timed(prepared)
+    spec = prepared.spec
+    return {
+        "model": spec.model.name, "recipe": spec.recipe.name, "identity": prepared.identity,
+        "parameters": count_parameters(prepared.build_model()).total, "spec": spec.model_dump(mode="json"),
+    }  # fmt: skip
+
+
+def _write(out: Path, content: dict[str, Any], declared: Declared) -> None:
+    content |= {"target": declared.target, "within": declared.within, "wanted_runs": declared.count}
+    content["runs"] = [run for run in content["runs"] if run["seed"] < declared.count]
+    content["summary"] = _summary(content["runs"], declared)
+    if "against" in content:
+        content["against"]["summary"] = _summary(content["against"]["runs"], declared)
+        content["pairs"] = pairs(content["runs"], content["against"]["runs"])
+    write_json(out / "record.json", content)
+    write_bytes(out / "record.md", as_markdown(content).encode())
+
+
+def _summary(runs: list[Run], declared: Declared) -> dict[str, Any]:
+    return summary(runs, declared.target, declared.within) if runs else {"runs": 0}
+
+
+def _in_own_process(spec: RunSpec) -> Run:
+    """Carry out one run. Raises UserError where it fails; the process ends with this one, however this one ends."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_carry_out, args=(spec.model_dump_json(), theirs, os.getpid()))
+    begin = time.perf_counter()
+    process.start()
+    theirs.close()
+    try:
+        found: Any = ours.recv()
+    except EOFError:
+        process.join()
+        found = f"its process ended with exit code {process.exitcode}\nnothing else is lost: the same command goes on"
+    finally:
+        seconds = time.perf_counter() - begin
+        process.kill()
+        process.join()
+    if isinstance(found, str):
+        raise UserError(f"seed {spec.seed} of the record failed: {found}")
+    return {"seed": spec.seed, **found, "everything_s": seconds - found["warm_up_s"] - found.pop("looked_s")}
+
+
+def _carry_out(run: str, answer: Connection, parent: int) -> None:
+    """One run in this process: its figures, or the message of what went wrong, to `answer`."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is asked, and ends this process
+    begin = time.perf_counter()
+    try:
+        from levelfield.cost.machine_at_rest import busy_percent
+        from levelfield.training.timed_run import timed_run, warm_up
+
+        prepared = prepare(RunSpec.model_validate_json(run))
+        loaded = time.perf_counter()
+        busy = busy_percent(prepared.device)
+        looked = time.perf_counter()
+        warming = warm_up(prepared)
+        timed = timed_run(prepared, lambda: os.getppid() != parent)
+        found: Run | str = {
+            "top1": timed.top1, "loss": timed.loss, "steps": timed.steps, "load_s": loaded - begin,
+            "build_s": timed.build_s, "warm_up_s": warming, "train_s": timed.train_s,
+            "train_and_test_s": timed.train_s + timed.test_s, "looked_s": looked - loaded, "busy_percent": busy,
+        }  # fmt: skip
+    except UserError as error:
+        found = str(error)
+    answer.send(found)

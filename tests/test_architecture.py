@@ -31,7 +31,17 @@ FLOORS = [
     {"data.sources", "data.augment"},
     {"module_mode", "known_models", "data.ragged_images", "data.stratified_sampling"},
     {"spec", "runs", "recipes", "schemas", "precision", "data.cache_folder", "data.to_device"},
-    {"randomness", "progress", "notebook", "errors", "memory_allocator", "float32", "system", "without_compiler"},
+    {
+        "randomness",
+        "progress",
+        "notebook",
+        "errors",
+        "memory_allocator",
+        "float32",
+        "system",
+        "thread_waiting",
+        "without_compiler",
+    },
 ]
 """From the roof down; rooms of one floor do not know one another, but for those below. A room is a folder or a file,
 and the longest name counts: what lies in `data/store` belongs to `data.store`."""

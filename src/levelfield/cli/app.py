@@ -27,6 +27,7 @@ from levelfield.cli.report import report
 from levelfield.cli.schema import schema
 from levelfield.cli.study.app import app as study_app
 from levelfield.errors import INTERNAL_ERROR, UserError
+from levelfield.thread_waiting import spin_briefly
 
 UNREAD: Final = 141
 """The exit code where stdout was closed, as a shell knows it from SIGPIPE."""
@@ -56,11 +57,7 @@ app.command("schema")(schema)
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 2 bad input, 70 internal error (log named), 130 interrupted, 141 nobody
     reads what is written. 1 is no failure: it is the gate's answer "not better"."""
-    # torch's threads meet after every operation, and libgomp lets the early ones spin for milliseconds. Where other
-    # programs want the cores too, that burns the very time that the late one waits for, and a step takes many times as
-    # long. On an idle machine a short spin costs a very small network about 7 %. Read when torch is loaded, later.
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "2000")
+    spin_briefly(os.environ)
     interruptions = _remembered_interruptions()
     try:
         app()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+import queue
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -16,25 +16,27 @@ from levelfield.progress import Progress
 from levelfield.runs import write_text
 from levelfield.spec import RunSpec
 from levelfield.studies.running.executor import STOPPED, resolve_here
+from levelfield.studies.running.warm_worker import STOPPED_CODE
+from levelfield.studies.running.workers import Slot, new_slot
 
-STOPPED_CODE: Final = 130
-"""Exit code of a run that was stopped on request and wrote a checkpoint."""
 GRACE_S: Final = 10.0
 """Seconds that runs get to stop by themselves after Ctrl-C, which the terminal sends to all of them, before SIGTERM."""
 
 
 class Processes:
-    """`slots` processes at once, each `levelfield train --config`, the machine's cores shared out among them.
+    """`slots` runs at once, each in a process of its own (`workers.py`), the machine's cores shared out among them.
 
-    What a run prints goes to train.log in its folder.
+    What a run prints goes to train.log in its folder. `new`: makes what trains the runs of a slot.
     """
 
     resolve = staticmethod(resolve_here)
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, new: Callable[[int], Slot] = new_slot) -> None:
         self.slots = slots
+        self._new = new
         self._pool = ThreadPoolExecutor(slots)
-        self._running: set[subprocess.Popen[bytes]] = set()
+        self._idle: queue.SimpleQueue[Slot] = queue.SimpleQueue()
+        self._busy: set[Slot] = set()
         self._closing = False
 
     def submit(self, spec: RunSpec, folder: Path, progress: Progress) -> Future[float]:
@@ -42,33 +44,45 @@ class Processes:
 
     def _train(self, spec: RunSpec, folder: Path) -> float:
         began = time.monotonic()
-        if self._closing:
-            raise UserError("stopped before it began")
         folder.mkdir(parents=True, exist_ok=True)
         config = folder / "config.json"
         write_text(config, spec.model_dump_json(indent=2))
-        threads = str(threads_of(spec, self.slots))
-        command = [sys.executable, "-m", "levelfield", "train", "--config", str(config), "--out", str(folder), "--yes"]
-        with (folder / "train.log").open("ab") as log:
-            environment = {**os.environ, "OMP_NUM_THREADS": threads}
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
-            self._running.add(process)
-            code = process.wait()
-            self._running.discard(process)
+        slot = self._take(threads_of(spec, self.slots))
+        self._busy.add(slot)
+        try:
+            if self._closing:
+                raise UserError("stopped before it began")
+            code = slot.carry_out(config, folder)
+        finally:
+            self._busy.discard(slot)
+            if slot.open:
+                self._idle.put(slot)
         if code != 0:
             raise UserError(reason_for(code, folder / "train.log"))
         return time.monotonic() - began
+
+    def _take(self, threads: int) -> Slot:
+        """A slot that waits, or a new one: libraries read how many threads they have when they are loaded."""
+        try:
+            slot = self._idle.get_nowait()
+        except queue.Empty:
+            return self._new(threads)
+        if slot.threads == threads and slot.open:
+            return slot
+        slot.end()
+        return self._new(threads)
 
     def close(self) -> None:
         """Stop what is still running; it writes a checkpoint first."""
         self._closing = True
         deadline = time.monotonic() + GRACE_S
-        for process in list(self._running):
-            try:
-                process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGTERM)
+        while self._busy and time.monotonic() < deadline:
+            time.sleep(0.01)
+        for slot in list(self._busy):
+            slot.stop_run()
         self._pool.shutdown(wait=True)
+        while not self._idle.empty():
+            self._idle.get().end()
 
 
 def threads_of(spec: RunSpec, slots: int) -> int:

@@ -18,8 +18,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from levelfield import randomness
 from levelfield.data import ImageData, from_arrays, make_loader
-from levelfield.spec import RunSpec, list_recipes, load_recipe
+from levelfield.spec import Freeze, RunSpec, list_recipes, load_recipe
 from levelfield.training.batch_inputs import Batch, TrainingInputs
+from levelfield.training.optimizer_steps import Updates
 from levelfield.training.own_model import OwnModel
 from levelfield.training.prepare_run import prepare
 from levelfield.training.processes import World
@@ -268,3 +269,52 @@ def test_no_step_waits_for_a_gpu(name: str) -> None:
                 torch.cuda.set_sync_debug_mode("error")
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+def as_on_a_gpu(state: TrainState) -> None:
+    """Let the optimiser of a state on a CPU step as it would on a GPU: fused, or all of its values on the device."""
+    optimizer = state.optimizer
+    if hasattr(optimizer, "on_device"):
+        optimizer.on_device = optimizer._step_supports_amp_scaling = True
+    elif "fused" in optimizer.defaults:
+        optimizer.defaults["fused"] = True
+        for group in optimizer.param_groups:
+            group["fused"] = True
+        optimizer._step_supports_amp_scaling = True  # type: ignore[attr-defined]
+    phase, scaled = state.plan.phases[state.phase], state.recipe.precision == "fp16"
+    state.updates = Updates(optimizer, phase, state.plan.steps_per_epoch, state.device, scaled, state.updates.count)
+
+
+@pytest.mark.parametrize("precision", ["fp16", "fp32"])
+@pytest.mark.parametrize("name", list_recipes())
+def test_no_step_of_any_recipe_asks_for_a_value(name: str, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its optimisers (those of later phases too), clipping and averaging, with a loss scaler and without: what is
+    dispatched reads nothing back, and the values are finite in the end. Where a scaler meets an optimiser that cannot
+    skip by itself (AdamP, SGDP), it asks once a step, and nothing else does."""
+    stated = load_recipe(name).recipe
+    phases = tuple(phase.model_copy(update={"at_epoch": at}) for at, phase in enumerate(stated.phases, start=1))
+    recipe = stated.model_copy(update={"batch_size": 32, "phases": phases, "freeze": Freeze(), "validation": 0.0})
+    spec = run_spec("budget.epochs=6").model_copy(update={"recipe": recipe.model_copy(update={"precision": "fp32"})})
+    prepared = prepare(spec, data=images(16), own=OwnModel.of(tiny))
+    recipe = prepared.spec.recipe.model_copy(update={"precision": precision})
+    plan = make_plan(recipe, spec.budget, 64)
+    state = TrainState(prepared.build_model(), recipe, plan, spec.execution, torch.device("cpu"), World())
+    monkeypatch.setattr("levelfield.training.projected_updates.DECIDED_BY_THE_HOST", ())
+    as_on_a_gpu(state)
+    state.train_mode()
+    phase = 0
+    for step in range(8):
+        handing_over = state.plan.phase_at(state.step) != phase
+        if handing_over:
+            phase += 1
+            state.enter_step()
+            as_on_a_gpu(state)
+        with counted(monkeypatch) as seen, Operators(seen):
+            state.enter_step()
+            randomness.seed_model(0, step, 0)
+            train_step(state, batch(step, overflows=precision == "fp16" and step == 1))
+            state.step += 1
+        asks = precision == "fp16" and not state.updates.on_device
+        assert step == 0 or seen == ["item", "_local_scalar_dense"] * asks
+    assert state.updates.count > 0
+    assert all(bool(parameter.isfinite().all()) for parameter in state.model.parameters())

@@ -1,4 +1,4 @@
-"""timm's optimisers by name. Muon, which shipped recipes name, is read from its file, without the rest of timm.
+"""timm's optimisers by name. Those that shipped recipes name are read from their files, without the rest of timm.
 
 timm imports all its networks before any part of it can be used, which takes longer than to import torch. The files of
 its optimisers need nothing but torch and one another, and so they are read here as a package of their own.
@@ -18,10 +18,15 @@ from typing import Any, Final
 import torch
 
 from levelfield.errors import UserError, unknown
+from levelfield.training.projected_updates import projection_by_device
 
 Factory = Callable[..., torch.optim.Optimizer]
-ALONE: Final = {"muon": ("muon", "Muon")}
-"""Names to file and class, of those that timm gives no settings of their own."""
+ALONE: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
+    "muon": ("muon", "Muon", {}),
+    "adamp": ("adamp", "AdamP", {"wd_ratio": 0.01, "nesterov": True}),
+    "sgdp": ("sgdp", "SGDP", {"nesterov": True}),
+}
+"""Names to file, class, and the settings that timm gives it under that name."""
 DISTRIBUTED_TENSORS: Final = "torch.distributed.tensor"
 """By what timm's Muon knows such tensors, where there are any. Here there are none, and it would load sympy too."""
 _PACKAGE: Final = "levelfield_timm_optim"
@@ -33,9 +38,9 @@ def optimizer_of_timm(name: str, others: list[str]) -> tuple[Factory, dict[str, 
     `others`: names that are known besides, to be offered for a misspelt one.
     """
     if name in ALONE:
-        file, kind = ALONE[name]
+        file, kind, defaults = ALONE[name]
         factory: Factory = getattr(file_of_timm(file), kind)
-        return factory, {}
+        return factory, dict(defaults)
     import timm.optim
 
     try:
@@ -56,7 +61,11 @@ def file_of_timm(name: str) -> Any:
         spec.submodule_search_locations = [str(Path(timm.origin).parent / "optim")]
         sys.modules[_PACKAGE] = module_from_spec(spec)
     with _without(DISTRIBUTED_TENSORS):
-        return importlib.import_module(f"{_PACKAGE}.{name}")
+        module: Any = importlib.import_module(f"{_PACKAGE}.{name}")
+    if hasattr(module, "projection") and not hasattr(module.projection, "by_device"):
+        module.projection = projection_by_device(importlib.import_module(f"{_PACKAGE}.adamp"))
+        module.projection.by_device = True
+    return module
 
 
 @contextmanager

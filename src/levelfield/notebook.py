@@ -39,7 +39,7 @@ def bar(description: str, done: float, total: float, beside: str) -> str:
 
 
 def table(header: Sequence[str], lines: Iterable[Sequence[object]], *, numbers_from: int = 1) -> str:
-    """A table of text, escaped; columns from `numbers_from` on stand to the right."""
+    """A table of text, escaped; columns from `numbers_from` on stand to the right. A wide one scrolls."""
 
     def cells(kind: str, line: Sequence[object]) -> str:
         sides = ("left" if place < numbers_from else "right" for place in range(len(line)))
@@ -50,7 +50,7 @@ def table(header: Sequence[str], lines: Iterable[Sequence[object]], *, numbers_f
 
     head = f"<thead><tr>{cells('th', header)}</tr></thead>" if header else ""
     body = "".join(f"<tr>{cells('td', line)}</tr>" for line in lines)
-    return f"<table>{head}<tbody>{body}</tbody></table>"
+    return f'<div style="overflow-x:auto"><table>{head}<tbody>{body}</tbody></table></div>'
 
 
 def facts(pairs: Iterable[tuple[str, object]]) -> str:

@@ -4,14 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.levelfield-setup
 RAY_STAMP := $(VENV)/.levelfield-ray
+DOCS_STAMP := $(VENV)/.levelfield-docs
 OLDEST := .venv-oldest
 # TORCH_BACKEND=cpu (or auto) takes the build of torch that uv knows by that name; empty: the registry's default.
 TORCH_BACKEND ?=
 REQUIRE_BROWSER ?=
 REQUIRE_RAY ?=
+REQUIRE_DOCS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test oldest lint lock clean
+.PHONY: help setup quickstart test docs oldest lint lock clean
 
 help: ## say what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,14 +33,24 @@ $(RAY_STAMP): requirements-ray.txt $(STAMP)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraints requirements.txt -r requirements-ray.txt
 	@touch $@
 
+$(DOCS_STAMP): requirements-docs.txt $(STAMP)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraints requirements.txt -r requirements-docs.txt
+	@touch $@
+
 quickstart: setup ## compare four small classifiers on real scans, in a few minutes
 	@$(BIN)/levelfield study run quickstart
 
 # REQUIRE_BROWSER=1: the report's browser tests fail instead of skipping where Chromium or axe-core is missing.
 # REQUIRE_RAY=1: Ray (70 MB) is installed, and the tests of studies on a cluster run instead of skipping.
+# REQUIRE_DOCS=1: what the site and the notebooks need (100 MB) is installed, and their tests run instead of skipping.
 # The tests run side by side, one thread each, as many as there are cores.
-test: setup $(if $(REQUIRE_RAY),$(RAY_STAMP)) lint ## lint, types, tests
-	@REQUIRE_BROWSER=$(REQUIRE_BROWSER) REQUIRE_RAY=$(REQUIRE_RAY) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup
+test: setup $(if $(REQUIRE_RAY),$(RAY_STAMP)) $(if $(REQUIRE_DOCS),$(DOCS_STAMP)) lint ## lint, types, tests
+	@REQUIRE_BROWSER=$(REQUIRE_BROWSER) REQUIRE_RAY=$(REQUIRE_RAY) REQUIRE_DOCS=$(REQUIRE_DOCS) \
+	  OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup
+
+docs: $(DOCS_STAMP) ## the site of the documentation in site/, links checked, readable from disk
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "site/index.html"
 
 # The lower bounds of pyproject.toml, exactly: first what training needs and no more, which shows too that training does
 # without the command line's packages; then all. What these packages need themselves comes as new as it is.
@@ -63,7 +75,7 @@ lint: setup
 # What torch itself brings stays unpinned, so that another build of torch can be chosen.
 TORCH_BRINGS := filelock typing-extensions setuptools sympy mpmath networkx jinja2 markupsafe fsspec triton
 
-lock: setup ## pin direct dependencies and what they need in requirements.txt, what Ray adds in requirements-ray.txt
+lock: setup ## pin direct dependencies and what they need in requirements.txt, what Ray and the site add in files of their own
 	@printf 'torch==2.13.0\ntorchvision==0.28.0\n' | $(BIN)/uv pip compile pyproject.toml --group dev --quiet --upgrade \
 	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --constraints - \
 	  | grep -v -E '^(nvidia|cuda)-' | grep -v -E '^($(subst $() ,|,$(TORCH_BRINGS)))==' > requirements.txt.new
@@ -73,6 +85,11 @@ lock: setup ## pin direct dependencies and what they need in requirements.txt, w
 	  | grep -v -E '^(nvidia|cuda)-' | grep -v -E '^($(subst $() ,|,$(TORCH_BRINGS)))==' \
 	  | grep -v -x -F -f requirements.txt > requirements-ray.txt.new
 	@mv requirements-ray.txt.new requirements-ray.txt
+	@$(BIN)/uv pip compile --group docs --quiet --upgrade --no-header --no-annotate --no-emit-index-url \
+	  --no-emit-find-links --constraints requirements.txt \
+	  | grep -v -E '^($(subst $() ,|,$(TORCH_BRINGS)))==' \
+	  | grep -v -x -F -f requirements.txt > requirements-docs.txt.new
+	@mv requirements-docs.txt.new requirements-docs.txt
 
 clean: ## remove the .venv (runs stay)
 	rm -rf $(VENV) $(OLDEST)

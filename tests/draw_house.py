@@ -38,7 +38,7 @@ def floors() -> str:
         for name in sorted(names):
             uses = ", ".join(map(_shown, sorted(below[name]))) or "-"
             lines += textwrap.wrap(f"{_shown(name):<{longest}}  {uses}", WIDTH, subsequent_indent=" " * (longest + 2))
-    return "\n".join(["```", f"{'room':<{longest}}  imports", *lines, "```"])
+    return "\n".join(["```text", f"{'room':<{longest}}  imports", *lines, "```"])
 
 
 def files() -> str:

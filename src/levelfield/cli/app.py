@@ -21,6 +21,7 @@ from levelfield.cli import models as models_command
 from levelfield.cli import profile as profile_command
 from levelfield.cli import train as train_command
 from levelfield.cli.analyze.app import app as analyze_app
+from levelfield.cli.missing_packages import what_to_install
 from levelfield.cli.output import messages
 from levelfield.cli.record import record
 from levelfield.cli.report import report
@@ -77,6 +78,9 @@ def main() -> None:
         if interruptions:
             _say_interrupted()
             sys.exit(130)
+        if (missing := what_to_install(error)) is not None:
+            messages.print(f"error: {missing}", style="red", markup=False, highlight=False, soft_wrap=True)
+            sys.exit(2)
         log = Path(tempfile.mkdtemp(prefix="levelfield-")) / "error.log"
         log.write_text(f"{' '.join(sys.argv)}\n\n{traceback.format_exc()}", encoding="utf-8")
         messages.print(

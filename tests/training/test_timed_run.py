@@ -14,6 +14,7 @@ from levelfield.training import prepare, train_prepared
 from levelfield.training import timed_run as module
 from levelfield.training.batch_inputs import TrainingInputs
 from levelfield.training.timed_run import timed_run, warm_up
+from levelfield.training.training_loop import train_step
 
 AVERAGED = ("recipe.averaging={name: ema, decay: 0.9}", "recipe.mix={mixup_alpha: 0.2, probability: 0.5}")
 
@@ -31,7 +32,7 @@ def test_the_warm_up_meets_every_shape_and_no_label(monkeypatch: pytest.MonkeyPa
     prepared = prepare(run_spec("data.test_limit=70", "execution.eval_batch_size=32"))
     seen: list[tuple[int, ...]] = []
     labels: list[torch.Tensor] = []
-    real, taken = module.train_step, TrainingInputs.__init__
+    real, taken = train_step, TrainingInputs.__init__
 
     def step(state: object, batch: object) -> None:
         seen.append(tuple(batch.x.shape))  # type: ignore[attr-defined]
@@ -41,7 +42,7 @@ def test_the_warm_up_meets_every_shape_and_no_label(monkeypatch: pytest.MonkeyPa
         labels.append(loader.split.labels)  # type: ignore[attr-defined]
         taken(self, loader, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(module, "train_step", step)
+    monkeypatch.setattr(module, "step_of", lambda state: step)
     monkeypatch.setattr(TrainingInputs, "__init__", init)
     assert warm_up(prepared) > 0
     assert seen == [(32, 3, 16, 16)] * 5 + [(8, 3, 16, 16)]  # 200 images: six full batches, and one of eight

@@ -112,6 +112,8 @@ class Execution(Value):
     """Compile the network (torch.compile)."""
     cuda_graphs: bool = False
     """Compile, and record CUDA graphs."""
+    step_graph: bool = False
+    """Capture the whole training step as one CUDA graph; with or without `compile`."""
     channels_last: bool = True
     """Lay images out channels last."""
     deterministic: bool | None = None

@@ -47,7 +47,9 @@ class WeightAverage:
         torch._foreach_lerp_(targets, floats, 1.0 - decay)
 
     def _update_on_device(self, model: nn.Module, due: Tensor) -> None:
-        self.updates = self.updates + due.long()
+        if not isinstance(self.updates, Tensor):
+            self.updates = torch.full_like(due, self.updates, dtype=torch.int64)
+        self.updates += due  # in its place: a captured step counts on in it
         decay = ((1 + self.updates) / (10 + self.updates)).clamp(max=self.spec.decay)
         source = model.state_dict()
         for floating, weight in ((True, (1 - decay) * due), (False, due.long())):

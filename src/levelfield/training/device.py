@@ -59,6 +59,15 @@ def current_device(device: torch.device) -> AbstractContextManager[object]:
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
+def check_step_graph(execution: Execution, device: torch.device) -> None:
+    """Raise UserError where a step is to be captured as a CUDA graph and the device is none of CUDA's."""
+    if execution.step_graph and device.type != "cuda":
+        raise UserError(
+            f"execution.step_graph=true captures a step as one CUDA graph, and this run is on {device.type}\n"
+            "leave it out, or give --device cuda on a machine with a GPU"
+        )
+
+
 def check_execution(execution: Execution) -> None:
     """Raise UserError for ways of carrying a run out that exclude one another.
 
@@ -71,6 +80,12 @@ def check_execution(execution: Execution) -> None:
             "replayed graph overwrites the gradients that a step in parts adds up\n"
             "set execution.compile=true instead of cuda_graphs, or leave micro_batch out"
         )
+    for name, given in (("cuda_graphs", execution.cuda_graphs), ("micro_batch", execution.micro_batch is not None)):
+        if execution.step_graph and given:
+            raise UserError(
+                f"execution.step_graph=true captures a step as one graph: execution.{name} does not go with it\n"
+                f"leave execution.{name} out"
+            )
 
 
 def configure_torch(execution: Execution, device: torch.device, tf32: bool) -> None:

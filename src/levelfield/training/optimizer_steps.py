@@ -16,8 +16,14 @@ from torch import Tensor
 from levelfield.training.steps_and_phases import PhasePlan
 
 
+def steps_on_device(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether all that `optimizer` computes with from step to step is on the device: torch's fused ones, our Muon."""
+    return bool(getattr(optimizer, "on_device", False)) or bool(optimizer.defaults.get("fused"))
+
+
 class Updates:
-    """The optimiser steps of one phase. `scaled`: a loss scaler may skip some of them."""
+    """The optimiser steps of one phase. `scaled`: a loss scaler may skip some of them. `captured`: the steps
+    are replayed from a graph, which can count on the device alone."""
 
     def __init__(
         self,
@@ -27,9 +33,11 @@ class Updates:
         device: torch.device,
         scaled: bool,
         count: int,
+        captured: bool = False,
     ) -> None:
         self.optimizer, self.phase, self.steps_per_epoch = optimizer, phase, steps_per_epoch
-        self.on_device = scaled and bool(getattr(optimizer, "_step_supports_amp_scaling", False))
+        skips = scaled and bool(getattr(optimizer, "_step_supports_amp_scaling", False))
+        self.on_device = skips or (captured and not scaled and steps_on_device(optimizer))
         self._count: int | Tensor = torch.tensor(count, device=device) if self.on_device else count
         self._happened: bool | Tensor = False
         self._latest: bool | Tensor = False
@@ -37,11 +45,17 @@ class Updates:
         if self.on_device:
             rates = [phase.learning_rate(update, steps_per_epoch) for update in range(phase.end - phase.start + 1)]
             self._rates = torch.tensor(rates, device=device)
+            self._never_skipped = None if skips else torch.tensor(True, device=device)
         optimizer.register_step_post_hook(self._note)
 
     def _note(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         """The optimiser was asked to step: by the host only where it should, on the device always."""
-        self._happened = optimizer.found_inf == 0 if self.on_device else True  # type: ignore[attr-defined]
+        if not self.on_device:
+            self._happened = True
+        elif self._never_skipped is not None:
+            self._happened = self._never_skipped
+        else:
+            self._happened = optimizer.found_inf == 0  # type: ignore[attr-defined]
 
     @property
     def count(self) -> int:

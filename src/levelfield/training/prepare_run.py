@@ -17,7 +17,7 @@ from levelfield.models import weights_digest
 from levelfield.precision import choose_precision
 from levelfield.spec import RunSpec
 from levelfield.training.build_model import build_model, build_own, load_plugins, own_builder
-from levelfield.training.device import check_execution, choose_device
+from levelfield.training.device import check_execution, check_step_graph, choose_device
 from levelfield.training.own_data import with_own_data
 from levelfield.training.own_model import OwnModel, check_frozen
 from levelfield.training.processes import announced_main, announced_size
@@ -61,6 +61,7 @@ def prepare(
     if own is None:
         check_name(spec.model.name)
     device = device or choose_device(spec.execution.device)
+    check_step_graph(spec.execution, device)
     if own is not None:
         spec = _without_unused(spec)
     spec, opened = (spec, _opened(spec)) if data is None else with_own_data(spec, data)

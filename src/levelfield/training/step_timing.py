@@ -14,7 +14,7 @@ from levelfield.training.device import configure_torch, current_device
 from levelfield.training.prepare_run import Prepared
 from levelfield.training.processes import World
 from levelfield.training.steps_and_phases import make_plan
-from levelfield.training.training_loop import train_step
+from levelfield.training.training_loop import step_of
 from levelfield.training.training_state import TrainState
 
 WARM_UP: Final = 1
@@ -35,18 +35,19 @@ def seconds_per_step(
         size = spec.model.image_size
         assert size is not None
         inputs = TrainingInputs(loader, spec.recipe, data, size, spec.seed, spec.execution.channels_last)
-        plain = {} if as_executed else {"compile": False, "cuda_graphs": False}
+        plain = {} if as_executed else {"compile": False, "cuda_graphs": False, "step_graph": False}
         execution = spec.execution.changed(plain)
         with contextlib.redirect_stderr(io.StringIO()):  # the run itself tells of the weights that it starts from
             model = prepared.build_model()
         state = TrainState(model, spec.recipe, plan, execution, device, World())
+        take_step = step_of(state)
         state.train_mode()
         warm_up = min(warm_up, len(loader) - 1)
         begin = start = time.perf_counter()
         done = 0
         for done, batch in enumerate(inputs.epoch(0, 0), start=1):
             state.enter_step()
-            train_step(state, batch)
+            take_step(state, batch)
             if done == warm_up:
                 synchronize(device)
                 start = time.perf_counter()

@@ -25,7 +25,7 @@ from levelfield.training.not_finite import check_loss
 from levelfield.training.prepare_run import Prepared
 from levelfield.training.processes import World
 from levelfield.training.steps_and_phases import make_plan
-from levelfield.training.training_loop import train_step, train_steps
+from levelfield.training.training_loop import step_of, train_steps
 from levelfield.training.training_state import TrainState
 from levelfield.training.validation_and_test import RunEvaluator
 
@@ -93,10 +93,11 @@ def warm_up(prepared: Prepared) -> float:
             test = test.subset(torch.arange(min(len(test), size + len(test) % size)))
         parts = _Parts(prepared, replace(prepared.data, train=replace(train, labels=drawn), test=test))
         state, per_epoch = parts.state, parts.state.plan.steps_per_epoch
+        take_step = step_of(state)
         state.train_mode()
         for batch in _shapes(parts.inputs, min(WARM_UP_STEPS, per_epoch) if few else per_epoch, per_epoch):
             state.enter_step()
-            train_step(state, batch)
+            take_step(state, batch)
         parts.evaluator.evaluate(state.weights_to_evaluate(), test)
         synchronize(prepared.device)
     return time.perf_counter() - begin

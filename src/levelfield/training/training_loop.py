@@ -13,6 +13,7 @@ from torch.nn.utils import clip_grad_norm_
 from levelfield import randomness
 from levelfield.training.batch_inputs import Batch, TrainingInputs
 from levelfield.training.micro_batches import own_parts
+from levelfield.training.step_graph import GraphedStep
 from levelfield.training.training_state import TrainState
 
 
@@ -28,7 +29,7 @@ def train_steps(
     `after_epoch` (validation) comes before `after_step` (logs, checkpoints), so that a checkpoint at the end of an
     epoch holds the epoch's validation too. Whatever of them waits for the device pauses `state.clock` first.
     """
-    plan = state.plan
+    plan, take_step = state.plan, step_of(state)
     while state.step < plan.steps:
         epoch, first = divmod(state.step, plan.steps_per_epoch)
         state.train_mode()
@@ -36,7 +37,7 @@ def train_steps(
         for batch in inputs.epoch(epoch, first):
             state.enter_step()
             randomness.seed_model(inputs.seed, state.step, state.world.rank)
-            train_step(state, batch)
+            take_step(state, batch)
             state.step += 1
             state.clock.step(batch.size)
             if state.step % plan.steps_per_epoch == 0 or state.step == plan.steps:
@@ -48,6 +49,11 @@ def train_steps(
                 break
             state.clock.start()
     return True
+
+
+def step_of(state: TrainState) -> Callable[[TrainState, Batch], None]:
+    """How the run of `state` takes its steps: `train_step`, or captured as one graph."""
+    return GraphedStep(train_step) if state.execution.step_graph else train_step
 
 
 def train_step(state: TrainState, batch: Batch) -> None:

@@ -51,7 +51,8 @@ class TrainState:
 
     `step` counts batches since the start of the run; `updates` the optimiser steps since the start of the phase (a
     step that the fp16 scaler skipped is none); `clock` tells what they take. `net` is what is called: the model,
-    compiled or wrapped where asked for; `plain` is the same without compilation.
+    compiled or wrapped where asked for; `plain` is the same without compilation. `generation` counts the changes after
+    which a captured step is that of another state: of the optimiser, or of what is trained.
     """
 
     def __init__(
@@ -72,9 +73,9 @@ class TrainState:
         self.model = model.to(device=device, memory_format=layout)  # type: ignore[call-overload]
         self.mode = TrainingMode(self.model, recipe.freeze, plan.steps_per_epoch)
         self.average = WeightAverage(self.model, recipe.averaging) if recipe.averaging.name == "ema" else None
-        self.scaler = torch.amp.GradScaler(device.type, enabled=recipe.precision == "fp16")
+        self.scaler = self._new_scaler()
         self.dtype = DTYPES.get(recipe.precision, torch.float32)
-        self.step = 0
+        self.step = self.generation = 0
         self.clock = TrainingClock(device)
         self.interval, self.epoch_meter = Meter(device), Meter(device)
         self.best: dict[str, Any] | None = None
@@ -100,12 +101,14 @@ class TrainState:
             self._begin_phase(phase)
         if self.mode.due(self.step):
             self.train_mode()
-        self.updates.set_rates()
+        if not self.execution.step_graph:  # a captured step sets its rates itself
+            self.updates.set_rates()
 
     def train_mode(self) -> None:
         """The mode of the step at hand: training, but for what is frozen."""
         if self.mode.enter(self.step):  # the reducer of several processes knows the trained parameters only
             self.plain, self.net = self._wrap()
+            self.generation += 1
             self.clock.warm_up()
 
     def weights_to_evaluate(self) -> nn.Module:
@@ -149,7 +152,17 @@ class TrainState:
         self.phase, phase = number, self.plan.phases[number]
         self.optimizer = make_optimizer(phase.optimizer, self.model, leave_out=self.mode.never_trained)
         scaled = self.recipe.precision == "fp16"
-        self.updates = Updates(self.optimizer, phase, self.plan.steps_per_epoch, self.device, scaled, updates)
+        captured, per_epoch = self.execution.step_graph, self.plan.steps_per_epoch
+        self.updates = Updates(self.optimizer, phase, per_epoch, self.device, scaled, updates, captured)
+        self.generation += 1
+
+    def renew_scaler(self) -> None:
+        """A scaler of the same scale that has begun no step."""
+        scale, self.scaler = self.scaler.state_dict(), self._new_scaler()
+        self.scaler.load_state_dict(scale)
+
+    def _new_scaler(self) -> torch.amp.GradScaler:
+        return torch.amp.GradScaler(self.device.type, enabled=self.recipe.precision == "fp16")
 
     def _wrap(self) -> tuple[nn.Module, nn.Module]:
         """`plain` and `net`."""

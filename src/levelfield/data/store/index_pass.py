@@ -6,16 +6,18 @@ import math
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
 from levelfield.data.cache_folder import replacing
 from levelfield.data.sources.decode import BadImageError, decode
-from levelfield.data.sources.readers.contract import Labels, Pixels, Records
-from levelfield.data.store.content_identity import DIGEST_BYTES, canonical_order, image_digest
-from levelfield.data.store.in_threads import in_threads
+from levelfield.data.sources.readers.contract import Labels, Records
+from levelfield.data.store.content_identity import DIGEST_BYTES, canonical_order
+from levelfield.data.store.over_cores import over_records
+from levelfield.data.store.read_image import Read, read
 from levelfield.data.store.resize import Fit
 from levelfield.data.store.store import NATIVE, Channels, OnBadImage, Samples, SplitIndex, six_digits
 from levelfield.data.store.write_pixels import PixelFile, create_array
@@ -35,38 +37,6 @@ class IndexedSplit:
     shape: tuple[int, int] | None
 
 
-class _Read(NamedTuple):
-    """One image of the pass; `first` and `second`: means by channel of its levels and of their squares, in [0, 1]."""
-
-    digest: bytes
-    mode: str
-    shape: tuple[int, int]
-    first: list[float]
-    second: list[float]
-    native: Pixels | None
-    fitted: Pixels | None
-
-
-def _read(records: Records, row: int, keep: int, fit: Fit | None) -> _Read | str:
-    """An image, or the reason why it is bad; its pixels as they are where it is a square of `keep` px."""
-    try:
-        pixels, mode = decode(records.item(row))
-    except (BadImageError, OSError) as error:
-        return str(error)
-    flat = pixels.reshape(-1, 3)
-    levels = np.arange(256, dtype=np.int64)
-    counts = np.stack([np.bincount(flat[:, channel], minlength=256) for channel in range(3)])
-    return _Read(
-        image_digest(pixels),
-        mode,
-        (pixels.shape[0], pixels.shape[1]),
-        (counts @ levels / (255.0 * len(flat))).tolist(),
-        (counts @ levels**2 / (255.0**2 * len(flat))).tolist(),
-        pixels if pixels.shape[0] == pixels.shape[1] == keep else None,
-        None if fit is None else fit.apply(pixels),
-    )
-
-
 class _Tally:
     """What the pass over a split of `total` images has found so far, image after image."""
 
@@ -79,7 +49,7 @@ class _Tally:
         self.shapes: Counter[tuple[int, int]] = Counter()
         self.moments: list[tuple[list[float], list[float]]] = []
 
-    def add(self, row: int, one: _Read) -> None:
+    def add(self, row: int, one: Read) -> None:
         """Take the image of a row that could be decoded."""
         place = len(self.rows)
         self.digests[place] = np.frombuffer(one.digest, dtype=np.uint8)
@@ -145,7 +115,7 @@ def index_split(
             native=create(NATIVE, keep) if keep else None,
             fitted=None if wanted is None else create(str(wanted), wanted.side_px),
         )
-        for start, chunk in in_threads(total, lambda row: _read(records, row, keep, wanted)):
+        for start, chunk in over_records(records, partial(read, keep=keep, fit=wanted)):
             for row, one in enumerate(chunk, start):
                 if not isinstance(one, str):
                     tally.add(row, one)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from levelfield.data.cache_folder import no_room, only_one, replacing
-from levelfield.data.sources.decode import decode
 from levelfield.data.sources.readers.contract import Found, Pixels, Source
-from levelfield.data.store.in_threads import in_threads
+from levelfield.data.store.over_cores import in_threads, over_records
+from levelfield.data.store.read_image import fitted
 from levelfield.data.store.resize import Fit, Whole
 from levelfield.data.store.store import NATIVE, Store
 from levelfield.data.store.whole_images import sizes_beside, total_bytes
@@ -35,10 +36,10 @@ def add_variant(store: Store, fit: Fit, found: Found, progress: OnProgress | Non
         missing = [split for split in store.index.splits if not store.images(split, str(fit)).is_file()]
         source = None if store.has(NATIVE) or not missing else found.load()
         for split in missing:
-            count, one = store.index.splits[split].count, _reader(store, split, fit, source)
+            count = store.index.splits[split].count
             with replacing(store.images(split, str(fit))) as path:
                 out = create_array(path, (count, 3, fit.side_px, fit.side_px))
-                for start, chunk in in_threads(count, one):
+                for start, chunk in _made(store, split, fit, source):
                     out[start : start + len(chunk)] = np.stack(chunk).transpose(0, 3, 1, 2)
                     if progress:
                         progress(f"{store.index.name} {split}: {fit}", start + len(chunk), count)
@@ -52,12 +53,12 @@ def add_whole(store: Store, whole: Whole, found: Found, progress: OnProgress | N
     with only_one(store.folder, found.name, progress):
         if path.is_file():
             return
-        index, one = store.index.splits["train"], _reader(store, "train", whole, found.load())
+        index = store.index.splits["train"]
         longest, written = max(max(shape) for shape, _ in index.shapes()), 0
         sizes = np.zeros((index.count, 2), dtype=np.int64)
         with replacing(path) as images, replacing(sizes_beside(path)) as beside:
             out = create_array(images, (total_bytes(index, whole) + longest,))
-            for start, chunk in in_threads(index.count, one):
+            for start, chunk in _made(store, "train", whole, found.load()):
                 for row, pixels in enumerate(chunk, start):
                     sizes[row] = pixels.shape[:2]
                     out[written : written + pixels.size] = pixels.transpose(2, 0, 1).reshape(-1)
@@ -70,13 +71,14 @@ def add_whole(store: Store, whole: Whole, found: Found, progress: OnProgress | N
                 np.save(file, sizes)
 
 
-def _reader(store: Store, split: str, fit: Fit | Whole, source: Source | None) -> Callable[[int], Pixels]:
-    """What makes the image of a row of `split`: from the native pixels, or by decoding what `source` has, if given."""
+def _made(store: Store, split: str, fit: Fit | Whole, source: Source | None) -> Iterator[tuple[int, list[Pixels]]]:
+    """The images of `split` in order: from the native pixels, or by decoding what `source` has, if given."""
     if source is None:
         native = np.load(store.images(split, NATIVE), mmap_mode="r")
-        return lambda row: fit.apply(np.ascontiguousarray(native[row].transpose(1, 2, 0)))
-    records = store.records(source, split)
-    return lambda row: fit.apply(decode(records.item(row))[0])
+        count = store.index.splits[split].count
+        yield from in_threads(count, lambda row: fit.apply(np.ascontiguousarray(native[row].transpose(1, 2, 0))))
+    else:
+        yield from over_records(store.records(source, split), partial(fitted, fit=fit))
 
 
 def create_array(path: Path, shape: tuple[int, ...]) -> PixelFile:

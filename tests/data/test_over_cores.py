@@ -1,0 +1,158 @@
+"""Stores built by processes: to the byte those of one thread, bad images named, Ctrl-C leaving nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_images import encode, random_images
+from test_bad_images import folder_with_bad_images
+from test_opening import make_set
+
+from levelfield.data import open_data
+from levelfield.data.cache_folder import cache_dir
+from levelfield.data.sources.readers.contract import Records
+from levelfield.data.store import over_cores
+from levelfield.data.store.over_cores import over_records
+from levelfield.data.store.read_image import Item, fitted, read, sums
+from levelfield.data.store.resize import Fit
+from levelfield.errors import UserError
+from levelfield.spec import DataSpec
+from levelfield.spec.augment import RandomResizedCrop
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Three cores, and processes for any number of images; the ids of those that were started."""
+    begin, ids = over_cores._Process.__init__, list[int]()
+
+    def noted(self: over_cores._Process, *arguments: object) -> None:
+        begin(self, *arguments)  # type: ignore[arg-type]
+        ids.append(self._process.pid)
+
+    monkeypatch.setattr(over_cores, "cores", lambda: 3)
+    monkeypatch.setattr(over_cores, "MANY", 1)
+    monkeypatch.setattr(over_cores, "_CHUNK", 7)
+    monkeypatch.setattr(over_cores._Process, "__init__", noted)
+    return ids
+
+
+def folder_of_photographs(root: Path) -> Path:
+    for row in range(40):
+        path = root / "wild" / ("train" if row < 30 else "test") / "ab"[row % 2] / f"{row}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode(random_images(1, 20 + row, 60 - row, seed=row)[0], "JPEG"))
+    return root
+
+
+def store_of(spec: DataSpec, root: Path, cache: Path, patch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """The files of the store that opening `spec` builds in `cache`."""
+    patch.setenv("LEVELFIELD_CACHE", str(cache))
+    open_data(spec, root)
+    open_data(spec, root, crop=RandomResizedCrop())
+    return {
+        path.relative_to(cache).as_posix(): path.read_bytes()
+        for path in sorted(cache_dir().rglob("*"))
+        if path.is_file() and not path.name.endswith(".lock")
+    }
+
+
+@pytest.mark.parametrize("form", ["parquet", "photographs"])
+def test_a_store_is_to_the_byte_that_of_one_thread(
+    form: str, tmp_path: Path, started: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "data"
+    name = make_set(root / "my-set").name if form == "parquet" else folder_of_photographs(root) and "wild"
+    spec = DataSpec(name=name, image_size=10)
+    by_three = store_of(spec, root, tmp_path / "three", monkeypatch)
+    assert len(set(started)) > 2
+    monkeypatch.setattr(over_cores, "cores", lambda: 1)
+    count = len(started)
+    by_one = store_of(spec, root, tmp_path / "one", monkeypatch)
+    assert len(started) == count
+    assert by_three == by_one and any(name.endswith(".npy") for name in by_one)
+    for process in started:
+        with pytest.raises(ProcessLookupError):
+            os.kill(process, 0)
+
+
+def test_bad_images_are_named_as_ever(tmp_path: Path, started: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    root = folder_with_bad_images(tmp_path)
+    spec = DataSpec(name="odd", on_bad_image="skip")
+    by_three = store_of(spec, root, tmp_path / "three", monkeypatch)
+    monkeypatch.setattr(over_cores, "MANY", 10**6)
+    assert store_of(spec, root, tmp_path / "threads", monkeypatch) == by_three
+    monkeypatch.setattr(over_cores, "MANY", 1)
+    with pytest.raises(UserError, match=r"a/bad0.png: the file is empty(.|\n)*--set data.on_bad_image=skip"):
+        open_data(DataSpec(name="odd"), root)
+    assert started
+
+
+class Killing(Records):
+    """Images, of which the 30th stands for one that exhausts the memory of the process that decodes it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, started: list[int]) -> None:
+        self.labels, self.started = np.zeros(60, dtype=np.int64), started
+
+    def item(self, row: int) -> bytes:
+        if row == 30:
+            for process in list(self.started):
+                os.kill(process, signal.SIGKILL)
+        return encode(random_images(1)[0])
+
+
+def test_a_process_that_is_killed_is_told(started: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="ended with code -9\nthe machine may have run out of memory"):
+        list(over_records(Killing(monkeypatch, started), partial(fitted, fit=Fit("resize", 8))))
+
+
+def test_an_image_that_cannot_be_read_keeps_its_error() -> None:
+    item: Item = FileNotFoundError(2, "No such file or directory", "x.png")
+    assert "No such file" in str(read(item, 0, None))
+    with pytest.raises(FileNotFoundError):
+        fitted(item, Fit("resize", 8))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (32, 32), (300, 2), (700, 3), (2, 700)])
+def test_sums_are_exact(shape: tuple[int, int]) -> None:
+    for pixels in (random_images(1, *shape)[0], np.full((*shape, 3), 255, dtype=np.uint8)):
+        flat = pixels.reshape(-1, 3).astype(np.int64)
+        levels, squares = sums(pixels)
+        assert levels.tolist() == flat.sum(0).tolist() and squares.tolist() == (flat**2).sum(0).tolist()
+
+
+def test_ctrl_c_ends_a_build_and_all_its_processes(tmp_path: Path) -> None:
+    root = folder_of_photographs(tmp_path / "data")
+    build = """
+import sys
+from levelfield.data import open_data
+from levelfield.data.store import over_cores
+from levelfield.spec import DataSpec
+over_cores.MANY, over_cores._CHUNK, over_cores.cores = 1, 2, lambda: 2
+def slowly(what, done, total):
+    print(what, done, flush=True)
+    import time; time.sleep(0.5)
+open_data(DataSpec(name="wild", image_size=10), sys.argv[1], progress=slowly)
+"""
+    command = [sys.executable, "-c", build, str(root)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
+    assert process.stdout is not None and process.stdout.readline() == b"train: decoding 2\n"
+    os.killpg(process.pid, signal.SIGINT)
+    process.stdout.read()
+    assert process.wait(30) != 0
+    deadline = time.monotonic() + 10
+    while True:  # the last of them closes with the pipe to the one that it worked for
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            break
+        assert time.monotonic() < deadline
+    assert not list(cache_dir().rglob("index.json"))
+    assert len(open_data(DataSpec(name="wild", image_size=10), root).train) == 30

@@ -28,6 +28,7 @@ def facts(name: str) -> dict[str, Any]:
         "macs": count_macs(network, info.image_size).total,
         "options": None if info.options is None else sorted(info.options),
         "published": dict(info.published),
+        "switches": dict(info.switches),
     }
 
 

@@ -14,6 +14,7 @@ from typing import Final
 
 import typer
 
+from levelfield.cli import ablate as ablate_command
 from levelfield.cli import data as data_command
 from levelfield.cli import eval as eval_command
 from levelfield.cli import gate as gate_command
@@ -46,6 +47,7 @@ app.add_typer(data_command.app, name="data")
 app.command("models")(models_command.models)
 app.command("train")(train_command.train)
 app.add_typer(study_app, name="study")
+app.command("ablate")(ablate_command.ablate)
 app.command("gate")(gate_command.gate)
 app.command("eval")(eval_command.evaluate)
 app.command("profile")(profile_command.profile)

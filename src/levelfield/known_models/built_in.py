@@ -6,7 +6,7 @@ import json
 from functools import cache
 from importlib import resources
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from levelfield.known_models.model_info import ModelInfo
 
@@ -27,6 +27,13 @@ def built_in() -> MappingProxyType[str, BuiltIn]:
     for name, facts in json.loads(text).items():
         options = None if facts["options"] is None else frozenset(facts["options"])
         published = MappingProxyType(facts["published"])
-        info = ModelInfo(name, facts["family"], facts["num_classes"], facts["image_size"], published, options)
+        switches = {switch: tuple(map(_plain, positions)) for switch, positions in facts["switches"].items()}
+        setting = facts["num_classes"], facts["image_size"]
+        info = ModelInfo(name, facts["family"], *setting, published, options, None, MappingProxyType(switches))
         found[name] = BuiltIn(info, facts["params"], facts["macs"])
     return MappingProxyType(found)
+
+
+def _plain(position: Any) -> Any:
+    """A position of a switch: JSON has lists where Python has tuples."""
+    return tuple(position) if isinstance(position, list) else position

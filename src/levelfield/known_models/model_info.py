@@ -19,6 +19,7 @@ class ModelInfo:
     `macs_m` (millions), `alias` (the name in the published table where that misleads), `note` (what a reader of its
     numbers must know: what is wrong with it as published). `options` are the
     keywords that `create_model` takes for it (None: not known beforehand). `plugin` is the user's file it came from.
+    `switches` are those options that stand for parts of the network, each with its positions, its own first.
     """
 
     name: str
@@ -28,6 +29,7 @@ class ModelInfo:
     published: Mapping[str, Any] = field(default_factory=dict)
     options: frozenset[str] | None = frozenset()
     plugin: Path | None = None
+    switches: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
     @property
     def note(self) -> str:

@@ -8,7 +8,7 @@ import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -39,12 +39,15 @@ def register_model(
     image_size: int = 32,
     published: Mapping[str, Any] | None = None,
     options: Iterable[str] | None = None,
+    switches: Mapping[str, Sequence[Any]] | None = None,
 ) -> Callable[[BuilderT], BuilderT]:
     """Register what it decorates, a class or function that returns an `nn.Module`, under `name`.
 
     The builder is called with `num_classes`, with `image_size` (px) if it has such a parameter, and with the user's
-    options. `options` defaults to the builder's other parameters. The module need only map (B, 3, H, W) to
-    (B, classes). Raises UserError where the name is taken.
+    options. `options` defaults to the builder's other parameters. `switches` names the options that stand for parts of
+    the network, each with its positions, first that of the network as it is: `{"gates": [True, False], "kernel": [7,
+    3]}`; `levelfield ablate` turns them. The module need only map (B, 3, H, W) to (B, classes). Raises UserError where
+    the name is taken, or a switch is none of the options or has fewer than two positions.
 
     Example::
 
@@ -65,14 +68,23 @@ def register_model(
                 f"model name {name!r} begins with {TIMM!r}, which is kept for timm's models; choose another"
             )
         keywords = frozenset(options) if options is not None else _keywords(builder)
-        info = ModelInfo(
-            name, family, num_classes, image_size, MappingProxyType(dict(published or {})), keywords, plugin
-        )
+        positions = MappingProxyType({switch: tuple(values) for switch, values in (switches or {}).items()})
+        _check_switches(name, positions, keywords)
+        facts = MappingProxyType(dict(published or {}))
+        info = ModelInfo(name, family, num_classes, image_size, facts, keywords, plugin, positions)
         _models[name] = (info, builder)
         registered(info)
         return builder
 
     return register
+
+
+def _check_switches(name: str, switches: Mapping[str, tuple[Any, ...]], options: frozenset[str] | None) -> None:
+    for switch, positions in switches.items():
+        if options is not None and switch not in options:
+            raise unknown(f"switch of model {name!r}", switch, options, "a switch is one of the model's options")
+        if len(positions) < 2 or any(one in positions[:at] for at, one in enumerate(positions)):
+            raise UserError(f"model {name!r}: switch {switch!r} needs two or more positions, got {list(positions)}")
 
 
 def _keywords(builder: Builder) -> frozenset[str] | None:

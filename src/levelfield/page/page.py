@@ -25,6 +25,7 @@ from levelfield.page.sections.cite import cite
 from levelfield.page.sections.compared import forests, matrices
 from levelfield.page.sections.differing_settings import differing_settings
 from levelfield.page.sections.disagreements import disagreements
+from levelfield.page.sections.effects import effects
 from levelfield.page.sections.environment import environment
 from levelfield.page.sections.notes import notes
 from levelfield.page.sections.ranking_table import ranking_table
@@ -54,6 +55,7 @@ def page(table: StudyTable, image_of: ImageOf | None = None) -> str:
         forests(table),
         audit(table),
         ranking_table(table),
+        effects(table),
         matrices(table),
         *_of_test_sets(table, predicted, image_of),
         *analyses(table.study.path),

@@ -88,6 +88,10 @@ def _from_json(study: dict[str, Any], folder: Path) -> StudyRows:
         rows=tuple(rows),
         question=study.get("question") or "",
         steps=tuple((str(name), str(before), str(after)) for name, before, after in study.get("steps") or ()),
+        factors={
+            part: {position: tuple(rows) for position, rows in positions.items()}
+            for part, positions in (study.get("factors") or {}).items()
+        },
         sweeps=read_sweeps(folder),
         looks=read_looks(folder),
         description=study.get("description") or "",

@@ -73,6 +73,8 @@ class StudyRows:
     say to it, made with the table. `sweeps`: how sensitive rows are to learning rate and weight decay, where that was
     measured. `looks`: those made at the table while it grew; None for one look at all runs.
 
+    `factors`: of a factorial design the rows in each position of each part, its own position first.
+
     `changes`: what was changed on the command line of what its file trains. `varies`: the keys of a run that its
     question is about (`levelfield.spec.varied_keys`); None where it declares none, and VARIES stands for them.
     `margin` (points of top-1), `verdict`: by which rule its table is decided.
@@ -89,6 +91,7 @@ class StudyRows:
     varies: tuple[str, ...] | None = None
     changes: tuple[str, ...] = ()
     steps: tuple[tuple[str, str, str], ...] = ()
+    factors: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     sweeps: tuple[Sweep, ...] = ()
     looks: Looks | None = None
     notes: tuple[str, ...] = ()

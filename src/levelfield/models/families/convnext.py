@@ -23,6 +23,7 @@ from levelfield.models.kernels.may_replace import may_replace
 from levelfield.models.layers import ChannelNorm, Depthwise, TokenLinear, truncated_normal
 from levelfield.models.network_contract import Network
 from levelfield.models.registry import register_model
+from levelfield.models.size_rule import SIZE_OPTIONS, deeper, wider
 from levelfield.models.stochastic_depth import DropPath, DropPathMode, linear_rates
 
 
@@ -52,8 +53,10 @@ class ConvNeXt(Network):
     def __init__(
         self, num_classes: int, *, widths: tuple[int, ...], depths: tuple[int, ...], patch: int,
         drop_path: float = 0.0, drop_path_mode: DropPathMode = "sample", dropout: float = 0.0,
+        width_factor: float = 1.0, depth_factor: float = 1.0,
     ) -> None:  # fmt: skip
         super().__init__()
+        widths, depths = tuple(wider(width, width_factor) for width in widths), deeper(depths, depth_factor)
         self.stem = nn.Sequential(nn.Conv2d(3, widths[0], patch, stride=patch), ChannelNorm(widths[0]))
         self.downsamples = nn.ModuleList(
             nn.Sequential(ChannelNorm(before), nn.Conv2d(before, after, 2, stride=2))
@@ -97,9 +100,11 @@ _VARIANTS: dict[str, tuple[dict[str, Any], int, int, dict[str, Any]]] = {
 }
 
 
-_OPTIONS = ("drop_path", "drop_path_mode", "dropout")
+_OPTIONS = ("drop_path", "drop_path_mode", "dropout", "patch", *SIZE_OPTIONS)
 
+_PATCHES = (1, 2, 4)
 for _name, (_variant, _classes, _px, _published) in _VARIANTS.items():
     register_model(
-        _name, family="ConvNeXt", num_classes=_classes, image_size=_px, published=_published, options=_OPTIONS
-    )(partial(ConvNeXt, **_variant))
+        _name, family="ConvNeXt", num_classes=_classes, image_size=_px, published=_published, options=_OPTIONS,
+        switches={"patch": (_variant["patch"], *(patch for patch in _PATCHES if patch != _variant["patch"]))},
+    )(partial(ConvNeXt, **_variant))  # fmt: skip

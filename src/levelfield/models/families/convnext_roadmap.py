@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from levelfield.models.layers import ChannelNorm, he_normal, truncated_normal, zero_biases
 from levelfield.models.network_contract import Network
 from levelfield.models.registry import register_model
+from levelfield.models.size_rule import SIZE_OPTIONS, deeper, wider
 from levelfield.models.stochastic_depth import DropPath, DropPathMode, linear_rates
 
 
@@ -198,17 +199,32 @@ STATIONS: dict[str, tuple[Switches, dict[str, Any]]] = {
     ),
 }
 _SWITCHES = tuple(field.name for field in fields(Switches))
-_OPTIONS = ("drop_path", "drop_path_mode", "dropout", *_SWITCHES)
+_OPTIONS = ("drop_path", "drop_path_mode", "dropout", *SIZE_OPTIONS, *_SWITCHES)
 
 
-def _build(switches: Switches, num_classes: int, **options: Any) -> Roadmap:
+def _build(
+    switches: Switches, num_classes: int, *, width_factor: float = 1.0, depth_factor: float = 1.0, **options: Any
+) -> Roadmap:
     turned = {key: options.pop(key) for key in _SWITCHES if key in options}
-    if "depths" in turned:
-        turned["depths"] = tuple(turned["depths"])
-    return Roadmap(num_classes, replace(switches, **turned), **options)
+    switches = replace(switches, **turned)
+    width, depths = wider(switches.width, width_factor), deeper(switches.depths, depth_factor)
+    return Roadmap(num_classes, replace(switches, width=width, depths=depths), **options)
+
+
+def _turned(station: Switches) -> dict[str, tuple[Any, Any]]:
+    """Of every switch of the paper's a station's own position and the other one: ResNet-50's, or where it has that, the
+    one that the roadmap turns it to. What is none of the paper's can be taken from the stations that have it."""
+    first, last = Switches(), after_step("layer scale")
+    positions = {}
+    for switch in _SWITCHES:
+        own, before, after = (getattr(switches, switch) for switches in (station, first, last))
+        if before != after or own != before:
+            positions[switch] = (own, after if own == before else before)
+    return positions
 
 
 for _name, (_switches, _published) in STATIONS.items():
     register_model(
-        _name, family="ConvNeXt roadmap", num_classes=200, image_size=224, published=_published, options=_OPTIONS
-    )(partial(_build, _switches))
+        _name, family="ConvNeXt roadmap", num_classes=200, image_size=224, published=_published, options=_OPTIONS,
+        switches=_turned(_switches),
+    )(partial(_build, _switches))  # fmt: skip

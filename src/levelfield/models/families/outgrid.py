@@ -11,12 +11,14 @@ average pool, linear classifier. PyTorch's default initialisation. A block, on x
 
 Parameters (classes): outgrid_7m 7,518,102 (100), outgrid_14m 14,599,198 (100) and 14,564,548 (10), outgrid_22m
 22,542,628 (200), outgrid_33m 32,974,583 (100). The Outlooker, MBConv and grid attention can each be switched off.
+Widths are multiples of a stage's heads at every `width_factor`.
 
 `levelfield.models.capture_attention` reads the weights of both kinds of attention from a normal forward pass.
 """
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -30,6 +32,7 @@ from levelfield.models.kernels.outlook import TAPS, outlook, outlook_weights
 from levelfield.models.layers import MLP, ChannelLinear, ChannelNorm, ConvNormSiLU, Depthwise, Pointwise, SqueezeExcite
 from levelfield.models.network_contract import Network
 from levelfield.models.registry import register_model
+from levelfield.models.size_rule import SIZE_OPTIONS, deeper, wider
 from levelfield.models.stochastic_depth import DropPath, DropPathMode, linear_rates
 
 
@@ -171,9 +174,14 @@ class OutGridViT(Network):
         self, num_classes: int, image_size: int, *, widths: tuple[int, ...], depths: tuple[int, ...],
         heads: tuple[int, ...], grids: tuple[int, ...], outlook_heads: tuple[int, ...] | None = None,
         stem_width: int = 64, stem_stride: int = 1, drop_path: float = 0.0, drop_path_mode: DropPathMode = "sample",
-        dropout: float = 0.0, outlook: bool = True, mbconv: bool = True, grid: bool = True,
+        dropout: float = 0.0, outlook: bool = True, mbconv: bool = True, grid: bool = True, width_factor: float = 1.0,
+        depth_factor: float = 1.0,
     ) -> None:  # fmt: skip
         super().__init__()
+        outlook_heads = outlook_heads or heads
+        multiples = map(math.lcm, heads, outlook_heads)
+        widths = tuple(wider(width, width_factor, each) for width, each in zip(widths, multiples, strict=True))
+        stem_width, depths = wider(stem_width, width_factor), deeper(depths, depth_factor)
         if grid:
             _check_grids(image_size, stem_stride, grids)
         self.stem = ConvNormSiLU(3, stem_width, stem_stride)
@@ -181,7 +189,7 @@ class OutGridViT(Network):
         rates = iter(linear_rates(drop_path, sum(depths)))
         levels = []
         for stage, depth in enumerate(depths):
-            shape = (widths[stage], heads[stage], (outlook_heads or heads)[stage], grids[stage])
+            shape = (widths[stage], heads[stage], outlook_heads[stage], grids[stage])
             parts = (outlook, mbconv, grid)
             blocks = (OutGridBlock(*shape, next(rates), drop_path_mode, parts) for _ in range(depth))
             levels.append(nn.Sequential(*blocks))
@@ -231,10 +239,11 @@ _PARTS = ("outlook", "mbconv", "grid")
 
 
 def _register(name: str, variant: dict[str, Any], num_classes: int, image_size: int, published: dict[str, Any]) -> None:
-    options = ("drop_path", "drop_path_mode", "dropout", "stem_width", "stem_stride", *_PARTS)
+    options = ("drop_path", "drop_path_mode", "dropout", "stem_width", "stem_stride", *SIZE_OPTIONS, *_PARTS)
     register_model(
-        name, family="OutGridViT", num_classes=num_classes, image_size=image_size, published=published, options=options
-    )(partial(OutGridViT, **variant))
+        name, family="OutGridViT", num_classes=num_classes, image_size=image_size, published=published, options=options,
+        switches={part: (True, False) for part in _PARTS if variant.get(part, True)},
+    )(partial(OutGridViT, **variant))  # fmt: skip
 
 
 for _name, (_variant, _classes, _px, _published) in _VARIANTS.items():

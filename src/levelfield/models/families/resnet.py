@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from levelfield.models.layers import he_normal
 from levelfield.models.network_contract import Network
 from levelfield.models.registry import register_model
+from levelfield.models.size_rule import SIZE_OPTIONS, deeper, wider
 from levelfield.models.stochastic_depth import DropPath, DropPathMode, linear_rates
 
 
@@ -48,8 +49,10 @@ class ResNet(Network):
     def __init__(
         self, num_classes: int, *, widths: tuple[int, ...], depths: tuple[int, ...], stem_stride: int = 1,
         drop_path: float = 0.0, drop_path_mode: DropPathMode = "sample", dropout: float = 0.0,
+        width_factor: float = 1.0, depth_factor: float = 1.0,
     ) -> None:  # fmt: skip
         super().__init__()
+        widths, depths = tuple(wider(width, width_factor) for width in widths), deeper(depths, depth_factor)
         self.stem = nn.Sequential(
             nn.Conv2d(3, widths[0], 3, stride=stem_stride, padding=1, bias=False),
             nn.BatchNorm2d(widths[0]),
@@ -70,6 +73,7 @@ class ResNet(Network):
         he_normal(self)
 
 
-register_model("resnet_nano", family="ResNet", options=("drop_path", "drop_path_mode", "dropout", "stem_stride"))(
+_OPTIONS = ("drop_path", "drop_path_mode", "dropout", "stem_stride", *SIZE_OPTIONS)
+register_model("resnet_nano", family="ResNet", options=_OPTIONS)(
     partial(ResNet, widths=(32, 64, 128), depths=(1, 1, 1), stem_stride=2)
 )

@@ -27,6 +27,7 @@ from levelfield.models.kernels.norm_silu import norm_silu
 from levelfield.models.layers import he_normal
 from levelfield.models.network_contract import Network
 from levelfield.models.registry import register_model
+from levelfield.models.size_rule import SIZE_OPTIONS, deeper, wider
 from levelfield.models.stochastic_depth import DropPath, DropPathMode, linear_rates
 
 
@@ -41,9 +42,9 @@ def opponent_cosines() -> Tensor:
 
 
 class Level(nn.Module):
-    """(B, C, H, W) to (B, C', H/2, W/2): convolution, pool, norm, SiLU, then a residual convolution."""
+    """(B, C, H, W) to (B, C', H/2, W/2): convolution, pool, norm, SiLU, then residual convolutions, by default one."""
 
-    def __init__(self, inputs: int, width: int, drop_path: float, mode: DropPathMode) -> None:
+    def __init__(self, inputs: int, width: int, residuals: int, drop_path: float, mode: DropPathMode) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, width, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
@@ -51,6 +52,10 @@ class Level(nn.Module):
         self.bn2 = nn.BatchNorm2d(width)
         self.act = nn.SiLU(inplace=True)
         self.drop_path = DropPath(drop_path, mode)
+        self.more = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width))
+            for _ in range(residuals - 1)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv1(x)
@@ -59,7 +64,9 @@ class Level(nn.Module):
         else:
             x = max_pool_2x2(x)
         x = norm_silu(x, self.bn1, self.act)
-        return x + self.drop_path(norm_silu(self.conv2(x), self.bn2, self.act))
+        for convolution, norm in ((self.conv2, self.bn2), *self.more):
+            x = x + self.drop_path(norm_silu(convolution(x), norm, self.act))
+        return x
 
 
 class Stem(nn.Sequential):
@@ -75,15 +82,18 @@ class ResNetMini(Network):
 
     def __init__(
         self, num_classes: int, *, widths: tuple[int, ...], drop_path: float = 0.0,
-        drop_path_mode: DropPathMode = "sample", dropout: float = 0.0,
+        drop_path_mode: DropPathMode = "sample", dropout: float = 0.0, width_factor: float = 1.0,
+        depth_factor: float = 1.0,
     ) -> None:  # fmt: skip
         super().__init__()
+        widths = tuple(wider(width, width_factor) for width in widths)
+        residuals = deeper([1] * len(widths), depth_factor)
         first = nn.Conv2d(3, 24, 2, bias=False)
         self.stem = Stem(first, nn.BatchNorm2d(24), nn.SiLU(inplace=True))
         rates = linear_rates(drop_path, len(widths))
         self.levels = nn.ModuleList(
-            Level(inputs, width, rate, drop_path_mode)
-            for inputs, width, rate in zip((24, *widths), widths, rates, strict=False)
+            Level(inputs, width, depth, rate, drop_path_mode)
+            for inputs, width, depth, rate in zip((24, *widths), widths, residuals, rates, strict=False)
         )
         self.end_in_linear(widths[-1], num_classes, dropout)
         he_normal(self.levels)
@@ -95,6 +105,6 @@ class ResNetMini(Network):
 
 
 # 828,634 parameters at 10 classes, 59.5 M MACs at 32 px
-register_model("resnet_mini", family="ResNet", options=("drop_path", "drop_path_mode", "dropout"))(
+register_model("resnet_mini", family="ResNet", options=("drop_path", "drop_path_mode", "dropout", *SIZE_OPTIONS))(
     partial(ResNetMini, widths=(64, 128, 192))
 )

@@ -17,6 +17,7 @@ from levelfield.errors import UserError
 from levelfield.models.layers import MLP, TokenLinear, truncated_normal
 from levelfield.models.network_contract import Network
 from levelfield.models.registry import register_model
+from levelfield.models.size_rule import SIZE_OPTIONS, deeper, wider
 from levelfield.models.stochastic_depth import DropPath, DropPathMode, linear_rates
 
 
@@ -51,8 +52,10 @@ class VisionTransformer(Network):
     def __init__(
         self, num_classes: int, image_size: int, *, width: int, depth: int, heads: int, expansion: int = 2,
         patch: int = 4, drop_path: float = 0.0, drop_path_mode: DropPathMode = "sample", dropout: float = 0.0,
+        width_factor: float = 1.0, depth_factor: float = 1.0,
     ) -> None:  # fmt: skip
         super().__init__()
+        width, (depth,) = wider(width, width_factor, heads), deeper([depth], depth_factor)
         if image_size % patch:
             raise UserError(f"image_size {image_size} is not divisible by the patch size {patch}; use a multiple of it")
         self.patch_embed = nn.Conv2d(3, width, patch, stride=patch)
@@ -87,6 +90,6 @@ class VisionTransformer(Network):
         return {"patch_embed": self.patch_embed} | {f"blocks.{i}": block for i, block in enumerate(self.blocks)}
 
 
-register_model("vit_mini", family="ViT", options=("drop_path", "drop_path_mode", "dropout", "patch"))(
+register_model("vit_mini", family="ViT", options=("drop_path", "drop_path_mode", "dropout", "patch", *SIZE_OPTIONS))(
     partial(VisionTransformer, width=96, depth=4, heads=3)
 )

@@ -131,6 +131,12 @@ def _check_names(study: StudySpec, scale: str, rows: Sequence[PlannedRow]) -> No
         raise UserError(f"study {study.name} names row {repeated[0]!r} twice; give one of them another name")
     named = [("baseline", study.baseline)] + [(f"row {row.name}, after", row.after) for row in rows]
     named += [(f"step {step.name}", row) for step in study.steps for row in (step.before, step.after)]
+    named += [
+        (f"factor {part}", row)
+        for part, positions in study.factors.items()
+        for rows_of in positions.values()
+        for row in rows_of
+    ]
     for kind, name in named:
         if name is not None and name not in names:
             raise unknown(f"row in study {study.name} ({kind})", name, names)

@@ -167,6 +167,8 @@ class StudySpec(Grid):
     """Sizes at which the study can be run."""
     steps: tuple[Step, ...] = ()
     """Changes whose effects the question asks for."""
+    factors: dict[str, dict[str, tuple[str, ...]]] = {}
+    """Of a factorial design the rows in each position of each part, its own position first."""
     _source: str = PrivateAttr("")
 
     @model_validator(mode="after")

@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+import yaml
 
 from levelfield.errors import UserError, unknown
+from levelfield.runs import write_text
 from levelfield.spec.yaml_files import parse_yaml, read_yaml
+
+WRITTEN_BY: Final = "# Written by "
+"""How a study file begins that a command wrote."""
 
 
 def list_studies() -> list[str]:
@@ -33,6 +39,15 @@ def read_study_file(name: str | Path) -> tuple[dict[str, Any], str]:
     source = resources.files("levelfield.studies") / "shipped" / f"{text}.yaml"
     values = parse_yaml(source.read_text(encoding="utf-8"), f"study {text}")
     return {"name": text, **values}, f"study {text}"
+
+
+def write_study_file(path: Path, values: Mapping[str, Any], written_by: str) -> None:
+    """Write a study's keys as YAML, with the command that wrote it above. Raises UserError where a file is there that
+    no such command wrote."""
+    text = f"{WRITTEN_BY}{written_by}\n" + yaml.safe_dump(dict(values), sort_keys=False, width=100, allow_unicode=True)
+    if path.exists() and not path.read_text(encoding="utf-8").startswith(WRITTEN_BY):
+        raise UserError(f"{path} is there already, and was not written by this command\nname another with --file")
+    write_text(path, text)
 
 
 def _anchored(value: Any, folder: Path, key: str = "") -> Any:

@@ -27,6 +27,7 @@ def as_json(rows: StudyRows, asked: StudyRequest, out: Path) -> dict[str, Any]:
         "asked": asked.as_json(),
         "question": rows.question,
         "steps": [list(step) for step in rows.steps],
+        "factors": {part: {name: list(held) for name, held in each.items()} for part, each in rows.factors.items()},
         "description": rows.description,
         "scale": rows.scale,
         "baseline": rows.baseline,

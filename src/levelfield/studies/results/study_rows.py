@@ -59,6 +59,7 @@ def study_rows(
         + tuple(foreign_rows(out)),
         question=study.question.strip(),
         steps=tuple((step.name, step.before, step.after) for step in study.steps),
+        factors=study.factors,
         description=" ".join(part.strip() for part in (study.description, scale.description) if part),
         scale="" if asked.scale == "full" and not study.scales else asked.scale,
         baseline=study.baseline,

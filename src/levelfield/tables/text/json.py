@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from levelfield.statistics import verdict
+from levelfield.tables.effects import effects_of
 from levelfield.tables.table import StudyTable
 from levelfield.tables.text.footnotes import footnotes
 from levelfield.tables.text.records import records
@@ -31,6 +32,7 @@ def to_json(table: StudyTable) -> dict[str, Any]:
             for comparison in table.panels.values()
             for pair in comparison.pairs
         ],
+        "effects": [asdict(effects) for effects in effects_of(table)],
         "sweeps": [asdict(sweep) for sweep in table.study.sweeps],
         "basis": footnotes(table),
     }

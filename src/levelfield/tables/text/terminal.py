@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from levelfield.tables.effects import BASIS, COLUMNS, Effects, effects_of
 from levelfield.tables.number_format import NONE, interval, percent, short, whole
 from levelfield.tables.table import StudyTable, TableRow
 from levelfield.tables.text.columns import against_baseline, against_published
@@ -39,8 +40,21 @@ def to_rich(table: StudyTable) -> RenderableType:
     parts.append(shown)
     if any(row.runs.row.published for row in table.rows):
         parts += [Text(), _published_table(table)]
+    for effects in effects_of(table):
+        parts += [Text(), _effects_table(effects), Text(BASIS, style="dim")]
     parts += [Text(line, style="dim") for line in footnotes(table)]
     return Group(*parts)
+
+
+def _effects_table(effects: Effects) -> RenderableType:
+    if effects.why:
+        return Text(f"Effects of the parts: not computed, {effects.why}")
+    shown = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+    for name in COLUMNS:
+        shown.add_column(name, justify="left" if name in (COLUMNS[0], COLUMNS[-1]) else "right", overflow="fold")
+    for line in effects.lines():
+        shown.add_row(*line)
+    return shown
 
 
 def _terminal_cells(row: TableRow) -> list[RenderableType]:

@@ -1,0 +1,144 @@
+"""`levelfield ablate`: which part does it?"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from levelfield.cli.options import DataDir, Json, Plugins, Yes
+from levelfield.cli.output import messages
+from levelfield.cli.study.options import Parallel
+from levelfield.errors import UserError
+
+if TYPE_CHECKING:
+    from levelfield.studies.declared.ablation import Ablation, Part
+
+
+class Design(StrEnum):
+    """Which rows an ablation has."""
+
+    LEAVE_ONE_OUT = "leave-one-out"
+    ADD_ONE_IN = "add-one-in"
+    FACTORIAL = "factorial"
+
+
+class Matched(StrEnum):
+    """What a network without a part is brought back to."""
+
+    PARAMS = "params"
+    MACS = "macs"
+    NONE = "none"
+
+
+def ablate(
+    model: Annotated[str, typer.Argument(help="A model that declares switches: outgrid_nano, roadmap_5 ...")],
+    data: Annotated[str, typer.Option("--data", "-d", help="A data set's name.")] = "digits",
+    recipe: Annotated[str, typer.Option("--recipe", "-r", help="A recipe's name, or a .yaml file.")] = "cpu-fast",
+    part: Annotated[
+        list[str] | None, typer.Option(help="Only this switch of the model; may be repeated. [default: all]")
+    ] = None,
+    recipe_parts: Annotated[
+        bool,
+        typer.Option("--recipe-parts", help="The parts of the recipe instead: augmentation, mixing, averaging ..."),
+    ] = False,
+    switch: Annotated[
+        list[str] | None,
+        typer.Option(help="Any key of a run beside them, its own value first: data.image_size=64,32. May be repeated."),
+    ] = None,
+    design: Annotated[Design, typer.Option(help="Which rows the study has.")] = Design.LEAVE_ONE_OUT,
+    match: Annotated[
+        Matched, typer.Option(help="Beside a network without a part, the same one widened to the full one's size.")
+    ] = Matched.PARAMS,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds a row.")] = 3,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a key of every row: budget.epochs=2. May be repeated.")
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", help="The study file to write. [default: ablate-MODEL.yaml]")
+    ] = None,
+    only_write: Annotated[bool, typer.Option("--only-write", help="Write the study file, and train nothing.")] = False,
+    out: Annotated[Path | None, typer.Option(help="The study's folder. [default: runs/ablate-MODEL]")] = None,
+    parallel: Parallel = 1,
+    data_dir: DataDir = None,
+    plugin: Plugins = None,
+    yes: Yes = False,
+    json: Json = False,
+) -> None:
+    """Write the study that takes a model (or a recipe) apart, run it, and say what each part brings.
+
+    A network without a part is smaller; beside it stands the same network widened to the full one's parameters.
+    Example: `levelfield ablate outgrid_nano --data digits --set budget.epochs=5`
+    """
+    from levelfield.spec.overrides import read_assignment
+    from levelfield.studies.declared.ablation import Ablation
+    from levelfield.studies.declared.expand_rows import check_model
+
+    check_model(model, plugin or [])
+    parts = tuple(_parts(model, recipe, part or [], recipe_parts, switch or []))
+    changes = dict(read_assignment(text) for text in set_ or [])
+    ablation = Ablation(model, data, recipe, parts, design.value, seeds, changes)
+    path = file or Path(f"ablate-{ablation.base}.yaml")
+    _write(ablation, path, match, plugin or [], data_dir)
+    if only_write:
+        messages.print(f"run it: levelfield study run {path}", soft_wrap=True, highlight=False)
+        return
+    from levelfield.cli.study.run import run
+
+    run(
+        name=str(path), scale=None, set_=None, out=out, data_dir=data_dir, plugin=plugin, parallel=parallel, yes=yes,
+        json=json,
+    )  # fmt: skip
+
+
+def _write(ablation: Ablation, path: Path, match: Matched, plugins: list[str], data_dir: str | None) -> None:
+    """Write the study file, with the controls that are asked for, and say so."""
+    from levelfield.studies.declared.study import StudySpec
+    from levelfield.studies.declared.study_file import write_study_file
+    from levelfield.studies.running.matched_controls import matched_controls
+
+    if path.suffix not in (".yaml", ".yml"):
+        raise UserError(f"--file {path} must end in .yaml: it is a study file")
+    named = {"name": path.stem}
+    draft = StudySpec.parse(named | ablation.study(), f"ablation of {ablation.model}")
+    controls = matched_controls(draft, ablation.variants(), match.value, plugins, data_dir)
+    values = ablation.study(controls)
+    study = StudySpec.parse(named | values, str(path))
+    write_study_file(path, values, shlex.join(["levelfield", *sys.argv[1:]]))
+    rows = f"{len(study.rows)} rows, {len(study.seeds)} {'seed' if len(study.seeds) == 1 else 'seeds'} each"
+    messages.print(f"written: {path} ({rows})", soft_wrap=True, highlight=False)
+
+
+def _parts(model: str, recipe: str, only: list[str], of_recipe: bool, switches: list[str]) -> list[Part]:
+    from levelfield.known_models import known_model
+    from levelfield.models import model_info
+    from levelfield.spec import load_recipe
+    from levelfield.studies.declared.ablation import part_of_key, parts_of_model, parts_of_recipe
+
+    parts: list[Part] = []
+    if of_recipe:
+        if only:
+            raise UserError("--part names a model's switches, --recipe-parts all parts of the recipe; give one of them")
+        parts = parts_of_recipe(load_recipe(recipe).recipe)
+    elif only or not switches:
+        parts = parts_of_model(known_model(model) or model_info(model), only)
+    for text in switches:
+        key, equals, positions = text.partition("=")
+        if not equals:
+            raise UserError(f"--switch {text!r} is not of the form KEY=OWN,OTHER, as in data.image_size=64,32")
+        parts.append(part_of_key(key.strip(), _listed(positions)))
+    if not parts:
+        raise UserError(f"recipe {recipe!r} uses nothing that could be left out; name keys with --switch KEY=OWN,OTHER")
+    return parts
+
+
+def _listed(text: str) -> list[Any]:
+    """`a,b` as a list of YAML values, which may be lists themselves."""
+    from levelfield.spec.overrides import read_assignment
+
+    values = read_assignment(f"list=[{text}]")[1]
+    return values if isinstance(values, list) else [values]

@@ -1,0 +1,146 @@
+"""Ablations: which rows they have, that controls are as large as the full network, and the command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from levelfield.cli.app import app
+from levelfield.cost import count_macs, count_parameters
+from levelfield.errors import UserError
+from levelfield.known_models import built_in
+from levelfield.models import on_meta
+from levelfield.spec import list_recipes, load_recipe
+from levelfield.studies.declared.ablation import Ablation, Control, part_of_key, parts_of_model, parts_of_recipe
+from levelfield.studies.declared.planned_runs import planned_rows
+from levelfield.studies.declared.study import StudySpec
+
+OUTGRID = parts_of_model(built_in()["outgrid_nano"].info)
+
+
+def ablation(**changes: object) -> Ablation:
+    values: dict = dict(model="outgrid_nano", data="digits", recipe="cpu-fast", parts=tuple(OUTGRID), seeds=2)
+    return Ablation(**(values | changes))
+
+
+def names(of: Ablation) -> list[str]:
+    return [variant.name for variant in of.variants()]
+
+
+def test_rows_of_each_design() -> None:
+    assert names(ablation()) == ["outgrid_nano", "no-outlook", "no-mbconv", "no-grid"]
+    assert names(ablation(mode="add-one-in")) == ["outgrid_nano", "bare", "only-outlook", "only-mbconv", "only-grid"]
+    assert len(set(names(ablation(mode="factorial")))) == 8
+    bare = next(variant for variant in ablation(mode="add-one-in").variants() if variant.name == "bare")
+    assert bare.changes == {f"model.options.{part}": False for part in ("outlook", "mbconv", "grid")}
+
+
+def test_every_model_with_switches_makes_a_study_that_can_be_planned() -> None:
+    switched = [name for name, known in built_in().items() if known.info.switches]
+    assert {"outgrid_7m", "roadmap_5", "rexnet_tiny", "convnext_simple_s_p2"} <= set(switched)
+    for name in switched:
+        whole = ablation(model=name, parts=tuple(parts_of_model(built_in()[name].info)))
+        rows = planned_rows(StudySpec.parse({"name": "a"} | whole.study(), name), "full")
+        assert len(rows) == 1 + sum(len(part.others) for part in whole.parts)
+
+
+@pytest.mark.parametrize("recipe", list_recipes())
+def test_every_part_of_a_recipe_changes_the_run(recipe: str) -> None:
+    parts = parts_of_recipe(load_recipe(recipe).recipe)
+    assert parts
+    whole = ablation(model="resnet_nano", recipe=recipe, parts=tuple(parts))
+    full, *others = planned_rows(StudySpec.parse({"name": "a"} | whole.study(), recipe), "full")
+    assert all(row.spec.recipe != full.spec.recipe for row in others)
+
+
+def test_the_factors_are_balanced() -> None:
+    factors = ablation(mode="factorial").study()["factors"]
+    assert list(factors) == ["outlook", "mbconv", "grid"]
+    for positions in factors.values():
+        own, other = positions.values()
+        assert len(own) == len(other) == 4 and not set(own) & set(other)
+
+
+def test_controls_stand_beside_what_they_are_of() -> None:
+    study = ablation().study({"no-grid": Control(1.1, "wider")})
+    assert [row["name"] for row in study["rows"]][-2:] == ["no-grid", "no-grid-matched"]
+    assert study["rows"][-1]["set"] == {"model.options.grid": False, "model.options.width_factor": 1.1}
+    assert study["steps"][-1] == {
+        "name": "no grid, at equal size",
+        "before": "outgrid_nano",
+        "after": "no-grid-matched",
+    }
+    assert "model.options.width_factor" in study["varies"]
+
+
+@pytest.mark.parametrize(
+    ("parts", "mode", "message"),
+    [
+        ([part_of_key(f"k{i}", [1, 2]) for i in range(5)], "factorial", "at most 4 parts, and there are 5"),
+        ([part_of_key("model.options.patch", [1, 2, 4])], "factorial", "two positions, and patch has 3"),
+    ],
+)
+def test_designs_that_cannot_be(parts: list, mode: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        ablation(parts=tuple(parts), mode=mode).variants()
+
+
+def run(*arguments: object) -> str:
+    result = CliRunner().invoke(app, ["ablate", *map(str, arguments)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.mark.parametrize("match", ["params", "macs"])
+def test_controls_are_as_large_as_the_full_network(match: str, tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    run("outgrid_nano", "--only-write", "--match", match, "--file", file)
+    rows = {row["name"]: row.get("set", {}) for row in yaml.safe_load(file.read_text())["rows"]}
+
+    def size(row: str) -> int:
+        options = {key.removeprefix("model.options."): value for key, value in rows[row].items()}
+        network = on_meta("outgrid_nano", 10, 8, **options)  # of the digits' size
+        return count_parameters(network).total if match == "params" else count_macs(network, 8).total
+
+    matched = [name for name in rows if name.endswith("-matched")]
+    assert len(matched) == 3
+    for name in matched:
+        full = size("outgrid_nano")
+        assert abs(size(name) / full - 1) < 0.03 < abs(size(name.removesuffix("-matched")) / full - 1)
+
+
+def test_one_command_writes_runs_and_answers(tmp_path: Path) -> None:
+    file, out = tmp_path / "a.yaml", tmp_path / "out"
+    arguments = ["outgrid_nano", "--part", "grid", "--part", "outlook", "--design", "factorial", "--match", "none"]
+    arguments += ["--seeds", 2, "--set", "budget.steps=2", "--set", "data.train_limit=64", "--yes"]
+    told = CliRunner().invoke(
+        app, ["ablate", *map(str, arguments), "--file", str(file), "--out", str(out), "--json"], catch_exceptions=False
+    )
+    assert told.exit_code == 0
+    (effects,) = json.loads(told.stdout)["effects"]
+    assert [effect["parts"] for effect in effects["effects"]] == [["outlook"], ["grid"], ["outlook", "grid"]]
+    page = (out / "report.html").read_text()
+    assert "What each part brings" in page and "outlook x grid" in page
+    file.write_text("mine: true\n")
+    with pytest.raises(UserError, match="is there already"):
+        run(*arguments, "--file", file, "--out", out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["vit_mini", "--only-write"], "has no switches to ablate"),
+        (["outgrid_nano", "--part", "grids", "--only-write"], "did you mean 'grid'"),
+        (["outgrid_nano", "--switch", "model.options.grid", "--only-write"], "KEY=OWN,OTHER"),
+        (["outgrid_nano", "--switch", "model.options.grid=1", "--only-write"], "its own position and others"),
+        (["outgrid_nano", "--part", "grid", "--recipe-parts", "--only-write"], "give one of them"),
+    ],
+)
+def test_bad_input(arguments: list[str], message: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=message):
+        run(*arguments, "--file", tmp_path / "a.yaml")
+    assert not (tmp_path / "a.yaml").exists()

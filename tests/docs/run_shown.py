@@ -53,6 +53,7 @@ def world(root: Path) -> None:
     class_folders(root / "home" / "pictures" / "birds", 24, 3)
     os.environ |= {
         "LEVELFIELD_DATA": str(root / "data"), "LEVELFIELD_CACHE": str(root / "cache"), "HOME": str(root / "home"),
+        "LEVELFIELD_NATIVE": "0",
     }  # fmt: skip
     os.chdir(root)
     sets = [word for assignment in TINY for word in ("--set", assignment)]

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -65,3 +66,11 @@ def test_every_page_that_the_source_names_is_there() -> None:
     }
     assert len(named) > 5
     assert sorted((name, path) for name, path in named if not (ROOT / name).is_file()) == []
+
+
+def test_every_page_of_docs_has_its_place_in_the_site() -> None:
+    """`mkdocs build --strict` refuses a page that the navigation lacks; this says it where mkdocs is not installed."""
+    nav = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]
+    placed = re.findall(r"[\w/-]+\.md", str(nav))
+    there = [page.removeprefix("docs/") for page in PAGES if page.startswith("docs/")]
+    assert sorted(placed) == sorted(there), "name new pages under nav in mkdocs.yml"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ def test_the_notebook_runs(name: str, tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
     monkeypatch.setenv("LEVELFIELD_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("LEVELFIELD_NATIVE", "0")  # which an empty cache would build
     notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
     at = FOLDER if name == "finished_study" else tmp_path
     NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(at)}}).execute()
@@ -61,3 +63,22 @@ def _texts(notebook: Any) -> list[str]:
             text = shown.get("text/html") or shown.get("text/plain") or output.get("text", "")
             found.append(re.sub(r"</?(?!progress)\w[^>]*>", " ", text))
     return found
+
+
+def test_work_shows_a_bar_in_a_kernel() -> None:
+    need("nbclient", "nbformat", "ipykernel")
+    import nbformat
+    from nbclient import NotebookClient
+
+    cells = [
+        "from levelfield.progress import Progress\nbars = Progress()\nbars.start(4, 'training')\nbars.note('a note')",
+        "bars.finish()",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    client = NotebookClient(notebook, timeout=120, kernel_name="python3")
+    with client.setup_kernel(env={**os.environ, "PYTHONPATH": str(ROOT / "src")}):
+        client.execute_cell(notebook.cells[0], 0)
+        during = " ".join(_texts(notebook))
+        assert '<progress max="1" value="0.0000"' in during and "training" in during and "a note" in during
+        client.execute_cell(notebook.cells[1], 1)
+        assert "<progress" not in " ".join(_texts(notebook))

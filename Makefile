@@ -14,7 +14,7 @@ REQUIRE_DOCS ?=
 REQUIRE_WHEEL ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test docs wheel installed image files oldest lint lock clean
+.PHONY: help setup quickstart test docs shown wheel installed image files oldest lint lock clean
 
 help: ## say what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,6 +53,9 @@ test: setup $(if $(REQUIRE_RAY),$(RAY_STAMP)) $(if $(REQUIRE_DOCS),$(DOCS_STAMP)
 docs: $(DOCS_STAMP) ## the site of the documentation in site/, links checked, readable from disk
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "site/index.html"
+
+shown: docs ## run what README, docs and the notebooks show, and look at the site in a browser where there is one
+	@REQUIRE_DOCS=1 REQUIRE_BROWSER=$(REQUIRE_BROWSER) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/docs
 
 # The pure wheel works everywhere; the platform wheel has the C++ loops in it, for every processor of its kind.
 wheel: setup ## source archive and wheels in dist/: pure, and where a compiler is one with the loops in it

@@ -43,7 +43,7 @@ def test_the_notebook_runs(name: str, tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("LEVELFIELD_NATIVE", "0")  # which an empty cache would build
     notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
     at = FOLDER if name == "finished_study" else tmp_path
-    NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(at)}}).execute()
+    NotebookClient(notebook, timeout=1200, kernel_name="python3", resources={"metadata": {"path": str(at)}}).execute()
     said = " ".join(_texts(notebook))
     for words in SHOWN[name]:
         assert words in said, said[:3000]

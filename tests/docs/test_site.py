@@ -122,7 +122,7 @@ def test_it_is_read_and_searched_without_a_network(site: Path) -> None:
             "--enable-logging=stderr", "--virtual-time-budget=20000", "--dump-dom",
             f"file://{site}/index.html?q=overdispersion",
         ],
-        capture_output=True, text=True, timeout=180,
+        capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert "matching document" in done.stdout
     assert "explanation/statistics.html" in done.stdout[done.stdout.index("md-search-result__list") :]

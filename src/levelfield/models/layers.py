@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from levelfield.models.kernels.channel_gate import PooledGate
 from levelfield.models.kernels.depthwise import depthwise
+from levelfield.models.kernels.layer_norm import layer_norm
 from levelfield.models.kernels.linear import linear
 from levelfield.models.kernels.may_replace import may_replace
 from levelfield.models.kernels.memory_layout import laid_out_for_kernels
+from levelfield.models.kernels.native import as_layers_get_it
 from levelfield.models.kernels.norm_silu import norm_silu
 from levelfield.models.kernels.pointwise import channel_linear, pointwise
 
@@ -44,6 +47,23 @@ def zero_biases(model: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
+def lowered_to(x: Tensor, parameter: Tensor) -> Tensor:
+    """`parameter`, in bfloat16 where x is: under autocast a float32 factor or summand would make x, and with it the
+    network's whole residual stream, float32. (float16, whose smallest numbers are larger, is left to be promoted.)
+    """
+    return parameter.to(x.dtype) if x.dtype is torch.bfloat16 else parameter
+
+
+class TokenNorm(nn.LayerNorm):
+    """LayerNorm over the channels of (..., C)."""
+
+    def __init__(self, channels: int, eps: float = 1e-5) -> None:
+        super().__init__(channels, eps=eps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return layer_norm(x, self.weight, self.bias, self.eps)
+
+
 class ChannelNorm(nn.LayerNorm):
     """LayerNorm over the channels of a map (B, C, H, W), each pixel by itself."""
 
@@ -51,8 +71,7 @@ class ChannelNorm(nn.LayerNorm):
         super().__init__(channels, eps=eps)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.layer_norm(x.permute(0, 2, 3, 1), self.normalized_shape, self.weight, self.bias, self.eps)
-        return x.permute(0, 3, 1, 2)
+        return layer_norm(x.permute(0, 2, 3, 1), self.weight, self.bias, self.eps).permute(0, 3, 1, 2)
 
 
 class Pointwise(nn.Conv2d):
@@ -67,14 +86,26 @@ class Pointwise(nn.Conv2d):
         return pointwise(x, self.weight, self.bias, gelu)
 
 
-class Depthwise(nn.Conv2d):
-    """A depthwise convolution on (B, C, H, W), stride 1, as large a map going out as coming in."""
+class PlainPointwise(nn.Conv2d):
+    """A 1x1 convolution on (B, C, H, W) whose float32 results are torch's own; a product of matrices in bfloat16."""
 
-    def __init__(self, channels: int, kernel: int, bias: bool = True) -> None:
-        super().__init__(channels, channels, kernel, padding=kernel // 2, groups=channels, bias=bias)
+    def __init__(self, inputs: int, outputs: int, bias: bool = True) -> None:
+        super().__init__(inputs, outputs, 1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        return depthwise(x, self.weight, self.bias)
+        if x.device.type == "cpu" and as_layers_get_it(x).dtype is torch.bfloat16:
+            return pointwise(x, self.weight, self.bias)
+        return super().forward(x)
+
+
+class Depthwise(nn.Conv2d):
+    """A depthwise convolution on (B, C, H, W), at stride 1 as large a map going out as coming in."""
+
+    def __init__(self, channels: int, kernel: int, bias: bool = True, stride: int = 1) -> None:
+        super().__init__(channels, channels, kernel, stride, padding=kernel // 2, groups=channels, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return depthwise(x, self.weight, self.bias, self.stride[0])
 
 
 class ChannelLinear(nn.Linear):

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from levelfield.models.kernels.may_replace import may_replace
-from levelfield.models.layers import ChannelNorm, Depthwise, TokenLinear, truncated_normal
+from levelfield.models.layers import ChannelNorm, Depthwise, TokenLinear, TokenNorm, lowered_to, truncated_normal
 from levelfield.models.network_contract import Network
 from levelfield.models.registry import register_model
 from levelfield.models.size_rule import SIZE_OPTIONS, deeper, wider
@@ -33,7 +33,7 @@ class ConvNeXtBlock(nn.Module):
     def __init__(self, channels: int, drop_path: float, mode: DropPathMode) -> None:
         super().__init__()
         self.depthwise = Depthwise(channels, 7)
-        self.norm = nn.LayerNorm(channels, eps=1e-6)
+        self.norm = TokenNorm(channels, eps=1e-6)
         self.expand = TokenLinear(channels, 4 * channels)
         self.reduce = TokenLinear(4 * channels, channels)
         self.layer_scale = nn.Parameter(torch.full((channels,), 1e-6))
@@ -43,7 +43,8 @@ class ConvNeXtBlock(nn.Module):
         y = self.depthwise(x).permute(0, 2, 3, 1)
         y = self.norm(y)
         y = self.expand(y, gelu=True) if may_replace(self.expand) else F.gelu(self.expand(y))
-        y = self.layer_scale * self.reduce(y)
+        y = self.reduce(y)
+        y = lowered_to(y, self.layer_scale) * y
         return x + self.drop_path(y.permute(0, 3, 1, 2))
 
 
@@ -67,7 +68,7 @@ class ConvNeXt(Network):
             nn.Sequential(*(ConvNeXtBlock(width, next(rates), drop_path_mode) for _ in range(depth)))
             for width, depth in zip(widths, depths, strict=True)
         )
-        self.norm = nn.LayerNorm(widths[-1], eps=1e-6)
+        self.norm = TokenNorm(widths[-1], eps=1e-6)
         self.end_in_linear(widths[-1], num_classes, dropout)
         truncated_normal(self)
 

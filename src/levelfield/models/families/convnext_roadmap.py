@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from levelfield.models.layers import ChannelNorm, he_normal, truncated_normal, zero_biases
+from levelfield.models.layers import ChannelNorm, he_normal, lowered_to, truncated_normal, zero_biases
 from levelfield.models.network_contract import Network
 from levelfield.models.registry import register_model
 from levelfield.models.size_rule import SIZE_OPTIONS, deeper, wider
@@ -129,7 +129,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.branch(x)
         if self.layer_scale is not None:
-            y = self.layer_scale * y
+            y = lowered_to(y, self.layer_scale) * y
         return self.activation(self.shortcut(x) + self.drop_path(y))
 
 

@@ -27,9 +27,18 @@ from torch import Tensor, nn
 
 from levelfield.errors import UserError
 from levelfield.models.kernels.grid_attention import grid_attention, grid_weights
-from levelfield.models.kernels.norm_silu import norm_silu, norm_silu_gate
+from levelfield.models.kernels.norm_silu import norm_activation, norm_silu, norm_silu_gate
 from levelfield.models.kernels.outlook import TAPS, outlook, outlook_weights
-from levelfield.models.layers import MLP, ChannelLinear, ChannelNorm, ConvNormSiLU, Depthwise, Pointwise, SqueezeExcite
+from levelfield.models.layers import (
+    MLP,
+    ChannelLinear,
+    ChannelNorm,
+    ConvNormSiLU,
+    Depthwise,
+    Pointwise,
+    SqueezeExcite,
+    TokenNorm,
+)
 from levelfield.models.network_contract import Network
 from levelfield.models.registry import register_model
 from levelfield.models.size_rule import SIZE_OPTIONS, deeper, wider
@@ -109,7 +118,7 @@ class MBConv(nn.Sequential):
         expand, norm, act, depthwise, depthwise_norm, depthwise_act, excite, project, project_norm = self
         y = norm_silu(expand(x), norm, act)
         y = norm_silu_gate(depthwise(y), depthwise_norm, depthwise_act, excite)
-        return x + project_norm(project(y))
+        return x + norm_activation(project(y), project_norm)
 
 
 class OutlookerPart(nn.Module):
@@ -137,9 +146,9 @@ class GridPart(nn.Module):
         super().__init__()
         self.has_attention = attention
         if attention:
-            self.attention_norm = nn.LayerNorm(channels)
+            self.attention_norm = TokenNorm(channels)
             self.attention = GridAttention(channels, heads, grid)
-        self.mlp_norm = nn.LayerNorm(channels)
+        self.mlp_norm = TokenNorm(channels)
         self.mlp = MLP(ChannelLinear, channels, 4 * channels)
         self.drop_path = DropPath(drop_path, mode)
 
@@ -204,7 +213,7 @@ class OutGridViT(Network):
             if stage:
                 x = self.downsamples[stage - 1](x)
             x = level(x)
-        return self.norm(x)
+        return norm_activation(x, self.norm)
 
 
 def _check_grids(image_size: int, stem_stride: int, grids: tuple[int, ...]) -> None:

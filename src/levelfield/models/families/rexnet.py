@@ -14,11 +14,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Literal
 
-import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from levelfield.errors import UserError
-from levelfield.models.layers import Depthwise
+from levelfield.models.kernels.channel_gate import gate
+from levelfield.models.kernels.norm_silu import NormedSequence
+from levelfield.models.layers import Depthwise, PlainPointwise
 from levelfield.models.network_contract import Network
 from levelfield.models.registry import register_model
 from levelfield.models.size_rule import SIZE_OPTIONS, checked, deeper
@@ -66,12 +68,7 @@ class Gates(nn.Sequential):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * super().forward(x)
-
-
-def _halving(channels: int) -> nn.Module:
-    """A 3x3 depthwise convolution of stride 2."""
-    return nn.Conv2d(channels, channels, 3, 2, 1, groups=channels, bias=False)
+        return gate(x, super().forward(x))
 
 
 class LinearBottleneck(nn.Module):
@@ -84,13 +81,12 @@ class LinearBottleneck(nn.Module):
         wide = inputs * expansion
         layers: list[nn.Module] = []
         if expansion != 1:
-            layers += [nn.Conv2d(inputs, wide, 1, bias=False), nn.BatchNorm2d(wide), act()]
-        depthwise = Depthwise(wide, 3, bias=False) if stride == 1 else _halving(wide)
-        layers += [depthwise, nn.BatchNorm2d(wide)]
+            layers += [PlainPointwise(inputs, wide, bias=False), nn.BatchNorm2d(wide), act()]
+        layers += [Depthwise(wide, 3, bias=False, stride=stride), nn.BatchNorm2d(wide)]
         if gated:
             layers.append(Gates(wide))
-        layers += [nn.ReLU(inplace=True), nn.Conv2d(wide, outputs, 1, bias=False), nn.BatchNorm2d(outputs)]
-        self.branch = nn.Sequential(*layers)
+        layers += [nn.ReLU(inplace=True), PlainPointwise(wide, outputs, bias=False), nn.BatchNorm2d(outputs)]
+        self.branch = NormedSequence(*layers)
         self.inputs = inputs
         self.has_shortcut = stride == 1 and inputs <= outputs
 
@@ -98,7 +94,7 @@ class LinearBottleneck(nn.Module):
         y = self.branch(x)
         if not self.has_shortcut:
             return y
-        return torch.cat((y[:, : self.inputs] + x, y[:, self.inputs :]), dim=1)
+        return y + F.pad(x, (0, 0, 0, 0, 0, y.shape[1] - self.inputs))
 
 
 class ReXNet(Network):
@@ -118,7 +114,7 @@ class ReXNet(Network):
         inputs, widths = channel_ladder(width, groups, ladder)
         self.num_classes = num_classes
         self.num_features = int(1280 * width)
-        self.stem = nn.Sequential(nn.Conv2d(3, inputs, 3, padding=1, bias=False), nn.BatchNorm2d(inputs), activation())
+        self.stem = NormedSequence(nn.Conv2d(3, inputs, 3, padding=1, bias=False), nn.BatchNorm2d(inputs), activation())
         channels = iter(widths)
         levels = []
         for group, (depth, first_stride) in enumerate(zip(groups, STRIDES, strict=True)):
@@ -132,8 +128,8 @@ class ReXNet(Network):
                 inputs = outputs
             levels.append(nn.Sequential(*blocks))
         self.levels = nn.ModuleList(levels)
-        self.last = nn.Sequential(
-            nn.Conv2d(inputs, self.num_features, 1, bias=False),
+        self.last = NormedSequence(
+            PlainPointwise(inputs, self.num_features, bias=False),
             nn.BatchNorm2d(self.num_features),
             activation(),
         )

@@ -10,11 +10,11 @@ from __future__ import annotations
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from levelfield.errors import UserError
-from levelfield.models.layers import MLP, TokenLinear, truncated_normal
+from levelfield.models.kernels.self_attention import self_attention
+from levelfield.models.layers import MLP, TokenLinear, TokenNorm, lowered_to, truncated_normal
 from levelfield.models.network_contract import Network
 from levelfield.models.registry import register_model
 from levelfield.models.size_rule import SIZE_OPTIONS, deeper, wider
@@ -27,19 +27,16 @@ class TransformerBlock(nn.Module):
     def __init__(self, channels: int, heads: int, expansion: int, drop_path: float, mode: DropPathMode) -> None:
         super().__init__()
         self.heads = heads
-        self.attention_norm = nn.LayerNorm(channels)
+        self.attention_norm = TokenNorm(channels)
         self.qkv = TokenLinear(channels, 3 * channels)
         self.projection = TokenLinear(channels, channels)
-        self.mlp_norm = nn.LayerNorm(channels)
+        self.mlp_norm = TokenNorm(channels)
         self.mlp = MLP(TokenLinear, channels, expansion * channels)
         self.drop_path = DropPath(drop_path, mode)
 
     def attend(self, x: Tensor) -> Tensor:
         """Multi-head self-attention on (B, N, C)."""
-        B, N, C = x.shape
-        q, k, v = self.qkv(x).reshape(B, N, 3, self.heads, C // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
-        y = F.scaled_dot_product_attention(q, k, v)
-        return self.projection(y.transpose(1, 2).reshape(B, N, C))
+        return self.projection(self_attention(self.qkv(x), self.heads))
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.drop_path(self.attend(self.attention_norm(x)))
@@ -63,7 +60,7 @@ class VisionTransformer(Network):
         self.blocks = nn.ModuleList(
             TransformerBlock(width, heads, expansion, rate, drop_path_mode) for rate in linear_rates(drop_path, depth)
         )
-        self.norm = nn.LayerNorm(width)
+        self.norm = TokenNorm(width)
         self.end_in_linear(width, num_classes, dropout)
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
         truncated_normal(self)
@@ -75,7 +72,7 @@ class VisionTransformer(Network):
                 f"this network has positions for {self.pos_embed.shape[1]} patches and got {x.shape[1]}; "
                 "create it with the images' image_size"
             )
-        x = x + self.pos_embed
+        x = x + lowered_to(x, self.pos_embed)
         for block in self.blocks:
             x = block(x)
         return self.norm(x)

@@ -23,6 +23,12 @@ class PooledGate(nn.Module):
         return x * self.gates(x.mean((2, 3), keepdim=True))
 
 
+def gate(x: Tensor, factor: Tensor) -> Tensor:
+    """x * factor, (B, C, H, W) and (B, C, 1, 1): in bfloat16 on CPUs in C++."""
+    fast = x.dtype is factor.dtype is torch.bfloat16 and native.usable(x)
+    return gate_native(x, factor) if fast else x * factor
+
+
 class _Gate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, factor: Tensor) -> Tensor:

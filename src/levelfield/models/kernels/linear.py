@@ -42,6 +42,14 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None, gelu: bool = False)
     return out
 
 
+def _column_sums(rows: Tensor) -> Tensor:
+    if not native.usable(rows):
+        return rows.sum(0)
+    sums = rows.new_empty(rows.shape[1], dtype=torch.float32)
+    native.call("lf_column_sums", rows.contiguous(), sums, *rows.shape)
+    return sums
+
+
 class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -62,5 +70,5 @@ class _Linear(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             dweight = (rows.t() @ x.reshape(-1, weight.shape[1])).to(of_weight)
         if ctx.needs_input_grad[2]:
-            dbias = rows.sum(0).to(of_bias)
+            dbias = _column_sums(rows).to(of_bias)
         return dx, dweight, dbias

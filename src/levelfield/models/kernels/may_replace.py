@@ -13,7 +13,7 @@ def may_replace(*modules: nn.Module) -> bool:
     """Whether each of these is what the fused forms know, with its own forward, and has no hook, which fires only where
     it is called.
 
-    They know an affine BatchNorm2d with running statistics in float32, SiLU and exact GELU (no subclasses of them), a
+    They know an affine BatchNorm2d with running statistics in float32, SiLU, ReLU and exact GELU (no subclasses), a
     `PooledGate`, and our linear layers, whose forward computes GELU as well when it is asked to.
     """
     return not _has_any_global_hook() and all(_known(module) and not _watched(module) for module in modules)
@@ -28,7 +28,7 @@ def _known(module: nn.Module) -> bool:
         return module.affine and module.track_running_stats and module.weight.dtype is torch.float32
     if kind is nn.GELU:
         return module.approximate == "none"
-    return kind is nn.SiLU or kind.forward is PooledGate.forward or "computes_gelu" in vars(kind)
+    return kind in (nn.SiLU, nn.ReLU) or kind.forward is PooledGate.forward or "computes_gelu" in vars(kind)
 
 
 def _watched(module: nn.Module) -> bool:

@@ -1,13 +1,17 @@
-"""BatchNorm and SiLU, and the gate that may follow them: `norm_silu` and `norm_silu_gate` choose the form.
+"""BatchNorm, an activation after it, and the gate that may follow: the functions without `native` choose the form.
 
-They take the modules and call them, unless the C++ form may compute in their place (`may_replace`).
+They take the modules and call them, unless the C++ form may compute in their place (`may_replace`). `norm_silu` and
+`norm_silu_gate` have one for float32 too; `norm_activation` for bfloat16 alone, where in float32 a network's results
+are those of torch's own operators.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
@@ -17,9 +21,37 @@ from levelfield.models.kernels.may_replace import may_replace
 from levelfield.models.kernels.memory_layout import channels_last
 
 
+ACTIVATIONS: Final[dict[object, int]] = {None: 0, nn.SiLU: 1, F.silu: 1, nn.ReLU: 2, F.relu: 2}
+"""The numbers by which the C++ form knows kinds of modules and functions; float32 has SiLU alone."""
+
+
+def norm_activation(x: Tensor, norm: nn.Module, act: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+    """act(norm(x)), or norm(x) alone: (B, C, H, W) to the same. `act` is a module, or a function of torch's."""
+    modules = (norm, act) if isinstance(act, nn.Module) else (norm,)
+    kind = ACTIVATIONS.get(type(act) if isinstance(act, nn.Module) else act)
+    if x.dtype is torch.bfloat16 and kind is not None and native.usable(x) and may_replace(*modules):
+        return norm_activation_native(x, norm, kind)[0]
+    y: Tensor = norm(x)
+    return y if act is None else act(y)
+
+
+class NormedSequence(nn.Sequential):
+    """Modules one after the other, each BatchNorm and the activation after it by `norm_activation`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        modules = list(self)
+        while modules:
+            module = modules.pop(0)
+            if type(module) is nn.BatchNorm2d:
+                x = norm_activation(x, module, modules.pop(0) if modules and type(modules[0]) in ACTIVATIONS else None)
+            else:
+                x = module(x)
+        return x
+
+
 def norm_silu(x: Tensor, norm: nn.Module, act: nn.Module) -> Tensor:
     """act(norm(x)): (B, C, H, W) to the same."""
-    if native.usable(x) and may_replace(norm, act):
+    if native.usable(x) and type(act) is nn.SiLU and may_replace(norm, act):
         return norm_silu_native(x, norm)[0]
     y: Tensor = act(norm(x))
     return y
@@ -27,7 +59,8 @@ def norm_silu(x: Tensor, norm: nn.Module, act: nn.Module) -> Tensor:
 
 def norm_silu_gate(x: Tensor, norm: nn.Module, act: nn.Module, gate: nn.Module) -> Tensor:
     """gate(act(norm(x))): (B, C, H, W) to the same. In C++ a `PooledGate`'s mean costs no pass of its own."""
-    if native.usable(x) and may_replace(norm, act, gate) and isinstance(gate, PooledGate):
+    fast = native.usable(x) and type(act) is nn.SiLU and may_replace(norm, act, gate)
+    if fast and isinstance(gate, PooledGate):
         y, pooled = norm_silu_native(x, norm)
         return gate_native(y, gate.gates(pooled))
     gated: Tensor = gate(act(norm(x)))
@@ -35,10 +68,16 @@ def norm_silu_gate(x: Tensor, norm: nn.Module, act: nn.Module, gate: nn.Module) 
 
 
 def norm_silu_native(x: Tensor, norm: nn.Module) -> tuple[Tensor, Tensor]:
-    """y = SiLU(norm(x)) and its mean over the map, in C++: (B, C, H, W) to the same and (B, C, 1, 1).
+    """y = SiLU(norm(x)) and its mean over the map, in C++: (B, C, H, W) to the same and (B, C, 1, 1)."""
+    return norm_activation_native(x, norm, ACTIVATIONS[nn.SiLU])
 
-    Updates the running statistics in training. `norm` is a BatchNorm2d that `may_replace` knows.
+
+def norm_activation_native(x: Tensor, norm: nn.Module, activation: int) -> tuple[Tensor, Tensor]:
+    """y = act(norm(x)) and its mean over the map, in C++: (B, C, H, W) to the same and (B, C, 1, 1).
+
+    Updates the running statistics in training. `norm` is a BatchNorm2d that `may_replace` knows; float32 maps have SiLU.
     """
+    assert x.dtype is torch.bfloat16 or activation == ACTIVATIONS[nn.SiLU]
     assert isinstance(norm, nn.BatchNorm2d)
     x = channels_last(x)
     B, C, H, W = x.shape
@@ -54,15 +93,18 @@ def norm_silu_native(x: Tensor, norm: nn.Module) -> tuple[Tensor, Tensor]:
             momentum = 1.0 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
             running_mean.lerp_(mean, momentum)
             running_variance.lerp_(variance * (count / max(count - 1, 1)), momentum)
-    outputs: tuple[Tensor, Tensor] = _NormSiLU.apply(x, norm.weight, norm.bias, mean, variance, norm.eps, norm.training)
+    outputs: tuple[Tensor, Tensor] = _NormActivation.apply(
+        x, norm.weight, norm.bias, mean, variance, norm.eps, norm.training, activation
+    )
     return outputs
 
 
-class _NormSiLU(torch.autograd.Function):
+class _NormActivation(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, eps: float, batch: bool
-    ) -> tuple[Tensor, Tensor]:
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, eps: float, batch: bool,
+        activation: int,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
         B, C, H, W = x.shape
         inverse = (variance + eps).rsqrt()
         scale = weight * inverse
@@ -70,7 +112,8 @@ class _NormSiLU(torch.autograd.Function):
         y, pooled = torch.empty_like(x), scale.new_empty(B, C, 1, 1)
         ctx.sizes = (B, H * W, C)
         ctx.batch = batch
-        native.call("lf_affine_silu_forward", x, scale, shift, y, pooled, *ctx.sizes)
+        name, ctx.kind = ("lf_affine_forward", (activation,)) if x.dtype is torch.bfloat16 else ("lf_affine_silu_forward", ())
+        native.call(name, x, scale, shift, y, pooled, *ctx.kind, *ctx.sizes)
         ctx.save_for_backward(x, scale, shift, mean, inverse)
         ctx.set_materialize_grads(False)
         return y, pooled
@@ -82,8 +125,8 @@ class _NormSiLU(torch.autograd.Function):
         dy = torch.zeros_like(x) if dy is None else channels_last(dy)
         dpooled = None if dpooled is None else dpooled.contiguous()
         dx, dweight, dbias = torch.empty_like(x), torch.empty_like(scale), torch.empty_like(scale)
+        name = "lf_norm_backward" if ctx.kind else "lf_norm_silu_backward"
         native.call(
-            "lf_norm_silu_backward", x, dy, dpooled, scale, shift, mean, inverse, dx, dweight, dbias, int(ctx.batch),
-            *ctx.sizes,
-        )  # fmt: skip
-        return dx, dweight, dbias, None, None, None, None
+            name, x, dy, dpooled, scale, shift, mean, inverse, dx, dweight, dbias, int(ctx.batch), *ctx.kind, *ctx.sizes
+        )
+        return dx, dweight, dbias, None, None, None, None, None

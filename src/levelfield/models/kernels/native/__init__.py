@@ -95,15 +95,20 @@ def unobserved(x: Tensor) -> bool:
     )
 
 
-def call(name: str, *arguments: Tensor | int | None) -> None:
-    """Call the library's function `name` with contiguous tensors and integers, on torch's number of threads.
+def call(name: str, *arguments: Tensor | int | float | None) -> None:
+    """Call the library's function `name` with contiguous tensors and numbers, on torch's number of threads.
 
     The first argument is a map, and its dtype says of which: all maps are of it, other tensors float32.
     """
     found = library()
     assert found is not None and isinstance(arguments[0], Tensor)
-    values = [
-        ctypes.c_int(a) if isinstance(a, int) else ctypes.c_void_p(None if a is None else a.data_ptr())
-        for a in arguments
-    ]
-    getattr(found, name + NAME_ENDS[arguments[0].dtype])(*values, ctypes.c_int(torch.get_num_threads()))
+    function = getattr(found, name + NAME_ENDS[arguments[0].dtype])
+    function(*map(_as_c, arguments), ctypes.c_int(torch.get_num_threads()))
+
+
+def _as_c(value: Tensor | int | float | None) -> ctypes.c_int | ctypes.c_float | ctypes.c_void_p:
+    if isinstance(value, int):
+        return ctypes.c_int(value)
+    if isinstance(value, float):
+        return ctypes.c_float(value)
+    return ctypes.c_void_p(None if value is None else value.data_ptr())

@@ -7,12 +7,10 @@
 // Every sum over pixels is cut by image and channel block, never by thread, so that results do not depend on the number of
 // threads. Softmax and SiLU are recomputed in the backward pass instead of stored.
 
-#include <algorithm>
-#include <cmath>
-#include <cstdint>
-#include <cstring>
 #include <type_traits>
 #include <vector>
+
+#include "lanes.h"
 
 namespace {
 
@@ -21,38 +19,6 @@ constexpr int kMaxTokens = 64;
 constexpr int kMaxHeads = 64;
 constexpr int kChannels = 256;  // channels that one task of the norms handles: rows long enough to be read ahead
 constexpr int kRows = 64;      // rows summed in float before they are added in double
-
-struct Bf16 {
-  std::uint16_t bits;
-};
-
-inline float load(float x) { return x; }
-
-inline float load(Bf16 x) {
-  const std::uint32_t bits = static_cast<std::uint32_t>(x.bits) << 16;
-  float value;
-  std::memcpy(&value, &bits, sizeof value);
-  return value;
-}
-
-inline void store(float* to, float x) { *to = x; }
-
-// Rounds to the nearest, ties to even; what is no number stays none.
-inline void store(Bf16* to, float x) {
-  std::uint32_t bits;
-  std::memcpy(&bits, &x, sizeof bits);
-  const std::uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
-  to->bits = static_cast<std::uint16_t>(x == x ? rounded : 0x7fc0u);
-}
-
-inline void store_exact(float* to, float x) { *to = x; }
-
-// What was a Bf16: nothing is rounded.
-inline void store_exact(Bf16* to, float x) {
-  std::uint32_t bits;
-  std::memcpy(&bits, &x, sizeof bits);
-  to->bits = static_cast<std::uint16_t>(bits >> 16);
-}
 
 // exp to about 1e-7 relative: x = n ln 2 + r, and a polynomial of degree 6 in r. Compilers vectorise it.
 inline float exp_fast(float x) {
@@ -347,8 +313,6 @@ void by_image_and_channels(int B, int C, int threads, const Work& work) {
     }
 }
 
-typedef float Vector __attribute__((vector_size(64), aligned(4)));
-constexpr int kLanes = 16;
 constexpr int kOutputs = 48;   // output channels that one task of the weight gradient handles
 constexpr int kBlockRows = 256;  // rows that stay in the second-level cache
 constexpr int kChunks = 4;     // parts of the rows, summed apart, whatever the number of threads
@@ -728,24 +692,8 @@ extern "C" {
                                 int W, int heads, int width, int threads) {                                            \
     BY_WIDTH(outlook_backward, logits, values, grad, dlogits, dvalues, B, H, W, heads, width, threads)                 \
   }                                                                                                                    \
-  void lf_grid_forward##end(const T* qkv, T* out, int B, int H, int W, int heads, int width, int grid, int threads) {   \
-    BY_WIDTH(grid_forward, qkv, out, B, H, W, heads, width, grid, threads)                                             \
-  }                                                                                                                    \
-  void lf_grid_backward##end(const T* qkv, const T* grad, T* dqkv, int B, int H, int W, int heads, int width, int grid, \
-                             int threads) {                                                                            \
-    BY_WIDTH(grid_backward, qkv, grad, dqkv, B, H, W, heads, width, grid, threads)                                     \
-  }                                                                                                                    \
   void lf_norm_statistics##end(const T* x, float* mean, float* variance, int B, int N, int C, int threads) {            \
     norm_statistics(x, mean, variance, B, N, C, threads);                                                              \
-  }                                                                                                                    \
-  void lf_affine_silu_forward##end(const T* x, const float* scale, const float* shift, T* y, float* pooled, int B,      \
-                                   int N, int C, int threads) {                                                        \
-    affine_silu_forward(x, scale, shift, y, pooled, B, N, C, threads);                                                 \
-  }                                                                                                                    \
-  void lf_norm_silu_backward##end(const T* x, const T* dy, const float* dpooled, const float* scale,                    \
-                                  const float* shift, const float* mean, const float* inverse, T* dx, float* dweight,  \
-                                  float* dbias, int batch, int B, int N, int C, int threads) {                         \
-    norm_silu_backward(x, dy, dpooled, scale, shift, mean, inverse, dx, dweight, dbias, batch, B, N, C, threads);      \
   }                                                                                                                    \
   void lf_gate_backward##end(const T* x, const T* gate, const T* dy, T* dx, T* dgate, int B, int N, int C,              \
                              int threads) {                                                                            \
@@ -761,6 +709,24 @@ extern "C" {
 
 FOR_MAPS_OF(float, )
 FOR_MAPS_OF(Bf16, _bf16)
+
+// Of float maps alone; those of Bf16 have forms of their own.
+void lf_grid_forward(const float* qkv, float* out, int B, int H, int W, int heads, int width, int grid, int threads) {
+  BY_WIDTH(grid_forward, qkv, out, B, H, W, heads, width, grid, threads)
+}
+void lf_grid_backward(const float* qkv, const float* grad, float* dqkv, int B, int H, int W, int heads, int width, int grid,
+                           int threads) {
+  BY_WIDTH(grid_backward, qkv, grad, dqkv, B, H, W, heads, width, grid, threads)
+}
+void lf_affine_silu_forward(const float* x, const float* scale, const float* shift, float* y, float* pooled, int B,
+                                 int N, int C, int threads) {
+  affine_silu_forward(x, scale, shift, y, pooled, B, N, C, threads);
+}
+void lf_norm_silu_backward(const float* x, const float* dy, const float* dpooled, const float* scale,
+                                const float* shift, const float* mean, const float* inverse, float* dx, float* dweight,
+                                float* dbias, int batch, int B, int N, int C, int threads) {
+  norm_silu_backward(x, dy, dpooled, scale, shift, mean, inverse, dx, dweight, dbias, batch, B, N, C, threads);
+}
 
 void lf_depthwise_backward_bf16(const Bf16* x, const Bf16* dy, const float* weight, Bf16* dx, float* dweight,
                                 float* dbias, int B, int H, int W, int C, int kernel, int threads) {

@@ -1,0 +1,48 @@
+"""LayerNorm over the last axis: of each place's channels by themselves.
+
+C++ computes it in bfloat16, with sums in float32 and weights that stay float32.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from levelfield.models.kernels import native
+
+
+def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """(x - mean) / sqrt(variance + eps) * weight + bias over the last axis: (..., C) to the same."""
+    fast = x.dtype is torch.bfloat16 and weight.dtype is bias.dtype is torch.float32
+    return layer_norm_native(x, weight, bias, eps) if fast and native.usable(x) else F.layer_norm(
+        x, weight.shape, weight, bias, eps
+    )  # fmt: skip
+
+
+def layer_norm_native(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """`layer_norm` of a bfloat16 x with float32 weights in C++."""
+    out: Tensor = _LayerNorm.apply(x.contiguous(), weight, bias, eps)
+    return out
+
+
+class _LayerNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+        C = x.shape[-1]
+        ctx.sizes = (x.numel() // C, C)
+        y, moments = torch.empty_like(x), weight.new_empty(ctx.sizes[0], 2)
+        native.call("lf_layer_norm_forward", x, weight, bias, y, moments, float(eps), *ctx.sizes)
+        ctx.save_for_backward(x, weight, moments)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, moments = ctx.saved_tensors
+        dx, dweight, dbias = torch.empty_like(x), torch.empty_like(weight), torch.empty_like(weight)
+        native.call("lf_layer_norm_backward", x, grad.contiguous(), weight, moments, dx, dweight, dbias, *ctx.sizes)
+        return dx, dweight, dbias, None

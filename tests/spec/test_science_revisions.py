@@ -33,8 +33,18 @@ def later(schedule: str) -> str:
         (later("{name: step, warmup: {steps: 5}}"), [DROPS]),
         (later("{name: cosine, warmup: {steps: 5}}"), []),
         (later("{name: cosine, warmup: {steps: 5, on_top: true}}"), [LATER]),
+        ("recipe.precision=bf16", []),
+        ("model.name=vit_mini", []),
     ],
 )
 def test_a_mend_counts_where_it_moves_numbers_and_nowhere_else(assignment: str, names: list[str]) -> None:
     values: dict[str, Any] = {"model": {"name": "resnet_nano"}, "data": {"name": "digits"}, "budget": {"epochs": 9}}
     assert revisions(RunSpec.parse(apply(values, [assignment]), "run")) == names
+
+
+@pytest.mark.parametrize("precision", ["bf16", "bf16_if_native"])
+@pytest.mark.parametrize("model", ["outgrid_7m", "vit_mini", "rexnet_tiny", "convnext_nano_p2", "roadmap_5"])
+def test_bf16_of_built_in_networks_has_forms_of_its_own(model: str, precision: str) -> None:
+    values: dict[str, Any] = {"model": {"name": model}, "data": {"name": "digits"}, "budget": {"epochs": 9}}
+    run = RunSpec.parse(apply(values, [f"recipe.precision={precision}"]), "run")
+    assert revisions(run) == ["bf16-forms-of-built-in-networks"]

@@ -20,7 +20,6 @@ from levelfield.models.kernels.channel_gate import PooledGate, gate_native
 from levelfield.models.kernels.may_replace import may_replace
 from levelfield.models.kernels.memory_layout import channels_last
 
-
 ACTIVATIONS: Final[dict[object, int]] = {None: 0, nn.SiLU: 1, F.silu: 1, nn.ReLU: 2, F.relu: 2}
 """The numbers by which the C++ form knows kinds of modules and functions; float32 has SiLU alone."""
 
@@ -75,7 +74,8 @@ def norm_silu_native(x: Tensor, norm: nn.Module) -> tuple[Tensor, Tensor]:
 def norm_activation_native(x: Tensor, norm: nn.Module, activation: int) -> tuple[Tensor, Tensor]:
     """y = act(norm(x)) and its mean over the map, in C++: (B, C, H, W) to the same and (B, C, 1, 1).
 
-    Updates the running statistics in training. `norm` is a BatchNorm2d that `may_replace` knows; float32 maps have SiLU.
+    Updates the running statistics in training. `norm` is a BatchNorm2d that `may_replace` knows.
+    Float32 maps have SiLU.
     """
     assert x.dtype is torch.bfloat16 or activation == ACTIVATIONS[nn.SiLU]
     assert isinstance(norm, nn.BatchNorm2d)
@@ -112,7 +112,9 @@ class _NormActivation(torch.autograd.Function):
         y, pooled = torch.empty_like(x), scale.new_empty(B, C, 1, 1)
         ctx.sizes = (B, H * W, C)
         ctx.batch = batch
-        name, ctx.kind = ("lf_affine_forward", (activation,)) if x.dtype is torch.bfloat16 else ("lf_affine_silu_forward", ())
+        name, ctx.kind = (
+            ("lf_affine_forward", (activation,)) if x.dtype is torch.bfloat16 else ("lf_affine_silu_forward", ())
+        )
         native.call(name, x, scale, shift, y, pooled, *ctx.kind, *ctx.sizes)
         ctx.save_for_backward(x, scale, shift, mean, inverse)
         ctx.set_materialize_grads(False)

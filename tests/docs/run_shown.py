@@ -123,9 +123,9 @@ def code(step: Step, here: Path) -> None:
     """Write a block of code to a file, of the name that it states, for commands to come; Python that states none is
     run. YAML states a study."""
     stated = FILE.match(step.text)
-    place = here / (stated[1] if stated else f"block{step.line}.py")
+    place = here / (stated[1] if stated else f"block{step.line}.{step.language}")
     place.write_text(step.text, encoding="utf-8")
-    if stated and place.suffix == ".yaml":
+    if step.language == "yaml":
         StudySpec.parse(yaml.safe_load(step.text) | {"name": place.stem}, step.page)
     elif stated:
         compile(step.text, place, "exec")
@@ -138,7 +138,8 @@ def do(step: Step, here: Path) -> None:
     if step.code:
         code(step, here)
     elif step.kind == "executed":
-        command(*words[1:], *step.extra)
+        words, to = (words[: words.index(">")], words[-1]) if ">" in words else (words, os.devnull)
+        Path(to).write_text(command(*words[1:], *step.extra), encoding="utf-8")
     else:
         check(words)
         if step.planned:

@@ -37,7 +37,12 @@ class Step:
     kind: Kind
     extra: list[str] = field(default_factory=list)
     planned: list[str] = field(default_factory=list)
-    code: bool = False
+    language: str = ""
+
+    @property
+    def code(self) -> bool:
+        """Whether it is a block of code, not a command."""
+        return self.language not in SHELL
 
 
 RULES: Final[tuple[tuple[str, Kind, list[str], str], ...]] = (
@@ -70,9 +75,9 @@ def steps(page: str, text: str) -> list[Step]:
         language, content = block[1].strip(), block[2]
         line = text[: block.start()].count("\n") + 2
         if MARK.search(text[: block.start()]):
-            found.append(Step(page, line, content, "marked", code=language not in SHELL))
+            found.append(Step(page, line, content, "marked", language=language))
         elif language in ("python", "yaml"):
-            found.append(Step(page, line, content, "executed", code=True))
+            found.append(Step(page, line, content, "executed", language=language))
         elif language in SHELL:
             found += [_of_line(page, line, command) for command in _lines(content)]
     return found

@@ -24,6 +24,8 @@ def choose_precision(wanted: str, device: torch.device) -> Precision:
         return "fp16" if device.type == "cuda" else "fp32"
     if wanted == "bf16_if_native":
         return "bf16" if device.type == "cuda" or (device.type == "cpu" and cpu_has_bf16()) else "fp32"
+    if wanted in ("bf16", "fp16") and device.type == "mps":
+        raise UserError(f"precision {wanted} is not supported on Apple's MPS\nset recipe.precision to auto or fp32")
     if wanted == "fp16" and device.type == "cpu":
         raise UserError("precision fp16 needs a GPU: set recipe.precision to auto, bf16 or fp32 on a CPU")
     assert wanted in ("fp32", "bf16", "fp16")

@@ -61,6 +61,8 @@ def main() -> None:
     """Run the command line. Exit codes: 0 done, 2 bad input, 70 internal error (log named), 130 interrupted, 141 nobody
     reads what is written. 1 is no failure: it is the gate's answer "not better"."""
     spin_briefly(os.environ)
+    # What Apple's MPS lacks, torch then computes on the CPU, with a warning. Read when torch is loaded, too.
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
     interruptions = _remembered_interruptions()
     try:
         app()

@@ -6,6 +6,15 @@ import torch
 from torch import Tensor
 
 
+def input_device(device: torch.device) -> torch.device:
+    """Where the input of a network on `device` is made and its answers are counted: there, but for Apple's MPS.
+
+    That has no float64, in which augmentation places its pixels and scores are summed; it shares the CPU's memory, so
+    the CPU does both, and a network sees the same batches to the bit as on a CPU.
+    """
+    return torch.device("cpu") if device.type == "mps" else device
+
+
 def to_device(values: Tensor, device: torch.device) -> Tensor:
     """`values` on `device`, copied in the order of its other work while the host goes on.
 

@@ -27,13 +27,12 @@ class Counts:
     def __init__(self, num_classes: int, device: torch.device | str = "cpu") -> None:
         self.num_classes = num_classes
         device = torch.device(device)
-        real = torch.float32 if device.type == "mps" else torch.float64  # MPS has no float64
         self.correct = torch.zeros(len(TOP), dtype=torch.int64, device=device)
         self.confusion = torch.zeros(num_classes * num_classes, dtype=torch.int64, device=device)
         self.bin_count = torch.zeros(BINS, dtype=torch.int64, device=device)
         self.bin_correct = torch.zeros(BINS, dtype=torch.int64, device=device)
-        self.bin_confidence = torch.zeros(BINS, dtype=real, device=device)
-        self.sums = torch.zeros(2, dtype=real, device=device)  # cross-entropy, Brier
+        self.bin_confidence = torch.zeros(BINS, dtype=torch.float64, device=device)
+        self.sums = torch.zeros(2, dtype=torch.float64, device=device)  # cross-entropy, Brier
 
     @torch.no_grad()
     def update(self, logits: Tensor, labels: Tensor) -> Self:

@@ -49,7 +49,12 @@ class TrainingInputs:
         self.ahead = max(1, AHEAD_VALUES // (part * 3 * image_size**2)) if loader.device.type == "cuda" else 1
 
     def epoch(self, epoch: int, from_step: int) -> Iterator[Batch]:
-        """The batches of `epoch` from its step `from_step` on."""
+        """The batches of `epoch` from its step `from_step` on, where the network is."""
+        for x, labels, targets, size in self._batches(epoch, from_step):
+            there = [to_device(part, self.loader.target) for part in (x, labels)]
+            yield Batch(*there, there[1] if targets is labels else to_device(targets, self.loader.target), size)
+
+    def _batches(self, epoch: int, from_step: int) -> Iterator[Batch]:
         for step, (x, labels) in enumerate(self._augmented(epoch, from_step), start=from_step):
             first = step * self.loader.batch_size
             size = min(self.loader.batch_size, len(self.loader.split) - first)

@@ -6,7 +6,7 @@ import copy
 import functools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import nn
@@ -68,6 +68,10 @@ def retest(
     }
 
 
+_NOT_COMPUTED: Final = {"cpu": ("fp16",), "mps": ("fp16", "bf16")}
+"""Precisions that a kind of device does not compute in."""
+
+
 @dataclass(frozen=True)
 class Tested:
     """A run's test: the evaluation, the network (a copy, on the device) and the precision it computed in."""
@@ -88,8 +92,9 @@ def run_test(
 ) -> Tested:
     """Test a run as it was at its end, on its own data or on others of the same classes.
 
-    Precision, preprocessing and normalisation are the run's (fp16, which a CPU does not compute in, becomes fp32
-    there). Raises UserError where the run's own data are not what it was trained on, or others do not fit its classes.
+    Precision, preprocessing and normalisation are the run's (one that the device does not compute in, as fp16 on a
+    CPU, becomes fp32 there). Raises UserError where the run's own data are not what it was trained on, or others do
+    not fit its classes.
     """
     spec = run.spec
     opened = data if isinstance(data, ImageData) else _open(run, data, data_dir)
@@ -98,7 +103,7 @@ def run_test(
     if images is None:
         raise UserError(f"{run.folder.path} was trained without a validation slice: use --split test")
     wanted = spec.recipe.precision
-    dtype = DTYPES[choose_precision("fp32" if wanted == "fp16" and target.type == "cpu" else wanted, target)]
+    dtype = DTYPES[choose_precision("fp32" if wanted in _NOT_COMPUTED.get(target.type, ()) else wanted, target)]
     configure_torch(spec.execution, target, spec.recipe.tf32)
     size, layout = spec.model.image_size, spec.execution.channels_last
     assert size is not None

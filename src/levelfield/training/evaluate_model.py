@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from levelfield.cost.timing import synchronize
 from levelfield.data import ImageData, Loader
 from levelfield.data.augment import EvalTransform
+from levelfield.data.to_device import input_device, to_device
 from levelfield.evaluation import Scores
 from levelfield.evaluation.counts import Counts
 from levelfield.module_mode import evaluation_mode
@@ -46,7 +47,8 @@ def evaluate_model(
     label and softmax of every image, in the order of the index. Afterwards every module has the mode that it had.
     """
     world = world or World()
-    counts = Counts(len(data.classes), device)
+    counting = input_device(device)
+    counts = Counts(len(data.classes), counting)
     parts: list[tuple[Tensor, Tensor, Tensor]] = []
     synchronize(device)
     begin = time.perf_counter()
@@ -55,7 +57,8 @@ def evaluate_model(
             if not len(index):  # a rank without a share of the last images: a network may refuse a batch of none
                 continue
             with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-                logits = model(transform(images)).float()
+                logits = model(to_device(transform(images), device)).float()
+            logits = to_device(logits, counting)
             counts.update(logits, labels)
             if keep_predictions:
                 parts.append((index.cpu(), labels.cpu(), logits.softmax(1).cpu()))

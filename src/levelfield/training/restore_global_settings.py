@@ -40,6 +40,7 @@ def _settings() -> list[tuple[Callable[[Any], object], Any]]:
     """What puts each setting of the process back, and what it is now."""
     cudnn, determinism = torch.backends.cudnn, torch.utils.deterministic
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    on_mps = torch.backends.mps.is_available()
     on_cuda = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     return [
         (torch.set_num_threads, torch.get_num_threads()),
@@ -56,6 +57,7 @@ def _settings() -> list[tuple[Callable[[Any], object], Any]]:
         (np.random.set_state, np.random.get_state()),
         (torch.set_rng_state, torch.get_rng_state()),
         *([(torch.cuda.set_rng_state_all, torch.cuda.get_rng_state_all())] if on_cuda else []),
+        *([(torch.mps.set_rng_state, torch.mps.get_rng_state())] if on_mps else []),
     ]
 
 

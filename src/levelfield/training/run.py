@@ -106,6 +106,8 @@ class Attempt:
         loader = run_loader(spec, data.train, recipe.batch_size, device, world, shuffle=True)
         if not progress.nested or loader.kind == "streamed":
             progress.note(f"training images {loader.why}")
+        if device.type == "mps":
+            progress.note("on MPS: float32; the CPU makes the batches, counts, and computes what MPS lacks")
         with nullcontext() if world.main else redirect_stderr(StringIO()):  # rank 0 tells of the weights it starts from
             model = prepared.build_model()
         infinite = infinite_buffers(model)

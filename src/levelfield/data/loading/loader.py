@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import torch
@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from levelfield import randomness
 from levelfield.data.ragged_images import Ragged
 from levelfield.data.store.splits import Split, centre_crop
-from levelfield.data.to_device import to_device
+from levelfield.data.to_device import input_device, to_device
 from levelfield.errors import UserError
 
 Images = Tensor | Ragged
@@ -49,8 +49,11 @@ class Loader(ABC):
     world: int
     kind: str
     why: str
+    target: torch.device = field(init=False)
+    """Where the network is that the batches are for: `device`, but for MPS (see `input_device`)."""
 
     def __post_init__(self) -> None:
+        self.target = self.device
         self._labels = self.split.labels.to(self.device)
         self._latest_order = (-1, torch.empty(0, dtype=torch.int64))
 
@@ -192,6 +195,7 @@ def make_loader(
         )
     else:
         chosen, why = kind, f"{kind}: as asked"
-    if chosen == "resident":
-        return ResidentLoader(split, batch_size, seed, shuffle, device, rank, world, chosen, why)
-    return StreamedLoader(split, batch_size, seed, shuffle, device, rank, world, chosen, why, workers)
+    common = (split, batch_size, seed, shuffle, input_device(device), rank, world, chosen, why)
+    loader = ResidentLoader(*common) if chosen == "resident" else StreamedLoader(*common, workers)
+    loader.target = device
+    return loader

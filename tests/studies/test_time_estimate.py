@@ -35,7 +35,7 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int | None, int | None]
         return float(spec.budget.steps)
 
     monkeypatch.setattr(step_timing, "estimate_seconds", seconds)
-    monkeypatch.setattr("levelfield.studies.running.processes.os.cpu_count", lambda: 6)
+    monkeypatch.setattr("levelfield.studies.running.processes.usable_cores", lambda: 6)
     return seen
 
 

@@ -235,3 +235,12 @@ def test_the_lock_of_this_system_waits_and_is_freed(tmp_path: Path) -> None:
         threading.Timer(0.2, one.close).start()
         began = time.monotonic()
         assert locks.lock(two.fileno(), wait=True) and time.monotonic() - began > 0.1
+
+
+def test_cores_are_those_that_the_process_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a cluster gives them on Linux; simulated macOS and Windows tell all that there are."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2}, raising=False)
+    assert machine.usable_cores() == 3
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert machine.usable_cores() == 64

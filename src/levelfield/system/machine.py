@@ -35,6 +35,13 @@ def instruction_sets() -> frozenset[str]:
     return frozenset(words)
 
 
+def usable_cores() -> int:
+    """How many cores this process may use: those that a cluster or container gave it, where the system tells."""
+    if allowed := getattr(os, "sched_getaffinity", None):
+        return max(1, len(allowed(0)))
+    return os.cpu_count() or 1
+
+
 def clock_mhz() -> float | None:
     """The mean clock of all cores now; None where the system does not tell."""
     mhz = [float(value) for value in _cpuinfo("cpu MHz")]

@@ -51,8 +51,9 @@ class TrainingInputs:
     def epoch(self, epoch: int, from_step: int) -> Iterator[Batch]:
         """The batches of `epoch` from its step `from_step` on, where the network is."""
         for x, labels, targets, size in self._batches(epoch, from_step):
-            there = [to_device(part, self.loader.target) for part in (x, labels)]
-            yield Batch(*there, there[1] if targets is labels else to_device(targets, self.loader.target), size)
+            there = to_device(labels, self.loader.target)
+            wanted = there if targets is labels else to_device(targets, self.loader.target)
+            yield Batch(to_device(x, self.loader.target), there, wanted, size)
 
     def _batches(self, epoch: int, from_step: int) -> Iterator[Batch]:
         for step, (x, labels) in enumerate(self._augmented(epoch, from_step), start=from_step):

@@ -21,6 +21,7 @@ from typing import Any, Final, TypeVar
 from levelfield.data.sources.readers.contract import Records
 from levelfield.data.store.read_image import Item
 from levelfield.errors import UserError
+from levelfield.system.machine import usable_cores
 
 T = TypeVar("T")
 
@@ -33,8 +34,7 @@ _AT_MOST: Final = 16
 
 def cores() -> int:
     """How many cores work on images."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(_AT_MOST, allowed)
+    return min(_AT_MOST, usable_cores())
 
 
 def over_records(records: Records, work: Callable[[Item], T]) -> Iterator[tuple[int, list[T]]]:

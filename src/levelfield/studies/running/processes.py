@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import signal
 import time
@@ -18,6 +17,7 @@ from levelfield.spec import RunSpec
 from levelfield.studies.running.executor import STOPPED, resolve_here
 from levelfield.studies.running.warm_worker import STOPPED_CODE
 from levelfield.studies.running.workers import Slot, new_slot
+from levelfield.system.machine import usable_cores
 
 GRACE_S: Final = 10.0
 """Seconds that runs get to stop by themselves after Ctrl-C, which the terminal sends to all of them, before SIGTERM."""
@@ -87,7 +87,7 @@ class Processes:
 
 def threads_of(spec: RunSpec, slots: int) -> int:
     """Threads of a run where `slots` share the machine's cores, unless it says itself how many it wants."""
-    return spec.execution.threads or max(1, (os.cpu_count() or 1) // slots)
+    return spec.execution.threads or max(1, usable_cores() // slots)
 
 
 def reason_for(code: int, log: Path) -> str:

@@ -24,6 +24,7 @@ from types import FrameType
 from typing import Final, TextIO
 
 from levelfield.errors import INTERNAL_ERROR, UserError
+from levelfield.system.fork import fork, hold_back_sigterm, let_sigterm_through
 
 STOPPED_CODE: Final = 130
 """Exit code of a run that was stopped on request and wrote a checkpoint."""
@@ -58,13 +59,13 @@ class Worker:
 
     def _carry_out(self, config: Path, folder: Path) -> int:
         """Train the run in `config` in a process of its own; the exit code of that."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # until it is known whom it is for
+        hold_back_sigterm()  # until it is known whom it is for
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # OpenBLAS has threads, and sees to forks itself
-            self._run = os.fork()
+            self._run = fork()
         if self._run == 0:
             self._become(config, folder)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        let_sigterm_through()
         _, status = os.waitpid(self._run, 0)
         self._run = None
         return os.waitstatus_to_exitcode(status)
@@ -81,7 +82,7 @@ class Worker:
         try:
             signal.signal(signal.SIGINT, self._interrupt)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+            let_sigterm_through()
             os.close(self._answers.fileno())
             _redirect(folder / "train.log")
             code = train(config, folder)
@@ -125,6 +126,6 @@ def train(config: Path, folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    to_study = os.fdopen(os.dup(1), "w")
+    to_study = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # stdout is for answers, whatever prints
     Worker(to_study).work()

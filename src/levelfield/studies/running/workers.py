@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from levelfield.studies.running.warm_worker import STOPPED_CODE
+from levelfield.system.fork import MAY_FORK
 from levelfield.thread_waiting import spin_briefly
 
 
@@ -102,4 +103,4 @@ def _environment(threads: int) -> dict[str, str]:
 
 def new_slot(threads: int) -> Slot:
     """The quicker of both that this system allows."""
-    return WarmWorker(threads) if sys.platform.startswith("linux") else FreshProcesses(threads)
+    return WarmWorker(threads) if MAY_FORK else FreshProcesses(threads)

@@ -1,0 +1,29 @@
+"""A process forked off this one, and SIGTERM held back around that. Where `MAY_FORK` is false nobody calls them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import Any, Final
+
+MAY_FORK: Final[bool] = sys.platform.startswith("linux")
+"""macOS's libraries do not bear it once they are loaded, and Windows has none."""
+_os: Any = os
+_signal: Any = signal
+
+
+def fork() -> int:
+    """0 in the new process; its number in this one."""
+    number: int = _os.fork()
+    return number
+
+
+def hold_back_sigterm() -> None:
+    """A SIGTERM that comes waits, until `let_sigterm_through`."""
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, {signal.SIGTERM})
+
+
+def let_sigterm_through() -> None:
+    """What has waited comes now."""
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, {signal.SIGTERM})

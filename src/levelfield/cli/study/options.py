@@ -35,6 +35,27 @@ Until = Annotated[
 ]
 MaxSeeds = Annotated[int | None, typer.Option(help="With --until decided: seeds a row at most. [default: 10]")]
 Parallel = Annotated[int, typer.Option(min=1, help="Runs at once, each in a process of its own.")]
+AUTO: Final = 0
+"""Of `ParallelOrAuto`: as many runs at once as a trial finds fastest."""
+
+
+def _number_or_auto(text: str) -> int:
+    """Raises typer.BadParameter."""
+    if text == "auto":
+        return AUTO
+    if not text.isdecimal() or int(text) < 1:
+        raise typer.BadParameter(f"{text!r} is neither a number of runs, at least 1, nor auto")
+    return int(text)
+
+
+ParallelOrAuto = Annotated[
+    int,
+    typer.Option(
+        parser=_number_or_auto,
+        metavar="N|auto",
+        help="Runs at once, each in a process of its own; auto: as many as a short trial finds fastest.",
+    ),
+]
 SetAsRun = Annotated[
     list[str] | None,
     typer.Option("--set", help="As --set of `study run`; '' for none. [default: as the folder was run]"),

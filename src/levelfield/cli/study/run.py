@@ -18,7 +18,7 @@ from levelfield.cli.study.options import (
     GpusPerRun,
     MaxSeeds,
     On,
-    Parallel,
+    ParallelOrAuto,
     Rows,
     Seeds,
     Until,
@@ -43,7 +43,7 @@ def run(
     margin: Margin = None,
     row: Rows = None,
     on: On = Where.LOCAL,
-    parallel: Parallel = 1,
+    parallel: ParallelOrAuto = 1,
     address: Address = None,
     cpus_per_run: CpusPerRun = None,
     gpus_per_run: GpusPerRun = None,
@@ -73,8 +73,8 @@ def run(
     with executor_for(on, parallel, address, cpus_per_run, gpus_per_run) as executor:
         expected_s = measured_seconds(found)
         if on is Where.LOCAL:
-            what = f"study {study.name}" + ("" if most is None else f", if all of it takes {most} seeds a row,")
-            expected_s = _expect(found, what, parallel, yes)
+            parallel = parallel or _fastest(found, folder)
+            expected_s = _expect(found, study.name, most, parallel, yes)
         with Progress() as progress:
             table = run_study.run(
                 study,
@@ -97,6 +97,17 @@ def run(
         raise typer.Exit(3)
 
 
+def _fastest(found: list[Found], folder: Path) -> int:
+    """Runs at once that a trial finds fastest, which is said and recorded in `folder`."""
+    from levelfield.progress import Progress
+    from levelfield.studies.running.choose_parallel import choose_parallel
+
+    with Progress() as progress:
+        chosen = choose_parallel(found, folder, progress)
+    messages.print(f"{chosen} run{'s' if chosen > 1 else ''} at once", highlight=False)
+    return chosen
+
+
 def _any_failed(found: list[Found], table: StudyTable) -> bool:
     """Whether a run that was asked for has no result."""
     these = {(one.run.row.name, one.run.seed) for one in found}
@@ -115,8 +126,9 @@ def _growing(until: Stop | None, max_seeds: int | None) -> UntilDecided | None:
     return UntilDecided(max_seeds)
 
 
-def _expect(found: list[Found], what: str, parallel: int, yes: bool) -> dict[str, float]:
-    """Seconds that a run of each row will take on this machine; asks before long work."""
+def _expect(found: list[Found], name: str, most: int | None, parallel: int, yes: bool) -> dict[str, float]:
+    """Seconds that a run of each row of the study `name` will take on this machine; asks before long work."""
+    what = f"study {name}" + ("" if most is None else f", if all of it takes {most} seeds a row,")
     timed = timed_estimate(found, parallel)
     if timed.impossible and not timed.per_run_s and not any(one.state == "finished" for one in found):
         raise UserError(next(iter(timed.impossible.values())))

@@ -22,6 +22,7 @@ from levelfield.cli import models as models_command
 from levelfield.cli import profile as profile_command
 from levelfield.cli import train as train_command
 from levelfield.cli.analyze.app import app as analyze_app
+from levelfield.cli.init import init
 from levelfield.cli.missing_packages import what_to_install
 from levelfield.cli.output import messages
 from levelfield.cli.record import record
@@ -44,6 +45,7 @@ app = typer.Typer(
 )
 
 app.add_typer(data_command.app, name="data")
+app.command("init")(init)
 app.command("models")(models_command.models)
 app.command("train")(train_command.train)
 app.add_typer(study_app, name="study")

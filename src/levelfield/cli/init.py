@@ -1,0 +1,156 @@
+"""`levelfield init`: a first study of one's own data and networks, as a commented file."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from levelfield.cli.options import DataDir, Json, Plugins
+from levelfield.cli.output import messages, print_json
+from levelfield.errors import UserError
+
+if TYPE_CHECKING:
+    from levelfield.data.checks.quick_look import QuickLook
+
+FEW: Final = 20
+"""Training images of a class below which a class is called small."""
+
+
+def init(
+    file: Annotated[Path | None, typer.Argument(help="The study file to write. [default: DATA.yaml]")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="A folder of class folders or Parquet, or a name from `levelfield data list`.")
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Your network (`levelfield models`); may be repeated. [default: three]")
+    ] = None,
+    baselines: Annotated[bool, typer.Option(help="Add built-in networks of about its size to compare with.")] = True,
+    image_size: Annotated[int | None, typer.Option(min=1, help="Side of the images in px. [default: as fits]")] = None,
+    recipe: Annotated[str | None, typer.Option(help="A recipe's name or file. [default: as fits the data]")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Length of each run. [default: as fits the data]")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each network.")] = 3,
+    data_dir: DataDir = None,
+    plugin: Plugins = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing, and overwrite.")] = False,
+    json: Json = False,
+) -> None:
+    """Write a study file for your data and networks, and say the command that runs it. On a terminal it asks.
+
+    Looks at the data first (classes, counts, sizes) and suggests image size, recipe, length and baselines by size.
+    Example: `levelfield init birds.yaml --data ~/pictures/birds --model resnet_mini`
+    """
+    from levelfield.data.checks.quick_look import quick_look
+
+    asks = sys.stdin.isatty() and not yes
+    if data is None:
+        if not asks:
+            raise UserError("--data missing: say which images, e.g. levelfield init --data ~/pictures/birds")
+        data = str(typer.prompt("Images: a folder of class folders, or a name of `levelfield data list`", err=True))
+    look = quick_look(_named(data), data_dir)
+    _say(look)
+    if model is None and asks:
+        said = typer.prompt("Your networks, separated by commas (empty: three small ones)", default="", err=True)
+        model = [name.strip() for name in str(said).split(",") if name.strip()]
+    path = file or Path(f"{_stem(look.name)}.yaml")
+    if path.suffix not in (".yaml", ".yml"):
+        raise UserError(f"{path} would be no study file: let its name end in .yaml")
+    text = _text(path, look, model or [], baselines, image_size, recipe, epochs, seeds, plugin or [])
+    if path.exists() and not yes and not (asks and typer.confirm(f"{path} exists. Overwrite it?", err=True)):
+        raise UserError(f"{path} exists and was left as it is: name another file, or add --yes to overwrite it")
+
+    from levelfield.runs import write_text
+
+    write_text(path, text)
+    options = "".join(f" --plugin {quote(name)}" for name in plugin or [])
+    options += (
+        f" --data-dir {quote(data_dir)}" if data_dir and not look.name.startswith(("folder:", "parquet:")) else ""
+    )
+    commands = [f"levelfield study run {quote(str(path))}{scale}{options}" for scale in (" --scale smoke", "")]
+    if json:
+        print_json({"file": str(path), "data": vars(look), "commands": commands})
+        return
+    messages.print(f"written: {path}\nsee that every row can be trained, in seconds, then run it:", highlight=False)
+    for command in commands:
+        typer.echo(command)
+
+
+def _named(data: str) -> str:
+    """`data` as a study names it: a path by what lies there."""
+    path = Path(data).expanduser()
+    if ":" in data or not path.is_dir():
+        return data
+    from levelfield.data.sources.readers import parquet
+
+    return f"{'parquet' if parquet.shards(path) else 'folder'}:{path.resolve()}"
+
+
+def _stem(name: str) -> str:
+    """What a study of the data set `name` may be called."""
+    last = name.rpartition("/")[2].rpartition(":")[2]
+    kept = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "._-") else "-" for letter in last)
+    return kept.strip("._-") or "study"
+
+
+def _say(look: QuickLook) -> None:
+    """What was seen of the data, and what should make one look again."""
+    per_class = f"{look.fewest:,}" if look.fewest == look.most else f"{look.fewest:,} to {look.most:,}"
+    sides = f"{look.smallest_px:,} to {look.largest_px:,} px, median" if look.smallest_px < look.largest_px else "all"
+    lines = [
+        f"{look.name}: {look.form}, {look.classes:,} classes, {look.train:,} training images ({per_class} a class), "
+        f"{look.test:,} test images",
+        f"shorter side of {look.looked_at:,} images looked at: {sides} {look.side_px:,} px",
+    ]
+    lines += [f"note: {note}" for note in look.notes]
+    if look.unreadable:
+        lines.append(f"{look.unreadable} of {look.looked_at} images do not open: levelfield data check {look.name}")
+    if look.fewest < FEW or look.most > 10 * look.fewest:
+        lines.append("classes are small or unequal: top-1 then tells of the large ones, and seeds vary more")
+    for line in lines:
+        messages.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _text(
+    path: Path, look: QuickLook, own: list[str], baselines: bool, image_size: int | None, recipe: str | None,
+    epochs: int | None, seeds: int, plugins: list[str],
+) -> str:  # fmt: skip
+    """The file's text, read once as `study run` will. Raises UserError for what could not be run."""
+    from levelfield.schemas import schema_path
+    from levelfield.spec.recipe import load_recipe
+    from levelfield.spec.yaml_files import parse_yaml
+    from levelfield.studies.declared import first_study as first
+    from levelfield.studies.declared.expand_rows import check_model, single_rows
+    from levelfield.studies.declared.study import StudySpec
+
+    for name in own:
+        check_model(name, plugins)
+    side = image_size or first.suggest_side(look, gpu=shutil.which("nvidia-smi") is not None)
+    sizes = {name: _parameters(name, look.classes, side) for name in own}
+    models = (*own, *(first.suggest_baselines(sizes) if baselines or not own else ()))
+    length, batch = first.suggest_length(look)
+    chosen = recipe or first.suggest_recipe(look)
+    load_recipe(chosen)
+    study = first.FirstStudy(
+        path.stem, look, side, chosen, batch if recipe is None else None, epochs or length, seeds, models,
+        next((name for name in models if name not in own), models[0]), tuple(own),
+    )  # fmt: skip
+    text = first.study_text(study, str(schema_path("study")))
+    read = StudySpec.parse({"name": path.stem, **parse_yaml(text, str(path))}, str(path))
+    single_rows(read, read, plugins)
+    return text
+
+
+def _parameters(name: str, classes: int, side: int) -> int | None:
+    """How many parameters a network has, as recorded, else counted as it would be built."""
+    from levelfield.known_models import built_in
+
+    if name in built_in():
+        return built_in()[name].params
+    from levelfield.cost import count_parameters
+    from levelfield.models import create_model
+
+    return count_parameters(create_model(name, classes, side)).total

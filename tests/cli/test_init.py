@@ -1,0 +1,138 @@
+"""`levelfield init`: the file that it writes says what was seen, is commented, fits its schema, and runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+from PIL import Image
+
+from levelfield.data.checks.quick_look import QuickLook
+from levelfield.known_models import built_in
+from levelfield.schemas import schema_path, schema_text
+from levelfield.spec.yaml_files import read_yaml
+from levelfield.studies.declared import first_study as first
+
+PLUGIN = """
+from torch import nn
+import levelfield
+@levelfield.register_model("my_net")
+def build(num_classes): return nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(48, num_classes))
+"""
+
+
+def levelfield(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "levelfield", *arguments], cwd=cwd, capture_output=True, text=True, timeout=600,
+        stdin=subprocess.DEVNULL, env={**os.environ, "LEVELFIELD_CACHE": str(cwd / "cache")},
+    )  # fmt: skip
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Class folders with 12 or 30 pictures a class of 40 to 70 px, one of them no picture."""
+    random = np.random.default_rng(0)
+    for name, count in (("crow", 30), ("finch's", 12), ("owl", 30)):
+        (tmp_path / "my birds" / name).mkdir(parents=True)
+        for number in range(count):
+            pixels = random.integers(0, 255, (40 + number, 70, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "my birds" / name / f"{number}.png")
+    return tmp_path / "my birds"
+
+
+def test_a_file_for_ones_own_pictures_and_network_is_written_and_runs(pictures: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(PLUGIN)
+    done = levelfield("init", "--data", "my birds", "--model", "my_net", "--plugin", "mine.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "3 classes" in done.stderr and "classes are small or unequal" in done.stderr
+    commands = done.stdout.splitlines()
+    assert commands == [
+        "levelfield study run my-birds.yaml --scale smoke --plugin mine.py",
+        "levelfield study run my-birds.yaml --plugin mine.py",
+    ]
+    file = tmp_path / "my-birds.yaml"
+    assert file.read_text().startswith(f"# yaml-language-server: $schema={schema_path('study')}\n# 58 training")
+    values = read_yaml(file)
+    jsonschema.validate(values, json.loads(schema_text("study")))
+    assert values["data"] == {"name": f"folder:{pictures}", "image_size": 32}
+    assert values["models"][0] == "my_net" and len(values["models"]) == 3 and values["baseline"] == values["models"][1]
+    ran = levelfield(*commands[0].split()[1:], "--yes", cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    results = json.loads((tmp_path / "runs" / "my-birds-smoke" / "results.json").read_text())
+    assert [result["row"] for result in results] == values["models"]
+
+
+def test_what_is_there_is_not_overwritten_unasked(tmp_path: Path) -> None:
+    (tmp_path / "digits.yaml").write_text("mine\n")
+    done = levelfield("init", "--data", "digits", cwd=tmp_path)
+    assert done.returncode == 2 and "left as it is" in done.stderr
+    assert (tmp_path / "digits.yaml").read_text() == "mine\n"
+    done = levelfield("init", "--data", "digits", "--yes", "--json", cwd=tmp_path)
+    assert json.loads(done.stdout)["data"]["train"] == 1348
+    assert read_yaml(tmp_path / "digits.yaml")["recipes"] == "digits-fast"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "--data missing"),
+        (["--data", "digist"], "did you mean 'digits'"),
+        (["--data", "digits", "--model", "resnet_nanp"], "resnet_nano"),
+        (["--data", "digits", "--recipe", "cpu-fats"], "cpu-fast"),
+        (["study.txt", "--data", "digits"], "end in .yaml"),
+        (["a b.yaml", "--data", "digits"], "cannot be a folder's name"),
+        (["--data", "."], "no data set"),
+    ],
+)
+def test_what_cannot_be_is_said_and_nothing_written(arguments: list[str], said: str, tmp_path: Path) -> None:
+    done = levelfield("init", *arguments, cwd=tmp_path)
+    assert done.returncode == 2 and said in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr and list(tmp_path.glob("*.yaml")) == []
+
+
+def test_on_a_terminal_it_asks(tmp_path: Path) -> None:
+    (tmp_path / "digits.yaml").write_text("mine\n")
+    main, terminal = pty.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "levelfield", "init"], cwd=tmp_path, stdin=terminal, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    os.write(main, b"digits\nvit_mini, resnet_nano\ny\n")
+    said, asked = child.communicate(timeout=120)
+    assert child.returncode == 0, asked
+    assert "Images:" in asked and "Your networks" in asked and "Overwrite" in asked
+    assert said.splitlines()[-1] == "levelfield study run digits.yaml"
+    assert read_yaml(tmp_path / "digits.yaml")["models"][:2] == ["vit_mini", "resnet_nano"]
+
+
+def look(train: int, side: int, classes: int = 10) -> QuickLook:
+    return QuickLook("folder:/x", "class folders", classes, train, train // 5, 1, 9, side, side, side, 9, 0, ())
+
+
+@pytest.mark.parametrize(
+    ("side", "gpu", "expected"), [(8, False, 16), (33, False, 32), (300, False, 64), (300, True, 224)]
+)
+def test_the_side_fits_images_and_machine(side: int, gpu: bool, expected: int) -> None:
+    assert first.suggest_side(look(1000, side), gpu) == expected
+
+
+def test_baselines_are_of_the_networks_size_and_of_other_families() -> None:
+    near = first.suggest_baselines({"resnet18_s1": built_in()["resnet18_s1"].params})
+    assert len(near) == 2 and all(4e6 < built_in()[name].params < 3e7 for name in near)
+    assert len({built_in()[name].info.family for name in (*near, "resnet18_s1")}) == 3
+    assert first.suggest_baselines({}) == list(first.FIRST)
+    assert all(name in built_in() for name in (*first.BASELINES, *first.FIRST))
+
+
+@pytest.mark.parametrize("train", [30, 700, 5000, 50_000, 1_000_000])
+def test_the_length_lets_few_images_make_steps(train: int) -> None:
+    epochs, batch = first.suggest_length(look(train, 64))
+    assert epochs * train / (batch or 256) >= 25
+    assert (batch or 256) <= train

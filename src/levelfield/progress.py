@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from levelfield import notebook
+from levelfield.units import duration
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -215,13 +216,3 @@ def on_stderr() -> Iterator[OnProgress]:
             bars.advance(done - bars.done)
 
         yield show
-
-
-def duration(seconds: float) -> str:
-    """Seconds for a reader: `8 s`, `4:05`, `2:03:10`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -13,6 +13,7 @@ from levelfield.cli.output import console
 from levelfield.errors import UserError
 from levelfield.known_models import built_in
 from levelfield.models import list_models
+from levelfield.units import short
 
 
 def _run(*arguments: str) -> str:
@@ -43,10 +44,10 @@ def test_eighty_columns_cut_no_number_and_no_name(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(console, "width", 80)
     lines = _run().splitlines()
     assert max(map(len, lines)) <= 80 and not any("…" in line for line in lines)
-    assert lines[0].split() == ["model", "family", "classes", "px", "parameters", "MACs", "(M)"]
+    assert lines[0].split() == ["model", "family", "classes", "px", "parameters", "MACs"]
     for name, known in built_in().items():
         (line,) = (line for line in lines if line.split()[:1] == [name])
-        assert f"{known.params:,}" in line.split() and f"{known.macs / 1e6:,.1f}" in line.split()
+        assert f"{known.params:,}" in line.split() and line.endswith(f" {short(known.macs)}")
 
 
 def test_explain_says_what_was_changed_and_why() -> None:

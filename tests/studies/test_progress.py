@@ -2,7 +2,8 @@
 
 import pytest
 
-from levelfield.progress import Progress, duration
+from levelfield.progress import Progress
+from levelfield.units import duration
 
 
 def test_a_level_moves_the_enclosing_one_by_its_share() -> None:
@@ -55,6 +56,8 @@ def test_silent_when_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(8.2, "8 s"), (65, "1:05"), (7390, "2:03:10"), (59.6, "1:00")])
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(8.2, "8 s"), (200, "3 min 20 s"), (7390, "2 h 3 min"), (59.6, "1 min"), (360_000, "4 d 4 h")]
+)
 def test_duration(seconds: float, text: str) -> None:
     assert duration(seconds) == text

@@ -58,8 +58,8 @@ def test_published_measured_difference_inside(results: Path) -> None:
     assert difference == pytest.approx(measured - 92.5, abs=0.011)
     low, high = (float(part) for part in full[4].strip("[]").split(","))
     assert full[6] == ("yes" if low <= 92.5 <= high else "no")
-    assert full[7:] == ["baseline", "9:00"]
-    assert reduced == [*full[:5], "–", "not comparable", "baseline", "9:00"]
+    assert full[7:] == ["baseline", "9 min"]
+    assert reduced == [*full[:5], "–", "not comparable", "baseline", "9 min"]
     assert re.fullmatch(r"−\d+\.\d\d \[.*\] worse", cells(text, "vit_mini")[0][7])
     assert cells(text, "vit_mini")[0][2] == "71.00" and cells(text, "vit_mini")[0][6] == "not comparable"
     assert cells(text, "outgrid_nano")[0][2] == "–" and cells(text, "outgrid_nano")[0][6] == "–"

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from levelfield.cli.output import messages
-from levelfield.progress import duration
+from levelfield.units import duration
 
 LONG_S = 600.0
 """Work expected to take longer than this asks first."""

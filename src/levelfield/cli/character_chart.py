@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from levelfield.units import plain
+
 _EIGHTHS = " ▁▂▃▄▅▆▇█"
 
 
@@ -21,7 +23,7 @@ def draw_line(
     lines = [title]
     for row in range(height, 0, -1):
         cells = [_EIGHTHS[max(0, min(8, round((mean / top * height - (row - 1)) * 8)))] for mean in means]
-        label = f"{top:9.3g} " if row == height else f"{0:9.3g} " if row == 1 else " " * 10
+        label = f"{plain(top):>9} " if row == height else f"{0:9} " if row == 1 else " " * 10
         lines.append(label + "".join(cells))
     if marks:
         under = [" "] * columns

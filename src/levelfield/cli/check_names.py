@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from levelfield.errors import UserError, unknown
@@ -29,6 +30,8 @@ def check_models(names: Sequence[str], plugins: Sequence[str] = ()) -> None:
     from levelfield.studies.declared.expand_rows import check_model
 
     for name in names:
+        if Path(name).is_dir() and "/" in name:
+            raise UserError(f"{name} is a folder, no model: levelfield eval {name} tests a run, and what it costs")
         check_model(name, plugins)
 
 

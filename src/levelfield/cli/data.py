@@ -7,17 +7,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from levelfield.cli.completion import data_sets, recipes
 from levelfield.cli.options import DataDir, Json
-from levelfield.cli.output import console, messages, print_json
+from levelfield.cli.output import console, messages, print_json, show_table
 from levelfield.errors import UserError
 from levelfield.progress import on_stderr
+from levelfield.units import size, wrap
 
 if TYPE_CHECKING:
     from levelfield.data.checks.dataset_check import Report
 
+COUNTS = ("classes", "train", "test")
+
 app = typer.Typer(help="List, get, import, check and show data sets.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="A name from `levelfield data list`, folder:PATH or parquet:PATH.")]
+Name = Annotated[
+    str,
+    typer.Argument(help="A name from `levelfield data list`, folder:PATH or parquet:PATH.", autocompletion=data_sets),
+]
 
 
 @app.command("list")
@@ -38,21 +45,17 @@ def list_(data_dir: DataDir = None, json: Json = False) -> None:
     if json:
         print_json(entries)
         return
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for heading in ("data set", "classes", "train", "test", "pixels", "found"):
-        table.add_column(heading, no_wrap=True, justify="right" if heading in ("classes", "train", "test") else "left")
+    rows = []
     for entry in entries:
-        numbers = ["" if entry[key] is None else f"{entry[key]:,}" for key in ("classes", "train", "test")]
+        numbers = ["" if entry[key] is None else f"{entry[key]:,}" for key in COUNTS]
         where = "no: levelfield data get" if entry["found"] is None else str(entry["found"])
-        table.add_row(str(entry["name"]), *numbers, str(entry["pixels"] or ""), where)
-    console.print(table)
+        rows.append([str(entry["name"]), *numbers, str(entry["pixels"] or ""), where])
+    show_table(("data set", *COUNTS, "pixels", "found"), rows, numbers=COUNTS)
 
 
 @app.command()
 def get(
-    name: Annotated[str, typer.Argument(help="A name from `levelfield data list`.")],
+    name: Annotated[str, typer.Argument(help="A name from `levelfield data list`.", autocompletion=data_sets)],
     to: Annotated[Path | None, typer.Option(help="Folder for the archive. [default: the cache folder]")] = None,
     data_dir: DataDir = None,
 ) -> None:
@@ -74,8 +77,8 @@ def get(
             messages.print(f"{known.name} is there already: {find(known.name, data_dir).path}", highlight=False)
             return
         except UserError:
-            size = sum(file.mib or 0 for file in known.downloads)
-            messages.print(f"{known.title}: {size:,} MiB from {known.home}\nterms: {known.terms}", highlight=False)
+            mib = sum(file.mib or 0 for file in known.downloads)
+            messages.print(f"{known.title}: {size(mib)} from {known.home}\nterms: {known.terms}", highlight=False)
     folder = (to or downloads()) / known.name
     with on_stderr() as progress:
         for line in download(known, folder, progress):
@@ -165,7 +168,9 @@ def _print_report(report: Report) -> None:
     width = max(12, len(report.name) + 2)
 
     def line(what: str, text: str) -> None:
-        console.print(f"{what:<{width}}{text}", highlight=False, markup=False, soft_wrap=True)
+        lines = [text] if console.wide else wrap(text, console.width - width)
+        for number, part in enumerate(lines):
+            console.print(f"{what if number == 0 else '':<{width}}{part}", markup=False)
 
     line(report.name, f"{len(report.classes)} classes, {report.form}" + (f", {report.path}" if report.path else ""))
     for name, split in report.splits.items():
@@ -193,7 +198,9 @@ def _print_report(report: Report) -> None:
 def show(
     name: Name,
     out: Annotated[Path | None, typer.Option(help="The PNG to write. [default: NAME.png]")] = None,
-    recipe: Annotated[str | None, typer.Option(help="Show samples as this recipe augments and mixes them.")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="Show samples as this recipe augments and mixes them.", autocompletion=recipes)
+    ] = None,
     split: Annotated[str, typer.Option(help="train or test.")] = "train",
     count: Annotated[int, typer.Option(min=1, max=1000, help="How many images.")] = 48,
     image_size: Annotated[

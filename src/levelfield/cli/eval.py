@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
 
 from levelfield.cli.check_names import check_device
 from levelfield.cli.options import DataDir, Device, Json
-from levelfield.cli.output import console, print_json
+from levelfield.cli.output import console, print_json, show_table
+from levelfield.cli.what_was_meant import run_meant
+from levelfield.units import short, size
 
 
 def evaluate(
@@ -25,10 +26,8 @@ def evaluate(
 
     Example: `levelfield eval runs/first`
     """
-    from levelfield.runs import RunFolder
-
     check_device(device)
-    RunFolder(run).description()  # a folder that holds no run is answered before torch is loaded
+    run = run_meant(run)  # a folder that holds no run is answered before torch is loaded
 
     from levelfield.training.evaluate_finished_run import retest
 
@@ -51,22 +50,21 @@ def _print(block: dict[str, Any]) -> None:
         ("seconds", f"{block['eval_seconds']:.2f}"),
         (
             "memory allocated / reserved / peak",
-            several("{:.1f} MiB", "mem_alloc_mib", "mem_reserved_mib", "mem_peak_mib"),
+            " / ".join(size(block[key]) for key in ("mem_alloc_mib", "mem_reserved_mib", "mem_peak_mib")),
         ),
-        ("parameters", f"{block['params']:,} ({block['param_mib']:.2f} MiB)"),
-        ("MACs / FLOPs", f"{block['macs'] / 1e6:.2f} M / {block['flops'] / 1e6:.2f} M"),
+        ("parameters", f"{block['params']:,} ({size(block['param_mib'])})"),
+        ("MACs / FLOPs", f"{short(block['macs'])} / {short(block['flops'])}"),
     ]
     console.print(
-        f"[bold]{block['model']}[/bold] on {block['data']} ({block['split']}, {block['n']} images)", highlight=False
+        f"[bold]{block['model']}[/bold] on {block['data']} ({block['split']}, {block['n']:,} images)", highlight=False
     )
     width = max(len(name) for name, _ in lines)
     for name, value in lines:
         console.print(f"  {name:<{width}}  {value}", highlight=False, markup=False)
-    table = Table("class", title="classification report", title_justify="left")
-    for column in ("precision", "recall", "F1", "support"):
-        table.add_column(column, justify="right")
+    rows = []
     for row in block["report"]:
         name = str(row["name"])
         pair = ("", "") if name == "accuracy" else (f"{row['precision']:.3f}", f"{row['recall']:.3f}")
-        table.add_row(name, *pair, f"{row['f1']:.3f}", str(row["support"]))
-    console.print(table)
+        rows.append([name, *pair, f"{row['f1']:.3f}", f"{row['support']:,}"])
+    columns = ("precision", "recall", "F1", "support")
+    show_table(("class", *columns), rows, numbers=columns, title="classification report")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from levelfield.cli.ask_before_long_work import confirm_long_work
+from levelfield.cli.completion import data_sets, models, recipes, sides
 from levelfield.cli.options import DataDir, Json, Plugins, Yes, finite
 from levelfield.cli.output import console, print_json
 from levelfield.errors import UserError
@@ -19,8 +20,11 @@ EXIT_CODES = {"better": 0, "not better": 1, "undecided": 3}
 
 
 def gate(
-    base: Annotated[str, typer.Argument(help="A model, a recipe (with --model), STUDY:ROW, or a folder of runs.")],
-    candidate: Annotated[str, typer.Argument(help="What is to be better: of the same kind.")],
+    base: Annotated[
+        str,
+        typer.Argument(help="A model, a recipe (with --model), STUDY:ROW, or a folder of runs.", autocompletion=sides),
+    ],
+    candidate: Annotated[str, typer.Argument(help="What is to be better: of the same kind.", autocompletion=sides)],
     by: Annotated[
         float, typer.Option(help="By more than so many points of top-1.", metavar="POINTS", callback=finite)
     ] = 0.0,
@@ -28,9 +32,13 @@ def gate(
     ledger: Annotated[
         Path | None, typer.Option(help="A file that counts candidates and spends one 5 % on all of them.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Of both; BASE and CANDIDATE are then recipes.")] = None,
-    data: Annotated[str | None, typer.Option(help="A data set's name, for models and recipes.")] = None,
-    recipe: Annotated[str | None, typer.Option(help="For models. [default: cpu-fast]")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Of both; BASE and CANDIDATE are then recipes.", autocompletion=models)
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="A data set's name, for models and recipes.", autocompletion=data_sets)
+    ] = None,
+    recipe: Annotated[str | None, typer.Option(help="For models. [default: cpu-fast]", autocompletion=recipes)] = None,
     scale: Annotated[str, typer.Option(help="For rows of a study.")] = "full",
     set_: Annotated[list[str] | None, typer.Option("--set", help="Change one key of both; may be repeated.")] = None,
     change: Annotated[

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from levelfield.cli.completion import data_sets, models, recipes
 from levelfield.cli.options import DataDir, Json, Plugins
 from levelfield.cli.output import messages, print_json
 from levelfield.errors import UserError
@@ -24,14 +25,23 @@ FEW: Final = 20
 def init(
     file: Annotated[Path | None, typer.Argument(help="The study file to write. [default: DATA.yaml]")] = None,
     data: Annotated[
-        str | None, typer.Option(help="A folder of class folders or Parquet, or a name from `levelfield data list`.")
+        str | None,
+        typer.Option(
+            help="A folder of class folders or Parquet, or a name from `levelfield data list`.",
+            autocompletion=data_sets,
+        ),
     ] = None,
     model: Annotated[
-        list[str] | None, typer.Option(help="Your network (`levelfield models`); may be repeated. [default: three]")
+        list[str] | None,
+        typer.Option(
+            help="Your network (`levelfield models`); may be repeated. [default: three]", autocompletion=models
+        ),
     ] = None,
     baselines: Annotated[bool, typer.Option(help="Add built-in networks of about its size to compare with.")] = True,
     image_size: Annotated[int | None, typer.Option(min=1, help="Side of the images in px. [default: as fits]")] = None,
-    recipe: Annotated[str | None, typer.Option(help="A recipe's name or file. [default: as fits the data]")] = None,
+    recipe: Annotated[
+        str | None, typer.Option(help="A recipe's name or file. [default: as fits the data]", autocompletion=recipes)
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Length of each run. [default: as fits the data]")] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Runs of each network.")] = 3,
     data_dir: DataDir = None,

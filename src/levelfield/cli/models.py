@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
+from levelfield.cli.completion import models as known
 from levelfield.cli.options import Json, Plugins
-from levelfield.cli.output import console, print_json
+from levelfield.cli.output import console, print_json, show_table
 from levelfield.errors import UserError, unknown
+from levelfield.units import short, whole
 
 if TYPE_CHECKING:
     from levelfield.known_models import ModelInfo
 
-NAME_WIDTH = 25
-"""Names up to so long are not broken in 80 columns; timm has longer ones."""
 WIDE = 100
 """So many columns have room for published names too; JSON has them always."""
 
@@ -23,7 +22,9 @@ WIDE = 100
 def models(
     patterns: Annotated[
         list[str] | None,
-        typer.Argument(help="Names or patterns: `outgrid_*`, `timm:resnet*`. None: all.", metavar="NAME ..."),
+        typer.Argument(
+            help="Names or patterns: `outgrid_*`, `timm:resnet*`. None: all.", metavar="NAME ...", autocompletion=known
+        ),
     ] = None,
     classes: Annotated[int | None, typer.Option("--classes", min=1, help="Instead of the published number.")] = None,
     image_size: Annotated[
@@ -56,29 +57,23 @@ def models(
     if json:
         print_json(rows)
         return
-    console.print(_table(rows, aliases=console.width >= WIDE))
+    _show(rows, aliases=console.width >= WIDE)
     for row in rows:
         if "error" in row:
             console.print(f"{row['name']}: {row['error']}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _table(rows: list[dict[str, Any]], aliases: bool) -> Table:
+def _show(rows: list[dict[str, Any]], aliases: bool) -> None:
     """A line for each model; `aliases`: with its name in the published table, for which 80 columns have no room."""
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("model", overflow="fold", no_wrap=max(len(row["name"]) for row in rows) <= NAME_WIDTH)
-    table.add_column("family", overflow="fold")
-    for heading in ("classes", "px", "parameters", "MACs (M)"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    if aliases:
-        table.add_column("published as", overflow="fold")
+    numbers = ("classes", "px", "parameters", "MACs")
+    lines = []
     for row in rows:
         cells = [
-            row["name"], row["family"], str(row["num_classes"]), str(row["image_size"]),
-            "-" if row["params"] is None else f"{row['params']:,}",
-            "-" if row["macs"] is None else f"{row['macs'] / 1e6:,.1f}", row["published"].get("alias", ""),
+            row["name"], row["family"], f"{row['num_classes']:,}", str(row["image_size"]), whole(row["params"]),
+            short(row["macs"]), row["published"].get("alias", ""),
         ]  # fmt: skip
-        table.add_row(*(cells if aliases else cells[:-1]))
-    return table
+        lines.append(cells if aliases else cells[:-1])
+    show_table(("model", "family", *numbers, *(("published as",) if aliases else ())), lines, numbers)
 
 
 def _names(pattern: str) -> list[str]:
@@ -152,10 +147,7 @@ def _print_explanation(name: str, classes: int | None, image_size: int | None, j
         console.print("nothing changed")
     for change in explanation.changes:
         console.print(f"- {change.what}: {change.why}", markup=False, highlight=False)
-    table = Table("stage", "output")
-    for stage, shape in explanation.maps:
-        table.add_row(stage, shape)
-    console.print(table)
+    show_table(("stage", "output"), list(explanation.maps))
     if explanation.note:
         console.print(f"note: {explanation.note}", markup=False, highlight=False, soft_wrap=True)
     for line in in_words(explanation.degenerate):

@@ -1,18 +1,66 @@
-"""Where a command writes: results to stdout, everything else to stderr; `--json` leaves nothing but JSON on stdout."""
+"""Where a command writes: results to stdout, everything else to stderr; `--json` leaves nothing but JSON on stdout.
+
+On a terminal lines are wrapped at words to its width, and a word that is longer (a path) stays whole. Elsewhere nothing
+is wrapped or coloured: what reads it has no width. NO_COLOR and FORCE_COLOR are honoured.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from collections.abc import Collection, Sequence
+from typing import Any, Final
 
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
+from rich.text import Text
 
-console = Console()
-"""Results for a person (tables). NO_COLOR and a stdout that is no terminal are honoured by Rich."""
+from levelfield.cli.plain_table import table_lines
 
-messages = Console(stderr=True)
+UNBOUNDED: Final = 1_000_000
+"""Columns of what is no terminal: no line is ever so long."""
+
+
+class _Console(Console):
+    """Rich's, with a width only on terminals, and without the cutting of long words."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False)
+        self._width = None  # Rich takes COLUMNS for it, which is a terminal's
+
+    @property
+    def wide(self) -> bool:
+        """Whether nothing limits a line's width: no terminal, and nobody has set one."""
+        return self._width is None and not self.file.isatty()
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        return ConsoleDimensions(UNBOUNDED, 25) if self.wide else super().size
+
+    @size.setter
+    def size(self, new_size: tuple[int, int]) -> None:
+        raise NotImplementedError("the terminal's own size holds")
+
+    def print(self, *objects: Any, soft_wrap: bool | None = None, **how: Any) -> None:
+        words = " ".join(each for each in objects if isinstance(each, str)).split()
+        super().print(*objects, soft_wrap=any(len(word) > self.width for word in words), **how)
+
+
+console: Final = _Console()
+"""Results for a person (tables)."""
+
+messages: Final = _Console(stderr=True)
 """Progress, notes, warnings and errors."""
+
+
+def show_table(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], numbers: Collection[str] = (), title: str = ""
+) -> None:
+    """Print a table of plain words that fits the terminal; `numbers`: headings of what is aligned right."""
+    if title:
+        console.print(Text(title, style="bold"))
+    heading, lines = table_lines(headings, rows, None if console.wide else console.width, numbers)
+    for number, line in enumerate((*heading, *lines)):
+        console.print(Text(line, style="bold" if number < len(heading) else ""), no_wrap=True)
 
 
 def print_json(value: Any) -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich import box
-from rich.table import Table
 
 from levelfield.cli.check_names import check_device, check_models, fp16_on_cpu
+from levelfield.cli.completion import models as known
+from levelfield.cli.completion import studies
 from levelfield.cli.options import Device, Json, Plugins, finite
-from levelfield.cli.output import console, messages, print_json
+from levelfield.cli.output import console, messages, print_json, show_table
 from levelfield.errors import UserError
+from levelfield.units import short, size, whole
 
 if TYPE_CHECKING:
     import torch
@@ -26,8 +27,12 @@ CONVENTION = "MACs: convolutions, linear layers and both attention products of o
 
 
 def profile(
-    models: Annotated[list[str] | None, typer.Argument(help="Model names, timm:<name> included.")] = None,
-    study: Annotated[str | None, typer.Option(help="Profile the models of this study instead.")] = None,
+    models: Annotated[
+        list[str] | None, typer.Argument(help="Model names, timm:<name> included.", autocompletion=known)
+    ] = None,
+    study: Annotated[
+        str | None, typer.Option(help="Profile the models of this study instead.", autocompletion=studies)
+    ] = None,
     image_size: Annotated[int | None, typer.Option(min=1, help="Side of the images in px.")] = None,
     classes: Annotated[int | None, typer.Option(min=1, help="Number of classes.")] = None,
     batch: Annotated[int, typer.Option(min=1, help="Images a batch, for throughput, training and memory.")] = 64,
@@ -156,26 +161,23 @@ def _print(rows: list[dict[str, Any]], train: bool) -> None:
 
     first = rows[0]
     published = any("published" in row for row in rows)
-    headings = ["params (M)", "MACs (M)", "batch 1 (ms)", "images/s", "IQR (%)", "peak (MiB)"]
-    headings += ["train images/s", "train peak (MiB)"] if train else []
-    headings += ["printed FLOPs / MACs (M)"] if published else []
+    headings = ["params", "MACs", "ms of one", "images/s", "IQR %", "peak"]
+    headings += ["train images/s", "train peak"] if train else []
+    headings += ["printed FLOPs / MACs"] if published else []
     title = f"{first['device']}, {first['dtype']}, batch {first['batch']}, {first['threads']} threads"
-    table = Table(title=title, title_style="", box=box.SIMPLE, pad_edge=False)
-    table.add_column("model", overflow="fold")
-    for heading in headings:
-        table.add_column(heading, justify="right", overflow="fold")
+    lines = []
     for row in rows:
         speed = row["throughput"]
         cells = [
-            row["name"], f"{row['params'] / 1e6:.3f}", f"{row['macs'] / 1e6:.1f}", f"{row['latency']['ms_median']:.2f}",
-            f"{row['images_per_s']:.0f}", f"{100 * (speed['ms_q3'] - speed['ms_q1']) / speed['ms_median']:.1f}",
-            f"{row['memory']['inference']['peak_mib']:.0f}",
+            row["name"], short(row["params"]), short(row["macs"]), f"{row['latency']['ms_median']:.2f}",
+            whole(row["images_per_s"]), f"{100 * (speed['ms_q3'] - speed['ms_q1']) / speed['ms_median']:.1f}",
+            size(row["memory"]["inference"]["peak_mib"]),
         ]  # fmt: skip
         if train:
-            cells += [f"{row['training']['images_per_s']:.0f}", f"{row['memory']['training']['peak_mib']:.0f}"]
+            cells += [whole(row["training"]["images_per_s"]), size(row["memory"]["training"]["peak_mib"])]
         if published:
             pair = row.get("published")
-            cells += [f"{pair['printed_flops'] / 1e6:.1f} / {pair['printed_macs'] / 1e6:.1f}" if pair else ""]
-        table.add_row(*cells)
-    console.print(table)
+            cells += [f"{short(pair['printed_flops'])} / {short(pair['printed_macs'])}" if pair else ""]
+        lines.append(cells)
+    show_table(("model", *headings), lines, numbers=headings, title=title)
     console.print(CONVENTION + (f"\nprinted: {PUBLISHED_CONVENTION}" if published else ""), highlight=False)

@@ -9,19 +9,20 @@ import typer
 
 from levelfield.cli.ask_before_long_work import confirm_long_work
 from levelfield.cli.check_names import check_run
+from levelfield.cli.completion import data_sets, models, recipes
 from levelfield.cli.options import DataDir, Json, Plugins, Yes, finite
 from levelfield.cli.output import console, print_json
 
 
 def record(
-    data: Annotated[str, typer.Argument(help="A data set's name (`levelfield data list`).")],
+    data: Annotated[str, typer.Argument(help="A data set's name (`levelfield data list`).", autocompletion=data_sets)],
     target: Annotated[float, typer.Option(help="Top-1 to be reached, in percent.", min=0, max=100, callback=finite)],
     within: Annotated[
         float | None, typer.Option(help="Seconds that a run may take, all included.", min=0, callback=finite)
     ] = None,
     runs: Annotated[int, typer.Option("--runs", "-n", min=1, help="Runs: seeds 0 to N - 1, all of them counted.")] = 10,
-    model: Annotated[str, typer.Option(help="A model's name.")] = "resnet_mini",
-    recipe: Annotated[str, typer.Option(help="A recipe's name, name+variant, or file.")] = "cpu-fast",
+    model: Annotated[str, typer.Option(help="A model's name.", autocompletion=models)] = "resnet_mini",
+    recipe: Annotated[str, typer.Option(help="A recipe's name, name+variant, or file.", autocompletion=recipes)] = "cpu-fast",
     against: Annotated[
         Path | None, typer.Option(help="The previous record.json: replicated here, seed by seed, in turns.")
     ] = None,

@@ -10,6 +10,7 @@ import typer
 
 from levelfield.cli.options import DataDir, Json, Margin, Verdict
 from levelfield.cli.output import console, messages, print_json
+from levelfield.cli.what_was_meant import folder_meant
 from levelfield.errors import UserError
 
 
@@ -54,6 +55,7 @@ def report(
     from levelfield.tables.text.markdown import to_markdown
     from levelfield.tables.text.terminal import to_rich
 
+    folder = folder_meant(folder)
     data = None if data_dir is None else str(data_dir)
     table = build_table(read_study(folder), baseline, data, margin=margin, verdict=verdict)
     form = Format.JSON if json else format

@@ -9,9 +9,11 @@ import typer
 
 from levelfield.cli.ask_before_long_work import LONG_S, confirm_long_work
 from levelfield.cli.check_names import check_run
+from levelfield.cli.completion import data_sets, models, recipes
 from levelfield.cli.options import DataDir, Json, Plugins, Yes
 from levelfield.cli.output import console, messages, print_json
 from levelfield.errors import UserError
+from levelfield.units import duration, short, whole
 
 if TYPE_CHECKING:
     from levelfield.spec import RunSpec
@@ -20,10 +22,15 @@ if TYPE_CHECKING:
 
 def train(
     config: Annotated[Path | None, typer.Option(help="A YAML or JSON file that holds a whole run.")] = None,
-    model: Annotated[str | None, typer.Option(help="A model's name (`levelfield models`).")] = None,
-    data: Annotated[str | None, typer.Option(help="A data set's name (`levelfield data list`).")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="A model's name (`levelfield models`).", autocompletion=models)
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="A data set's name (`levelfield data list`).", autocompletion=data_sets)
+    ] = None,
     recipe: Annotated[
-        str | None, typer.Option(help="A recipe's name, name+variant, or file. [default: cpu-fast]")
+        str | None,
+        typer.Option(help="A recipe's name, name+variant, or file. [default: cpu-fast]", autocompletion=recipes),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder. [default: runs/MODEL-DATA-RECIPE-seedN]")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="The run's seed. [default: 0]")] = None,
@@ -194,10 +201,10 @@ def _print_summary(result: dict[str, Any], folder: Path) -> None:
     console.print(
         f"[bold]{result['model']}[/bold] on {result['data']}, seed {result['seed']}: "
         f"[bold]{result['top1']:.2f} %[/bold] top-1 on test (loss {result['loss']:.4f}), "
-        f"{result['params']:,} parameters, {result['macs'] / 1e6:.1f} M MACs",
+        f"{result['params']:,} parameters, {short(result['macs'])} MACs",
         highlight=False,
     )
     speed = result["train_images_per_s"]
-    steady = f", in the steady state at {speed:.0f} images/s" if speed else ""
-    console.print(f"trained {result['train_seconds'] + result['compile_seconds']:.0f} s{steady}", highlight=False)
+    steady = f", in the steady state at {whole(speed)} images/s" if speed else ""
+    console.print(f"trained {duration(result['train_seconds'] + result['compile_seconds'])}{steady}", highlight=False)
     console.print(f"run folder: {folder}   more: levelfield eval {folder}", highlight=False)

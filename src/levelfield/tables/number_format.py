@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from levelfield.statistics import Difference, Estimate, Interval
+from levelfield.units import NONE, short, whole
 
-NONE = "–"
+__all__ = ["NONE", "bounds", "difference_interval", "interval", "p_value", "percent", "short", "signed", "whole"]
 
 
 def percent(value: float | None, digits: int = 2) -> str:
@@ -37,21 +38,6 @@ def difference_interval(difference: Difference | Interval | None) -> str:
     """ "[+0.31, +2.09]"; an en dash where there is none, or one that leaves out no difference of two scores."""
     low, high = bounds(difference, -100.0)
     return NONE if low is None or high is None or (low, high) == (-100.0, 100.0) else f"[{signed(low)}, {signed(high)}]"
-
-
-def short(value: float | None) -> str:
-    """A count with three digits and a unit: 7518102 -> "7.52 M"."""
-    if value is None:
-        return NONE
-    for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:#.3g}".rstrip(".") + f" {unit}"
-    return f"{value:.3g}"
-
-
-def whole(value: float | None) -> str:
-    """A rounded count with thousands separated: "12,345"."""
-    return NONE if value is None else f"{value:,.0f}"
 
 
 def p_value(value: float | None) -> str:

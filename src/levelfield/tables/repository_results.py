@@ -19,7 +19,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from levelfield.progress import duration
 from levelfield.tables.cost_columns import trusted
 from levelfield.tables.make_table import build_table
 from levelfield.tables.number_format import NONE, interval, percent, short, whole
@@ -27,6 +26,7 @@ from levelfield.tables.read_folder import read_study
 from levelfield.tables.table import StudyTable, TableRow
 from levelfield.tables.text.columns import against_baseline, against_published, seeds
 from levelfield.tables.text.footnotes import footnotes
+from levelfield.units import duration
 
 PART: Final = re.compile(
     r"<!-- results of (?P<pattern>\S+): generated, do not edit -->\n.*?<!-- end of results -->", re.S

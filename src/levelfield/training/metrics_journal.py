@@ -13,6 +13,7 @@ from levelfield.evaluation import Scores
 from levelfield.progress import Progress
 from levelfield.training.not_finite import check_loss
 from levelfield.training.training_state import TrainState
+from levelfield.units import plain
 
 
 class MetricsFile:
@@ -136,7 +137,7 @@ class Journal:
         if state.recipe.precision == "fp16":
             line["loss_scale"] = state.scaler.get_scale()
         self._log(line)
-        shown = {"loss": f"{loss:.3f}", "top-1": f"{top1:.1f}", "lr": f"{state.lr:.2g}"}
+        shown = {"loss": f"{loss:.3f}", "top-1": f"{top1:.1f}", "lr": plain(state.lr, 2)}
         shown |= {} if rate is None else {"images/s": f"{rate:.0f}"}
         epoch = math.ceil(state.step / self.plan.steps_per_epoch)  # that of the last step; the next has not begun
         self.progress.advance(0, epoch=f"{epoch}/{self.plan.epochs}", **shown)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from levelfield.errors import UserError
 from levelfield.training.training_state import TrainState
+from levelfield.units import plain
 
 
 class NonFiniteLossError(UserError):
@@ -21,7 +22,7 @@ def not_finite(what: str, state: TrainState) -> NonFiniteLossError:
     """The error for `what` that is no number."""
     scale = f", loss scale {state.scaler.get_scale():g}" if state.recipe.precision == "fp16" else ""
     return NonFiniteLossError(
-        f"{what} is not finite at step {state.step} (learning rate {float(state.updates.latest_rate):.3g}{scale})\n"
+        f"{what} is not finite at step {state.step} (learning rate {plain(float(state.updates.latest_rate))}{scale})\n"
         "the last good checkpoint is kept; lower recipe.optimizer.lr, lengthen the warm-up, set "
         "recipe.regularisation.clip_norm=1.0 or recipe.precision=fp32"
     )

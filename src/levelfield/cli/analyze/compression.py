@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from levelfield.cli.options import Json
-from levelfield.cli.output import console, print_json
+from levelfield.cli.output import console, print_json, show_table
+from levelfield.units import short, size
 
 
 def compression(
@@ -42,14 +42,11 @@ def compression(
     if json:
         print_json(values)
         return
-    table = Table(title="the ladder, largest first", box=None, padding=(0, 1))
-    for name in ("model", "top-1 %", "seeds", "steps", "params M", "MACs M", "MiB", "CPU ms"):
-        table.add_column(name, justify="left" if name == "model" else "right", no_wrap=True)
+    rows = []
     for rung in ladder:
         spread = "" if rung.deviation is None else f" ± {rung.deviation:.2f}"
-        table.add_row(
-            rung.model, f"{rung.mean:.2f}{spread}", str(len(rung.top1)), str(rung.steps), f"{rung.params_m:.2f}",
-            f"{rung.macs_m:.1f}", f"{rung.size_mib:.1f}", f"{rung.latency_ms:.1f}",
-        )  # fmt: skip
-    console.print(table)
+        costs = short(1e6 * rung.params_m), short(1e6 * rung.macs_m), size(rung.size_mib), f"{rung.latency_ms:.1f}"
+        rows.append((rung.model, f"{rung.mean:.2f}{spread}", str(len(rung.top1)), f"{rung.steps:,}", *costs))
+    numbers = ("top-1 %", "seeds", "steps", "params", "MACs", "on disk", "CPU ms")
+    show_table(("model", *numbers), rows, numbers, title="the ladder, largest first")
     console.print(f"{out / 'compression.json'}, compression.png, compression.svg", soft_wrap=True)

@@ -5,10 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.box import SIMPLE
-from rich.table import Table
-
-from levelfield.cli.output import console, print_json
+from levelfield.cli.output import console, print_json, show_table
 
 if TYPE_CHECKING:
     from levelfield.analysis.networks_to_rank import NetworkRank
@@ -49,21 +46,16 @@ def network_ranks(
 def _print_networks(measured: list[NetworkRank]) -> None:
     for network in measured:
         title = f"{network.title}, {network.state}: {network.images} images of {network.data}"
-        table = Table(title=title, box=None, padding=(0, 1))
-        for name in ("layer", "kind", "in -> out", "in/out", "rank in", "rank", "rank/out", "nuclear"):
-            table.add_column(name, justify="left" if name in ("layer", "kind") else "right", no_wrap=True)
+        rows = []
         judged = [layer for layer in network.layers if layer.judged]
         for layer in judged:
             kind, widths = layer.kind.replace("depthwise", "dw"), f"{layer.d_in} -> {layer.d_out}"
             ranks = (str(layer.input_rank), str(layer.rank), f"{layer.share:.2f}")
-            table.add_row(layer.name, kind, widths, f"{layer.ratio:.2f}", *ranks, f"{layer.nuclear_norm:.1f}")
-        console.print(table)
+            rows.append((layer.name, kind, widths, f"{layer.ratio:.2f}", *ranks, f"{layer.nuclear_norm:.1f}"))
+        numbers = ("in -> out", "in/out", "rank in", "rank", "rank/out", "nuclear")
+        show_table(("layer", "kind", *numbers), rows, numbers, title)
         if left_out := len(network.layers) - len(judged):
             console.print(f"{left_out} layers left out: no feature maps, or fewer than 2 positions a channel")
-    side = Table(title="side by side", box=SIMPLE)
-    side.add_column("")
-    for network in measured:
-        side.add_column(f"{network.title}\n{network.state}", justify="right", overflow="fold")
     lines: dict[str, list[str]] = {
         "top-1 (%)": ["n/a" if n.top1 is None else f"{n.top1:.2f}" for n in measured],
         "mean rank / d_out": [f"{n.summary.filled:.3f}" for n in measured],
@@ -73,9 +65,8 @@ def _print_networks(measured: list[NetworkRank]) -> None:
         "final features: rank of width": [f"{n.summary.final_rank} of {n.summary.final_width}" for n in measured],
         "final features: nuclear norm": [f"{n.summary.final_nuclear_norm:.2f}" for n in measured],
     }
-    for name, cells in lines.items():
-        side.add_row(name, *cells)
-    console.print(side)
+    networks = [f"{network.title}, {network.state}" for network in measured]
+    show_table(("", *networks), [(name, *cells) for name, cells in lines.items()], networks, title="side by side")
     for network in measured:
         console.print(f"{network.title}, {network.state}: {len(network.advice)} bottlenecks", markup=False)
         for advice in network.advice[:5]:

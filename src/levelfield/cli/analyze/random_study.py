@@ -6,10 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
 from levelfield.cli.ask_before_long_work import confirm_long_work
-from levelfield.cli.output import console, messages, print_json
+from levelfield.cli.output import console, messages, print_json, show_table
 
 if TYPE_CHECKING:
     from levelfield.analysis.rank_study import Study
@@ -81,11 +79,8 @@ def _print_curves(study: Study) -> None:
         rows = [row for row in study.rows if row.group == MAIN and row.kind == kind]
         ratios = sorted({row.ratio for row in rows})
         for measure, column in (("rank", "rank_over_d_out"), ("effective rank", "effective_rank_over_d_out")):
-            table = Table(title=f"{measure} / d_out by d_in / d_out, {title}", box=None, padding=(0, 1, 0, 0))
-            table.add_column("", no_wrap=True)
-            for ratio in ratios:
-                table.add_column(f"{ratio:g}", justify="right", no_wrap=True)
+            lines, headings = [], [f"{ratio:g}" for ratio in ratios]
             for name in study.plan.nonlinearities:
                 cells = {row.ratio: f"{getattr(row, column):.3f}" for row in rows if row.nonlinearity == name}
-                table.add_row(name, *(cells[ratio] for ratio in ratios))
-            console.print(table)
+                lines.append((name, *(cells[ratio] for ratio in ratios)))
+            show_table(("", *headings), lines, headings, title=f"{measure} / d_out by d_in / d_out, {title}")

@@ -9,17 +9,23 @@ import typer
 
 from levelfield.cli.analyze.network_ranks import network_ranks
 from levelfield.cli.analyze.random_study import random_study
+from levelfield.cli.completion import data_sets, models
 from levelfield.cli.options import DataDir, Json, Plugins, Yes, finite
 from levelfield.errors import UserError
 
 
 def rank(
-    model: Annotated[list[str] | None, typer.Option(help="Measure this network, untrained. Repeatable.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Measure this network, untrained. Repeatable.", autocompletion=models)
+    ] = None,
     run: Annotated[
         list[Path] | None, typer.Option(help="Measure a run's network, untrained and trained. Repeatable.")
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help="Images to measure networks on (default: digits, or the run's own).")
+        str | None,
+        typer.Option(
+            help="Images to measure networks on (default: digits, or the run's own).", autocompletion=data_sets
+        ),
     ] = None,
     images: Annotated[int, typer.Option(min=2, help="Test images to measure networks on.")] = 256,
     image_size: Annotated[

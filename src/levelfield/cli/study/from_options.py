@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from levelfield.cli.options import DataDir
 from levelfield.cli.output import messages
 from levelfield.cli.study.options import TO_TRAIN, Name, Out, PluginsAsRun, ScaleName, SetAsRun, Where
+from levelfield.cli.what_was_meant import study_meant
 from levelfield.errors import UserError
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def open_study(
     from levelfield.studies.results.run_folders import default_folder
     from levelfield.studies.results.study_request import StudyOptions, settle, settle_to_train
 
+    name, out = study_meant(name, out)
     study = StudySpec.load(name)
     folder = out or default_folder(study.name, scale or "full")
     said = StudyOptions(scale, set_, plugin, data_dir)

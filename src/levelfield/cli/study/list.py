@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
-from rich.table import Table
-
 from levelfield.cli.options import Json
-from levelfield.cli.output import console, print_json
+from levelfield.cli.output import print_json, show_table
 
 if TYPE_CHECKING:
     from levelfield.studies.declared.study import StudySpec
@@ -29,12 +26,8 @@ def list_(json: Json = False) -> None:
         ]
         print_json(facts)
         return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("study", "scales", "what it compares"):
-        table.add_column(heading, no_wrap=heading == "study")
-    for study in studies:
-        table.add_row(study.name, ", ".join(_scales(study)), escape(study.title))
-    console.print(table)
+    rows = [(study.name, ", ".join(_scales(study)), study.title) for study in studies]
+    show_table(("study", "scales", "what it compares"), rows)
 
 
 def _scales(study: StudySpec) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
+from levelfield.cli.completion import studies
 from levelfield.cli.options import Plugins, finite
 
 
@@ -17,7 +18,12 @@ class Stop(StrEnum):
     DECIDED = "decided"
 
 
-Name = Annotated[str, typer.Argument(help="A study's name (`levelfield study list`) or a .yaml file.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        help="A study's name (`levelfield study list`), a .yaml file, or the study's folder.", autocompletion=studies
+    ),
+]
 Out = Annotated[Path | None, typer.Option(help="The study's folder. [default: runs/NAME, at a scale runs/NAME-SCALE]")]
 ScaleName = Annotated[
     str | None,

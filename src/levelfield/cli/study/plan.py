@@ -6,11 +6,9 @@ from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from levelfield.cli.options import Json, Margin
-from levelfield.cli.output import console, print_json
+from levelfield.cli.output import console, print_json, show_table
 from levelfield.cli.study.from_options import OpenedStudy, on_a_study, timed_estimate
 from levelfield.cli.study.options import Parallel, Rows, Seeds
 
@@ -47,7 +45,7 @@ def plan(
     states = Counter(one.state for one in found)
     line = f"{len(found)} runs: " + ", ".join(f"{count} {state}" for state, count in states.items())
     if timed is not None:
-        from levelfield.progress import duration
+        from levelfield.units import duration
 
         line += f"; about {duration(timed.left_s)} left on this machine"
     console.print(line, highlight=False)
@@ -86,28 +84,26 @@ def _needed_json(one: ToDecide, per_run_s: dict[str, float]) -> dict[str, Any]:
 def _print_needed(needed: list[ToDecide], per_run_s: dict[str, float]) -> None:
     """How many seeds would tell each row from its baseline, and what they cost."""
     from levelfield.studies.results.seeds_to_decide import seconds_to_decide
+    from levelfield.units import duration
 
     if not needed:
         return
-    table = Table(box=None, pad_edge=False)
     several = len({one.baseline for one in needed}) > 1
-    table.add_column("to decide", overflow="fold")
-    for gap in needed[0].seeds:
-        table.add_column(f"{gap:g} point{'s' * (gap != 1)}", justify="right")
-        table.add_column("hours", justify="right")
-    table.add_column("told from")
+    gaps = [f"{gap:g} point{'s' * (gap != 1)}" for gap in needed[0].seeds]
+    headings = [heading for gap in gaps for heading in (gap, "takes")]
+    rows = []
     for one in needed:
         cells = [f"{one.row} and {one.baseline}" if several else one.row]
         for seeds in one.seeds.values():
             seconds = seconds_to_decide(one, seeds, per_run_s)
-            cells += [f"{seeds or '>1,000'} seeds", "?" if seconds is None else f"{seconds / 3600:.2g}"]
-        table.add_row(*(escape(cell) for cell in (*cells, one.basis)))
+            cells += [f"{seeds or '>1,000'} seeds", "?" if seconds is None else duration(seconds)]
+        rows.append([*cells, one.basis])
     console.print()
-    console.print(table)
+    show_table(("to decide", *headings, "told from"), rows, numbers=headings)
     baseline = "the baseline" if several else needed[0].baseline
     console.print(
-        f"Seeds of each row that tell so large a true difference from {baseline} with 80 % power, and hours on this "
-        "machine for all runs of the two.",
+        f"Seeds of each row that tell so large a true difference from {baseline} with 80 % power, and what all runs "
+        "of the two take on this machine.",
         markup=False, highlight=False,
     )  # fmt: skip
 
@@ -149,17 +145,14 @@ def plan_json(found: list[Found], stale: dict[str, list[Stale]], timed: Estimate
 
 def print_plan(found: list[Found], stale: dict[str, list[Stale]], timed: Estimate | None) -> None:
     """A line for each row; what all rows share, and what went wrong, stands below the table."""
-    from levelfield.progress import duration
     from levelfield.studies.results.run_folders import stale_in_words
+    from levelfield.units import duration
 
     rows = list({one.run.row.name: one.run.row for one in found}.values())
     facts = {row.name: _facts(row) for row in rows}
     shared = {key: value for key, value in facts[rows[0].name].items() if all(f[key] == value for f in facts.values())}
     varying = [key for key in facts[rows[0].name] if key not in shared]
-    table = Table(box=None, pad_edge=False)
-    for heading in ("row", *varying, "done", *(("per run",) if timed else ())):
-        table.add_column(heading, justify="right" if heading in ("done", "per run") else "left", overflow="fold")
-    notes = []
+    lines, notes = [], []
     for row in rows:
         of_row = [one for one in found if one.run.row.name == row.name]
         done = sum(one.state == "finished" for one in of_row)
@@ -167,12 +160,12 @@ def print_plan(found: list[Found], stale: dict[str, list[Stale]], timed: Estimat
         if timed:
             seconds = timed.per_run_s.get(row.home)
             cells.append("?" if seconds is None else duration(seconds))
-        table.add_row(*(escape(cell) for cell in cells))
+        lines.append(cells)
         notes += [f"{one.run.name} {one.state}: {one.why}" for one in of_row if one.why]
         notes += [f"{row.name}: {line}" for line in stale_in_words(stale[row.name])] if row.home == row.name else []
         notes += [f"{row.name} has the runs of {row.home}: the same training"] if row.home != row.name else []
         notes += [f"{row.name}: {timed.impossible[row.home]}"] if timed and row.home in timed.impossible else []
-    console.print(table)
+    show_table(("row", *varying, "done", *(("per run",) if timed else ())), lines, numbers=("done", "per run"))
     if shared:
         console.print("all rows: " + ", ".join(f"{key} {value}" for key, value in shared.items()), highlight=False)
     for note in notes:

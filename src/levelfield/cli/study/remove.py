@@ -12,6 +12,7 @@ from levelfield.cli.output import console
 from levelfield.cli.study.from_options import OpenedStudy, on_a_study
 from levelfield.cli.study.options import Rows
 from levelfield.errors import UserError
+from levelfield.units import size
 
 
 class Removing(StrEnum):
@@ -44,10 +45,10 @@ def remove(
     study, folder, asked, _ = opened
     chosen = removals(folder, asked.rows(study, folder), what.value, row or ())
     for removal in chosen:
-        console.print(f"{removal.path}  {removal.mib:.1f} MiB  ({removal.why})", markup=False, highlight=False)
+        console.print(f"{removal.path}  {size(removal.mib)}  ({removal.why})", markup=False, highlight=False)
     if not chosen:
         console.print(f"nothing to remove in {folder}", highlight=False)
         return
     if not yes and not typer.confirm(f"Remove {len(chosen)} folders?", default=False, err=True):
         raise typer.Exit(0)
-    console.print(f"{remove_folders(folder, chosen):.1f} MiB freed", highlight=False)
+    console.print(f"{size(remove_folders(folder, chosen))} freed", highlight=False)

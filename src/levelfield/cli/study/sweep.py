@@ -7,15 +7,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from levelfield.cli.ask_before_long_work import confirm_long_work
 from levelfield.cli.options import Json, Yes, finite
-from levelfield.cli.output import console, print_json
+from levelfield.cli.output import console, print_json, show_table
 from levelfield.cli.study.from_options import OpenedStudy, on_a_study, timed_estimate
 from levelfield.cli.study.options import Rows
 from levelfield.errors import UserError
+from levelfield.units import plain
 
 if TYPE_CHECKING:
     from levelfield.studies.running.sweep import RowSweep
@@ -72,16 +71,15 @@ def _numbers(text: str, option: str) -> list[float]:
 
 
 def _print_sweeps(sweeps: list[RowSweep]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for heading in ("row", "best lr", "weight decay", "validation top-1", "best - median", "note"):
-        table.add_column(heading, justify="left" if heading in ("row", "note") else "right")
+    rows = []
+    numbers = ("best lr", "weight decay", "validation top-1", "best - median")
     for sweep in sweeps:
         best = sweep.best
         notes = ["best on the edge of the grid: " + ", ".join(sweep.edges)] if sweep.edges else []
         notes += [f"{sweep.failed} points failed"] if sweep.failed else []
         gap = "" if sweep.sensitivity is None else f"{sweep.sensitivity:.2f}"
-        found = best and (f"{best.lr:g}", f"{best.weight_decay:g}", f"{best.val_top1:.2f}", gap)
+        found = best and (plain(best.lr), plain(best.weight_decay), f"{best.val_top1:.2f}", gap)
         notes += [f"also {', '.join(sweep.also)}: the same training"] if sweep.also else []
-        table.add_row(escape(sweep.row), *(found or ("",) * 4), "; ".join(notes))
-    console.print(table)
+        rows.append((sweep.row, *(found or ("",) * 4), "; ".join(notes)))
+    show_table(("row", *numbers, "note"), rows, numbers)
     console.print("One seed a point, chosen on the validation slice at equal budgets.", highlight=False)

@@ -10,6 +10,7 @@ from levelfield.page.section import Section
 from levelfield.tables.number_format import percent
 from levelfield.tables.table import StudyTable
 from levelfield.tables.text.footnotes import sweep_in_words
+from levelfield.units import plain
 
 SWEPT = ("row", "setting of the sweep", "learning rate", "weight decay", "validation top-1 %", "")
 
@@ -22,7 +23,7 @@ def sweeps(table: StudyTable) -> Section | None:
     for sweep in table.study.sweeps:
         for lr, decay, score in sweep.points:
             best = sweep.best is not None and (lr, decay) == sweep.best[:2]
-            cells = (sweep.setting, f"{lr:g}", f"{decay:g}", percent(score), "best" if best else "")
+            cells = (sweep.setting, plain(lr), plain(decay), percent(score), "best" if best else "")
             lines.append(line(", ".join(sweep.rows), *cells))
     said = bullets(sweep_in_words(sweep) for sweep in table.study.sweeps)
     note = "One seed a point, chosen on the validation slice at equal budgets; test was not looked at."

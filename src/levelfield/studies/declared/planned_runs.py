@@ -14,6 +14,7 @@ from levelfield.studies.declared.expand_rows import loaded, single_rows
 from levelfield.studies.declared.published_figures import published_alias
 from levelfield.studies.declared.row_to_run import run_of_row
 from levelfield.studies.declared.study import Changes, Grid, Group, RowSpec, StudySpec, repeats
+from levelfield.units import plain
 
 
 @dataclass(frozen=True)
@@ -174,4 +175,6 @@ def _kept(study: StudySpec, rows: list[PlannedRow], patterns: Sequence[str]) -> 
 def _in_words(tuned: Changes | None) -> str:
     if not tuned:
         return ""
-    return "found by a sweep at equal budgets: " + ", ".join(f"{k.rpartition('.')[2]} {v:g}" for k, v in tuned.items())
+    return "found by a sweep at equal budgets: " + ", ".join(
+        f"{k.rpartition('.')[2]} {plain(v)}" for k, v in tuned.items()
+    )

@@ -12,6 +12,7 @@ from levelfield.tables.number_format import difference_interval, percent
 from levelfield.tables.rows import Sweep
 from levelfield.tables.rule_in_words import rule_in_words
 from levelfield.tables.table import StudyTable, TableRow
+from levelfield.units import plain
 
 
 def footnotes(table: StudyTable) -> list[str]:
@@ -116,7 +117,9 @@ def sweep_in_words(sweep: Sweep) -> str:
     if sweep.best is None:
         return f"{tried} in which every point failed"
     lr, decay, score = sweep.best
-    text = f"{tried} is best at learning rate {lr:g}, weight decay {decay:g} ({percent(score)} % on validation)"
+    text = (
+        f"{tried} is best at learning rate {plain(lr)}, weight decay {plain(decay)} ({percent(score)} % on validation)"
+    )
     text += "" if sweep.sensitivity is None else f", {percent(sweep.sensitivity)} points above its median point"
     text += f"; the best lies on the edge of the grid ({', '.join(sweep.edges)})" if sweep.edges else ""
     failed = sum(point[2] is None for point in sweep.points)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final, Literal
+
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -12,7 +15,14 @@ from levelfield.tables.number_format import NONE, interval, percent, short, whol
 from levelfield.tables.table import StudyTable, TableRow
 from levelfield.tables.text.columns import against_baseline, against_published
 from levelfield.tables.text.footnotes import audit_in_words, footnotes
+from levelfield.units import wrap
 
+WIDE: Final = 100
+"""So many columns have room for each cost in a column of its own."""
+NAME_WIDTH: Final = 25
+"""Longer names of rows are wrapped at their parts."""
+COSTS: Final = ("params", "MACs", "img/s")
+Costs = Literal["beside", "below", "none"]
 VERDICT_STYLE = {"better": "green", "worse": "red", "equivalent": "cyan"}
 
 
@@ -27,17 +37,7 @@ def to_rich(table: StudyTable) -> RenderableType:
     parts += [Text(f"  ! {finding.text}", style="yellow") for finding in table.audit.unfair]
     parts += [Text(f"  {finding.text}", style="dim") for finding in table.audit.of("declared")]
 
-    shown = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
-    shown.add_column("row", overflow="fold", min_width=12)
-    for name in ("n", "top-1 %", "to baseline", "rank", "params", "MACs", "img/s"):
-        shown.add_column(name, justify="right", no_wrap=True)
-    panel = None
-    for row in table.rows:
-        if len(table.panels) > 1 and row.panel != panel:
-            panel = row.panel
-            shown.add_row(Text(panel or "other", style="bold"))
-        shown.add_row(*_terminal_cells(row))
-    parts.append(shown)
+    parts.append(_Rows(table))
     if any(row.runs.row.published for row in table.rows):
         parts += [Text(), _published_table(table)]
     for effects in effects_of(table):
@@ -57,9 +57,49 @@ def _effects_table(effects: Effects) -> RenderableType:
     return shown
 
 
+class _Rows:
+    """The rows at the width of the terminal: in less than `WIDE` columns the costs stand below one another, and where
+    that is still too wide (numbers of many digits) they are left to the page and the other forms."""
+
+    def __init__(self, table: StudyTable) -> None:
+        self.table = table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        forms = [self._form(costs) for costs in ("beside", "below", "none")]
+        fitting = [form for form in forms if Measurement.get(console, options, form).minimum <= options.max_width]
+        yield (
+            forms[0]
+            if options.max_width >= WIDE and forms[0] in fitting
+            else next((form for form in forms[1:] if form in fitting), forms[-1])
+        )
+
+    def _form(self, costs: Costs) -> Table:
+        shown = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
+        shown.add_column("row", overflow="fold", min_width=12)
+        named = {"beside": COSTS, "below": ("cost",), "none": ()}[costs]
+        for name in ("n", "top-1 %", "to baseline", "rank", *named):
+            shown.add_column(name, justify="right", no_wrap=True)
+        panel = None
+        for row in self.table.rows:
+            if len(self.table.panels) > 1 and row.panel != panel:
+                panel = row.panel
+                shown.add_row(Text(panel or "other", style="bold"))
+            shown.add_row(*_terminal_cells(row), *_cost_cells(row, costs))
+        return shown
+
+
+def _cost_cells(row: TableRow, costs: Costs) -> list[RenderableType]:
+    if costs == "none" or row.top1 is None:
+        return []
+    values = [short(row.means.get("params")), short(row.means.get("macs")), whole(row.means.get("images_per_s"))]
+    if costs == "beside":
+        return list(values)
+    return ["\n".join(f"{value} {name}" for name, value in zip(COSTS, values, strict=True) if value != NONE)]
+
+
 def _terminal_cells(row: TableRow) -> list[RenderableType]:
     if row.top1 is None:
-        return [_title(row), "0", Text(row.state, style="dim"), "", "", "", "", ""]
+        return [_title(row), "0", Text(row.state, style="dim")]
     difference, adjusted, verdict = against_baseline(row)
     against = Text(difference)
     if verdict:
@@ -68,24 +108,25 @@ def _terminal_cells(row: TableRow) -> list[RenderableType]:
         said = f"\n{word}" + (f"\n({more}" if more else "")
         against.append(said, style=VERDICT_STYLE.get(word.partition(" ")[0], "dim"))
     score = Text(percent(row.top1.value)).append(f"\n{interval(row.top1)}", style="dim")
-    cost = [short(row.means.get("params")), short(row.means.get("macs")), whole(row.means.get("images_per_s"))]
-    return [_title(row), str(row.n), score, against, str(row.rank or NONE), *cost]
+    return [_title(row), str(row.n), score, against, str(row.rank or NONE)]
 
 
 def _title(row: TableRow) -> Text:
     """The row's name, and below it how many of its seeds failed."""
     failed = f"\n{row.failed} of {row.n + row.failed} failed" if row.failed else ""
-    return Text(row.title).append(failed, style="dim")
+    return Text("\n".join(wrap(row.title, NAME_WIDTH))).append(failed, style="dim")
 
 
 def _published_table(table: StudyTable) -> Table:
     shown = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
     shown.add_column("published top-1 %", overflow="fold")
     for name in ("published", "measured", "difference", ""):
-        shown.add_column(name, justify="right")
+        shown.add_column(name, justify="right", no_wrap=bool(name))
     for row in table.rows:
         if row.runs.row.published is not None:
             value, difference, inside = against_published(row)
             measured = percent(row.top1.value) if row.top1 else row.state
-            shown.add_row(row.title, value, measured, difference, Text(inside, style="dim"))
+            shown.add_row(
+                "\n".join(wrap(row.title, NAME_WIDTH)), value, measured, difference, Text(inside, style="dim")
+            )
     return shown

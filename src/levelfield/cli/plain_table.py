@@ -1,0 +1,89 @@
+"""A table as lines of text that fit a terminal: no number and no name is ever cut, whatever the width.
+
+Where the columns are too wide, headings and then words are wrapped; where that is not enough, each row becomes a block:
+its name, and below it every cell with its heading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from levelfield.units import wrap
+
+GAP: Final = 2
+NARROWEST: Final = 14
+"""A column of words is not wrapped to less than this."""
+
+
+def table_lines(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], width: int | None, numbers: Collection[str] = ()
+) -> tuple[list[str], list[str]]:
+    """Lines of the heading and of the rows, of at most `width` characters (None: as wide as they are).
+
+    `numbers`: headings of what is aligned right. Longer lines come only from a word that is itself longer than `width`.
+    """
+    right = [heading in numbers for heading in headings]
+    natural = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    if width is None or _total(natural) <= width:
+        return _drawn(headings, rows, natural, right)
+    cells = list(zip(*rows, strict=True)) or [()] * len(headings)
+    least = [
+        max([*map(len, heading.split()), *map(len, column)]) for heading, column in zip(headings, cells, strict=True)
+    ]
+    wrapped = [few if numeric else full for few, full, numeric in zip(least, natural, right, strict=True)]
+    while _total(wrapped) > width:
+        words = [at for at, numeric in enumerate(right) if not numeric and wrapped[at] > NARROWEST]
+        if not words:
+            return _stacked(headings, rows, width)
+        widest = max(words, key=lambda at: wrapped[at])
+        wrapped[widest] -= 1
+    return _drawn(headings, rows, wrapped, right)
+
+
+def _total(widths: Sequence[int]) -> int:
+    return sum(widths) + GAP * (len(widths) - 1)
+
+
+def _drawn(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[int], right: Sequence[bool]
+) -> tuple[list[str], list[str]]:
+    heading = _line(headings, widths, right)
+    return heading, [line for row in rows for line in _line(row, widths, right)]
+
+
+def _line(row: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> list[str]:
+    """One row, as many lines as its longest cell needs."""
+    columns = [wrap(cell, width) for cell, width in zip(row, widths, strict=True)]
+    lines = []
+    for at in range(max(map(len, columns))):
+        shown = [column[at] if at < len(column) else "" for column in columns]
+        aligned = [
+            cell.rjust(width) if numeric else cell.ljust(width)
+            for cell, width, numeric in zip(shown, widths, right, strict=True)
+        ]
+        lines.append((" " * GAP).join(aligned).rstrip())
+    return lines
+
+
+def _stacked(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> tuple[list[str], list[str]]:
+    """Each row as a block, its first cell above the others."""
+    lines: list[str] = []
+    for first, *others in rows:
+        lines += wrap(first, width)
+        line = ""
+        for heading, cell in zip(headings[1:], others, strict=True):
+            pair = f"{heading} {cell}" if heading else cell
+            if not cell:
+                continue
+            if line and len(line) + GAP + len(pair) > width:
+                lines.append(line)
+                line = ""
+            line = f"{line}{' ' * GAP}{pair}" if line else f"{' ' * GAP}{pair}"
+            if len(line) > width:
+                *full, line = wrap(line.strip(), width - 2 * GAP)
+                lines += [f"{' ' * GAP}{part}" for part in full]
+                line = f"{' ' * GAP}{line}"
+        if line:
+            lines.append(line)
+    return wrap(headings[0], width), lines

@@ -1,0 +1,83 @@
+"""Every command of the program with arguments that it can be run by in seconds, in a folder made by `prepare`.
+
+A command without a line here fails `test_every_command_has_a_line`: so a new one joins the tests of terminals and JSON.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from typer.main import get_command
+
+from levelfield.cli.app import app
+
+STUDY = "rexnet-cifar10"
+RUN = "train --model resnet_nano --data digits --set budget.steps=2 --seed 1"
+LINES: dict[str, list[str]] = {
+    "init": ["init new.yaml --data digits --yes"],
+    "models": ["models", "models timm:vit_base_patch16_clip_224", "models timm:resnet34 --image-size 32 --explain"],
+    "data list": ["data list"],
+    "data get": ["data get digits"],
+    "data import": ["data import mine --from pictures"],
+    "data check": ["data check digits"],
+    "data show": ["data show digits --count 4 --out sheet.png"],
+    "train": [f"{RUN} --out run", f"{RUN} --show-schedule"],
+    "eval": ["eval run"],
+    "study list": ["study list"],
+    "study plan": [f"study plan {STUDY} --scale cpu --out study --no-probe"],
+    "study run": ["study run tiny.yaml --yes"],
+    "study status": [f"study status {STUDY} --out study"],
+    "study report": [f"study report {STUDY} --out study"],
+    "study pick": [f"study pick {STUDY} --out study --max-macs 100M --row rexnet_*"],
+    "study sweep": ["study sweep tiny.yaml --lr-factors 0.00001,1 --share 1 --yes"],
+    "study merge": ["study merge study --into joined"],
+    "study rm": ["study rm tiny.yaml --yes"],
+    "gate": ["gate run run"],
+    "record": ["record digits --target 5 --model resnet_nano -n 1 --set budget.steps=2 --out record"],
+    "profile": ["profile resnet_nano vit_mini --batch 4 --seconds 0 --train"],
+    "analyze rank": ["analyze rank --model resnet_nano --images 8"],
+    "analyze compression": ["analyze compression runs/tiny"],
+    "report": ["report study --no-images"],
+    "schema": ["schema run"],
+}
+"""In an order in which each finds what it needs: `eval run` after the training of `run`."""
+CODES = {"gate": 2}
+"""Exit codes other than 0: a run is not better than itself."""
+TINY = """
+data: {name: digits, image_size: 16}
+recipes: digits-fast
+budget: {steps: 2}
+seeds: 1
+models: [resnet_nano, vit_mini]
+set: {recipe.validation: 0.1}
+"""
+
+
+def commands() -> list[str]:
+    """The names of all commands, as they are typed."""
+    return sorted(_below(get_command(app), ()))
+
+
+def _below(command: object, path: tuple[str, ...]) -> Iterator[str]:
+    inner = getattr(command, "commands", None)
+    if inner is None:
+        yield " ".join(path)
+    for name, each in (inner or {}).items():
+        yield from _below(each, (*path, name))
+
+
+def prepare(folder: Path) -> None:
+    """What the lines above read."""
+    import numpy as np
+    from PIL import Image
+
+    shutil.copytree(Path(__file__).parents[2] / "results" / "cpu" / STUDY, folder / "study")
+    (folder / "tiny.yaml").write_text(TINY)
+    random = np.random.default_rng(0)
+    for name in ("crow", "owl"):
+        (folder / "pictures" / name).mkdir(parents=True)
+        for number in range(10):
+            pixels = random.integers(0, 255, (9, 9, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / "pictures" / name / f"{number}.png")

@@ -1,0 +1,151 @@
+"""What every command prints: whole at 80 columns, whole and plain where there is no terminal, in people's numbers."""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from every_command import CODES, LINES, commands, prepare
+
+from levelfield.cli.plain_table import table_lines
+from levelfield.units import duration, plain, short, size, wrap
+
+fcntl = pytest.importorskip("fcntl", reason="pseudo-terminals are POSIX's")
+pty = pytest.importorskip("pty")
+termios = pytest.importorskip("termios")
+
+E_NOTATION = re.compile(r"(?<![\w.])\d+(\.\d+)?e[+-]\d+")
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+CODE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07|\r")
+
+
+@dataclass(frozen=True)
+class Said:
+    code: int
+    out: str
+    err: str
+
+
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "NO_COLOR", "FORCE_COLOR", "LEVELFIELD_DATA")}
+    return {**kept, "LEVELFIELD_CACHE": str(folder / "cache"), "TERM": "xterm-256color", "OMP_NUM_THREADS": "1", **more}
+
+
+def in_a_pipe(line: str, folder: Path, **more: str) -> Said:
+    done = subprocess.run(
+        [sys.executable, "-m", "levelfield", *line.split()], cwd=folder, env=environment(folder, **more),
+        capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=900,
+    )  # fmt: skip
+    return Said(done.returncode, done.stdout, done.stderr)
+
+
+def on_a_terminal(line: str, folder: Path, columns: int = 80, **more: str) -> Said:
+    """stdout on a pseudo-terminal of so many columns; stderr, which draws bars there, in a pipe."""
+    main, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    child = subprocess.Popen(
+        [sys.executable, "-m", "levelfield", *line.split()], cwd=folder, env=environment(folder, **more),
+        stdout=terminal, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    os.close(terminal)
+    said = b""
+    while True:
+        try:
+            part = os.read(main, 65536)
+        except OSError:  # the terminal is gone with the last that wrote on it
+            break
+        if not part:
+            break
+        said += part
+    assert child.stderr is not None
+    err = child.stderr.read()
+    return Said(child.wait(timeout=900), said.decode(), err)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
+    """A folder for terminals and one for pipes."""
+    made = {}
+    for terminal in (True, False):
+        made[terminal] = tmp_path_factory.mktemp("terminal" if terminal else "pipe")
+        prepare(made[terminal])
+    return made
+
+
+def test_every_command_has_a_line() -> None:
+    assert sorted(LINES) == commands()
+    assert all(line.startswith(name) for name, lines in LINES.items() for line in lines)
+
+
+@pytest.mark.parametrize("line", [line for lines in LINES.values() for line in lines])
+@pytest.mark.parametrize("terminal", [True, False], ids=["80 columns", "pipe"])
+def test_nothing_is_cut(terminal: bool, line: str, folders: dict[bool, Path]) -> None:
+    said = (on_a_terminal if terminal else in_a_pipe)(line, folders[terminal])
+    name = next(name for name, lines in LINES.items() if line in lines)
+    assert said.code == CODES.get(name, 0), said.err
+    lines = CODE.sub("", said.out).splitlines()
+    assert "Traceback" not in said.err and "…" not in said.out + said.err
+    if name != "schema":
+        assert not E_NOTATION.search(said.out), said.out
+    if terminal and name not in ("init", "schema"):  # whose lines are there to be copied
+        assert max(map(len, lines), default=0) <= 80, [each for each in lines if len(each) > 80]
+    if not terminal:
+        assert "\x1b" not in said.out + said.err
+
+
+@pytest.mark.parametrize("name", commands())
+def test_help_fits_too(name: str, tmp_path: Path) -> None:
+    said = on_a_terminal(f"{name} --help", tmp_path)
+    lines = CODE.sub("", said.out).splitlines()
+    assert said.code == 0 and "…" not in said.out and max(map(len, lines)) <= 80
+
+
+def test_a_pipe_gets_whole_lines_whatever_columns_says(tmp_path: Path) -> None:
+    said = in_a_pipe("models timm:vit_base_patch16_clip_224", tmp_path, COLUMNS="40")
+    heading, line = said.out.splitlines()
+    assert line.split()[0] == "timm:vit_base_patch16_clip_224" and len(heading) > 80
+
+
+def test_colours_are_for_terminals_that_want_them(tmp_path: Path) -> None:
+    def colours(said: Said) -> bool:
+        return bool(re.search(r"\x1b\[[0-9;]*3[0-9]", said.out + said.err))
+
+    line = "eval nowhere"  # a red error
+    assert not colours(in_a_pipe(line, tmp_path))
+    assert colours(in_a_pipe(line, tmp_path, FORCE_COLOR="1"))
+    assert not colours(in_a_pipe(line, tmp_path, FORCE_COLOR="1", NO_COLOR="1"))
+    assert COLOUR.search(on_a_terminal("study list", tmp_path).out)
+    assert not colours(on_a_terminal("study list", tmp_path, NO_COLOR="1"))
+
+
+def test_a_table_wraps_then_stacks_and_never_cuts() -> None:
+    headings, numbers = ("name", "what it is", "a long heading", "n"), ("a long heading", "n")
+    rows = [("sgdmix-multistep30-60-90+randaug", "words that can be wrapped at will", "1,234,567", "−12.34")]
+    for width in (None, 100, 70, 50, 30, 12):
+        heading, lines = table_lines(headings, rows, width, numbers)
+        text = "".join("".join(lines).split())
+        assert "1,234,567" in " ".join(lines) and "−12.34" in " ".join(lines)
+        assert all(word in text for word in ("words", "wrapped")) and heading[0].startswith("name")
+        longest = max(map(len, (*heading, *lines)))
+        assert width is None or longest <= max(width, len("a long heading 1,234,567") + 2)
+    (line,) = table_lines(headings, rows, None, numbers)[1]
+    assert line.startswith(rows[0][0]) and line.endswith("−12.34")
+    assert table_lines(("name", "n"), [], 80, ("n",)) == (["name  n"], [])
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (short(5_302_000), "5.30 M"), (short(None), "–"), (short(999), "999"), (plain(3e-5), "0.00003"),
+        (plain(0.02), "0.02"), (size(1229), "1.2 GiB"), (size(3.14159), "3.1 MiB"), (duration(200), "3 min 20 s"),
+        (duration(90_000), "1 d 1 h"), (wrap("a-b_c", 3), ["a-", "b_c"]), (wrap("", 3), [""]),
+    ],
+)  # fmt: skip
+def test_numbers_are_peoples(said: object, expected: object) -> None:
+    assert said == expected

@@ -69,7 +69,7 @@ def test_side_by_side_on_the_command_line(ladder: Path, tmp_path: Path) -> None:
                  "--image-size", "16", "--out", str(tmp_path), "--json"]  # fmt: skip
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
-    shown = json.loads(result.stdout)
+    shown = json.loads(result.stdout)["networks"]
     assert [(one["title"].split(" /")[0], one["state"]) for one in shown] == [
         ("vit_mini", "untrained"),
         ("resnet_nano", "untrained"),

@@ -43,8 +43,8 @@ LINES: dict[str, list[str]] = {
     "schema": ["schema run"],
 }
 """In an order in which each finds what it needs: `eval run` after the training of `run`."""
-CODES = {"gate": 2}
-"""Exit codes other than 0: a run is not better than itself."""
+CODES = {"data get": 2, "gate": 2}
+"""Exit codes other than 0: digits is built in, and a run is not better than itself."""
 TINY = """
 data: {name: digits, image_size: 16}
 recipes: digits-fast

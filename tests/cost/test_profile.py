@@ -45,7 +45,7 @@ def test_the_command_measures_in_fresh_processes_and_says_what(how: list[str], s
     result = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert result.returncode == 0, result.stderr
     assert [line.strip() for line in result.stderr.splitlines() if line.startswith("  measuring")] == said
-    (row,) = json.loads(result.stdout)
+    (row,) = json.loads(result.stdout)["models"]
     model = create_model("outgrid_nano", 7, 32)
     assert row["name"] == "outgrid_nano" and row["classes"] == 7 and row["device"] == "cpu" and row["dtype"] == "fp32"
     assert row["params"] == sum(p.numel() for p in model.parameters()) == row["trainable_params"]
@@ -75,7 +75,7 @@ def test_a_study_shows_what_its_authors_printed_and_under_which_convention(monke
     monkeypatch.setattr("levelfield.cost.profile", fake_profile)
     result = CliRunner().invoke(app, ["profile", "--study", "outgrid-cifar100", "--json"])
     assert result.exit_code == 0, result.output
-    rows = {row["name"]: row for row in json.loads(result.stdout)}
+    rows = {row["name"]: row for row in json.loads(result.stdout)["models"]}
     assert rows["outgrid_7m"]["params"] == 7_518_102
     assert rows["outgrid_7m"]["published"]["printed_flops"] == pytest.approx(448.02e6)
     assert rows["outgrid_7m"]["published"]["printed_macs"] == pytest.approx(224.01e6)

@@ -36,7 +36,7 @@ def birds(tmp_path: Path) -> Path:
 
 
 def test_list_names_the_known_sets_and_the_folders_of_the_data_folder(birds: Path) -> None:
-    entries = {entry["name"]: entry for entry in json.loads(run("list", "--data-dir", birds.parent, "--json"))}
+    entries = {entry["name"]: entry for entry in json.loads(run("list", "--data-dir", birds.parent, "--json"))["data"]}
     assert entries["digits"]["found"] == "built in"
     assert entries["cifar10"]["found"] is None and entries["cifar10"]["train"] == 50_000
     assert entries["pictures"]["found"] == str(birds)

@@ -23,7 +23,7 @@ def _run(*arguments: str) -> str:
 
 
 def test_one_model_as_json() -> None:
-    (row,) = json.loads(_run("outgrid_7m", "--classes", "100", "--json"))
+    (row,) = json.loads(_run("outgrid_7m", "--classes", "100", "--json"))["models"]
     assert row["params"] == 7_518_102
     assert row["macs"] == pytest.approx(441.9e6, rel=0.005)
     assert (row["num_classes"], row["image_size"], row["family"]) == (100, 32, "OutGridViT")
@@ -31,7 +31,7 @@ def test_one_model_as_json() -> None:
 
 
 def test_a_pattern_lists_all_its_matches() -> None:
-    rows = json.loads(_run("rexnet_*", "vit_mini", "--json"))
+    rows = json.loads(_run("rexnet_*", "vit_mini", "--json"))["models"]
     assert [row["name"] for row in rows] == [*list_models("rexnet_*"), "vit_mini"]
 
 
@@ -51,7 +51,9 @@ def test_eighty_columns_cut_no_number_and_no_name(monkeypatch: pytest.MonkeyPatc
 
 
 def test_explain_says_what_was_changed_and_why() -> None:
-    told = json.loads(_run("timm:swin_tiny_patch4_window7_224", "--image-size", "32", "--explain", "--json"))
+    told = json.loads(_run("timm:swin_tiny_patch4_window7_224", "--image-size", "32", "--explain", "--json"))[
+        "explained"
+    ]
     changes = {change["what"]: change["why"] for change in told["changes"]}
     assert "16x16, 8x8, 4x4, 2x2" in changes["window 7 to 4"]
     assert "16x16 tokens at 32 px" in changes["patch_embed.proj: patch 4 to 2"]
@@ -66,7 +68,7 @@ def test_a_plugin_is_listed(tmp_path: Path) -> None:
         "@register_model('listed_plugin', num_classes=4, image_size=8)\n"
         "def build(num_classes):\n    return nn.Sequential(nn.Flatten(), nn.Linear(192, num_classes))\n"
     )
-    (row,) = json.loads(_run("listed_plugin", "--json", "--plugin", str(file)))
+    (row,) = json.loads(_run("listed_plugin", "--json", "--plugin", str(file)))["models"]
     assert (row["params"], row["macs"], row["family"]) == (193 * 4, 192 * 4, "own")
 
 
@@ -83,7 +85,7 @@ def test_a_model_that_cannot_be_counted_leaves_the_list_whole(tmp_path: Path) ->
     shown = _run("listed_*", "vit_mini", "--plugin", str(file))
     assert "listed_wrong: not counted at 8 px: RuntimeError" in shown
     assert "listed_unbuilt: not counted at 8 px: ZeroDivisionError" in shown
-    rows = {row["name"]: row for row in json.loads(_run("listed_*", "vit_mini", "--json"))}
+    rows = {row["name"]: row for row in json.loads(_run("listed_*", "vit_mini", "--json"))["models"]}
     assert rows["listed_wrong"]["macs"] is None and rows["vit_mini"]["macs"] == built_in()["vit_mini"].macs
 
 

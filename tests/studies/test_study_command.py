@@ -160,7 +160,7 @@ def test_a_sweep_gives_every_row_the_same_points_and_leaves_test_alone(study_fil
         models=None, rows=rows, baseline=None, data={"name": "digits", "image_size": 16, "train_limit": 100}
     )
     out = tmp_path / "out"
-    sweeps = call("sweep", path, "--out", out, "--lr-factors", "0.01,1", "--share", 0.5, "--yes", "--json")
+    sweeps = call("sweep", path, "--out", out, "--lr-factors", "0.01,1", "--share", 0.5, "--yes", "--json")["sweeps"]
     assert [(sweep["row"], len(sweep["points"])) for sweep in sweeps] == [("untold", 2), ("told", 2)]
     for sweep in sweeps:
         best = max(sweep["points"], key=lambda point: point["val_top1"])
@@ -181,7 +181,7 @@ def test_a_sweep_is_reported_kept_and_used_by_all_rows_of_its_training(study_fil
     path = study_file(models=None, rows=rows, baseline=None, seeds=1, data={"name": "digits", "image_size": 16})
     out = tmp_path / "out"
     swept = ("sweep", path, "--out", out, "--lr-factors", "0.01,1", "--share", 0.5, "--row", "the-same", "--yes")
-    (found,) = call(*swept, "--json")
+    (found,) = call(*swept, "--json")["sweeps"]
     low, high = sorted(point["val_top1"] for point in found["points"])
     assert low < high and found["sensitivity"] == pytest.approx((high - low) / 2)
     assert (found["row"], found["also"]) == ("the-same", ["untold"])

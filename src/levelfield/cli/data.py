@@ -43,7 +43,7 @@ def list_(data_dir: DataDir = None, json: Json = False) -> None:
         facts = {key: getattr(known, key, None) for key in ("classes", "train", "test", "pixels")}
         entries.append({"name": name, "title": known.title if known else "your own", **facts, "found": place})
     if json:
-        print_json(entries)
+        print_json("data list", {"data": entries})
         return
     rows = []
     for entry in entries:
@@ -157,7 +157,7 @@ def check(
     with on_stderr() as progress:
         report = check_data(name, data_dir, fresh=fresh, progress=progress)
     if json:
-        print_json(asdict(report))
+        print_json("data check", asdict(report))
     else:
         _print_report(report)
 

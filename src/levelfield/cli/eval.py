@@ -33,7 +33,7 @@ def evaluate(
 
     block = retest(run, split=split, batch_size=batch, device=device, data_dir=data_dir)
     if json:
-        print_json(block)
+        print_json("eval", block)
     else:
         _print(block)
 

@@ -72,7 +72,7 @@ def gate(
         confirm_long_work(_longest(sides, max_seeds, out), f"at most {max_seeds} seeds of each side", yes)
     found = try_candidate(*sides, by, max_seeds, out, book, Progress())
     if json:
-        print_json(as_json(found, ledger))
+        print_json("gate", as_json(found, ledger))
     else:
         for line in in_words(found, ledger, finished=all(side.spec is None for side in sides)):
             console.print(line, markup=False, highlight=False)

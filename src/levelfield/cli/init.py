@@ -82,7 +82,7 @@ def init(
     )
     commands = [f"levelfield study run {quote(str(path))}{scale}{options}" for scale in (" --scale smoke", "")]
     if json:
-        print_json({"file": str(path), "data": vars(look), "commands": commands})
+        print_json("init", {"file": str(path), "data": vars(look), "commands": commands})
         return
     messages.print(f"written: {path}\nsee that every row can be trained, in seconds, then run it:", highlight=False)
     for command in commands:

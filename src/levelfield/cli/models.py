@@ -55,7 +55,7 @@ def models(
         return
     rows = [_describe(name, classes, image_size) for name in dict.fromkeys(names)]
     if json:
-        print_json(rows)
+        print_json("models", {"models": rows})
         return
     _show(rows, aliases=console.width >= WIDE)
     for row in rows:
@@ -140,7 +140,7 @@ def _print_explanation(name: str, classes: int | None, image_size: int | None, j
 
     explanation = explain(name, classes, image_size)
     if json:
-        print_json(explanation.as_dict())
+        print_json("models", {"explained": explanation.as_dict()})
         return
     console.print(f"{name} at {explanation.image_size} px", style="bold", markup=False)
     if not explanation.changes:

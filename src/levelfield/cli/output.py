@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from rich.console import Console, ConsoleDimensions
 from rich.text import Text
 
+from levelfield.cli.json_versions import JSON_VERSIONS, VERSION_KEY
 from levelfield.cli.plain_table import table_lines
 
 UNBOUNDED: Final = 1_000_000
@@ -63,7 +64,8 @@ def show_table(
         console.print(Text(line, style="bold" if number < len(heading) else ""), no_wrap=True)
 
 
-def print_json(value: Any) -> None:
-    """Write `value` (plain JSON values) to stdout, indented, and flush."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+def print_json(command: str, value: Mapping[str, Any]) -> None:
+    """Write what `command` answers (plain JSON values) to stdout, indented, under its version of `JSON_VERSIONS`."""
+    whole = {VERSION_KEY: JSON_VERSIONS[command], **value}
+    sys.stdout.write(json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     sys.stdout.flush()

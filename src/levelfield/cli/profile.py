@@ -87,7 +87,7 @@ def profile(
     if into is not None:
         write_json(into / COSTS, rows)
     if json:
-        print_json(rows)
+        print_json("profile", {"models": rows})
     else:
         _print(rows, train)
 

@@ -22,7 +22,9 @@ def record(
     ] = None,
     runs: Annotated[int, typer.Option("--runs", "-n", min=1, help="Runs: seeds 0 to N - 1, all of them counted.")] = 10,
     model: Annotated[str, typer.Option(help="A model's name.", autocompletion=models)] = "resnet_mini",
-    recipe: Annotated[str, typer.Option(help="A recipe's name, name+variant, or file.", autocompletion=recipes)] = "cpu-fast",
+    recipe: Annotated[
+        str, typer.Option(help="A recipe's name, name+variant, or file.", autocompletion=recipes)
+    ] = "cpu-fast",
     against: Annotated[
         Path | None, typer.Option(help="The previous record.json: replicated here, seed by seed, in turns.")
     ] = None,
@@ -61,7 +63,7 @@ def record(
     with Progress() as progress:
         content = make_record(spec, Declared(target, runs, within), folder, against, progress)
     if json:
-        print_json(content)
+        print_json("record", content)
         return
     console.print(verdict(content), markup=False, highlight=False)
     console.print(f"{folder / 'record.md'} and record.json hold all of it", markup=False, highlight=False)

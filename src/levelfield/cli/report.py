@@ -60,7 +60,7 @@ def report(
     table = build_table(read_study(folder), baseline, data, margin=margin, verdict=verdict)
     form = Format.JSON if json else format
     if form is Format.JSON and out is None:
-        print_json(to_json(table))
+        print_json("report", to_json(table))
         return
     if form in (Format.TERMINAL, Format.HTML):
         if form is Format.TERMINAL:

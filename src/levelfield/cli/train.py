@@ -75,7 +75,7 @@ def train(
     folder = out or default_folder(spec)
     result = _train(prepared, folder, spec.recipe.precision, yes)
     if result is not None and json:
-        print_json(result)
+        print_json("train", result)
     elif result is not None:
         _print_summary(result, folder)
 

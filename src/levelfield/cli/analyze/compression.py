@@ -40,7 +40,7 @@ def compression(
     write_json(out / "compression.json", values)
     save(chart(ladder, "What remains when it is made smaller"), out / "compression")
     if json:
-        print_json(values)
+        print_json("analyze compression", {"ladder": values})
         return
     rows = []
     for rung in ladder:

@@ -36,7 +36,7 @@ def network_ranks(
         write_json(out / "network-rank.json", [network.as_json() for network in measured])
         rank_figure.save(network_figure.chart(measured), out / "network-rank")
     if json:
-        print_json([network.as_json() for network in measured])
+        print_json("analyze rank", {"networks": [network.as_json() for network in measured]})
         return
     _print_networks(measured)
     if out is not None:

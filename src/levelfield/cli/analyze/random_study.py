@@ -42,7 +42,7 @@ def random_study(
     if json:
         derived = ("standard_error", "effective_standard_error")
         rows = [{**vars(row), **{key: getattr(row, key) for key in derived}} for row in study.rows]
-        print_json({"folder": str(out), "figures": [str(path) for path in figures], "rows": rows})
+        print_json("analyze rank", {"folder": str(out), "figures": [str(path) for path in figures], "rows": rows})
         return
     _print_curves(study)
     console.print(f"{out / 'rank.csv'}, figures: " + ", ".join(path.name for path in figures), soft_wrap=True)

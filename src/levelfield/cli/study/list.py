@@ -24,7 +24,7 @@ def list_(json: Json = False) -> None:
         facts = [
             {"name": s.name, "title": s.title, "question": s.question.strip(), "scales": _scales(s)} for s in studies
         ]
-        print_json(facts)
+        print_json("study list", {"studies": facts})
         return
     rows = [(study.name, ", ".join(_scales(study)), study.title) for study in studies]
     show_table(("study", "scales", "what it compares"), rows)

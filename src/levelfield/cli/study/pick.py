@@ -49,7 +49,7 @@ def pick(
     assert best.top1 is not None
     if json:
         facts = {"row": best.name, "top1": best.top1.value, **best.means}
-        print_json({**facts, "ties": list(chosen.ties), "left_out": dict(chosen.left_out)})
+        print_json("study pick", {**facts, "ties": list(chosen.ties), "left_out": dict(chosen.left_out)})
         return
     console.print(f"[bold]{escape(best.name)}[/bold]: {best.top1.value:.2f} % top-1, {best.n} seeds", highlight=False)
     if chosen.ties:

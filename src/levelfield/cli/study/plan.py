@@ -38,7 +38,8 @@ def plan(
     needed = _needed(opened, found, margin)
     per_run_s = _per_run(found, timed)
     if json:
-        print_json({**plan_json(found, stale, timed), "to_decide": [_needed_json(one, per_run_s) for one in needed]})
+        planned = plan_json(found, stale, timed)
+        print_json("study plan", {**planned, "to_decide": [_needed_json(one, per_run_s) for one in needed]})
         return
     print_plan(found, stale, timed)
     _print_needed(needed, per_run_s)

@@ -27,16 +27,16 @@ def report(opened: OpenedStudy, margin: Margin = None, verdict: Verdict = None, 
     study, folder, asked, _ = opened
     asked = judged(asked, folder, margin, verdict)
     written = is_of(folder, asked)
-    show_table(report_study(study, folder, asked), folder, json, written)
+    show_table("study report", report_study(study, folder, asked), folder, json, written)
 
 
-def show_table(table: StudyTable, folder: Path, json: bool, written: bool = True) -> None:
-    """Print a table; where it was `written`, name its page too."""
+def show_table(command: str, table: StudyTable, folder: Path, json: bool, written: bool = True) -> None:
+    """Print a table as the answer of `command`; where it was `written`, name its page too."""
     from levelfield.tables.text.json import to_json
     from levelfield.tables.text.terminal import to_rich
 
     if json:
-        print_json(to_json(table))
+        print_json(command, to_json(table))
         return
     console.print(to_rich(table))
     if written and (folder / "report.html").is_file():

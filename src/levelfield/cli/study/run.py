@@ -90,7 +90,7 @@ def run(
                 margin=margin,
                 verdict=verdict,
             )
-    show_table(table, folder, json)
+    show_table("study run", table, folder, json)
     if study.name == "quickstart" and not json:
         _print_next(folder)
     if _any_failed(found, table):

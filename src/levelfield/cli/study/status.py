@@ -17,6 +17,6 @@ def status(opened: OpenedStudy, seeds: Seeds = None, row: Rows = None, json: Jso
     """
     found, stale = find_runs(opened, seeds, row)
     if json:
-        print_json(plan_json(found, stale, None))
+        print_json("study status", plan_json(found, stale, None))
         return
     print_plan(found, stale, None)

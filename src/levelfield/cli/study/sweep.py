@@ -55,7 +55,8 @@ def sweep(
     with Progress() as progress:
         sweeps = run_sweep(folder, grid, progress, names)
     if json:
-        print_json([{"row": each.row, "also": list(each.also), **each.found_as_json()} for each in sweeps])
+        found = [{"row": each.row, "also": list(each.also), **each.found_as_json()} for each in sweeps]
+        print_json("study sweep", {"sweeps": found})
         return
     _print_sweeps(sweeps)
 

@@ -20,23 +20,24 @@ if TYPE_CHECKING:
 
 FEW: Final = 20
 """Training images of a class below which a class is called small."""
+Images = Annotated[
+    str | None,
+    typer.Option(
+        help="A folder of class folders or Parquet, or a name from `levelfield data list`.",
+        autocompletion=data_sets,
+    ),
+]
+Networks = Annotated[
+    list[str] | None,
+    typer.Option(help="Your network (`levelfield models`); may be repeated. [default: three]", autocompletion=models),
+]
+File = Annotated[Path | None, typer.Argument(help="The study file to write. [default: DATA.yaml]")]
 
 
 def init(
-    file: Annotated[Path | None, typer.Argument(help="The study file to write. [default: DATA.yaml]")] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            help="A folder of class folders or Parquet, or a name from `levelfield data list`.",
-            autocompletion=data_sets,
-        ),
-    ] = None,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Your network (`levelfield models`); may be repeated. [default: three]", autocompletion=models
-        ),
-    ] = None,
+    file: File = None,
+    data: Images = None,
+    model: Networks = None,
     baselines: Annotated[bool, typer.Option(help="Add built-in networks of about its size to compare with.")] = True,
     image_size: Annotated[int | None, typer.Option(min=1, help="Side of the images in px. [default: as fits]")] = None,
     recipe: Annotated[

@@ -24,6 +24,14 @@ if TYPE_CHECKING:
     from levelfield.studies.running.profile_networks import Subject
 
 CONVENTION = "MACs: convolutions, linear layers and both attention products of one image; FLOPs = 2 x MACs"
+Seconds = Annotated[
+    float | None,
+    typer.Option(min=0.0, callback=finite, help="Length of each timing. [default: 0.5, with --thorough 2]"),
+]
+Thorough = Annotated[
+    bool,
+    typer.Option("--thorough", help="Times from two processes, memory from a third; always so with --study."),
+]
 
 
 def profile(
@@ -40,14 +48,8 @@ def profile(
     dtype: Annotated[str, typer.Option(help="fp32, bf16 or fp16 (both by autocast).")] = "fp32",
     train: Annotated[bool, typer.Option("--train", help="Measure training steps too.")] = False,
     compile: Annotated[bool, typer.Option("--compile", help="Compile first; the time it takes stands apart.")] = False,
-    seconds: Annotated[
-        float | None,
-        typer.Option(min=0.0, callback=finite, help="Length of each timing. [default: 0.5, with --thorough 2]"),
-    ] = None,
-    thorough: Annotated[
-        bool,
-        typer.Option("--thorough", help="Times from two processes, memory from a third; always so with --study."),
-    ] = False,
+    seconds: Seconds = None,
+    thorough: Thorough = False,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads (default: all).")] = None,
     cuda_graphs: Annotated[bool, typer.Option("--cuda-graphs", help="Compile, and replay as CUDA graphs.")] = False,
     tf32: Annotated[bool, typer.Option("--tf32", help="Let float32 on a GPU be TensorFloat-32, everywhere.")] = False,

@@ -37,6 +37,7 @@ LINES: dict[str, list[str]] = {
     "gate": ["gate run run"],
     "record": ["record digits --target 5 --model resnet_nano -n 1 --set budget.steps=2 --out record"],
     "profile": ["profile resnet_nano vit_mini --batch 4 --seconds 0 --train"],
+    "ablate": ["ablate outgrid_nano --only-write"],
     "analyze rank": ["analyze rank --model resnet_nano --images 8"],
     "analyze compression": ["analyze compression runs/tiny"],
     "report": ["report study --no-images"],

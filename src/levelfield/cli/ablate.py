@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from levelfield.cli.completion import data_sets, models, recipes
 from levelfield.cli.options import DataDir, Json, Plugins, Yes
 from levelfield.cli.output import messages
 from levelfield.cli.study.options import Parallel
@@ -35,10 +36,20 @@ class Matched(StrEnum):
     NONE = "none"
 
 
+RecipeName = Annotated[
+    str, typer.Option("--recipe", "-r", help="A recipe's name, or a .yaml file.", autocompletion=recipes)
+]
+
+
+Switched = Annotated[
+    str, typer.Argument(help="A model that declares switches: outgrid_nano, roadmap_5 ...", autocompletion=models)
+]
+
+
 def ablate(
-    model: Annotated[str, typer.Argument(help="A model that declares switches: outgrid_nano, roadmap_5 ...")],
-    data: Annotated[str, typer.Option("--data", "-d", help="A data set's name.")] = "digits",
-    recipe: Annotated[str, typer.Option("--recipe", "-r", help="A recipe's name, or a .yaml file.")] = "cpu-fast",
+    model: Switched,
+    data: Annotated[str, typer.Option("--data", "-d", help="A data set's name.", autocompletion=data_sets)] = "digits",
+    recipe: RecipeName = "cpu-fast",
     part: Annotated[
         list[str] | None, typer.Option(help="Only this switch of the model; may be repeated. [default: all]")
     ] = None,

@@ -13,7 +13,11 @@ from pathlib import Path
 from typing import Final, Literal
 
 ROOT: Final = Path(__file__).parents[2]
-PAGES: Final = ("README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")))
+PAGES: Final = (
+    "README.md",
+    "SKILL.md",
+    *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md")),
+)
 BLOCK = re.compile(r"^```([^\n`]*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 MARK = re.compile(r"<!-- not run: (\S[^>]*\S) -->\s*\Z")
 FILE = re.compile(r"# ([\w-]+\.(?:py|yaml))\b")
@@ -50,7 +54,9 @@ RULES: Final[tuple[tuple[str, Kind, list[str], str], ...]] = (
     (r"levelfield train ", "executed", [*SETS, "--yes"], ""),
     (r"levelfield study run (?P<name>\S+)(?P<scale> --scale \S+)?.* (--on ray|--until|--parallel)", "parsed", [],
      "levelfield study plan {name}{scale} --no-probe --out elsewhere"),
-    (r"levelfield study run (quickstart|mine\.yaml|compare\.yaml|transfer\.yaml)", "executed", FEW, ""),
+    (r"levelfield study run birds\.yaml --scale smoke", "executed", [], ""),
+    (r"levelfield study run (quickstart|(mine|compare|transfer|birds)\.yaml)", "executed", FEW, ""),
+    (r"levelfield init birds\.yaml --data birds ", "executed", [], ""),
     (r"levelfield study (run|sweep) (?P<name>\S+)(?P<scale> --scale \S+)?", "parsed", [],
      "levelfield study plan {name}{scale} --no-probe --out elsewhere"),
     (r"levelfield study plan ", "executed", ["--no-probe"], ""),

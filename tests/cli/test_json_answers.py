@@ -1,0 +1,121 @@
+"""`docs/reference/json.md` holds: every field that a command prints is in it, of the type that it says."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from every_command import CODES, LINES, commands, prepare
+from typer.main import get_command
+
+from levelfield.cli.app import app
+from levelfield.cli.json_versions import JSON_VERSIONS, VERSION_KEY
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "json.md"
+HEADING = re.compile(r"^## (.+) \(version (\d+)\)$")
+FIELD = re.compile(r"^\| `([^`]+)` \| ([^|]+) \| [^|]+ \|$")
+KINDS = {
+    "text": lambda value: isinstance(value, str),
+    "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+    "whole number": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "true or false": lambda value: isinstance(value, bool),
+    "any": lambda value: True,
+}
+
+
+def documented() -> dict[str, tuple[int, dict[str, str]]]:
+    """By command, its version and the type of every field."""
+    found: dict[str, tuple[int, dict[str, str]]] = {}
+    here: dict[str, str] = {}
+    for line in PAGE.read_text(encoding="utf-8").splitlines():
+        if heading := HEADING.match(line):
+            here = {}
+            for name in heading[1].split(", "):
+                found[name] = int(heading[2]), here
+        elif (field := FIELD.match(line)) and found:
+            here[field[1]] = field[2]
+    return found
+
+
+def flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """(path, value) of everything that holds no more; an empty list or object holds nothing."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from flat(item, f"{path}.{key}" if path else key)
+    elif isinstance(value, list):
+        for item in value:
+            yield from flat(item, path + "[]")
+    else:
+        yield path, value
+
+
+def type_of(path: str, fields: dict[str, str]) -> str | None:
+    """What the page says of a path: of itself, else of the longest pattern that covers it."""
+    if path in fields:
+        return fields[path]
+    covering = [name for name in fields if name.endswith("*") and path.startswith(name.removesuffix("*"))]
+    return fields[max(covering, key=len)] if covering else None
+
+
+def fits(value: Any, kind: str) -> bool:
+    plain = kind.removesuffix(" or null")
+    return value is None if value is None and kind.endswith(" or null") else bool(KINDS[plain](value))
+
+
+def takes_json(name: str) -> bool:
+    here: Any = get_command(app)
+    for word in name.split():
+        here = here.commands[word]
+    return any("--json" in option.opts for option in here.params)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("json")
+    prepare(made)
+    return made
+
+
+def test_every_command_that_takes_json_has_a_version_and_a_section() -> None:
+    able = {name for name in commands() if takes_json(name)} - {"ablate"}  # which answers as `study run`
+    assert able == JSON_VERSIONS.keys()
+    assert {name: version for name, (version, _) in documented().items()} == JSON_VERSIONS
+    assert all(
+        kind.removesuffix(" or null") in KINDS for _, fields in documented().values() for kind in fields.values()
+    )
+
+
+@pytest.mark.parametrize("line", [line for name, lines in LINES.items() for line in lines])
+def test_what_is_printed_is_what_the_page_says(line: str, folder: Path) -> None:
+    name = next(name for name, lines in LINES.items() if line in lines)
+    answers = name in JSON_VERSIONS and "--show-schedule" not in line and name not in CODES
+    done = subprocess.run(
+        [sys.executable, "-m", "levelfield", *line.split(), *(["--json"] if answers else [])],
+        cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=900,
+    )  # fmt: skip
+    assert done.returncode == CODES.get(name, 0), done.stderr
+    if not answers:
+        return
+    answer = json.loads(done.stdout)
+    assert next(iter(answer)) == VERSION_KEY and answer.pop(VERSION_KEY) == JSON_VERSIONS[name]
+    fields = documented()[name][1]
+    wrong = {
+        path: value for path, value in flat(answer) if (kind := type_of(path, fields)) is None or not fits(value, kind)
+    }
+    assert wrong == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "fit"),
+    [(1, "number", True), (1.5, "whole number", False), (None, "text", False), (None, "text or null", True),
+     (True, "number", False), ("a", "true or false", False)],
+)  # fmt: skip
+def test_types_are_told_apart(value: object, kind: str, fit: bool) -> None:
+    assert fits(value, kind) is fit
+    assert type_of("a.b", {"a.*": "text"}) == "text" and type_of("b", {"a.*": "text"}) is None

@@ -115,8 +115,13 @@ def check(words: list[str]) -> None:
     else:
         assert words[:2] == ["pip", "install"], words
         project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-        name, _, extra = words[2].rstrip("]").partition("[")
-        assert name == project["name"] and (not extra or extra in project["optional-dependencies"]), words
+        *options, what = words[2:]
+        if options == ["-r"]:
+            assert (ROOT / what).is_file(), words
+            return
+        name, _, extra = what.rstrip("]").partition("[")
+        assert options in ([], ["--no-deps"]) and name == project["name"], words
+        assert not extra or extra in project["optional-dependencies"], words
 
 
 def code(step: Step, here: Path) -> None:

@@ -60,6 +60,23 @@ def test_a_line_that_no_rule_fits_is_refused() -> None:
     assert steps("page.md", "```text\nlevelfeild train\n```\n") == []
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "pip install levelfeild", "pip install -r nothing.txt", "pip install levelfield[rai]", "make nothing",
+        "levelfield gate a b --dta cifar10", "torchrun --nproc 2 -m levelfield train --confg run.yaml",
+    ],
+)  # fmt: skip
+def test_a_line_that_is_not_executed_is_held_against_what_knows_its_words(line: str) -> None:
+    from run_shown import check
+
+    with pytest.raises(BaseException) as refused:
+        check(line.split())
+    assert not isinstance(refused.value, (ImportError, NameError, TypeError))
+    check(["pip", "install", "--no-deps", "levelfield"])
+    check(["levelfield", "gate", "a", "b", "--data", "cifar10"])
+
+
 def every_command() -> Iterator[tuple[str, ...]]:
     """The words of every command and group of the command line."""
     waiting: list[tuple[tuple[str, ...], Any]] = [((), get_command(app))]

@@ -1,10 +1,14 @@
 """Attention among the tokens that share (row mod g, column mod g): g * g groups, each spread over the whole map.
 
-`grid_attention` chooses between C++ and plain torch (torch's fused attention of reshaped copies), both of one
-signature: queries, keys and values (B, H, W, 3C), H and W divisible by g, to (B, H, W, C).
+`grid_attention` chooses among C++ (here), Triton (`grid_attention_triton.py`; neither copies the map) and plain torch
+(torch's fused attention of reshaped copies), all of one signature:
+queries, keys and values (B, H, W, 3C), H and W divisible by g, to (B, H, W, C).
 """
 
 from __future__ import annotations
+
+import importlib.util
+import os
 
 import torch
 import torch.nn.functional as F
@@ -13,12 +17,20 @@ from torch import Tensor
 from levelfield.models.kernels import native
 from levelfield.models.kernels.operator_gradients import differentiate_by
 
+if torch.cuda.is_available() and importlib.util.find_spec("triton") and os.environ.get("LEVELFIELD_NATIVE") != "0":
+    from levelfield.models.kernels import grid_attention_triton
+else:
+    grid_attention_triton = None  # type: ignore[assignment]
+
 
 def grid_attention(qkv: Tensor, heads: int, grid: int) -> Tensor:
     """softmax(Q K^T / sqrt(d)) V in each group and head: (B, H, W, 3C) to (B, H, W, C)."""
     tokens = (qkv.shape[1] // grid) * (qkv.shape[2] // grid)
     if tokens <= native.MAX_TOKENS and native.usable_as_operator(qkv):
         return grid_attention_native(qkv, heads, grid)
+    if grid_attention_triton is not None and grid_attention_triton.usable(qkv, heads, grid):
+        found: Tensor = grid_attention_triton.grid_attention(qkv, heads, grid)
+        return found
     return grid_attention_plain(qkv, heads, grid)
 
 

@@ -16,10 +16,10 @@ import triton.language as tl
 from torch import Tensor
 
 from levelfield.models.kernels.operator_gradients import differentiate_by
+from levelfield.models.kernels.tuned_blocks import Block, block_for
 
 WIDTHS: Final = (24, 32, 48, 64)
 """Head widths that are compiled for; others take the plain form."""
-BLOCK: Final = 32
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -84,7 +84,7 @@ def _backward(  # type: ignore[no-untyped-def]
     top, total = _weights(logits, a_at, a_channel, inside, ACC)
     mean = tl.zeros((BLOCK,), ACC)
     dv_pd = tl.zeros((BLOCK, D), ACC)
-    for k in tl.static_range(9):
+    for k in range(9):  # not unrolled: with the softmax of each neighbour inside it would take long to compile
         row, column = y + k // 3 - 1, x + k % 3 - 1
         there = inside & (row >= 0) & (row < height) & (column >= 0) & (column < width)
         a = tl.load(logits + a_at + k * a_channel, mask=inside, other=0.0).to(ACC)
@@ -113,13 +113,18 @@ def _backward(  # type: ignore[no-untyped-def]
         tl.store(dlogits + a_at + k * a_channel, da.to(dlogits.dtype.element_ty), mask=inside)
 
 
-def _launch(kernel: Any, values: Tensor, heads: int, *arguments: Any) -> None:
+def _launch(kernel: Any, name: str, values: Tensor, heads: int, *arguments: Any) -> None:
     B, C, H, W = values.shape
     width = C // heads
     accumulator = tl.float64 if values.dtype is torch.float64 else tl.float32
-    kernel[(triton.cdiv(H * W, BLOCK), heads, B)](
-        *arguments, BLOCK=BLOCK, D=triton.next_power_of_2(width), ACC=accumulator, num_warps=4
-    )
+
+    def run(block: Block) -> None:
+        kernel[(triton.cdiv(H * W, block[0]), heads, B)](
+            *arguments, BLOCK=block[0], D=triton.next_power_of_2(width), ACC=accumulator, num_warps=block[1]
+        )
+
+    sizes = f"{name} {tuple(values.shape)} {values.stride()} heads {heads} {values.dtype}"
+    run(block_for(sizes, values.device, run))
 
 
 @torch.library.custom_op("levelfield::outlook", mutates_args=())
@@ -128,7 +133,7 @@ def outlook(logits: Tensor, values: Tensor, heads: int) -> Tensor:
     out = torch.empty_like(values)
     _, C, H, W = values.shape
     strides = (*logits.stride(), *values.stride(), *out.stride())
-    _launch(_forward, values, heads, logits, values, out, H, W, C // heads, *strides)
+    _launch(_forward, "outlook forward", values, heads, logits, values, out, H, W, C // heads, *strides)
     return out
 
 
@@ -141,7 +146,9 @@ def outlook_backward(logits: Tensor, values: Tensor, grad: Tensor, heads: int) -
         dlogits, dvalues = torch.empty_like(logits), torch.empty_like(values)
     _, C, H, W = values.shape
     strides = (*logits.stride(), *values.stride(), *grad.stride())
-    _launch(_backward, values, heads, logits, values, grad, dlogits, dvalues, H, W, C // heads, *strides)
+    _launch(
+        _backward, "outlook backward", values, heads, logits, values, grad, dlogits, dvalues, H, W, C // heads, *strides
+    )
     return dlogits, dvalues
 
 

@@ -45,7 +45,13 @@ ENGINES: Final[dict[str, tuple[str, ...]]] = {
     "compile": ("execution.compile=true",),
     "graphs": ("execution.cuda_graphs=true",),
 }
-"""How a step is carried out: kernel by kernel, compiled, or compiled and replayed as CUDA graphs."""
+"""How a network is computed: kernel by kernel, compiled, or compiled and replayed as CUDA graphs."""
+RUN_ENGINES: Final[dict[str, tuple[str, ...]]] = {
+    **ENGINES,
+    "step": ("execution.step_graph=true",),
+    "compiled-step": ("execution.step_graph=true", "execution.compile=true"),
+}
+"""How a run's step is: as its network, or captured whole as one CUDA graph."""
 CLOSING_S: Final = 25.0
 """Seconds kept back for starting up, stopping runs and writing the archive."""
 PROBE_S: Final = 3.0
@@ -226,7 +232,7 @@ class Campaign:
             with self.clock.limit():
                 self.study.run(
                     self.work, scale=self.scale, seeds=seeds, only=rows, parallel=self.parallel,
-                    may_begin=self.may_begin, page=False, overrides=[*ENGINES[self.engine], "execution.loggers=[]"],
+                    may_begin=self.may_begin, page=False, overrides=[*RUN_ENGINES[self.engine], "execution.loggers=[]"],
                     data_dir=data_dir, tuned=tuned,
                 )  # fmt: skip
         except KeyboardInterrupt:
@@ -290,7 +296,8 @@ def _machine(environment: dict[str, Any]) -> str:
 
 def _alike(one: RunSpec, two: RunSpec) -> bool:
     """Whether two runs' steps are carried out alike."""
-    ways = [(spec.execution.compile, spec.execution.cuda_graphs, spec.recipe.batch_size) for spec in (one, two)]
+    keys = ("compile", "cuda_graphs", "step_graph")
+    ways = [([getattr(spec.execution, key) for key in keys], spec.recipe.batch_size) for spec in (one, two)]
     return ways[0] == ways[1]
 
 
@@ -308,7 +315,7 @@ def main(
     options.add_argument("--scale", default="full", help="another scale of the study, to try the job out")
     options.add_argument("--work", type=Path, help="where runs are kept from call to call; default: OUT/work")
     options.add_argument("--data-dir", help="folder with the data sets (else LEVELFIELD_DATA)")
-    options.add_argument("--engine", choices=ENGINES, help="default: graphs on a GPU, eager without one")
+    options.add_argument("--engine", choices=RUN_ENGINES, help="default: graphs on a GPU, eager without one")
     options.add_argument("--parallel", type=int, default=1, help="runs at once, each in a process of its own")
     chosen = options.parse_args(arguments)
     clock = Clock(chosen.minutes)

@@ -3,10 +3,10 @@
     python benchmarks/gpu/job1_calibrate.py --out FOLDER --minutes 9
 
 Needs no data. `calibration.json` holds each part as soon as it is measured: copy and matrix-product rates, what a
-launch costs; for both networks and recipes a training step carried out kernel by kernel, compiled, and as CUDA graphs,
-with the minutes that 100 epochs would take and the loss after the same steps (engines that disagree there must not be
-used); levelfield's OutGridViT against the unfold form, by every engine; levelfield's loop against a hand-written one.
-Whether float32 is TensorFloat-32 is set for every part, never left to torch. Parts that
+launch costs; for both networks and recipes a training step carried out kernel by kernel, compiled, as CUDA graphs, and
+captured whole, with the minutes that 100 epochs would take and the loss after the same steps (engines that disagree
+there must not be used); levelfield's OutGridViT against the unfold form, by every engine; levelfield's loop against a
+hand-written one. Whether float32 is TensorFloat-32 is set for every part, never left to torch. Parts that
 `results/gpu/calibration.json` holds of the same GPU are carried over, not measured again.
 """
 
@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from campaign import ENGINES, ROOT, WARM_UP, Clock, parser, say
+from campaign import ENGINES, ROOT, RUN_ENGINES, WARM_UP, Clock, parser, say
 
 from levelfield.cost.timing import synchronize
 from levelfield.data import from_arrays
@@ -90,7 +90,7 @@ def steps(model: str, recipe: str, engine: str, device: str, count: int) -> dict
     from levelfield.training.prepare_run import prepare
     from levelfield.training.processes import World
     from levelfield.training.steps_and_phases import make_plan
-    from levelfield.training.training_loop import train_step
+    from levelfield.training.training_loop import step_of
     from levelfield.training.training_state import TrainState
 
     begin = time.perf_counter()
@@ -101,7 +101,7 @@ def steps(model: str, recipe: str, engine: str, device: str, count: int) -> dict
     data = from_arrays((pixels, labels), (pixels[:200], labels[:200]))
     values = {"model": {"name": model}, "data": {"name": "random"}, "budget": {"epochs": EPOCHS}, "execution": {}}
     values["recipe"] = stated.model_dump(mode="json")
-    spec = RunSpec.parse(apply(values, [f"execution.device={device}", *ENGINES[engine]]), "calibration")
+    spec = RunSpec.parse(apply(values, [f"execution.device={device}", *RUN_ENGINES[engine]]), "calibration")
     prepared = prepare(spec, data=data)
     recipe_used = prepared.spec.recipe
     configure_torch(prepared.spec.execution, prepared.device, recipe_used.tf32)
@@ -109,11 +109,12 @@ def steps(model: str, recipe: str, engine: str, device: str, count: int) -> dict
     state = TrainState(prepared.build_model(), recipe_used, plan, prepared.spec.execution, prepared.device, World())
     loader = make_loader(data.train, batch_size=recipe_used.batch_size, seed=0, shuffle=True, device=prepared.device)
     inputs = TrainingInputs(loader, recipe_used, data, 32, 0, channels_last=True)
+    take_step = step_of(state)
     state.train_mode()
     set_up = start = 0.0
     for done, batch in enumerate(inputs.epoch(0, 0), start=1):
         state.enter_step()
-        train_step(state, batch)
+        take_step(state, batch)
         state.step += 1
         if done in (1, WARM_UP):
             synchronize(prepared.device)
@@ -168,7 +169,7 @@ def parts(
     made: dict[str, Callable[[], dict[str, Any]]] = {"machine": lambda: machine(torch.device(device))}
     for recipe in recipes:
         for model in models:
-            for engine in ENGINES:
+            for engine in RUN_ENGINES if device.startswith("cuda") else ENGINES:
                 key = f"step {model} {recipe} {engine}"
                 made[key] = partial(in_own_process, steps, model, recipe, engine, device, count)
     for engine in ENGINES:

@@ -243,6 +243,38 @@ def test_outgrid_and_its_calibration_know_every_engine(
     assert len(ran) == 18 and {arguments[-1] for arguments in ran} == set(outgrid.ENGINES) == set(campaign.ENGINES)
 
 
+def test_one_call_measures_everything_and_goes_on(
+    campaign: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its parts fit ten minutes but for the last ones, name files and options that exist, and are not done twice."""
+    everything, calibrate = importlib.import_module("everything"), importlib.import_module("job1_calibrate")
+    found = everything.parts(tmp_path, "cuda")
+    for command in (command for _, command in found.values()):
+        assert all(Path(part).exists() for part in command if part.endswith(".py"))
+    steps = calibrate.parts("cuda", ["outgrid_7m"], ["modern-100ep", "outgrid-100ep"], 1, tmp_path, campaign.Clock(1))
+    wanted = {command[command.index("--part") + 1] for _, command in found.values() if "--part" in command}
+    assert wanted <= set(steps) and len(wanted) == 6
+    asked: list[list[str]] = []
+
+    def ran(command: list[str], limit: float) -> dict[str, Any]:
+        asked.append(command)
+        return {"exit_code": 1 if len(asked) == 2 else 0, "seconds": limit, "output": "said\nlast"}
+
+    monkeypatch.setattr(everything, "carry_out", ran)
+    done = everything.main(["--out", str(tmp_path)])
+    assert list(done) == list(found) and len(asked) == len(found)
+    everything.main(["--out", str(tmp_path)])
+    assert len(asked) == len(found) + 1 and asked[-1] == asked[1]
+    assert everything.main(["--out", str(tmp_path / "late"), "--minutes", "0.1"]) == {}
+
+
+def test_a_part_is_cut_off_at_its_limit(campaign: Any) -> None:
+    everything = importlib.import_module("everything")
+    cut = everything.carry_out(["-c", "import time; print('begun', flush=True); time.sleep(60)"], 5.0)
+    assert cut["exit_code"] is None and cut["output"].strip() == "begun" and cut["seconds"] < 30
+    assert everything.carry_out(["-c", "raise SystemExit(3)"], 30.0)["exit_code"] == 3
+
+
 def test_the_jobs_name_rows_of_their_studies(campaign: Any) -> None:
     named: dict[str, set[str]] = {}
     for name in JOBS:

@@ -1,7 +1,8 @@
 """The linear map at every pixel, as a 1x1 convolution of (B, C, H, W) or a linear layer on (B, H, W, C).
 
 C++ computes one gradient of it: oneDNN's weight gradient reaches 60 to 160 of the 200 GFLOP/s that its other passes
-reach at these shapes.
+reach at these shapes. On a GPU a channels-last map is the matrix of pixels that it is in memory (not measured yet:
+`benchmarks/kernels.py` compares it with a convolution).
 """
 
 from __future__ import annotations
@@ -23,12 +24,25 @@ def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None, gelu: bool = False
     x = native.as_layers_get_it(x)
     if x.device.type == "cpu" and x.dtype is torch.bfloat16:
         return linear(channels_last(x).permute(0, 2, 3, 1), weight.flatten(1), bias, gelu).permute(0, 3, 1, 2)
+    if multiplies_rows(x):
+        y = by_rows(x, weight, bias)
+        return F.gelu(y) if gelu else y
     own_gradient = native.usable(x) and torch.is_grad_enabled() and native.has_wide_vectors()
     if own_gradient and x.dtype is torch.float32 and x.shape[1] % 16 == 0:
         y = pointwise_native(x, weight, bias)
     else:
         y = F.conv2d(x, weight, bias)
     return F.gelu(y) if gelu else y
+
+
+def multiplies_rows(x: Tensor) -> bool:
+    """Whether x (B, C, H, W) is computed as the matrix (B * H * W, C) that it is in memory: channels-last, on CUDA."""
+    return x.device.type == "cuda" and x.is_contiguous(memory_format=torch.channels_last)
+
+
+def by_rows(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """`pointwise` as a product of matrices: any device and dtype; no copy of a channels-last x, and such a result."""
+    return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
 
 
 def channel_linear(x: Tensor, weight: Tensor, bias: Tensor | None, gelu: bool = False) -> Tensor:

@@ -55,6 +55,8 @@ def test_the_command_measures_in_fresh_processes_and_says_what(how: list[str], s
     memory = row["memory"]
     assert 0 < memory["inference"]["added_mib"] < memory["inference"]["peak_mib"]
     assert memory["training"]["peak_mib"] > row["param_mib"] * 4  # weights, gradients, two moments
+    share, speed = row["share_of_peak"], row["images_per_s"]
+    assert share["inference"] == pytest.approx(row["flops"] * speed / row["peak_flops"]) and share["training"] > 0
     assert row["threads"] == 1 and row["environment"]["packages"]["torch"] == torch.__version__.partition("+")[0]
     assert row["joules_per_image"] is None and row["compile_seconds"] is None and row["compiled"] is False
     assert row["resting"] is (row["busy_percent"] is not None and row["busy_percent"] <= BUSY_PERCENT)

@@ -163,8 +163,8 @@ def _print(rows: list[dict[str, Any]], train: bool) -> None:
 
     first = rows[0]
     published = any("published" in row for row in rows)
-    headings = ["params", "MACs", "ms of one", "images/s", "IQR %", "peak"]
-    headings += ["train images/s", "train peak"] if train else []
+    headings = ["params", "MACs", "ms of one", "images/s", "of peak %", "IQR %", "peak"]
+    headings += ["train images/s", "train of peak %", "train peak"] if train else []
     headings += ["printed FLOPs / MACs"] if published else []
     title = f"{first['device']}, {first['dtype']}, batch {first['batch']}, {first['threads']} threads"
     lines = []
@@ -172,14 +172,18 @@ def _print(rows: list[dict[str, Any]], train: bool) -> None:
         speed = row["throughput"]
         cells = [
             row["name"], short(row["params"]), short(row["macs"]), f"{row['latency']['ms_median']:.2f}",
-            whole(row["images_per_s"]), f"{100 * (speed['ms_q3'] - speed['ms_q1']) / speed['ms_median']:.1f}",
+            whole(row["images_per_s"]), f"{100 * row['share_of_peak']['inference']:.1f}",
+            f"{100 * (speed['ms_q3'] - speed['ms_q1']) / speed['ms_median']:.1f}",
             size(row["memory"]["inference"]["peak_mib"]),
         ]  # fmt: skip
         if train:
-            cells += [whole(row["training"]["images_per_s"]), size(row["memory"]["training"]["peak_mib"])]
+            share = f"{100 * row['share_of_peak']['training']:.1f}"
+            cells += [whole(row["training"]["images_per_s"]), share, size(row["memory"]["training"]["peak_mib"])]
         if published:
             pair = row.get("published")
             cells += [f"{short(pair['printed_flops'])} / {short(pair['printed_macs'])}" if pair else ""]
         lines.append(cells)
     show_table(("model", *headings), lines, numbers=headings, title=title)
-    console.print(CONVENTION + (f"\nprinted: {PUBLISHED_CONVENTION}" if published else ""), highlight=False)
+    peaks = ", ".join(sorted({f"{row['peak_flops'] / 1e9:,.0f}" for row in rows}))
+    said = f"\nof peak: of the {peaks} GFLOP/s of a large product here; a training step counts as three forward passes"
+    console.print(CONVENTION + said + (f"\nprinted: {PUBLISHED_CONVENTION}" if published else ""), highlight=False)

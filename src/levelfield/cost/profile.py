@@ -28,6 +28,7 @@ from levelfield.cost.machine_at_rest import BUSY_PERCENT, asked_of_gpu, busy_per
 from levelfield.cost.macs import count_macs
 from levelfield.cost.memory import measure_memory
 from levelfield.cost.parameters import count_parameters
+from levelfield.cost.peak import peak_flops, shares_of_peak
 from levelfield.cost.timing import (
     Timing,
     autocast,
@@ -76,10 +77,12 @@ def profile(setting: Setting, say: Callable[[str], None] = lambda doing: None) -
 
     `params`, `trainable_params`, `frozen_params`, `buffers`, `param_mib`, `macs`, `flops`, `macs_by_kind` (one image);
     `latency` (batch 1), `throughput` and, if asked, `training` (a step): median, quartiles and p99 in ms and images/s;
-    `images_per_s`, `ms_per_batch`; `memory` of inference and training in MiB; `compile_seconds`, `joules_per_image`
-    (null where not measured); `noise_percent`, the largest of `noise_by_timing`, and `noisy`; `busy_percent`, the most
-    that others used of the machine between the processes (null where it does not tell), and `resting`, whether that is
-    at most BUSY_PERCENT; `threads`, `clocks_mhz`, `compiled`, `cuda_graphs`, `fp32_precision`.
+    `images_per_s`, `ms_per_batch`; `peak_flops`, the operations a second of a large product here in this dtype, and
+    `share_of_peak` of inference and training (null where not measured); `memory` of inference and training in MiB;
+    `compile_seconds`, `joules_per_image` (null where not measured); `noise_percent`, the largest of `noise_by_timing`,
+    and `noisy`; `busy_percent`, the most that others used of the machine between the processes (null where it does not
+    tell), and `resting`, whether that is at most BUSY_PERCENT; `threads`,
+    `clocks_mhz`, `compiled`, `cuda_graphs`, `fp32_precision`.
     """
     device = torch.device(setting.device)
     looks = [busy_percent(device)]
@@ -137,12 +140,15 @@ def joined(one: Mapping[str, Any], two: Mapping[str, Any]) -> dict[str, Any]:
     timings = {name: _mean(one[name], two[name]) for name in TIMED if one[name] is not None}
     noise = {name: _noise_percent(Timing(**one[name]), Timing(**two[name])) for name in timings}
     worst = max(noise.values())
+    peak = max(one["peak_flops"], two["peak_flops"])
     joules = [one["joules_per_image"], two["joules_per_image"]]
     return {
         **one,
         **timings,
         "images_per_s": timings["throughput"]["images_per_s"],
         "ms_per_batch": timings["throughput"]["ms_median"],
+        "peak_flops": peak,
+        "share_of_peak": shares_of_peak(one["flops"], peak, timings),
         "noise_by_timing": noise,
         "noise_percent": worst,
         "noisy": worst > NOISY_PERCENT,
@@ -224,6 +230,7 @@ def _measure_times(setting: Setting) -> dict[str, Any]:
         "latency": asdict(latency),
         "throughput": asdict(throughput),
         "training": None if training is None else asdict(training),
+        "peak_flops": peak_flops(device, setting.dtype, setting.tf32),
         "compile_seconds": compile_seconds,
         "joules_per_image": joules_per_image,
         "threads": torch.get_num_threads(),

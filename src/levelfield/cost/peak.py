@@ -1,0 +1,85 @@
+"""What a machine can multiply at most: the speed of a large matrix product, by dtype, measured once and kept.
+
+The share of it that a network reaches tells how much faster the same machine could compute it at best (the compute side
+of the roofline model, doi 10.1145/1498765.1498785). A product is what libraries are best at, so no network reaches all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+import torch
+
+from levelfield.cost.machine_at_rest import BUSY_PERCENT, busy_percent
+from levelfield.data.cache_folder import cache_dir, replacing
+from levelfield.errors import UserError
+from levelfield.precision import DTYPES
+from levelfield.system.machine import machine_digest, processor_name
+
+SIDES: Final = {"cpu": 2048, "cuda": 8192}
+"""Of the square matrices that are multiplied, by kind of device; others have the CPU's."""
+SECONDS: Final = 0.6
+LEAST: Final = 4
+"""Products that are timed at least; the fastest is the peak."""
+TRAINING: Final = 3
+"""A training step counts as so many forward passes: its backward pass multiplies twice as much."""
+
+
+def peak_flops(device: torch.device, dtype: str, tf32: bool = False) -> float:
+    """The floating-point operations a second of a product in `dtype` (of `DTYPES`) on torch's number of threads.
+
+    Kept in the cache folder by machine, dtype, threads and torch's version. What was measured while others used the
+    machine is measured again the next time, and the faster one kept.
+    """
+    kind = torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
+    threads = torch.get_num_threads() if device.type == "cpu" else 0
+    about = [machine_digest(), device.type, kind, dtype, threads, tf32, torch.__version__]
+    path = cache_dir() / "peaks" / f"{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]}.json"
+    known: dict[str, Any] = {}
+    with suppress(OSError, ValueError):
+        known = json.loads(path.read_text(encoding="utf-8"))
+    if known.get("rested") is True:
+        return float(known["flops"])
+    before, flops, after = busy_percent(device, 0.1), _measured(device, dtype), busy_percent(device, 0.1)
+    rested = before is not None and after is not None and max(before, after) <= BUSY_PERCENT
+    found = {"flops": max(flops, known.get("flops", 0.0)), "rested": rested, "about": about[1:]}
+    with suppress(OSError, UserError), replacing(path) as temporary:  # a folder without room only costs time
+        temporary.write_text(json.dumps(found) + "\n", encoding="utf-8")
+    return float(found["flops"])
+
+
+def _measured(device: torch.device, dtype: str) -> float:
+    side = SIDES.get(device.type, SIDES["cpu"])
+    a, b = (torch.randn(side, side, device=device).to(DTYPES[dtype]) for _ in range(2))
+    times: list[float] = []
+    out = a @ b
+    end = time.perf_counter() + SECONDS
+    while len(times) < LEAST or time.perf_counter() < end:
+        _wait(device)
+        start = time.perf_counter()
+        torch.mm(a, b, out=out)
+        _wait(device)
+        times.append(time.perf_counter() - start)
+    return 2.0 * side**3 / min(times)
+
+
+def _wait(device: torch.device) -> None:
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
+def shares_of_peak(flops: int, peak: float, timings: Mapping[str, Mapping[str, Any]]) -> dict[str, float | None]:
+    """The shares of `peak` (operations a second) that a network of `flops` operations an image reaches.
+
+    `timings` are those of `throughput` and, where it was measured, `training`, each with its `images_per_s`.
+    """
+    passes = {"inference": ("throughput", 1), "training": ("training", TRAINING)}
+    return {
+        name: times * flops * timings[of]["images_per_s"] / peak if of in timings else None
+        for name, (of, times) in passes.items()
+    }

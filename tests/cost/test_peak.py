@@ -1,0 +1,56 @@
+"""The peak of a machine is measured once, kept, and measured again where others had the machine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from levelfield.cost import peak
+from levelfield.cost.peak import peak_flops, shares_of_peak
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Small products, a cache folder of its own."""
+    monkeypatch.setattr(peak, "SIDES", {"cpu": 64})
+    monkeypatch.setattr(peak, "SECONDS", 0.0)
+    monkeypatch.setenv("LEVELFIELD_CACHE", str(tmp_path))
+    return tmp_path / "peaks"
+
+
+def test_it_is_measured_once_on_a_machine_at_rest(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peak, "busy_percent", lambda device, seconds: 0.0)
+    first = peak_flops(CPU, "fp32")
+    assert first > 1e6
+    monkeypatch.setattr(peak, "_measured", lambda device, dtype: 2 * first)
+    assert peak_flops(CPU, "fp32") == first
+    assert peak_flops(CPU, "bf16") == 2 * first  # another dtype is another peak
+    assert len(list(small.iterdir())) == 2
+
+
+@pytest.mark.parametrize("busy", [50.0, None])
+def test_what_was_measured_beside_others_is_measured_again_and_never_sinks(
+    busy: float | None, small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peak, "busy_percent", lambda device, seconds: busy)
+    seen = []
+    for measured in (3e9, 2e9, 5e9):
+        monkeypatch.setattr(peak, "_measured", lambda device, dtype, measured=measured: measured)
+        seen.append(peak_flops(CPU, "fp32"))
+    assert seen == [3e9, 3e9, 5e9]
+    (kept,) = small.iterdir()
+    assert json.loads(kept.read_text())["rested"] is False
+    kept.write_text("{")
+    assert peak_flops(CPU, "fp32") == 5e9
+
+
+def test_a_share_counts_a_training_step_as_three_passes() -> None:
+    throughput, training = {"images_per_s": 100.0}, {"images_per_s": 20.0}
+    assert shares_of_peak(10**7, 2e9, {"throughput": throughput}) == {"inference": 0.5, "training": None}
+    both = shares_of_peak(10**7, 2e9, {"throughput": throughput, "training": training})
+    assert both == {"inference": 0.5, "training": pytest.approx(0.3)}

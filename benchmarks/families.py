@@ -107,7 +107,7 @@ def loss_differences(name: str, batch: int) -> dict[str, float]:
                 stack.enter_context(plain_torch())
             stack.enter_context(autocast(CPU, DTYPES[dtype]))
             logits = model(images.contiguous(memory_format=torch.channels_last))
-        losses[form] = float(F.cross_entropy(logits.float(), labels))
+        losses[form] = float(F.cross_entropy(logits.detach().float(), labels))
     return {form: abs(losses[form] / losses["fp32"] - 1) for form in ("bf16", "plain bf16")}
 
 

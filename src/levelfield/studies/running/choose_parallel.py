@@ -109,7 +109,8 @@ class StepTrial:
         spin_briefly(given)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "levelfield.studies.running.step_trial", str(run)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=given,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
+            env=given,
         )  # fmt: skip
 
     def __enter__(self) -> StepTrial:

@@ -45,8 +45,9 @@ AUTO: Final = 0
 """Of `ParallelOrAuto`: as many runs at once as a trial finds fastest."""
 
 
-def _number_or_auto(text: str) -> int:
-    """Raises typer.BadParameter."""
+def _number_or_auto(given: str | int) -> int:
+    """Raises typer.BadParameter. Typer gives the default, a number, too."""
+    text = str(given)
     if text == "auto":
         return AUTO
     if not text.isdecimal() or int(text) < 1:

@@ -30,7 +30,7 @@ LINES: dict[str, list[str]] = {
     "study run": ["study run tiny.yaml --yes"],
     "study status": [f"study status {STUDY} --out study"],
     "study report": [f"study report {STUDY} --out study"],
-    "study pick": [f"study pick {STUDY} --out study --max-macs 100M --row rexnet_*"],
+    "study pick": ["study pick tiny.yaml --max-macs 100M"],
     "study sweep": ["study sweep tiny.yaml --lr-factors 0.00001,1 --share 1 --yes"],
     "study merge": ["study merge study --into joined"],
     "study rm": ["study rm tiny.yaml --yes"],

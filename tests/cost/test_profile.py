@@ -68,6 +68,7 @@ def fake_profile(setting: Setting, say: object = None) -> dict[str, Any]:
     return {
         "params": sum(p.numel() for p in model.parameters()), "macs": 10**6, "flops": 2 * 10**6, "images_per_s": 1.0,
         "latency": timing, "throughput": timing, "noisy": True, "noise_percent": 9.5, "threads": 1,
+        "peak_flops": 1e9, "share_of_peak": {"inference": 0.002, "training": None},
         "busy_percent": 42.0, "resting": False, "compiled": setting.compile, "fp32_precision": None,
         "memory": {"inference": {"peak_mib": 1.0}, "training": None},
     }  # fmt: skip
@@ -135,7 +136,8 @@ def timed(latency: float, throughput: float, training: float | None) -> dict[str
         name: None if m is None else asdict(Timing(batch, m, m * 0.99, m * 1.01, m * 1.1, batch * 1e3 / m, 10, 3))
         for name, (batch, m) in made.items()
     }
-    return {"params": 5, "joules_per_image": None, "clocks_mhz": [2000.0, 2100.0], **timings}
+    counted = {"params": 5, "flops": 10**6, "peak_flops": 1e9 * latency}
+    return {**counted, "joules_per_image": None, "clocks_mhz": [2000.0, 2100.0], **timings}
 
 
 @pytest.mark.parametrize(
@@ -163,6 +165,11 @@ def test_a_profile_is_two_processes_that_agree_or_say_that_they_do_not(
     assert measured["throughput"]["ms_q1"] == pytest.approx(0.99 * min(one[1], two[1]))
     assert measured["throughput"]["repeats"] == 20 and len(measured["clocks_mhz"]) == 4
     assert (measured["training"] is None) is (one[2] is None)
+    assert measured["peak_flops"] == 1e9 * max(one[0], two[0])  # the faster one
+    shares = {"inference": measured["images_per_s"] * 1e6 / measured["peak_flops"], "training": None}
+    if measured["training"] is not None:
+        shares["training"] = 3 * measured["training"]["images_per_s"] * 1e6 / measured["peak_flops"]
+    assert measured["share_of_peak"] == pytest.approx(shares)
 
 
 def test_a_quick_profile_measures_memory_before_what_leaves_some_behind(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,12 +38,12 @@ def _draws_shares_from_a_curved_beta(spec: RunValues) -> bool:
     return mix.active and any(alpha not in (0, 1) for alpha in (mix.mixup_alpha, mix.cutmix_alpha))
 
 
-_OWN_BF16: Final = ("convnext_nano", "convnext_simple", "outgrid", "resnet_mini", "rexnet", "roadmap", "vit_mini")
-"""How the networks' names begin whose bf16 forms are the program's own."""
+_NARROWER_STREAMS: Final = ("convnext_nano", "convnext_simple", "roadmap", "vit_mini")
+"""How the networks' names begin that have a layer scale or a position table of float32 in their residual stream."""
 
 
-def _computes_in_own_bf16(spec: RunValues) -> bool:
-    return spec.recipe.precision in ("bf16", "bf16_if_native") and spec.model.name.startswith(_OWN_BF16)
+def _streams_in_bf16(spec: RunValues) -> bool:
+    return spec.recipe.precision in ("bf16", "bf16_if_native") and spec.model.name.startswith(_NARROWER_STREAMS)
 
 
 REVISIONS: Final[dict[str, Callable[[RunValues], bool]]] = {
@@ -73,9 +73,9 @@ REVISIONS: Final[dict[str, Callable[[RunValues], bool]]] = {
     "timm-stems-by-what-they-do": lambda spec: (
         spec.model.name.startswith("timm:") and spec.model.options.get("adapt", "auto") == "auto"
     ),
-    # On a CPU norms, attention, gates and linear layers of bf16 maps round once where they rounded at every operator,
-    # and attention rounds its scores; layer scale and position tables no longer make the residual stream float32.
-    "bf16-forms-of-built-in-networks": _computes_in_own_bf16,
+    # Layer scale and position tables no longer make the residual stream float32. (That fused forms round once where
+    # every operator rounded is within what processors differ in, and makes no other run.)
+    "bf16-residual-streams": _streams_in_bf16,
 }
 """Name of the mend -> whether it moves the numbers of a run. Never renamed, never removed before the next version."""
 

@@ -52,7 +52,8 @@ def test_every_process_of_a_profile_sets_it(tf32: bool, monkeypatch: pytest.Monk
         seen.append((work.__name__, float32_precision()))  # type: ignore[attr-defined]
         timing = {"ms_median": 1.0, "ms_q1": 1.0, "ms_q3": 1.0, "ms_p99": 1.0, "repeats": 1, "warmup": 1, "batch": 1}
         timing["images_per_s"] = 1e3
-        return {"latency": timing, "throughput": timing, "training": None, "joules_per_image": None, "clocks_mhz": None}
+        counted = {"flops": 8, "peak_flops": 1e9, "joules_per_image": None, "clocks_mhz": None}
+        return {"latency": timing, "throughput": timing, "training": None, **counted}
 
     monkeypatch.setattr(profiling, "_in_own_process", here)
     monkeypatch.setattr(profiling, "busy_percent", lambda device: 1.0)

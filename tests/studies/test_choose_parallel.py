@@ -73,7 +73,10 @@ def test_one_core_or_threads_that_are_given_need_no_trial(
     assert chosen(study_file(), tmp_path / "out") == 1
 
 
-def test_a_row_that_cannot_be_run_says_why(study_file: Write, tmp_path: Path, two_cores: None) -> None:
+def test_a_row_that_cannot_be_run_says_why(
+    study_file: Write, tmp_path: Path, two_cores: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEVELFIELD_DATA", str(tmp_path / "no data here"))
     path = study_file(data={"name": "cifar10", "image_size": 32, "train_limit": 200})
     with pytest.raises(UserError, match=r"the trial of how many runs(.|\n)*give --parallel a number"):
         chosen(path, tmp_path / "out")

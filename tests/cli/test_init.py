@@ -102,7 +102,7 @@ def test_on_a_terminal_it_asks(tmp_path: Path) -> None:
     main, terminal = pty.openpty()
     child = subprocess.Popen(
         [sys.executable, "-m", "levelfield", "init"], cwd=tmp_path, stdin=terminal, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True,
+        stderr=subprocess.PIPE, text=True, env={**os.environ, "LEVELFIELD_DATA": ""},
     )  # fmt: skip
     os.write(main, b"digits\nvit_mini, resnet_nano\ny\n")
     said, asked = child.communicate(timeout=120)

@@ -139,7 +139,7 @@ def update_matrices(state: Any, members: Members, timms: Any) -> None:
 
         flat = orthogonalise_stacked([u.reshape(u.shape[0], -1) for u in updates], zeropower)
         for p, update, shape in zip(params, flat, shapes, strict=True):
-            timms._add_scaled_(p, update.reshape(shape), -lr * _scale(update.shape, group, timms))
+            p.add_(update.reshape(shape), alpha=-lr * _scale(update.shape, group, timms))
 
 
 def update_matrices_on_device(
@@ -182,7 +182,7 @@ def _update_others(state: Any, group: Group, params: list[Tensor], timms: Any) -
     steps = [own["step"] for own in states]
     settings = {"beta1": beta1, "beta2": beta2, "lr": group["lr"] * group["fallback_lr_scale"], "foreach": None}
     settings |= {"weight_decay": group["weight_decay"], "eps": group["eps"], "caution": False, "maximize": False}
-    settings |= {"capturable": group["capturable"], "max_lr": None}
+    settings |= {"capturable": group.get("capturable", False), "max_lr": None}
     if group["nesterov"]:
         timms.nadamw(params, *lists, steps, **settings)
     else:

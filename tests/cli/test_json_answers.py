@@ -17,6 +17,9 @@ from typer.main import get_command
 from levelfield.cli.app import app
 from levelfield.cli.json_versions import JSON_VERSIONS, VERSION_KEY
 
+pytestmark = pytest.mark.xdist_group("every command as JSON")
+"""A line finds what those before it left in the folder that they share."""
+
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "json.md"
 HEADING = re.compile(r"^## (.+) \(version (\d+)\)$")
 FIELD = re.compile(r"^\| `([^`]+)` \| ([^|]+) \| [^|]+ \|$")

@@ -16,6 +16,9 @@ from every_command import CODES, LINES, commands, prepare
 from levelfield.cli.plain_table import table_lines
 from levelfield.units import duration, plain, short, size, wrap
 
+pytestmark = pytest.mark.xdist_group("every command on a terminal")
+"""A line finds what those before it left in the folder that they share."""
+
 fcntl = pytest.importorskip("fcntl", reason="pseudo-terminals are POSIX's")
 pty = pytest.importorskip("pty")
 termios = pytest.importorskip("termios")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from every_command import CODES, LINES, commands, prepare
+from every_command import CODES, LINES, InOrder, commands, prepare
 from typer.main import get_command
 
 from levelfield.cli.app import app
@@ -78,11 +78,26 @@ def takes_json(name: str) -> bool:
     return any("--json" in option.opts for option in here.params)
 
 
+def json_of(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "levelfield", *line.split(), *(["--json"] if answers_json(line) else [])],
+        cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=900,
+    )  # fmt: skip
+
+
+def name_of(line: str) -> str:
+    return next(name for name, lines in LINES.items() if line in lines)
+
+
+def answers_json(line: str) -> bool:
+    return name_of(line) in JSON_VERSIONS and "--show-schedule" not in line and name_of(line) not in CODES
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def answer_to(tmp_path_factory: pytest.TempPathFactory) -> InOrder[subprocess.CompletedProcess[str]]:
     made = tmp_path_factory.mktemp("json")
     prepare(made)
-    return made
+    return InOrder(lambda line: json_of(line, made))
 
 
 def test_every_command_that_takes_json_has_a_version_and_a_section() -> None:
@@ -95,15 +110,10 @@ def test_every_command_that_takes_json_has_a_version_and_a_section() -> None:
 
 
 @pytest.mark.parametrize("line", [line for name, lines in LINES.items() for line in lines])
-def test_what_is_printed_is_what_the_page_says(line: str, folder: Path) -> None:
-    name = next(name for name, lines in LINES.items() if line in lines)
-    answers = name in JSON_VERSIONS and "--show-schedule" not in line and name not in CODES
-    done = subprocess.run(
-        [sys.executable, "-m", "levelfield", *line.split(), *(["--json"] if answers else [])],
-        cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=900,
-    )  # fmt: skip
+def test_what_is_printed_is_what_the_page_says(line: str, answer_to: InOrder[Any]) -> None:
+    name, done = name_of(line), answer_to(line)
     assert done.returncode == CODES.get(name, 0), done.stderr
-    if not answers:
+    if not answers_json(line):
         return
     answer = json.loads(done.stdout)
     assert next(iter(answer)) == VERSION_KEY and answer.pop(VERSION_KEY) == JSON_VERSIONS[name]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from every_command import CODES, LINES, commands, prepare
+from every_command import CODES, LINES, InOrder, commands, prepare
 
 from levelfield.cli.plain_table import table_lines
 from levelfield.units import duration, plain, short, size, wrap
@@ -72,12 +72,13 @@ def on_a_terminal(line: str, folder: Path, columns: int = 80, **more: str) -> Sa
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
-    """A folder for terminals and one for pipes."""
+def said_on(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, InOrder[Said]]:
+    """What the lines say on a terminal, and in a pipe, each in a folder of its own."""
     made = {}
-    for terminal in (True, False):
-        made[terminal] = tmp_path_factory.mktemp("terminal" if terminal else "pipe")
-        prepare(made[terminal])
+    for terminal, say in ((True, on_a_terminal), (False, in_a_pipe)):
+        folder = tmp_path_factory.mktemp("terminal" if terminal else "pipe")
+        prepare(folder)
+        made[terminal] = InOrder(lambda line, say=say, folder=folder: say(line, folder))
     return made
 
 
@@ -88,8 +89,8 @@ def test_every_command_has_a_line() -> None:
 
 @pytest.mark.parametrize("line", [line for lines in LINES.values() for line in lines])
 @pytest.mark.parametrize("terminal", [True, False], ids=["80 columns", "pipe"])
-def test_nothing_is_cut(terminal: bool, line: str, folders: dict[bool, Path]) -> None:
-    said = (on_a_terminal if terminal else in_a_pipe)(line, folders[terminal])
+def test_nothing_is_cut(terminal: bool, line: str, said_on: dict[bool, InOrder[Said]]) -> None:
+    said = said_on[terminal](line)
     name = next(name for name, lines in LINES.items() if line in lines)
     assert said.code == CODES.get(name, 0), said.err
     lines = CODE.sub("", said.out).splitlines()

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import os
-import subprocess
-import sys
 from typing import Any
 
 import pytest
+from in_triton_interpreter import TOLERANCES, check_errors, check_soundness, report_of
 
 SCRIPT = """
 import itertools, json, torch
@@ -49,23 +45,13 @@ print(json.dumps({"errors": errors, "gradcheck": checked, "opcheck": registered}
 
 @pytest.fixture(scope="module")
 def report() -> Any:
-    if importlib.util.find_spec("triton") is None:
-        pytest.skip("Triton is not installed (it comes with torch's CUDA builds)")
-    environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    run = subprocess.run([sys.executable, "-c", SCRIPT], env=environment, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr
-    return json.loads(run.stdout)
+    return report_of(SCRIPT)
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-6), ("float16", 1e-3), ("bfloat16", 8e-3)])
+@pytest.mark.parametrize(("dtype", "tolerance"), TOLERANCES)
 def test_equals_the_plain_form_in_every_shape_and_layout(report: Any, dtype: str, tolerance: float) -> None:
-    found = {name: values for name, values in report["errors"].items() if f" {dtype} " in name}
-    assert len(found) == (8 if dtype == "float32" else 4)
-    for name, (*errors, kept) in found.items():
-        assert max(errors) < tolerance, name
-        assert kept, name
+    check_errors(report, dtype, tolerance)
 
 
 def test_gradients_and_registration_are_sound(report: Any) -> None:
-    assert report["gradcheck"] is True
-    assert set(report["opcheck"].values()) == {"SUCCESS"}
+    check_soundness(report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import random
@@ -25,6 +26,8 @@ from levelfield.runs import FAILURES, FolderLock, RunFolder
 from levelfield.runs import folder as folder_module
 from levelfield.training import Interrupted, NonFiniteLossError, prepare, train_prepared
 from levelfield.training.checkpoint_file import load_newest, save_checkpoint
+from levelfield.training.processes import World
+from levelfield.training.record_failed_run import ended_by
 from levelfield.training.steps_and_phases import make_plan
 
 Start = Callable[..., subprocess.Popen[str]]
@@ -209,7 +212,7 @@ from levelfield.training import prepare, train_prepared
 
 prepared = prepare(RunSpec.parse(json.loads(sys.argv[1])))
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + 200 * 2**20,) * 2)
+resource.setrlimit(resource.RLIMIT_AS, (used + 700 * 2**20,) * 2)
 try:
     train_prepared(prepared, __import__("pathlib").Path(sys.argv[2]))
 except UserError as error:
@@ -219,12 +222,32 @@ except UserError as error:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits a process's memory as Linux does")
 def test_exhausted_memory_is_said_with_what_to_lower(tmp_path: Path) -> None:
-    spec = run_spec("data.image_size=64", "recipe.batch_size=1000", "data.train_limit=1000")
+    spec = run_spec("data.image_size=128", "recipe.batch_size=1000", "data.train_limit=1000")  # the first map: 1 GB
     command = [sys.executable, "-c", NARROW, spec.model_dump_json(), str(tmp_path / "run")]
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert said.startswith("out of memory on cpu\nlower execution.micro_batch (now 1000)")
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.stdout.startswith("out of memory on cpu\nlower execution.micro_batch (now 1000)"), ended.stderr
     result = RunFolder(tmp_path / "run").result()
     assert result is not None and result["status"].startswith("failed: out of memory")
+
+
+@pytest.mark.parametrize(
+    ("error", "exhausted"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("CUDA out of memory"), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory"), True),
+        (RuntimeError("std::bad_alloc"), True),
+        (RuntimeError("can't start new thread"), True),
+        (ImportError("libx.so: failed to map segment from shared object"), True),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), True),
+        (OSError(errno.ENOSPC, "No space left on device"), False),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+    ],
+    ids=lambda value: f"{type(value).__name__}: {value}"[:40],
+)
+def test_every_way_to_say_that_memory_is_exhausted_is_known(error: Exception, exhausted: bool, tmp_path: Path) -> None:
+    raised = ended_by(error, prepare(run_spec()), RunFolder(tmp_path), World())
+    assert str(raised).startswith("out of memory on cpu\n") == exhausted
 
 
 def test_a_folder_of_another_run_or_in_use_is_refused(tmp_path: Path) -> None:

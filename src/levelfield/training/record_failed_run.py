@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -56,10 +57,23 @@ def ended_by(error: Exception, prepared: Prepared, folder: RunFolder, world: Wor
     return error
 
 
+_EXHAUSTED: Final = (
+    "can't allocate memory",  # torch's allocator for CPUs
+    "cannot allocate memory",  # a library that the loader could not map
+    "std::bad_alloc",  # C++ that torch translates to a RuntimeError
+    "failed to map segment",  # a library that the loader could not map
+    "can't start new thread",  # a stack that could not be mapped
+)
+
+
 def _out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error).lower()
-    )
+    """Whether memory was exhausted: some say so by their kind, others only in words."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    said = str(error).lower()
+    return isinstance(error, (RuntimeError, ImportError)) and any(words in said for words in _EXHAUSTED)
 
 
 def record_failure(folder: RunFolder, spec: RunSpec, reason: str, world: World) -> None:

@@ -27,7 +27,7 @@ $(STAMP): requirements.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9,<1"
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) -r requirements.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
-	@$(BIN)/python -m levelfield.models.kernels.native build
+	@$(BIN)/python -m levelfield.native build
 	@touch $@
 
 $(RAY_STAMP): requirements-ray.txt $(STAMP)

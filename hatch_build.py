@@ -17,7 +17,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-NATIVE = Path("src", "levelfield", "models", "kernels", "native")
+NATIVE = Path("src", "levelfield", "native")
 
 
 class Loops(BuildHookInterface[Any]):
@@ -41,7 +41,7 @@ class Loops(BuildHookInterface[Any]):
             self.app.display_info(f"compiling the loops for {variant.name}")
             if error := loops.compile_library(cxx, folder, variant, output):
                 raise RuntimeError(f"the loops for {variant.name} do not compile: {error}")
-            build_data["force_include"][str(output)] = f"levelfield/models/kernels/native/packaged/{output.name}"
+            build_data["force_include"][str(output)] = f"levelfield/native/packaged/{output.name}"
         build_data["pure_python"] = False
         build_data["tag"] = "py3-none-" + sysconfig.get_platform().replace("-", "_").replace(".", "_")
 

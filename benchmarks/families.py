@@ -27,10 +27,11 @@ import torch
 import torch.nn.functional as F
 from torch.profiler import profile
 
+from levelfield import native
 from levelfield.cost.timing import autocast, training_step
 from levelfield.memory_allocator import keep_freed_memory
 from levelfield.models import create_model, model_info
-from levelfield.models.kernels import linear, native, self_attention
+from levelfield.models.kernels import linear, self_attention
 from levelfield.precision import DTYPES, cpu_has_bf16
 from levelfield.system.machine import processor_name
 

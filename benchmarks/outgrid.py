@@ -27,12 +27,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from levelfield import native
 from levelfield.cost import count_macs, count_parameters
 from levelfield.cost.timing import synchronize, training_step
 from levelfield.float32 import float32_precision, set_tf32
 from levelfield.memory_allocator import keep_freed_memory
 from levelfield.models import create_model
-from levelfield.models.kernels import linear, native
+from levelfield.models.kernels import linear
 from levelfield.training.environment import describe_environment
 from unfold_outgrid import UnfoldOutGrid
 

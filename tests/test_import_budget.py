@@ -116,7 +116,7 @@ def test_training_begins_without_what_it_does_not_need(optimiser: str, tmp_path:
 
 
 def test_the_compilers_mark_is_the_one_that_torch_leaves() -> None:
-    from levelfield.models.kernels.native import _built
+    from levelfield.native import _built
 
     def marked() -> bool:
         return True

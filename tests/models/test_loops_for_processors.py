@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from levelfield.errors import UserError
-from levelfield.models.kernels.native import libraries
-from levelfield.models.kernels.native.variants import OF_X86, library_name, sources, variants
+from levelfield.native import libraries
+from levelfield.native.variants import OF_X86, library_name, sources, variants
 from levelfield.training.environment import describe_environment
 
 SKYLAKE_X = libraries.variants("x86_64")[1].needs
@@ -125,7 +125,7 @@ def test_a_library_that_is_packaged_comes_first_and_a_broken_one_is_passed_over(
     broken = tmp_path / library_name(there.variant)
     broken.write_bytes(b"not a library")
     code = (
-        "import sys; from pathlib import Path; from levelfield.models.kernels.native import libraries\n"
+        "import sys; from pathlib import Path; from levelfield.native import libraries\n"
         "libraries.PACKAGED = Path(sys.argv[1]); print(libraries.library()._name)"
     )
 

@@ -16,11 +16,12 @@ import torch._dynamo
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from levelfield import native
 from levelfield.cost import count_macs
 from levelfield.models import create_model, list_models, on_meta
 from levelfield.models.capture_attention import capture_attention
 from levelfield.models.families.outgrid import GridAttention, MBConv, OutlookAttention
-from levelfield.models.kernels import grid_attention, native, outlook
+from levelfield.models.kernels import grid_attention, outlook
 from levelfield.models.kernels.channel_gate import gate_native
 from levelfield.models.kernels.depthwise import depthwise_native
 from levelfield.models.kernels.grid_attention import grid_attention_native, grid_weights

@@ -18,18 +18,18 @@ from platform import machine
 
 import pytest
 
-from levelfield.models.kernels.native.libraries import variants, wanted
-from levelfield.models.kernels.native.variants import library_name
+from levelfield.native.libraries import variants, wanted
+from levelfield.native.variants import library_name
 
 ROOT = Path(__file__).parents[2]
 DIST = ROOT / "dist"
-PACKAGED = "levelfield/models/kernels/native/packaged/"
+PACKAGED = "levelfield/native/packaged/"
 TINY = "--seeds 2 --set budget.epochs=1 --set data.train_limit=128 --yes"
 GRADIENTS = """
 import sys, torch
 import levelfield as lf
-from levelfield.models.kernels import native
-from levelfield.models.kernels.native import libraries
+from levelfield import native
+from levelfield.native import libraries
 loops = libraries.library()
 print(loops and loops._name)
 torch.manual_seed(0)

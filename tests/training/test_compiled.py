@@ -10,9 +10,9 @@ import torch
 from small_run import run_spec
 from torch import Tensor, nn
 
+from levelfield import native
 from levelfield.data import make_loader
 from levelfield.models import create_model
-from levelfield.models.kernels import native
 from levelfield.progress import Progress
 from levelfield.training import prepare, train_prepared
 from levelfield.training.batch_inputs import TrainingInputs

@@ -14,9 +14,9 @@ from levelfield.models.kernels.layer_norm import layer_norm
 from levelfield.models.kernels.linear import linear
 from levelfield.models.kernels.may_replace import may_replace
 from levelfield.models.kernels.memory_layout import laid_out_for_kernels
-from levelfield.models.kernels.native import as_layers_get_it
 from levelfield.models.kernels.norm_silu import norm_silu
 from levelfield.models.kernels.pointwise import channel_linear, pointwise
+from levelfield.native import as_layers_get_it
 
 NONLINEARITIES: Final = {
     "celu", "elu", "gelu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "logsigmoid", "mish", "prelu", "relu",

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from levelfield.models.kernels.native.libraries import variant_in_use
+from levelfield.native.libraries import variant_in_use
 from levelfield.system.machine import machine_digest, processor_name
 
 

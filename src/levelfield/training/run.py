@@ -10,7 +10,7 @@ from typing import Any
 
 from levelfield import notebook
 from levelfield.known_models.built_in import built_in
-from levelfield.models.kernels.native.libraries import build_where_missing
+from levelfield.native.libraries import build_where_missing
 from levelfield.progress import Progress
 from levelfield.runs import FolderLock, RunFolder
 from levelfield.training.batch_inputs import TrainingInputs, run_loader

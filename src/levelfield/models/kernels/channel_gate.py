@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from levelfield.models.kernels import native
+from levelfield import native
 from levelfield.models.kernels.memory_layout import channels_last
 
 

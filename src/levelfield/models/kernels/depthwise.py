@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from levelfield.models.kernels import native
+from levelfield import native
 from levelfield.models.kernels.memory_layout import channels_last
 
 KERNELS: Final = (3, 5, 7)

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from levelfield.models.kernels import native
+from levelfield import native
 from levelfield.models.kernels.operator_gradients import differentiate_by
 
 if torch.cuda.is_available() and importlib.util.find_spec("triton") and os.environ.get("LEVELFIELD_NATIVE") != "0":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from levelfield.models.kernels import native
+from levelfield import native
 
 
 def channels_last(x: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from levelfield.models.kernels import native
+from levelfield import native
 from levelfield.models.kernels.channel_gate import PooledGate, gate_native
 from levelfield.models.kernels.may_replace import may_replace
 from levelfield.models.kernels.memory_layout import channels_last

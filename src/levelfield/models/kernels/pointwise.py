@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from levelfield.models.kernels import native
+from levelfield import native
 from levelfield.models.kernels.linear import linear
 from levelfield.models.kernels.memory_layout import channels_last
 

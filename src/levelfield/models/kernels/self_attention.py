@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from levelfield.models.kernels import native
+from levelfield import native
 
 SHORT: Final = 64
 """The most tokens of a short sequence."""

@@ -21,7 +21,7 @@ import torch
 
 from levelfield.data.cache_folder import cache_dir, only_one
 from levelfield.errors import UserError, unknown
-from levelfield.models.kernels.native.variants import (
+from levelfield.native.variants import (
     FLAGS,
     NAMES,
     Variant,

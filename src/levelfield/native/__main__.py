@@ -1,16 +1,16 @@
-"""`python -m levelfield.models.kernels.native build` compiles the library; without a compiler it says so."""
+"""`python -m levelfield.native build` compiles the library; without a compiler it says so."""
 
 from __future__ import annotations
 
 import sys
 
 from levelfield.errors import UserError
-from levelfield.models.kernels.native import build, library_path
+from levelfield.native import build, library_path
 
 
 def main(arguments: list[str]) -> int:
     if arguments != ["build"]:
-        print("usage: python -m levelfield.models.kernels.native build", file=sys.stderr)
+        print("usage: python -m levelfield.native build", file=sys.stderr)
         return 2
     there = library_path().exists()
     try:

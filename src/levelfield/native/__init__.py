@@ -1,6 +1,6 @@
-"""The compiled forms of the networks' inner loops: whether one may compute, and the call.
+"""The compiled forms of inner loops, of networks and of augmentation: whether one may compute, and the call.
 
-`library()` is None where there is none (`libraries.py`); the models then compute the same in plain torch.
+`library()` is None where there is none (`libraries.py`); callers then compute the same in plain torch.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from levelfield.models.kernels.native.libraries import build, library, library_path
+from levelfield.native.libraries import build, library, library_path
 
 __all__ = [
     "as_layers_get_it", "build", "call", "computed_in", "float32_on_cpu", "has_wide_vectors", "library", "library_path",
@@ -88,7 +88,7 @@ def unobserved(x: Tensor) -> bool:
         not torch.compiler.is_compiling()
         and type(x) is Tensor
         and x.numel() > 0
-        and not torch.jit.is_tracing()  # type: ignore[attr-defined]
+        and not torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
         and not torch._C._are_functorch_transforms_active()
         and torch._C._len_torch_dispatch_stack() == 0
         and torch._C._len_torch_function_stack() == 0

@@ -122,9 +122,7 @@ def _tensors_in(loaded: object, source: str) -> dict[str, Tensor]:
 
 def _from_timm(name: str) -> dict[str, Tensor]:
     """timm's pretrained weights, from the Hub's cache or the network, in the names of timm's current code."""
-    import timm
-
-    from levelfield.models.adapt_timm.timm_models import timm_setting
+    from levelfield.models.adapt_timm.timm_models import timm, timm_setting
 
     timm_setting(name)
     config = timm.get_pretrained_cfg(name)

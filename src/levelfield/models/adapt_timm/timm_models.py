@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
-import timm
 import torch
 from torch import nn
 
@@ -24,7 +23,9 @@ from levelfield.models.adapt_timm.size_rules import (
     window_arguments,
 )
 from levelfield.models.stochastic_depth import DropPath
+from levelfield.without_compiler import import_without_compiler
 
+timm = import_without_compiler("timm")
 T = TypeVar("T")
 _TIMM_OPTIONS = {"drop_path": "drop_path_rate", "dropout": "drop_rate"}
 

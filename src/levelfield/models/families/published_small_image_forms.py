@@ -62,11 +62,10 @@ def _form(
 
 def _made_by_timm(base: str, arguments: dict[str, Any]) -> nn.Module:
     """timm's network `base`; an EfficientNet-B0 of other width and depth by what timm builds all of these with."""
-    import timm
-    from timm.models.efficientnet import _gen_efficientnet
+    from levelfield.models.adapt_timm.timm_models import timm
 
     scaled = "channel_multiplier" in arguments
-    make = _gen_efficientnet if scaled else timm.create_model
+    make = timm.models.efficientnet._gen_efficientnet if scaled else timm.create_model
     model: nn.Module = make(base, **arguments)
     return model
 

@@ -48,8 +48,8 @@ def build(num_classes): return Watched(num_classes)
 SLOW = ("timm", "torchvision", "torch._dynamo", "pandas", "altair", "sympy", "scipy.stats")
 TORCH = ("torch", "scipy", *SLOW)
 READING = ("torch", *SLOW)
-OF_TORCH = ("torch._dynamo", "sympy", "pandas")
-"""What torch itself loads where a network is counted, which is done when its training has ended."""
+BESIDE_TIMM = tuple(name for name in SLOW if name not in ("timm", "torchvision"))
+"""What a network that timm builds does without: timm itself imports torchvision, and both would load the compiler."""
 TRAIN = "train --model resnet_nano --data digits"
 
 
@@ -84,7 +84,10 @@ TRAIN = "train --model resnet_nano --data digits"
         ("report study", 0, READING),
         ("models mine --plugin mine.py", 0, ("timm", "torchvision", "altair", "scipy.stats")),
         (f"{TRAIN} --show-config", 0, SLOW),
-        (f"{TRAIN} --set budget.steps=1", 0, tuple(name for name in SLOW if name not in OF_TORCH)),
+        (f"{TRAIN} --set budget.steps=1", 0, SLOW),
+        (f"{TRAIN} --set budget.steps=1 --set model.name=resnet18_s1", 0, BESIDE_TIMM),
+        ("profile resnet_nano --seconds 0 --batch 2", 0, SLOW),
+        ("profile resnet18_s1 --seconds 0 --batch 2", 0, BESIDE_TIMM),
     ],
 )
 def test_a_command_loads_nothing_that_it_does_not_need(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from levelfield.cost import MacCounter, count_macs, count_parameters
+from levelfield.models import create_model, list_models, model_info
+
+macs = sys.modules["levelfield.cost.macs"]
 
 
 class Tally:
@@ -142,6 +146,11 @@ class _Transpose(nn.Module):
         return x.transpose(1, 2)
 
 
+class Drawing(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.rand_like(x)
+
+
 class Stubborn(nn.Module):
     """Asks for a value on its way, holds a tensor that is no buffer, and counts its calls in a buffer."""
 
@@ -162,13 +171,40 @@ def test_a_model_that_needs_values_is_counted_on_its_own_device() -> None:
     assert model.calls.item() == 0
 
 
-def test_the_model_is_left_as_it_was() -> None:
-    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout())
+@pytest.mark.parametrize("name", list_models())
+def test_a_network_counts_alike_on_shapes_and_computed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """C++ forms of its operators, which could not be seen, do not compute while it is counted."""
+    monkeypatch.setattr(macs, "QUICK", 10**20)
+    model = create_model(name)
+    devices: list[str] = []
+    next(model.children()).register_forward_pre_hook(lambda module, inputs: devices.append(inputs[0].device.type))
+    counts = []
+    for loaded in (True, False):
+        monkeypatch.setattr(macs, "compiler_is_loaded", lambda loaded=loaded: loaded)
+        counts.append(count_macs(model, model_info(name).image_size))
+    assert counts[0] == counts[1] and counts[0].total > 0
+    assert set(devices) == {"meta", "cpu"}
+
+
+def test_a_large_network_is_counted_on_shapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(macs, "compiler_is_loaded", lambda: False)
+    layer, devices = nn.Conv2d(3, 4, 3, bias=False), []
+    layer.register_forward_pre_hook(lambda module, inputs: devices.append(inputs[0].device.type))
+    for bound in (108 * 64, 108 * 64 - 1):
+        monkeypatch.setattr(macs, "QUICK", bound)
+        assert count_macs(layer, 8).total == 36 * 4 * 27
+    assert devices == ["cpu", "meta"]
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+def test_the_model_is_left_as_it_was(loaded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(macs, "compiler_is_loaded", lambda: loaded)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(), Drawing())
     model[1].eval()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     random = torch.get_rng_state()
     count_macs(model, image_size=8)
-    assert [module.training for module in model] == [True, False, True]
+    assert [module.training for module in model] == [True, False, True, True]
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
     assert torch.equal(torch.get_rng_state(), random)
 

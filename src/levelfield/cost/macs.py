@@ -21,11 +21,15 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from levelfield.module_mode import evaluation_mode
-from levelfield.without_compiler import put_off_mark
+from levelfield.without_compiler import compiler_is_loaded, put_off_mark
 
 KINDS: Final = ("convolution", "depthwise_convolution", "linear", "attention")
 """Spatial convolutions; those with one input channel a group; linear layers and 1x1 convolutions (a linear layer at
 every pixel, whichever way it is written); products of two activations."""
+
+QUICK: Final = 10**12
+"""Parameters times pixels up to which one image is computed sooner than the compiler is loaded. Networks compute a 15th
+of that or less in multiply-accumulates: a second on one core at the most, mostly milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -141,22 +145,33 @@ class MacCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def count_macs(model: nn.Module, image_size: int) -> MacCount:
     """Count the multiply-accumulates of `model` on one image (1, 3, image_size, image_size), in evaluation mode.
 
-    Runs on the meta device (shapes only: no arithmetic, milliseconds), or, where a model's path hangs on values, on its
-    own device. Neither the model's mode nor its buffers change. Errors of the forward itself are raised.
+    Runs on the meta device (shapes only: no arithmetic), or, where a model's path hangs on values, on its own device.
+    torch computes shapes by what its compiler does so with, which takes longer to load than a small network to run: as
+    long as nobody has loaded it, a network that is `QUICK` runs on its own device first. Neither the model's mode nor
+    its buffers nor the state of torch's generators change. Errors of the forward itself are raised.
     """
     model = getattr(model, "_orig_mod", model)  # a compiled model's own code is opaque
     floating = next((p for p in model.parameters() if p.is_floating_point()), torch.empty(0))
-
     parameters, buffers = _slots(model, "_parameters"), _slots(model, "_buffers")
     shape = (1, 3, image_size, image_size)
+
+    def on_meta() -> MacCount:
+        meta = _each_once(parameters, lambda p: nn.Parameter(p.to("meta"), False))
+        meta |= _each_once(buffers, lambda buffer: buffer.to("meta"))
+        return _count(model, meta, torch.empty(shape, dtype=floating.dtype, device="meta"))
+
+    def on_its_own() -> MacCount:
+        own = parameters | _each_once(buffers, Tensor.clone)
+        with torch.random.fork_rng([floating.device] if floating.device.type == "cuda" else []):
+            return _count(model, own, torch.zeros(shape, dtype=floating.dtype, device=floating.device))
+
+    quick = sum(p.numel() for p in model.parameters()) * image_size**2 <= QUICK
+    first, second = (on_its_own, on_meta) if quick and not compiler_is_loaded() else (on_meta, on_its_own)
     with evaluation_mode(model):
         try:
-            meta = _each_once(parameters, lambda p: nn.Parameter(p.to("meta"), False))
-            meta |= _each_once(buffers, lambda buffer: buffer.to("meta"))
-            return _count(model, meta, torch.empty(shape, dtype=floating.dtype, device="meta"))
-        except (RuntimeError, TypeError):  # a value was asked for, or a tensor that is no buffer met the meta device
-            own = parameters | _each_once(buffers, Tensor.clone)
-            return _count(model, own, torch.zeros(shape, dtype=floating.dtype, device=floating.device))
+            return first()
+        except (RuntimeError, TypeError):  # a value was asked for, a tensor that is no buffer met the meta device, or
+            return second()  # the device has no such operator
 
 
 def _slots(model: nn.Module, kind: str) -> dict[str, Tensor]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from scipy.special import betaincinv
 from torch import Tensor
 
 from levelfield import randomness
@@ -124,4 +123,6 @@ def _beta(alpha: float, u: Tensor) -> Tensor:
         return torch.ones_like(u)
     if alpha == 1:
         return u
+    from scipy.special import betaincinv  # which takes as long to import as a short training begins
+
     return torch.from_numpy(betaincinv(alpha, alpha, u.numpy())).mul_(65_536).round_().div_(65_536)

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from levelfield.cost import machine_at_rest
-from levelfield.cost.profile import Setting, _rest, profile
+from levelfield.cost.one_process import Setting
+from levelfield.cost.profile import _rest, profile
 from levelfield.float32 import float32_precision, set_tf32
 from levelfield.system import machine
 
@@ -48,7 +49,7 @@ def test_every_process_of_a_profile_sets_it(tf32: bool, monkeypatch: pytest.Monk
     set_tf32(not tf32)
 
     def here(work: object, setting: Setting) -> dict[str, object]:
-        profiling._prepare(setting)
+        sys.modules["levelfield.cost.one_process"]._prepare(setting)
         seen.append((work.__name__, float32_precision()))  # type: ignore[attr-defined]
         timing = {"ms_median": 1.0, "ms_q1": 1.0, "ms_q3": 1.0, "ms_p99": 1.0, "repeats": 1, "warmup": 1, "batch": 1}
         timing["images_per_s"] = 1e3
@@ -58,7 +59,7 @@ def test_every_process_of_a_profile_sets_it(tf32: bool, monkeypatch: pytest.Monk
     monkeypatch.setattr(profiling, "_in_own_process", here)
     monkeypatch.setattr(profiling, "busy_percent", lambda device: 1.0)
     profile(Setting(lambda: torch.nn.Linear(2, 2), image_size=8, tf32=tf32))
-    assert [name for name, _ in seen] == ["_measure_times", "_measure_times", "_measure_memory"]
+    assert [name for name, _ in seen] == ["measure_times", "measure_times", "measure_memory_of"]
     assert all(set(found.values()) == {"tf32" if tf32 else "ieee"} for _, found in seen)
 
 

@@ -31,6 +31,9 @@ def test_it_is_measured_once_on_a_machine_at_rest(small: Path, monkeypatch: pyte
     assert peak_flops(CPU, "fp32") == first
     assert peak_flops(CPU, "bf16") == 2 * first  # another dtype is another peak
     assert len(list(small.iterdir())) == 2
+    threads = torch.get_num_threads()
+    assert peak.kept_peak(CPU, "fp32", False, threads) == first
+    assert peak.kept_peak(CPU, "fp32", False, threads + 1) is None
 
 
 @pytest.mark.parametrize("busy", [50.0, None])

@@ -16,13 +16,16 @@ from typer.testing import CliRunner
 from levelfield.cli.app import app
 from levelfield.cost.energy import energy_meter
 from levelfield.cost.machine_at_rest import BUSY_PERCENT
-from levelfield.cost.profile import Setting, _noise_percent
+from levelfield.cost.memory import Memory
+from levelfield.cost.one_process import Setting
+from levelfield.cost.profile import _noise_percent
 from levelfield.cost.timing import Timing, training_step
 from levelfield.errors import UserError
 from levelfield.models import create_model
 from levelfield.studies.running.profile_networks import build
 
 profiling = sys.modules["levelfield.cost.profile"]  # the package's own `profile` is the function
+process = sys.modules["levelfield.cost.one_process"]
 
 
 @pytest.mark.parametrize(
@@ -44,7 +47,8 @@ def test_the_command_measures_in_fresh_processes_and_says_what(how: list[str], s
     command = [sys.executable, "-m", "levelfield", "profile", *arguments, *how, "--threads", "1", "--json"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert result.returncode == 0, result.stderr
-    assert [line.strip() for line in result.stderr.splitlines() if line.startswith("  measuring")] == said
+    spoken = [line.strip() for line in result.stderr.splitlines() if line.startswith("  measuring")]
+    assert [line.removesuffix(", and once for this machine its peak") for line in spoken] == said
     (row,) = json.loads(result.stdout)["models"]
     model = create_model("outgrid_nano", 7, 32)
     assert row["name"] == "outgrid_nano" and row["classes"] == 7 and row["device"] == "cpu" and row["dtype"] == "fp32"
@@ -95,9 +99,9 @@ def test_compiling_covers_all_that_is_timed(graphs: bool, mode: str | None, monk
     model.register_forward_pre_hook(lambda module, inputs: seen.append((len(inputs[0]), torch.is_grad_enabled())))
     monkeypatch.setattr(torch.nn.Module, "compile", lambda self, **settings: asked.append(settings))
     setting = Setting(lambda: model, image_size=8, batch=4, train=True, compile=True, cuda_graphs=graphs)
-    assert profiling._compile(model, setting, torch.device("cpu")) > 0
+    assert process._compile(model, setting, torch.device("cpu")) > 0
     assert asked == [{"mode": mode, "dynamic": False}]
-    assert all(seen.count(each) >= profiling.RECORDING for each in ((1, False), (4, False), (4, True)))
+    assert all(seen.count(each) >= process.RECORDING for each in ((1, False), (4, False), (4, True)))
 
 
 @pytest.mark.parametrize(
@@ -154,7 +158,7 @@ def test_a_profile_is_two_processes_that_agree_or_say_that_they_do_not(
 ) -> None:
     times, memory = iter([timed(*one), timed(*two)]), {"inference": 1}
     monkeypatch.setattr(
-        profiling, "_in_own_process", lambda work, _: next(times) if work is profiling._measure_times else memory
+        profiling, "_in_own_process", lambda work, _: next(times) if work is profiling.measure_times else memory
     )
     measured = profiling.profile(Setting(lambda: torch.nn.Identity(), 8))
     assert list(times) == [] and measured["memory"] == memory and measured["params"] == 5
@@ -173,20 +177,36 @@ def test_a_profile_is_two_processes_that_agree_or_say_that_they_do_not(
 
 
 def test_a_quick_profile_measures_memory_before_what_leaves_some_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then all times twice, of one network that was built, and warmed up for each, once."""
     done: list[str] = []
-    times = iter([timed(1.0, 10.0, None), timed(1.0, 10.4, None)])
 
-    def measured(what: str, value: Any) -> Any:
-        done.append(what)
-        return value
+    def build() -> torch.nn.Module:
+        done.append("build")
+        net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 64, 5))
+        net.register_forward_pre_hook(lambda module, inputs: done.append(f"{module.training} {len(inputs[0])}"))
+        return net
 
-    monkeypatch.setattr(profiling, "_measure_times", lambda setting: measured("times", next(times)))
-    monkeypatch.setattr(profiling, "_measure_memory", lambda setting: measured("memory", {"inference": 1}))
+    def memory(work: Any, device: torch.device) -> Memory:
+        done.append("memory")
+        work()
+        done.append("remembered")
+        return Memory("resident", 1.0, None, 2.0, 1.0)
+
+    monkeypatch.setattr(process, "measure_memory", memory)
+    monkeypatch.setattr(process, "peak_flops", lambda *about: done.append("peak") or 1e9)
+    monkeypatch.setattr(profiling, "kept_peak", lambda *about: None)
     said: list[str] = []
-    found = profiling.quick_profile(Setting(lambda: torch.nn.Identity(), 8, batch=8), said.append, fresh=True)
-    assert done == ["memory", "times", "times"] and found["memory"] == {"inference": 1}
-    assert found["noise_percent"] == pytest.approx(4.0) and found["noisy"] and "resting" in found
-    assert said == ["memory, then time of inference at batch 1 and 8, each twice"]
+    setting = Setting(build, 8, batch=4, train=True, seconds=0.0, min_repeats=2, warm_up=1)
+    found = profiling.quick_profile(setting, said.append, fresh=True)
+    step = ["False 1", *["True 4"] * 3]  # a training step looks at the classes first
+    take = ["False 1"] * 3 + ["False 4"] * 3 + step
+    counted = ["False 1"]
+    remembered = ["memory", "False 4", "remembered", "False 1", "memory", *["True 4"] * 2, "remembered"]
+    assert done == ["build", *remembered, *counted, *take, *take, "peak"]
+    assert found["memory"]["training"]["peak_mib"] == 2.0 and found["peak_flops"] == 1e9
+    assert found["throughput"]["repeats"] == 4 and found["throughput"]["warmup"] == 2 and "resting" in found
+    words = "memory, then time of inference at batch 1 and 4 and of training steps, each twice"
+    assert said == [f"{words}, and once for this machine its peak"]
 
 
 def test_energy_needs_a_gpu_with_a_meter(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,7 +78,7 @@ def profile(
     thorough = thorough or study is not None
     setting = partial(
         Setting, batch=batch, device=str(where), dtype=dtype, train=train, compile=compile, threads=threads, tf32=tf32,
-        cuda_graphs=cuda_graphs, min_repeats=10 if thorough else 3,
+        cuda_graphs=cuda_graphs, min_repeats=10 if thorough else 3, warm_up=3 if thorough else 1,
         seconds=seconds if seconds is not None else 2.0 if thorough else 0.5,
     )  # fmt: skip
     environment = describe_environment(where)

@@ -2,8 +2,9 @@
 
 from levelfield.cost.macs import MacCounter, count_macs
 from levelfield.cost.memory import measure_memory
+from levelfield.cost.one_process import Setting
 from levelfield.cost.parameters import count_parameters
-from levelfield.cost.profile import Setting, profile, quick_profile
+from levelfield.cost.profile import profile, quick_profile
 from levelfield.cost.timing import Timing, measure, measure_inference
 
 __all__ = [

@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -36,21 +37,34 @@ def peak_flops(device: torch.device, dtype: str, tf32: bool = False) -> float:
     Kept in the cache folder by machine, dtype, threads and torch's version. What was measured while others used the
     machine is measured again the next time, and the faster one kept.
     """
-    kind = torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
-    threads = torch.get_num_threads() if device.type == "cpu" else 0
-    about = [machine_digest(), device.type, kind, dtype, threads, tf32, torch.__version__]
-    path = cache_dir() / "peaks" / f"{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]}.json"
-    known: dict[str, Any] = {}
-    with suppress(OSError, ValueError):
-        known = json.loads(path.read_text(encoding="utf-8"))
-    if known.get("rested") is True:
-        return float(known["flops"])
+    threads = torch.get_num_threads()
+    if (kept := kept_peak(device, dtype, tf32, threads)) is not None:
+        return kept
+    path, about, known = _kept(device, dtype, tf32, threads)
     before, flops, after = busy_percent(device, 0.1), _measured(device, dtype), busy_percent(device, 0.1)
     rested = before is not None and after is not None and max(before, after) <= BUSY_PERCENT
-    found = {"flops": max(flops, known.get("flops", 0.0)), "rested": rested, "about": about[1:]}
+    found = {"flops": max(flops, known.get("flops", 0.0)), "rested": rested, "about": about}
     with suppress(OSError, UserError), replacing(path) as temporary:  # a folder without room only costs time
         temporary.write_text(json.dumps(found) + "\n", encoding="utf-8")
     return float(found["flops"])
+
+
+def kept_peak(device: torch.device, dtype: str, tf32: bool, threads: int) -> float | None:
+    """The peak that was measured while the machine rested; None where it has to be measured."""
+    _, _, known = _kept(device, dtype, tf32, threads)
+    return float(known["flops"]) if known.get("rested") is True else None
+
+
+def _kept(device: torch.device, dtype: str, tf32: bool, threads: int) -> tuple[Path, list[Any], dict[str, Any]]:
+    """The file of a peak, what it is the peak of, and what the file holds."""
+    kind = torch.cuda.get_device_name(device) if device.type == "cuda" else processor_name()
+    about = [device.type, kind, dtype, threads if device.type == "cpu" else 0, tf32, torch.__version__]
+    digest = hashlib.sha256(json.dumps([machine_digest(), *about]).encode()).hexdigest()[:16]
+    path = cache_dir() / "peaks" / f"{digest}.json"
+    known: dict[str, Any] = {}
+    with suppress(OSError, ValueError):
+        known = json.loads(path.read_text(encoding="utf-8"))
+    return path, about, known
 
 
 def _measured(device: torch.device, dtype: str) -> float:

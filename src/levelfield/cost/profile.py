@@ -4,72 +4,34 @@ A process for each keeps what one model left behind (a fragmented heap, cached k
 the bookkeeping of memory out of the times. Times are taken twice because two processes of one program differ by more
 than the calls within one of them (where memory lies, what else the machine does): a figure is the mean of both, and
 where they are further apart than NOISY_PERCENT, the profile says that the machine is noisy. So two profiles that say
-nothing of the kind agree. A quick profile measures the same in one process, memory first, then all times twice: it
-cannot see how much processes differ. Before and after every process the machine is looked at while nothing is asked of
-it: what it does then it does for others. On a GPU float32 is multiplied in one way by all layers, which the profile
-names. What is built is described by a function that can be pickled.
+nothing of the kind agree. A quick profile measures the same in one process, memory first, then all times twice, with a
+shorter warm-up: it cannot see how much processes differ. Before and after every process the machine is looked at while
+nothing is asked of it: what it does then it does for others. On a GPU float32 is multiplied in one way by all layers,
+which the profile names. What is built is described by a function that can be pickled.
 """
 
 from __future__ import annotations
 
 import multiprocessing
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import torch
-from torch import nn
 
-from levelfield.cost.energy import energy_meter
-from levelfield.cost.machine_at_rest import BUSY_PERCENT, asked_of_gpu, busy_percent
-from levelfield.cost.macs import count_macs
-from levelfield.cost.memory import measure_memory
-from levelfield.cost.parameters import count_parameters
-from levelfield.cost.peak import peak_flops, shares_of_peak
-from levelfield.cost.timing import (
-    Timing,
-    autocast,
-    measure,
-    measure_inference,
-    random_images,
-    synchronize,
-    training_step,
-)
+from levelfield.cost.machine_at_rest import BUSY_PERCENT, busy_percent
+from levelfield.cost.one_process import Setting, measure_all, measure_memory_of, measure_times
+from levelfield.cost.peak import kept_peak, shares_of_peak
+from levelfield.cost.timing import Timing
 from levelfield.errors import UserError
-from levelfield.float32 import float32_precision, set_tf32
-from levelfield.memory_allocator import keep_freed_memory
-from levelfield.module_mode import evaluation_mode
-from levelfield.precision import DTYPES
-from levelfield.system.machine import clock_mhz
 
+T = TypeVar("T")
 NOISY_PERCENT: Final = 2.0
 """A machine is noisy where repeated medians are further apart than this, or quartiles further than three times it."""
-RECORDING: Final = 3
-"""Calls until a compiled network replays CUDA graphs: one compiles, one records, one replays for the first time."""
 QUICK_LOOK_S: Final = 0.25
 """How long a quick profile looks at the machine before and after."""
 TIMED: Final = ("latency", "throughput", "training")
-
-
-@dataclass(frozen=True)
-class Setting:
-    """How a model is profiled. `build` is a picklable function; `dtype` one of `DTYPES`; `seconds` for each timing."""
-
-    build: Callable[[], nn.Module]
-    image_size: int
-    batch: int = 64
-    device: str = "cpu"
-    dtype: str = "fp32"
-    train: bool = False
-    compile: bool = False
-    seconds: float = 2.0
-    threads: int | None = None
-    tf32: bool = False
-    cuda_graphs: bool = False
-    min_repeats: int = 10
 
 
 def profile(setting: Setting, say: Callable[[str], None] = lambda doing: None) -> dict[str, Any]:
@@ -88,9 +50,9 @@ def profile(setting: Setting, say: Callable[[str], None] = lambda doing: None) -
     looks = [busy_percent(device)]
     measured = []
     for work, doing in (
-        (_measure_times, _times_in_words(setting)),
-        (_measure_times, "the same times in another process"),
-        (_measure_memory, "memory, in a process of its own"),
+        (measure_times, _times_in_words(setting)),
+        (measure_times, "the same times in another process"),
+        (measure_memory_of, "memory, in a process of its own"),
     ):
         say(doing)
         measured.append(_in_own_process(work, setting))
@@ -108,21 +70,17 @@ def quick_profile(
     """
     device = torch.device(setting.device)
     looks = [busy_percent(device, QUICK_LOOK_S)]
-    say(f"memory, then {_times_in_words(setting)}, each twice")
-    measured = _measure_all(setting) if fresh else _in_own_process(_measure_all, setting)
+    threads = setting.threads or torch.get_num_threads()
+    peak = "" if kept_peak(device, setting.dtype, setting.tf32, threads) else ", and once for this machine its peak"
+    say(f"memory, then {_times_in_words(setting)}, each twice{peak}")
+    one, two, memory = measure_all(setting) if fresh else _in_own_process(measure_all, setting)
     looks.append(busy_percent(device, QUICK_LOOK_S))
-    return {**measured, **_rest(looks)}
+    return {**joined(one, two), "memory": memory, **_rest(looks)}
 
 
 def _times_in_words(setting: Setting) -> str:
     batches = f"batch 1 and {setting.batch}" if setting.batch != 1 else "batch 1"
     return f"time of inference at {batches}" + (" and of training steps" if setting.train else "")
-
-
-def _measure_all(setting: Setting) -> dict[str, Any]:
-    """Memory first: what is measured later would count what was left behind."""
-    memory = _measure_memory(setting)
-    return {**joined(_measure_times(setting), _measure_times(setting)), "memory": memory}
 
 
 def _rest(looks: Sequence[float | None]) -> dict[str, Any]:
@@ -172,7 +130,7 @@ def _mean(one: Mapping[str, Any], two: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _in_own_process(work: Callable[[Setting], dict[str, Any]], setting: Setting) -> dict[str, Any]:
+def _in_own_process(work: Callable[[Setting], T], setting: Setting) -> T:
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         try:
             return pool.submit(work, setting).result()
@@ -183,112 +141,8 @@ def _in_own_process(work: Callable[[Setting], dict[str, Any]], setting: Setting)
             ) from None
 
 
-def _prepare(setting: Setting) -> tuple[nn.Module, torch.device]:
-    if setting.threads is not None:
-        torch.set_num_threads(setting.threads)
-    set_tf32(setting.tf32)
-    device = torch.device(setting.device)
-    model = setting.build().to(device)
-    return model.to(memory_format=torch.channels_last), device  # type: ignore[call-overload]
-
-
-def _measure_times(setting: Setting) -> dict[str, Any]:
-    keep_freed_memory()
-    model, device = _prepare(setting)
-    dtype = DTYPES[setting.dtype]
-    parameters, macs = count_parameters(model), count_macs(model, setting.image_size)
-    clocks = [_clock_mhz(device)]
-    compile_seconds = _compile(model, setting, device) if setting.compile or setting.cuda_graphs else None
-
-    def inference(batch: int, seconds: float) -> Timing:
-        return measure_inference(
-            model, batch, setting.image_size, device, dtype, seconds=seconds, min_repeats=setting.min_repeats
-        )
-
-    latency = inference(1, setting.seconds)
-    meter = energy_meter(device)
-    joules = meter() if meter else 0.0
-    throughput = inference(setting.batch, setting.seconds)
-    done = setting.batch * (throughput.repeats + throughput.warmup)
-    joules_per_image = (meter() - joules) / done if meter else None
-    clocks.append(_clock_mhz(device))
-    training = None
-    if setting.train:
-        step = _training_step(model, setting, device)
-        training = measure(
-            step, device, setting.batch, seconds=setting.seconds, min_repeats=min(5, setting.min_repeats)
-        )
-    return {
-        "params": parameters.total,
-        "trainable_params": parameters.trainable,
-        "frozen_params": parameters.frozen,
-        "buffers": parameters.buffers,
-        "param_mib": parameters.mib,
-        "macs": macs.total,
-        "flops": macs.flops,
-        "macs_by_kind": macs.by_kind,
-        "latency": asdict(latency),
-        "throughput": asdict(throughput),
-        "training": None if training is None else asdict(training),
-        "peak_flops": peak_flops(device, setting.dtype, setting.tf32),
-        "compile_seconds": compile_seconds,
-        "joules_per_image": joules_per_image,
-        "threads": torch.get_num_threads(),
-        "compiled": setting.compile or setting.cuda_graphs,
-        "cuda_graphs": setting.cuda_graphs,
-        "fp32_precision": float32_precision() if device.type == "cuda" else None,
-        "clocks_mhz": clocks if all(clock is not None for clock in clocks) else None,
-    }
-
-
-def _training_step(model: nn.Module, setting: Setting, device: torch.device) -> Callable[[], None]:
-    return training_step(model, setting.batch, setting.image_size, device, DTYPES[setting.dtype])
-
-
 def _noise_percent(first: Timing, second: Timing) -> float:
     """The gap between two medians taken apart or a third of the quartiles' distance, the larger of both, in percent."""
     gap = abs(first.ms_median - second.ms_median) / min(first.ms_median, second.ms_median)
     spread = max((timing.ms_q3 - timing.ms_q1) / timing.ms_median for timing in (first, second))
     return 100 * max(gap, spread / 3)
-
-
-def _compile(model: nn.Module, setting: Setting, device: torch.device) -> float:
-    """Compile `model` in place for both batch sizes, and for training if that is measured; the seconds that it took,
-    first calls included. With CUDA graphs the first calls record them too."""
-    start = time.perf_counter()
-    # a network for any batch size would be slower than what trains and serves: one for each
-    model.compile(mode="reduce-overhead" if setting.cuda_graphs else None, dynamic=False)
-    for batch in {setting.batch, 1}:
-        x = random_images(batch, setting.image_size, device)
-        with evaluation_mode(model), torch.inference_mode(), autocast(device, DTYPES[setting.dtype]):
-            for _ in range(RECORDING):
-                model(x)
-    if setting.train:
-        step = _training_step(model, setting, device)
-        for _ in range(RECORDING):
-            step()
-    synchronize(device)
-    return time.perf_counter() - start
-
-
-def _measure_memory(setting: Setting) -> dict[str, Any]:
-    model, device = _prepare(setting)
-    x = random_images(setting.batch, setting.image_size, device)
-
-    def infer() -> None:
-        with torch.inference_mode(), autocast(device, DTYPES[setting.dtype]):
-            model(x)
-
-    with evaluation_mode(model):
-        inference = asdict(measure_memory(infer, device))
-    if not setting.train:
-        return {"inference": inference, "training": None}
-    step = _training_step(model, setting, device)
-    return {"inference": inference, "training": asdict(measure_memory(lambda: (step(), step()), device))}
-
-
-def _clock_mhz(device: torch.device) -> float | None:
-    """The clock of the GPU (through NVML) or the mean of the CPU's cores now, where the system tells."""
-    if device.type == "cuda":
-        return asked_of_gpu(torch.cuda.clock_rate, device)
-    return clock_mhz()

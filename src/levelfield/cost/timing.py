@@ -39,13 +39,14 @@ def synchronize(device: torch.device) -> None:
 
 
 def measure(
-    call: Callable[[], object], device: torch.device, batch: int, *, seconds: float = 2.0, min_repeats: int = 10
-) -> Timing:
+    call: Callable[[], object], device: torch.device, batch: int, *, seconds: float = 2.0, min_repeats: int = 10,
+    warm_up: int = WARM_UP,
+) -> Timing:  # fmt: skip
     """Time `call` (which handles `batch` images) for at least `seconds` and `min_repeats`, one synchronisation a call.
 
-    Warm-up takes at least WARM_UP calls and a quarter of `seconds`, whichever is longer.
+    Warm-up takes at least `warm_up` calls and a quarter of `seconds`, whichever is longer.
     """
-    warmed = _times(call, device, seconds / 4, WARM_UP)
+    warmed = _times(call, device, seconds / 4, warm_up)
     ms = 1e3 * np.asarray(_times(call, device, seconds, min_repeats))
     q1, median, q3, p99 = (float(q) for q in np.quantile(ms, [0.25, 0.5, 0.75, 0.99]))
     return Timing(batch, median, q1, q3, p99, batch * 1e3 / median, len(ms), len(warmed))
@@ -83,6 +84,7 @@ def measure_inference(
     *,
     seconds: float = 2.0,
     min_repeats: int = 10,
+    warm_up: int = WARM_UP,
 ) -> Timing:
     """Time the forward of `model` (already on `device`) on `random_images`.
 
@@ -92,7 +94,7 @@ def measure_inference(
     device = torch.device(device)
     x = random_images(batch, image_size, device)
     with evaluation_mode(model), torch.inference_mode(), autocast(device, dtype):
-        return measure(lambda: model(x), device, batch, seconds=seconds, min_repeats=min_repeats)
+        return measure(lambda: model(x), device, batch, seconds=seconds, min_repeats=min_repeats, warm_up=warm_up)
 
 
 def training_step(

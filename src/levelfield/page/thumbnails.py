@@ -8,11 +8,14 @@ import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from levelfield.errors import UserError
 from levelfield.spec import RunSpec
 from levelfield.tables.table import StudyTable
+
+if TYPE_CHECKING:
+    from levelfield.data.sources.readers.contract import Pixels
 
 SIDE_PX: Final = 96
 """Larger images are scaled down to this side."""
@@ -72,29 +75,42 @@ def _kept(page: Path | None, checksum: str | None) -> dict[int, bytes]:
 
 
 def _read_from(spec: RunSpec, data_dir: Path | str | None) -> Callable[[int], bytes | None]:
-    """The test images of `spec`'s data as PNG, by test index."""
+    """The test images of `spec`'s data as PNG, by test index; from the store without torch, where they are there."""
     from levelfield.data.sources.locate import find
+    from levelfield.data.store.stored_test_images import stored_test_images
 
-    find(spec.data.name, data_dir)  # where there is none, that is said before torch is loaded
+    found = find(spec.data.name, data_dir)  # where there is none, that is said before torch is loaded
+    checksum, image = stored_test_images(spec.data, found) or _opened(spec, data_dir)
+    if spec.data.checksum is not None and checksum != spec.data.checksum:
+        raise UserError(f"the data set {spec.data.name} found here is not the one that the rows were tested on")
 
     from PIL import Image
 
-    from levelfield.data import open_data
-
-    data = open_data(spec.data, data_dir)
-    if spec.data.checksum is not None and data.checksum != spec.data.checksum:
-        raise UserError(f"the data set {spec.data.name} found here is not the one that the rows were tested on")
-    test = data.test
-    position = {int(index): place for place, index in enumerate(test.index)}
-
     def png(index: int) -> bytes | None:
-        if index not in position:
+        pixels = image(index)
+        if pixels is None:
             return None
-        pixels = test.read(test.index.new_tensor([position[index]]))[0]
-        image = Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
-        image.thumbnail((SIDE_PX, SIDE_PX))
+        picture = Image.fromarray(pixels)
+        picture.thumbnail((SIDE_PX, SIDE_PX))
         out = io.BytesIO()
-        image.save(out, "PNG", optimize=True)
+        picture.save(out, "PNG", optimize=True)
         return out.getvalue()
 
     return png
+
+
+def _opened(spec: RunSpec, data_dir: Path | str | None) -> tuple[str, Callable[[int], Pixels | None]]:
+    """As `stored_test_images`, of data that is decoded into the store first, or whenever it is read."""
+    from levelfield.data import open_data
+
+    data = open_data(spec.data, data_dir)
+    test = data.test
+    position = {int(index): place for place, index in enumerate(test.index)}
+
+    def image(index: int) -> Pixels | None:
+        if index not in position:
+            return None
+        pixels = test.read(test.index.new_tensor([position[index]]))[0]
+        return pixels.permute(1, 2, 0).contiguous().numpy()
+
+    return data.checksum, image

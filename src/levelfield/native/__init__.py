@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -15,8 +16,8 @@ from torch import Tensor
 from levelfield.native.libraries import build, library, library_path
 
 __all__ = [
-    "as_layers_get_it", "build", "call", "computed_in", "float32_on_cpu", "has_wide_vectors", "library", "library_path",
-    "unobserved", "usable", "usable_as_operator",
+    "as_layers_get_it", "build", "call", "call_on_bytes", "computed_in", "float32_on_cpu", "has_wide_vectors",
+    "library", "library_path", "unobserved", "usable", "usable_as_operator", "usable_on_bytes",
 ]  # fmt: skip
 
 SOURCE: Final = Path(__file__).with_name("outgrid.cpp")
@@ -82,6 +83,11 @@ def usable(x: Tensor) -> bool:
     return computed_in(x) in NAME_ENDS and unobserved(x) and library() is not None
 
 
+def usable_on_bytes(images: Tensor) -> bool:
+    """Whether a C++ form may compute on uint8 images: built, and they lie on a CPU, in order, and are not empty."""
+    return images.device.type == "cpu" and images.is_contiguous() and unobserved(images) and library() is not None
+
+
 def unobserved(x: Tensor) -> bool:
     """Whether x is a plain tensor that is not empty, and nobody traces or watches what is computed of it."""
     return (
@@ -102,7 +108,15 @@ def call(name: str, *arguments: Tensor | int | float | None) -> None:
     """
     found = library()
     assert found is not None and isinstance(arguments[0], Tensor)
-    function = getattr(found, name + NAME_ENDS[arguments[0].dtype])
+    _run(getattr(found, name + NAME_ENDS[arguments[0].dtype]), arguments)
+
+
+def call_on_bytes(name: str, *arguments: Tensor | int) -> None:
+    """Call the library's function `name` of images in bytes with contiguous tensors and numbers, as `call` does."""
+    _run(getattr(library(), name), arguments)
+
+
+def _run(function: Callable[..., object], arguments: Iterable[Tensor | int | float | None]) -> None:
     function(*map(_as_c, arguments), ctypes.c_int(torch.get_num_threads()))
 
 

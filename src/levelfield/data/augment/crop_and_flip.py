@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from levelfield import randomness
+from levelfield import native, randomness
 from levelfield.data.to_device import to_device
 from levelfield.errors import UserError
 from levelfield.spec.augment import Crop, PadCrop
@@ -83,6 +83,8 @@ def take_windows(images: Tensor, windows: Windows, size: int, padding: int, fill
     if fill == "reflect":
         images, padding = F.pad(images, (padding,) * 4, mode="reflect"), 0
     batch, channels, height, width = images.shape
+    if native.usable_on_bytes(images):
+        return _windows_in_bytes(images, windows.top - padding, windows.left - padding, windows.flip, (size, size))
     if padding == 0 and images.device.type == "cpu":  # to mirror only what asks for it moves fewer bytes
         cut = _cut(images.contiguous(), torch.zeros_like(windows.top), windows.top, windows.left, size, size)
         mirrored = windows.flip.nonzero()[:, 0]
@@ -97,11 +99,24 @@ def take_windows(images: Tensor, windows: Windows, size: int, padding: int, fill
 def shift(images: Tensor, down_px: Tensor, right_px: Tensor) -> Tensor:
     """Move uint8 (n,3,H,W) by whole px, int64 (n,) each; what comes from outside the image becomes black."""
     height, width = images.shape[2:]
+    if native.usable_on_bytes(images):
+        stay = torch.zeros(len(images), dtype=torch.bool)
+        return _windows_in_bytes(images, -down_px, -right_px, stay, (height, width))
     margin_y, margin_x = (min(int(by.abs().max()), extent) for by, extent in ((down_px, height), (right_px, width)))
     framed = F.pad(images, (margin_x, margin_x, margin_y, margin_y))
     top = to_device(margin_y - down_px.clamp(-margin_y, margin_y), images.device)
     left = to_device(margin_x - right_px.clamp(-margin_x, margin_x), images.device)
     return _cut(framed, torch.zeros_like(top), top, left, height, width)
+
+
+def _windows_in_bytes(images: Tensor, top: Tensor, left: Tensor, flip: Tensor, size: tuple[int, int]) -> Tensor:
+    """The windows from (`top`, `left`) on, inside the images or not, in C++; what lies outside is black."""
+    out = images.new_empty(len(images), 3, *size)
+    native.call_on_bytes(
+        "lf_take_windows", images, top.contiguous(), left.contiguous(), flip.contiguous(), out,
+        len(images), *images.shape[2:], *size,
+    )  # fmt: skip
+    return out
 
 
 def _cut(images: Tensor, skip: Tensor, top: Tensor, left: Tensor, height: int, width: int) -> Tensor:

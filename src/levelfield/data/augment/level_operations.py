@@ -14,6 +14,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from levelfield import native
 from levelfield.data.to_device import to_device
 
 PIECE: Final = 1 << 17
@@ -23,6 +24,9 @@ PIECE: Final = 1 << 17
 def look_up(images: Tensor, tables: Tensor, out: Tensor | None = None) -> Tensor:
     """Replace each level of uint8 (n,3,H,W) by its entry in uint8 `tables` (n,3,256); `out` may be the images."""
     out = torch.empty_like(images) if out is None else out
+    if native.usable_on_bytes(images):
+        native.call_on_bytes("lf_look_up", images, tables.contiguous(), out, 3 * len(images), images[0, 0].numel())
+        return out
     planes, rows, into = images.view(-1, images[0, 0].numel()), tables.flatten(0, 1), out.view(-1, out[0, 0].numel())
     if images.device.type != "cpu":
         torch.gather(rows, 1, planes.long(), out=into)
@@ -87,16 +91,24 @@ def autocontrast(images: Tensor, _: Tensor) -> Tensor:
 
 def equalize(images: Tensor, _: Tensor) -> Tensor:
     """Flatten each channel's histogram (Pillow's integer scheme); a channel that fills too few bins stays as it is."""
-    levels = images.flatten(2).long()
-    counts = torch.zeros(*levels.shape[:2], 256, dtype=torch.int32, device=images.device)
-    counts.scatter_add_(2, levels, counts.new_ones(1).expand_as(levels))
+    counts, px = _counts(images), images[0, 0].numel()
     below = counts.cumsum(2, dtype=torch.int32)
     highest = counts.gather(2, below.argmax(2, keepdim=True))  # the count of the highest level that occurs
-    step = (levels.shape[2] - highest).div(255, rounding_mode="floor")
+    step = (px - highest).div(255, rounding_mode="floor")
     # float32 divides whole numbers below 2**24 exactly enough for the floor, and much faster than integers are divided
     table = (below - counts + step // 2).to(torch.float32).div_(step.clamp(min=1)).floor_().clamp_(0, 255)
     table[:, :, 0] = 0
     return torch.where(step == 0, _levels(images.device, torch.uint8), table.to(torch.uint8))
+
+
+def _counts(images: Tensor) -> Tensor:
+    """How many px of each channel have each level, int32 (n,3,256)."""
+    counts = torch.zeros(*images.shape[:2], 256, dtype=torch.int32, device=images.device)
+    if native.usable_on_bytes(images):
+        native.call_on_bytes("lf_count_levels", images, counts, 3 * len(images), images[0, 0].numel())
+        return counts
+    levels = images.flatten(2).long()
+    return counts.scatter_add_(2, levels, counts.new_ones(1).expand_as(levels))
 
 
 def grey_levels(images: Tensor) -> Tensor:

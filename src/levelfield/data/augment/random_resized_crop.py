@@ -1,10 +1,10 @@
 """Random resized crop (Inception crop; Szegedy et al., arXiv 1409.4842): a part of drawn area and shape, resized.
 
-All images of a batch are resized together, each from its own size. Resizing is linear in each direction, so that it is
-two products of matrices per image, with Pillow's antialiased weights (bilinear, or bicubic with a = -0.5): along
-the rows first, rounded to levels, then along the columns. Weights are whole numbers of 2**-14, and all
-sums stay below 2**24: float32 holds them exactly, in whatever order a processor sums, so that the levels are the same
-everywhere.
+Resizing is linear in each direction, with Pillow's antialiased weights (bilinear, or bicubic with a = -0.5): along the
+rows first, rounded to levels, then along the columns. Weights are whole numbers of 2**-14, and all sums stay below
+2**24: float32 holds them exactly, in whatever order a processor sums, so that the levels are the same everywhere. On a
+CPU C++ resizes part by part; in torch, and on a GPU, parts of like size are resized together, as two products of
+matrices each.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from levelfield import randomness
+from levelfield import native, randomness
 from levelfield.data.ragged_images import Ragged, of_squares
 from levelfield.data.to_device import to_device
 from levelfield.spec.augment import RandomResizedCrop
@@ -67,6 +67,12 @@ def take_parts(images: Tensor | Ragged, parts: Tensor, flip: Tensor, size: int, 
     if len(given) == 0:  # a rank's part of a short last batch
         return torch.empty(0, 3, size, size, dtype=torch.uint8, device=given.device)
     out = torch.empty(len(given), 3, size, size, dtype=torch.uint8, device=given.device)
+    if native.usable_on_bytes(given.flat):
+        where = (column.contiguous() for column in (given.start, given.height, given.width, parts, flip))
+        native.call_on_bytes(
+            "lf_resize_parts", given.flat, *where, out, len(given), size, int(interpolation == "bicubic")
+        )
+        return out
     order = torch.argsort(parts[:, 2] * parts[:, 3], stable=True)  # of like size together: little is padded
     for rows in torch.split(order, _group_sizes(parts[order, 2:].tolist())):
         out[to_device(rows, given.device)] = _resized(given[rows], parts[rows], flip[rows], size, interpolation)

@@ -93,6 +93,30 @@ inline double cubic(double d) {
   return d < 2 ? ((d * -0.5 + 2.5) * d - 4) * d + 2 : 0.0;
 }
 
+// Luma 0.2989 R + 0.587 G + 0.114 B, rounded down: ten thousand times it float holds exactly.
+inline float grey(const Byte* in, long plane, long i) {
+  const float sum = 2989.0f * in[i] + 5870.0f * in[plane + i] + 1140.0f * in[2 * plane + i];
+  return std::floor(sum / 10000.0f);
+}
+
+// Clipped to 0..255, and the fraction cut off.
+inline Byte cut(float level) { return static_cast<Byte>(std::min(255.0f, std::max(0.0f, level))); }
+
+void sharpen_plane(const Byte* in, float rest, Byte* out, int H, int W) {
+  std::memcpy(out, in, static_cast<std::size_t>(H) * W);  // the outermost pixels stay
+  for (int y = 1; y < H - 1; ++y) {
+    const Byte *above = in + static_cast<long>(y - 1) * W, *here = above + W, *below = here + W;
+    Byte* to = out + static_cast<long>(y) * W;
+#pragma omp simd
+    for (int x = 1; x < W - 1; ++x) {
+      const int sum = above[x - 1] + above[x] + above[x + 1] + here[x - 1] + 5 * here[x] + here[x + 1] + below[x - 1] +
+                      below[x] + below[x + 1];
+      const float change = std::nearbyint(static_cast<float>(sum) / 13.0f) - static_cast<float>(here[x]);
+      to[x] = cut(change * rest + static_cast<float>(here[x]));
+    }
+  }
+}
+
 inline double triangle(double d) { return std::max(0.0, 1 - d); }
 
 // The shares of a line's px in each of `size` px: from `first` on, `count` of them, `most` apart in `weight`.
@@ -195,6 +219,65 @@ void lf_count_levels(const Byte* images, Int* counts, int planes, int px, int th
       for (int k = 0; k < 4; ++k) ++apart[k][from[i + k]];
     for (; i < px; ++i) ++apart[0][from[i]];
     for (int v = 0; v < 256; ++v) counts[256L * p + v] = apart[0][v] + apart[1][v] + apart[2][v] + apart[3][v];
+  }
+}
+
+// The least and the greatest level of each plane: (planes, 2).
+void lf_extremes(const Byte* images, Byte* extremes, int planes, int px, int threads) {
+#pragma omp parallel for num_threads(threads) schedule(static)
+  for (int p = 0; p < planes; ++p) {
+    const Byte* from = images + static_cast<long>(p) * px;
+    Byte low = 255, high = 0;
+    for (int i = 0; i < px; ++i) low = std::min(low, from[i]), high = std::max(high, from[i]);
+    extremes[2 * p] = low, extremes[2 * p + 1] = high;
+  }
+}
+
+// The sum of each image's grey levels, (n).
+void lf_sum_grey(const Byte* images, Long* sums, int n, int px, int threads) {
+#pragma omp parallel for num_threads(threads) schedule(static)
+  for (int b = 0; b < n; ++b) {
+    Int sum = 0;
+    Long total = 0;
+    for (int i = 0; i < px; ++i) {
+      sum += static_cast<Int>(grey(images + 3L * b * px, px, i));
+      if ((i & 0xffff) == 0xffff) total += sum, sum = 0;
+    }
+    sums[b] = total + sum;
+  }
+}
+
+// `factor` (n) of the level and `rest` (n) of the grey level.
+void lf_saturate(const Byte* images, const float* factor, const float* rest, Byte* out, int n, int px, int threads) {
+#pragma omp parallel for num_threads(threads) schedule(static)
+  for (int b = 0; b < n; ++b) {
+    const Byte* in = images + 3L * b * px;
+    Byte* to = out + 3L * b * px;
+    for (long i = 0; i < px; ++i) {
+      const float share = grey(in, px, i) * rest[b];
+      for (int c = 0; c < 3; ++c) to[c * px + i] = cut(static_cast<float>(in[c * px + i]) * factor[b] + share);
+    }
+  }
+}
+
+// The level and `rest` (n) times what smoothing by (1 1 1, 1 5 1, 1 1 1) / 13 changes; H and W above 2.
+void lf_sharpen(const Byte* images, const float* rest, Byte* out, int n, int H, int W, int threads) {
+  const long plane = static_cast<long>(H) * W;
+#pragma omp parallel for num_threads(threads) schedule(static)
+  for (int p = 0; p < 3 * n; ++p) sharpen_plane(images + p * plane, rest[p / 3], out + p * plane, H, W);
+}
+
+// Boxes (row, top, left, height, width: (5, m)) of values whose steps are `steps` (image, channel, row, column), each
+// value one of 65,536 by the next 16 bits of its box, of which there are `pieces`; `per_pixel` 0: three in all.
+void lf_erase(float* values, const Long* steps, const Long* boxes, const std::int16_t* drawn, const float* quantiles,
+              int m, int pieces, int per_pixel, int threads) {
+#pragma omp parallel for num_threads(threads) schedule(static)
+  for (int k = 0; k < m; ++k) {
+    const std::int16_t* next = drawn + static_cast<long>(k) * pieces;
+    float* corner = values + boxes[k] * steps[0] + boxes[m + k] * steps[2] + boxes[2 * m + k] * steps[3];
+    for (Long y = 0; y < boxes[3 * m + k]; ++y)
+      for (Long x = 0; x < boxes[4 * m + k]; ++x, next += per_pixel ? 3 : 0)
+        for (int c = 0; c < 3; ++c) corner[y * steps[2] + x * steps[3] + c * steps[1]] = quantiles[next[c] + (1 << 15)];
   }
 }
 

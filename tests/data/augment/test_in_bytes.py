@@ -13,12 +13,14 @@ from torch import Tensor
 from levelfield import native
 from levelfield.data.augment import build_augment
 from levelfield.data.augment.affine_operations import SMALL_PX, nearest, rotate, shear_x, shear_y, smooth, translate_y
+from levelfield.data.augment.colour_sharpness_cutout import saturation, sharpness
 from levelfield.data.augment.crop_and_flip import Windows, shift, take_windows
-from levelfield.data.augment.level_operations import equalize, look_up
+from levelfield.data.augment.level_operations import autocontrast, contrast, equalize, look_up
+from levelfield.data.augment.random_erasing import erase
 from levelfield.data.augment.random_resized_crop import draw_parts, take_parts
 from levelfield.data.ragged_images import ragged
 from levelfield.spec import Augment
-from levelfield.spec.augment import RandomResizedCrop
+from levelfield.spec.augment import Erasing, RandomResizedCrop
 
 pytestmark = pytest.mark.skipif(
     native.library() is None, reason="the C++ loops are not built: `make setup` builds them"
@@ -65,11 +67,15 @@ def test_every_operation_is_equal_to_the_bit(
 ) -> None:
     images, before = images_of(12, height, width), torch.get_num_threads()
     maps, count = maps_of(12, height, width), torch.arange(12)
+    factors = torch.linspace(0, 1.9, 12, dtype=torch.float64)
     tables = torch.randint(0, 256, (12, 3, 256), dtype=torch.uint8)
     computed: dict[str, Callable[[], Tensor]] = {
         "look up": lambda: look_up(images, tables),
         "look up in place": lambda: look_up(here := images.clone(), tables, out=here),
-        "equalise": lambda: equalize(images, torch.zeros(12)),
+        "equalise": lambda: equalize(images, factors),
+        "autocontrast": lambda: autocontrast(images, factors),
+        "contrast": lambda: contrast(images, factors),
+        "saturation": lambda: saturation(images, factors),
         "shift": lambda: shift(images, 3 * count - 16, 40 - 7 * count),
         "nearest": lambda: nearest(images, maps, fill=9),
         "nearest in place": lambda: nearest(here := images.clone(), maps, out=here),
@@ -80,6 +86,8 @@ def test_every_operation_is_equal_to_the_bit(
         room = torch.tensor([height + 2 * padding - size, width + 2 * padding - size]) + 1
         windows = Windows(count % room[0], (3 * count) % room[1], count % 3 == 0)
         computed[f"windows, {fill} {padding}"] = partial(take_windows, images, windows, size, padding, fill)
+    if min(height, width) > 2:
+        computed["sharpness"] = lambda: sharpness(images, factors)
     try:
         torch.set_num_threads(threads)
         for name, compute in computed.items():
@@ -131,6 +139,21 @@ def test_a_whole_recipe_is_equal_to_the_bit(
     for epoch in range(3):
         fast, plain = both(monkeypatch, lambda epoch=epoch: augment(images, torch.arange(64), epoch, 0).clone())
         assert torch.equal(fast, plain)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("value", ["random", "pixel"])
+def test_erased_boxes_are_equal_to_the_bit(
+    value: str, layout: torch.memory_format, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    erasing, index = Erasing(probability=0.7, value=value), torch.arange(40)  # type: ignore[arg-type]
+    given = torch.randn(40, 3, 19, 32).contiguous(memory_format=layout)
+    for epoch in range(3):
+        fast = erase(given.clone(memory_format=layout), erasing, index, epoch, 0)
+        with monkeypatch.context() as patch:
+            patch.setattr(native, "library", lambda: None)
+            plain = erase(given.clone(memory_format=layout), erasing, index, epoch, 0)
+        assert torch.equal(fast, plain) and not torch.equal(fast, given)
 
 
 def test_no_image_at_all_is_none() -> None:

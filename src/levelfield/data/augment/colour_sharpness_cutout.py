@@ -10,27 +10,38 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from levelfield import native
 from levelfield.data.augment.level_operations import grey_levels
 from levelfield.data.to_device import to_device
 
 
 def saturation(images: Tensor, factor: Tensor) -> Tensor:
     """Blend with the image's grey levels."""
-    grey = grey_levels(images).mul_(_per_image(torch.rsub(factor, 1), images))
-    return (images * _per_image(factor, images)).add_(grey).clamp_(0, 255).to(torch.uint8)
+    own, rest = _per_image(factor, images), _per_image(torch.rsub(factor, 1), images)
+    if native.usable_on_bytes(images):
+        out = torch.empty_like(images)
+        native.call_on_bytes("lf_saturate", images, own, rest, out, len(images), images[0, 0].numel())
+        return out
+    grey = grey_levels(images).mul_(rest)
+    return (images * own).add_(grey).clamp_(0, 255).to(torch.uint8)
 
 
 def sharpness(images: Tensor, factor: Tensor) -> Tensor:
     """Blend with the image smoothed by (1 1 1, 1 5 1, 1 1 1) / 13; the outermost pixels stay."""
     if min(images.shape[2:]) <= 2:
         return images
+    rest = _per_image(torch.rsub(factor, 1), images)
+    if native.usable_on_bytes(images):
+        out = torch.empty_like(images)
+        native.call_on_bytes("lf_sharpen", images, rest, out, len(images), *images.shape[2:])
+        return out
     levels = images.to(torch.int16)
     inner = levels[:, :, 1:-1, 1:-1]
     columns = (levels[:, :, :-2] + levels[:, :, 1:-1]).add_(levels[:, :, 2:])
     total = (columns[..., :-2] + columns[..., 1:-1]).add_(columns[..., 2:]).add_(inner, alpha=4)
     change = total.to(torch.float32).div_(13).round_().sub_(inner)
     out = images.clone()
-    sharpened = change.mul_(_per_image(torch.rsub(factor, 1), images)).add_(inner)
+    sharpened = change.mul_(rest).add_(inner)
     out[:, :, 1:-1, 1:-1] = sharpened.clamp_(0, 255).to(torch.uint8)
     return out
 

@@ -45,8 +45,7 @@ def brightness(images: Tensor, factor: Tensor) -> Tensor:
 
 def contrast(images: Tensor, factor: Tensor) -> Tensor:
     """Levels blended with the image's mean grey: `factor` of the level, 1 - `factor` of the mean."""
-    grey = grey_levels(images)
-    mean = grey.sum((1, 2, 3), dtype=torch.float64).to(torch.float32) / grey[0].numel()
+    mean = _grey_sums(images).to(torch.float32) / images[0, 0].numel()
     share = mean.view(-1, 1, 1) * _per_image(torch.rsub(factor, 1), images)
     return _quantise(_levels(images.device) * _per_image(factor, images) + share)
 
@@ -82,8 +81,7 @@ def invert(images: Tensor, _: Tensor) -> Tensor:
 
 def autocontrast(images: Tensor, _: Tensor) -> Tensor:
     """Stretch each channel to the full range; a flat channel stays as it is."""
-    flat = images.flatten(2)
-    low, high = (edge.to(torch.float32).unsqueeze(-1) for edge in (flat.amin(2), flat.amax(2)))
+    low, high = (edge.to(torch.float32).unsqueeze(-1) for edge in _extremes(images))
     flat_channel = high == low
     scale = torch.where(flat_channel, 1.0, (high - low) * (1.0 / 255))
     return _quantise((_levels(images.device) - torch.where(flat_channel, 0.0, low)) / scale)
@@ -99,6 +97,25 @@ def equalize(images: Tensor, _: Tensor) -> Tensor:
     table = (below - counts + step // 2).to(torch.float32).div_(step.clamp(min=1)).floor_().clamp_(0, 255)
     table[:, :, 0] = 0
     return torch.where(step == 0, _levels(images.device, torch.uint8), table.to(torch.uint8))
+
+
+def _grey_sums(images: Tensor) -> Tensor:
+    """The sum of each image's grey levels, a whole number of any dtype (n,)."""
+    if native.usable_on_bytes(images):
+        sums = torch.empty(len(images), dtype=torch.int64)
+        native.call_on_bytes("lf_sum_grey", images, sums, len(images), images[0, 0].numel())
+        return sums
+    return grey_levels(images).sum((1, 2, 3), dtype=torch.float64)
+
+
+def _extremes(images: Tensor) -> tuple[Tensor, ...]:
+    """The least and the greatest level of each channel, uint8 (n,3) each."""
+    if native.usable_on_bytes(images):
+        extremes = images.new_empty(len(images), 3, 2)
+        native.call_on_bytes("lf_extremes", images, extremes, 3 * len(images), images[0, 0].numel())
+        return extremes.unbind(2)
+    flat = images.flatten(2)
+    return flat.amin(2), flat.amax(2)
 
 
 def _counts(images: Tensor) -> Tensor:

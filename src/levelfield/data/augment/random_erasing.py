@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
-from levelfield import randomness
+from levelfield import native, randomness
 from levelfield.data.to_device import to_device
 from levelfield.spec.augment import Erasing
 
@@ -55,24 +55,32 @@ def erase(x: Tensor, erasing: Erasing, sample_index: Tensor, epoch: int, seed: i
     boxes = draw_boxes(erasing, (x.shape[2], x.shape[3]), sample_index, epoch, seed)
     if len(boxes.row) == 0:
         return x
-    values, channels = x.as_strided((x.numel(),), (1,)), torch.arange(3, device=x.device)
-    position = (to_device(_positions(boxes, x.stride()), x.device)[:, None] + channels * x.stride(1)).view(-1)
+    values = x.as_strided((x.numel(),), (1,))
     if erasing.value == "constant":
-        values.index_fill_(0, position, 0.0)
+        values.index_fill_(0, _places(boxes, x), 0.0)
         return x
-    areas = boxes.height * boxes.width
-    words = -(-3 * int(areas.max()) // 4) if erasing.value == "pixel" else 1
-    drawn = randomness.bits(seed, "augment.erase.noise", epoch, to_device(sample_index[boxes.row], x.device), words)
-    first = torch.arange(len(areas)) * (4 * words)  # a word is four values of sixteen bits
-    if erasing.value == "pixel":
-        before = areas.cumsum(0) - areas
-        first = torch.repeat_interleave(first - 3 * before, areas) + 3 * torch.arange(len(position) // 3)
-    else:
-        first = torch.repeat_interleave(first, areas)
-    pieces = drawn.view(torch.int16)
-    threes = pieces.as_strided((pieces.numel() - 2, 3), (1, 1)).index_select(0, to_device(first, x.device))
-    values.scatter_(0, position, _quantiles(x.device).index_select(0, threes.view(-1).long().add_(1 << 15)))
+    areas, pixel = boxes.height * boxes.width, erasing.value == "pixel"
+    words = -(-3 * int(areas.max()) // 4) if pixel else 1  # a word is four values of sixteen bits
+    index = to_device(sample_index[boxes.row], x.device)
+    drawn = randomness.bits(seed, "augment.erase.noise", epoch, index, words).view(torch.int16)
+    quantiles = _quantiles(x.device)
+    if x.device.type == "cpu" and native.library() is not None:
+        steps, corners = torch.tensor(x.stride()), torch.stack(boxes)
+        native.call_on_bytes("lf_erase", values, steps, corners, drawn, quantiles, len(areas), 4 * words, int(pixel))
+        return x
+    first = torch.repeat_interleave(torch.arange(len(areas)) * (4 * words), areas)
+    if pixel:
+        nth = torch.arange(len(first)) - torch.repeat_interleave(areas.cumsum(0) - areas, areas)
+        first += 3 * nth
+    threes = drawn.as_strided((drawn.numel() - 2, 3), (1, 1)).index_select(0, to_device(first, x.device))
+    values.scatter_(0, _places(boxes, x), quantiles.index_select(0, threes.view(-1).long().add_(1 << 15)))
     return x
+
+
+def _places(boxes: Boxes, x: Tensor) -> Tensor:
+    """Where in memory every value in a box lies, int64, on x's device: pixel by pixel, the three channels together."""
+    channels = torch.arange(3, device=x.device)
+    return (to_device(_positions(boxes, x.stride()), x.device)[:, None] + channels * x.stride(1)).view(-1)
 
 
 def _positions(boxes: Boxes, stride: tuple[int, ...]) -> Tensor:

@@ -115,7 +115,7 @@ def measured(root: Path, name: str, size: int | None, files: list[bytes], rounds
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--images", type=int, default=8000)
-    parser.add_argument("--large", type=int, default=400)
+    parser.add_argument("--large", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()

@@ -20,7 +20,7 @@ from levelfield.data import open_data
 from levelfield.data.cache_folder import cache_dir
 from levelfield.data.sources.readers.contract import Records
 from levelfield.data.store import over_cores
-from levelfield.data.store.over_cores import over_records
+from levelfield.data.store.over_cores import Cores
 from levelfield.data.store.read_image import Item, fitted, read, sums
 from levelfield.data.store.resize import Fit
 from levelfield.errors import UserError
@@ -109,23 +109,26 @@ class Killing(Records):
 
 
 def test_a_process_that_is_killed_is_told(started: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match="ended with code -9\nthe machine may have run out of memory"):
-        list(over_records(Killing(monkeypatch, started), partial(fitted, fit=Fit("resize", 8))))
+    said = "ended with code -9\nthe machine may have run out of memory"
+    with pytest.raises(UserError, match=said), Cores() as cores:
+        list(cores.over_records(Killing(monkeypatch, started), partial(fitted, fit=Fit("resize", 8))))
 
 
 def test_an_image_that_cannot_be_read_keeps_its_error() -> None:
     item: Item = FileNotFoundError(2, "No such file or directory", "x.png")
-    assert "No such file" in str(read(item, 0, None))
+    good = encode(random_images(1)[0])
+    some = read([good, item, good], 0, None)
+    assert some.places == [0, 2] and [place for place, _ in some.bad] == [1] and "No such file" in some.bad[0][1]
     with pytest.raises(FileNotFoundError):
-        fitted(item, Fit("resize", 8))
+        fitted([good, item], Fit("resize", 8))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (32, 32), (300, 2), (700, 3), (2, 700)])
 def test_sums_are_exact(shape: tuple[int, int]) -> None:
-    for pixels in (random_images(1, *shape)[0], np.full((*shape, 3), 255, dtype=np.uint8)):
-        flat = pixels.reshape(-1, 3).astype(np.int64)
-        levels, squares = sums(pixels)
-        assert levels.tolist() == flat.sum(0).tolist() and squares.tolist() == (flat**2).sum(0).tolist()
+    for images in (random_images(3, *shape), np.full((2, *shape, 3), 255, dtype=np.uint8)):
+        flat = images.reshape(len(images), -1, 3).astype(np.int64)
+        levels, squares = sums(images)
+        assert levels.tolist() == flat.sum(1).tolist() and squares.tolist() == (flat**2).sum(1).tolist()
 
 
 def test_ctrl_c_ends_a_build_and_all_its_processes(tmp_path: Path) -> None:

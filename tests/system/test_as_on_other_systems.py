@@ -167,13 +167,6 @@ def test_simulated_windows_threads_read_at_their_own_places(tmp_path: Path) -> N
 
 
 @pytest.mark.usefixtures("as_windows")
-def test_simulated_windows_reserves_by_length(tmp_path: Path) -> None:
-    with (tmp_path / "pixels").open("wb") as file:
-        files.reserve(file, 4096)
-    assert (tmp_path / "pixels").stat().st_size == 4096
-
-
-@pytest.mark.usefixtures("as_windows")
 def test_simulated_windows_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("LEVELFIELD_CACHE", raising=False)
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))

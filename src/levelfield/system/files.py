@@ -1,4 +1,4 @@
-"""Open files read and written at a place, renamed while they are open, made so long, and made to last."""
+"""Open files read and written at a place, renamed while they are open, and made to last."""
 
 from __future__ import annotations
 
@@ -70,15 +70,3 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def reserve(file: BinaryIO, nbytes: int) -> None:
-    """Make `file` so long, its blocks the disk's: writing to it through memory can then not fail.
-
-    In a sparse file the page for which the disk has no room would kill the process (SIGBUS). Where a system cannot
-    reserve (macOS, Windows), the file is only made so long. Raises OSError.
-    """
-    if allocate := getattr(os, "posix_fallocate", None):
-        allocate(file.fileno(), 0, nbytes)
-    else:
-        file.truncate(nbytes)

@@ -5,11 +5,13 @@ To add one: a file in `readers/` with `detect` and `read`, and a line here.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Callable, Iterable
 from itertools import chain
 from pathlib import Path
+from typing import Final
 
 from levelfield.data.sources.archives import Tree, below, open_tree
 from levelfield.data.sources.readers import cifar, class_folders, parquet
@@ -108,6 +110,9 @@ def _found(
     return Found(name, form, path, _fingerprint(files), load, streamable)
 
 
+_NOWHERE: Final = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ELOOP))
+
+
 def _fingerprint(paths: Iterable[Path]) -> str:
     """A digest over the paths, sizes and times of change of files, those of a folder at any depth.
 
@@ -115,17 +120,23 @@ def _fingerprint(paths: Iterable[Path]) -> str:
     """
     state = hashlib.sha256()
 
-    def note(name: str, path: Path) -> None:
-        facts = path.stat()
+    def note(name: str, facts: os.stat_result) -> None:
         state.update(f"{name}\0{facts.st_size}\0{facts.st_mtime_ns}\n".encode(errors="surrogateescape"))
 
     for path in paths:
         state.update(f"{path.resolve()}\n".encode())
         if path.is_file():
-            note(path.name, path)
+            note(path.name, path.stat())
         for folder, inner, files in os.walk(path, followlinks=True):
             inner.sort()
-            for file in (Path(folder) / name for name in sorted(files)):
-                if file.exists():  # not so for a link that leads nowhere, which readers refuse or leave out
-                    note(file.relative_to(path).as_posix(), file)
+            inside = Path(folder).relative_to(path).as_posix()
+            start = "" if inside == "." else f"{inside}/"
+            for name in sorted(files):  # as text: a `Path` of each would take longer than to ask for its facts
+                try:
+                    facts = os.stat(f"{folder}/{name}")  # noqa: PTH116
+                except OSError as error:
+                    if error.errno in _NOWHERE:  # a link that leads nowhere, which readers refuse or leave out
+                        continue
+                    raise
+                note(start + name, facts)
     return state.hexdigest()

@@ -12,6 +12,7 @@ from levelfield.data.cache_folder import only_one, replacing
 from levelfield.data.sources.readers.contract import Found, Source
 from levelfield.data.store.content_identity import checksum
 from levelfield.data.store.index_pass import IndexedSplit, index_split
+from levelfield.data.store.over_cores import Cores
 from levelfield.data.store.resize import Fit
 from levelfield.data.store.store import (
     FORMAT,
@@ -52,11 +53,12 @@ def build(found: Found, folder: Path, fit: Fit | None, on_bad_image: OnBadImage,
         fit = None
     passed: dict[str, IndexedSplit] = {}
     folder.mkdir(parents=True, exist_ok=True)
-    for split, records in source.splits.items():
-        one = index_split(split, records, len(source.classes), folder, fit, on_bad_image, progress)
-        with replacing(folder / f"samples-{split}.npz") as path, path.open("wb") as file:
-            np.savez(file, **one.samples._asdict())
-        passed[split] = one
+    with Cores() as cores:
+        for split, records in source.splits.items():
+            one = index_split(split, records, cores, len(source.classes), folder, fit, on_bad_image, progress)
+            with replacing(folder / f"samples-{split}.npz") as path, path.open("wb") as file:
+                np.savez(file, **one.samples._asdict())
+            passed[split] = one
     shapes = {one.shape for one in passed.values()}
     uniform = shapes.pop() if len(shapes) == 1 else None
     native_px = uniform[0] if uniform and uniform[0] == uniform[1] else None

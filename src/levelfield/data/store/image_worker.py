@@ -1,8 +1,8 @@
 """A process that works on images for another one: `python -m levelfield.data.store.image_worker`.
 
-On stdin come pickled values: first what is to be done with an image, a function and its arguments, then lists of images
-(`read_image.Item`). A list of results, or the exception that stopped one, goes back on stdout for each list. It ends
-with its stdin; Ctrl-C is for the process that it works for.
+On stdin come pickled pairs: what is to be done, a function with its arguments, and some images (`read_image.Item`).
+The result, or the exception instead, goes back on stdout for each. It ends with its stdin; Ctrl-C is for the process
+that it works for.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with os.fdopen(os.dup(1), "wb") as answers, suppress(EOFError, BrokenPipeError):
         os.dup2(2, 1)  # stdout is for answers, whatever prints
-        work = pickle.load(sys.stdin.buffer)
         while True:
-            items = pickle.load(sys.stdin.buffer)
+            work, items = pickle.load(sys.stdin.buffer)
             answer: object
             try:
-                answer = [work(item) for item in items]
+                answer = work(items)
             except Exception as error:
                 answer = error
             pickle.dump(answer, answers, protocol=pickle.HIGHEST_PROTOCOL)

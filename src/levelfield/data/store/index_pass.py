@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from levelfield.data.cache_folder import replacing
 from levelfield.data.sources.decode import BadImageError, decode
 from levelfield.data.sources.readers.contract import Labels, Records
 from levelfield.data.store.content_identity import DIGEST_BYTES, canonical_order
-from levelfield.data.store.over_cores import over_records
-from levelfield.data.store.read_image import Read, read
+from levelfield.data.store.over_cores import Cores
+from levelfield.data.store.read_image import Reads, read
 from levelfield.data.store.resize import Fit
 from levelfield.data.store.store import NATIVE, Channels, OnBadImage, Samples, SplitIndex, six_digits
-from levelfield.data.store.write_pixels import PixelFile, create_array
+from levelfield.data.store.write_pixels import PixelFile
 from levelfield.errors import UserError
 from levelfield.progress import OnProgress
 
@@ -47,29 +48,22 @@ class _Tally:
         self.digests = np.zeros((total, DIGEST_BYTES), dtype=np.uint8)
         self.modes: Counter[str] = Counter()
         self.shapes: Counter[tuple[int, int]] = Counter()
-        self.moments: list[tuple[list[float], list[float]]] = []
+        self.moments: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
 
-    def add(self, row: int, one: Read) -> None:
-        """Take the image of a row that could be decoded."""
-        place = len(self.rows)
-        self.digests[place] = np.frombuffer(one.digest, dtype=np.uint8)
-        self.modes[one.mode] += 1
-        self.shapes[one.shape] += 1
-        self.moments.append((one.first, one.second))
-        if one.native is None:
+    def add(self, rows: range, some: Reads) -> None:
+        """Take those images of `rows` that could be decoded."""
+        here = slice(len(self.rows), len(self.rows) + len(some.places))
+        self.rows += [rows[place] for place in some.places]
+        self.digests[here] = some.digests
+        self.modes.update(some.modes)
+        self.shapes.update(some.shapes)
+        self.moments.append((some.first, some.second))
+        if some.native is None:
             self.native = None  # another size: there will be no native pixels
         elif self.native is not None:
-            self.native[place] = one.native.transpose(2, 0, 1)
-        if self.fitted is not None and one.fitted is not None:
-            self.fitted[place] = one.fitted.transpose(2, 0, 1)
-        self.rows.append(row)
-
-    def let_go(self) -> None:
-        """The pixels are all there: to the disk with them. Windows renames no file that is still mapped."""
-        for pixels in (self.native, self.fitted):
-            if pixels is not None:
-                pixels.flush()
-        self.native = self.fitted = None
+            self.native.write(some.native)
+        if self.fitted is not None and some.fitted is not None:
+            self.fitted.write(some.fitted)
 
     def finish(self, labels: Labels, classes: int) -> IndexedSplit:
         """The split as found; `labels` are those of all its records."""
@@ -92,6 +86,7 @@ class _Tally:
 def index_split(
     split: str,
     records: Records,
+    cores: Cores,
     classes: int,
     folder: Path,
     fit: Fit | None,
@@ -107,7 +102,7 @@ def index_split(
 
         def create(variant: str, side_px: int) -> PixelFile:
             path = stack.enter_context(replacing(folder / f"images-{split}-{variant}.npy"))
-            return create_array(path, (total, 3, side_px, side_px))
+            return stack.enter_context(PixelFile(path, (total, 3, side_px, side_px)))
 
         wanted = fit if fit is not None and fit.side_px != keep else None
         tally = _Tally(
@@ -115,31 +110,28 @@ def index_split(
             native=create(NATIVE, keep) if keep else None,
             fitted=None if wanted is None else create(str(wanted), wanted.side_px),
         )
-        for start, chunk in over_records(records, partial(read, keep=keep, fit=wanted)):
-            for row, one in enumerate(chunk, start):
-                if not isinstance(one, str):
-                    tally.add(row, one)
-                    continue
-                tally.bad.append((records.name(row), one))
-                if on_bad_image == "fail":
-                    raise UserError(
-                        f"{split} image {records.name(row)}: {one}\n"
-                        "mend or remove it, or leave such images out (they are counted): "
-                        "--set data.on_bad_image=skip"
-                    )
+        for rows, some in cores.over_records(records, partial(read, keep=keep, fit=wanted)):
+            tally.add(rows, some)
+            tally.bad += [(records.name(rows[place]), why) for place, why in some.bad]
+            if tally.bad and on_bad_image == "fail":
+                name, why = tally.bad[0]
+                raise UserError(
+                    f"{split} image {name}: {why}\n"
+                    "mend or remove it, or leave such images out (they are counted): "
+                    "--set data.on_bad_image=skip"
+                )
             if progress:
-                progress(f"{split}: decoding", start + len(chunk), total)
-        tally.let_go()
+                progress(f"{split}: decoding", rows.stop, total)
     if not tally.rows:
         name, why = tally.bad[0]
         raise UserError(f"no {split} image can be decoded; the first: {name}: {why}")
     return tally.finish(records.labels, classes)
 
 
-def _statistics(moments: list[tuple[list[float], list[float]]]) -> tuple[Channels, Channels]:
+def _statistics(moments: list[tuple[NDArray[np.float64], NDArray[np.float64]]]) -> tuple[Channels, Channels]:
     """Mean and standard deviation per channel, each image counting alike; exactly rounded sums, so order-free."""
-    mean = [math.fsum(first[c] for first, _ in moments) / len(moments) for c in range(3)]
-    square = [math.fsum(second[c] for _, second in moments) / len(moments) for c in range(3)]
+    first, second = (np.concatenate(part) for part in zip(*moments, strict=True))
+    mean, square = ([math.fsum(part[:, c].tolist()) / len(part) for c in range(3)] for part in (first, second))
     std = [math.sqrt(max(0.0, s - m * m)) for m, s in zip(mean, square, strict=True)]
     return six_digits(mean), six_digits(std)
 

@@ -10,12 +10,12 @@ import os
 import pickle
 import subprocess
 import sys
-import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from itertools import islice
+from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
 from levelfield.data.sources.readers.contract import Records
@@ -37,79 +37,83 @@ def cores() -> int:
     return min(_AT_MOST, usable_cores())
 
 
-def over_records(records: Records, work: Callable[[Item], T]) -> Iterator[tuple[int, list[T]]]:
-    """(start, [work(first item), work(the next), ...]) in order. An item whose file cannot be read is its OSError.
+class Cores(AbstractContextManager["Cores"]):
+    """The cores, for the images of one data set: processes that one split asked for work on the next, to the end."""
 
-    `work` is a function of a module, or a `partial` of one, whose arguments and results can be pickled.
-    """
+    def __init__(self) -> None:
+        self._idle: SimpleQueue[_Process] = SimpleQueue()
+        self._started: list[_Process] = []
 
-    def item(row: int) -> Item:
-        try:
-            return records.item(row)
-        except OSError as error:
-            return error
-
-    count = len(records)
-    if count < MANY or cores() == 1 or not sys.executable or not isinstance(item(0), bytes):
-        yield from in_threads(count, lambda row: work(item(row)))
-        return
-    mine, started = threading.local(), list[_Process]()
-
-    def chunk(rows: range) -> list[T]:
-        if not hasattr(mine, "process"):
-            mine.process = _Process(work)
-            started.append(mine.process)
-        done: list[T] = mine.process.work_on([item(row) for row in rows])
-        return done
-
-    try:
-        yield from _in_chunks(count, chunk)
-    finally:
-        for process in started:
+    def __exit__(self, *_: object) -> None:
+        for process in self._started:
             process.end()
 
+    def over_records(self, records: Records, work: Callable[[Sequence[Item]], T]) -> Iterator[tuple[range, T]]:
+        """(rows, work(their items)) in order, all rows. An item whose file cannot be read is its OSError.
 
-def in_threads(count: int, one: Callable[[int], T]) -> Iterator[tuple[int, list[T]]]:
-    """(start, [one(start), one(start + 1), ...]) in order, computed by a few threads."""
-    yield from _in_chunks(count, lambda rows: [one(row) for row in rows])
+        `work` is a function of a module, or a `partial` of one, whose arguments and results can be pickled.
+        """
+
+        def items(rows: range) -> list[Item]:
+            return [_item(records, row) for row in rows]
+
+        def elsewhere(rows: range) -> T:
+            process = self._process()
+            done: T = process.work_on(work, items(rows))
+            self._idle.put(process)
+            return done
+
+        count = len(records)
+        if count < MANY or cores() == 1 or not sys.executable or not isinstance(_item(records, 0), bytes):
+            return in_threads(count, lambda rows: work(items(rows)))
+        return in_threads(count, elsewhere)
+
+    def _process(self) -> _Process:
+        """One that rests, else a new one; never more than threads ask at a time."""
+        try:
+            return self._idle.get_nowait()
+        except Empty:
+            self._started.append(_Process())
+            return self._started[-1]
 
 
-def _in_chunks(count: int, chunk: Callable[[range], list[T]]) -> Iterator[tuple[int, list[T]]]:
-    """The results of `chunk` over all rows in order, computed by a thread a core with a bounded look-ahead."""
+def _item(records: Records, row: int) -> Item:
+    try:
+        return records.item(row)
+    except OSError as error:
+        return error
+
+
+def in_threads(count: int, some: Callable[[range], T]) -> Iterator[tuple[range, T]]:
+    """(rows, some(rows)) over all rows in order, computed by a thread a core with a bounded look-ahead."""
     workers = cores()
-    starts = range(0, count, _CHUNK)
+    parts = [range(start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK)]
     with ThreadPoolExecutor(workers) as pool:
-        futures = (pool.submit(chunk, range(start, min(start + _CHUNK, count))) for start in starts)
+        futures = (pool.submit(some, rows) for rows in parts)
         ahead = deque(islice(futures, 2 * workers))
         try:
-            for start in starts:
+            for rows in parts:
                 ahead.extend(islice(futures, 1))
-                yield start, ahead.popleft().result()
+                yield rows, ahead.popleft().result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
 class _Process:
-    """An `image_worker.py` that does `work`."""
+    """An `image_worker.py`."""
 
-    def __init__(self, work: Callable[[Item], Any]) -> None:
+    def __init__(self) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # it is one of many
         self._process = subprocess.Popen(
             [sys.executable, "-m", "levelfield.data.store.image_worker"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment,
         )  # fmt: skip
-        self._work: Callable[[Item], Any] | None = (
-            work  # sent with the first images, where a process that ended is told
-        )
 
-    def work_on(self, items: list[Item]) -> list[Any]:
-        """The results of `items`, in order. Raises what `work` raised."""
+    def work_on(self, work: Callable[[Sequence[Item]], Any], items: list[Item]) -> Any:
+        """work(items). Raises what `work` raised."""
         assert self._process.stdout is not None
         try:
-            if self._work is not None:
-                self._send(self._work)
-                self._work = None
-            self._send(items)
+            self._send((work, items))
             answer = pickle.load(self._process.stdout)
         except (EOFError, BrokenPipeError):
             raise UserError(
@@ -118,7 +122,6 @@ class _Process:
             ) from None
         if isinstance(answer, Exception):
             raise answer
-        assert isinstance(answer, list)
         return answer
 
     def _send(self, value: object) -> None:

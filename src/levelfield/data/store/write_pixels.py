@@ -2,27 +2,52 @@
 
 from __future__ import annotations
 
+import io
 import math
 import shutil
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from levelfield.data.cache_folder import no_room, only_one, replacing
 from levelfield.data.sources.readers.contract import Found, Pixels, Source
-from levelfield.data.store.over_cores import in_threads, over_records
+from levelfield.data.store.over_cores import Cores, in_threads
 from levelfield.data.store.read_image import fitted
 from levelfield.data.store.resize import Fit, Whole
 from levelfield.data.store.store import NATIVE, Store
 from levelfield.data.store.whole_images import sizes_beside, total_bytes
 from levelfield.progress import OnProgress
-from levelfield.system.files import reserve
 
-PixelFile = np.memmap[Any, np.dtype[np.uint8]]
-"""A .npy file of uint8 that is written through memory."""
+
+class PixelFile(AbstractContextManager["PixelFile"]):
+    """A new .npy file of uint8 of a shape, written from its beginning on; what is not written is zeros.
+
+    Not through memory: to map a page costs more than to write it. Raises UserError where there is no room.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, ...]) -> None:
+        needed, free = math.prod(shape), shutil.disk_usage(path.parent).free
+        if needed > free:
+            need = f"the decoded images need {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free"
+            raise no_room(path.parent, need)
+        self._file = path.open("wb", buffering=0)
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        self._file.write(header.getvalue())
+        self._end = self._file.tell() + needed
+
+    def write(self, pixels: Pixels) -> None:
+        """The values that come next, of any shape, in the order of their indices."""
+        left = np.ascontiguousarray(pixels).data.cast("B")
+        while left:
+            left = left[self._file.write(left) :]
+
+    def __exit__(self, *_: object) -> None:
+        with self._file:
+            self._file.truncate(self._end)
 
 
 def add_variant(store: Store, fit: Fit, found: Found, progress: OnProgress | None) -> None:
@@ -32,19 +57,17 @@ def add_variant(store: Store, fit: Fit, found: Found, progress: OnProgress | Non
     """
     if store.has(str(fit)):
         return
-    with only_one(store.folder, found.name, progress):
+    with only_one(store.folder, found.name, progress), Cores() as cores:
         missing = [split for split in store.index.splits if not store.images(split, str(fit)).is_file()]
         source = None if store.has(NATIVE) or not missing else found.load()
         for split in missing:
             count = store.index.splits[split].count
-            with replacing(store.images(split, str(fit))) as path:
-                out = create_array(path, (count, 3, fit.side_px, fit.side_px))
-                for start, chunk in _made(store, split, fit, source):
-                    out[start : start + len(chunk)] = np.stack(chunk).transpose(0, 3, 1, 2)
+            shape = (count, 3, fit.side_px, fit.side_px)
+            with replacing(store.images(split, str(fit))) as path, PixelFile(path, shape) as out:
+                for rows, some in _made(store, split, fit, source, cores):
+                    out.write(np.stack(some).transpose(0, 3, 1, 2))
                     if progress:
-                        progress(f"{store.index.name} {split}: {fit}", start + len(chunk), count)
-                out.flush()
-                del out
+                        progress(f"{store.index.name} {split}: {fit}", rows.stop, count)
 
 
 def add_whole(store: Store, whole: Whole, found: Found, progress: OnProgress | None) -> None:
@@ -54,42 +77,31 @@ def add_whole(store: Store, whole: Whole, found: Found, progress: OnProgress | N
         if path.is_file():
             return
         index = store.index.splits["train"]
-        longest, written = max(max(shape) for shape, _ in index.shapes()), 0
+        longest = max(max(shape) for shape, _ in index.shapes())
         sizes = np.zeros((index.count, 2), dtype=np.int64)
-        with replacing(path) as images, replacing(sizes_beside(path)) as beside:
-            out = create_array(images, (total_bytes(index, whole) + longest,))
-            for start, chunk in _made(store, "train", whole, found.load()):
-                for row, pixels in enumerate(chunk, start):
-                    sizes[row] = pixels.shape[:2]
-                    out[written : written + pixels.size] = pixels.transpose(2, 0, 1).reshape(-1)
-                    written += pixels.size
-                if progress:
-                    progress(f"{store.index.name} train: {whole}", start + len(chunk), index.count)
-            out.flush()
-            del out  # Windows renames no file that is mapped
+        with replacing(path) as images, replacing(sizes_beside(path)) as beside, Cores() as cores:
+            with PixelFile(images, (total_bytes(index, whole) + longest,)) as out:
+                for rows, some in _made(store, "train", whole, found.load(), cores):
+                    for row, pixels in zip(rows, some, strict=True):
+                        sizes[row] = pixels.shape[:2]
+                        out.write(pixels.transpose(2, 0, 1))
+                    if progress:
+                        progress(f"{store.index.name} train: {whole}", rows.stop, index.count)
             with beside.open("wb") as file:
                 np.save(file, sizes)
 
 
-def _made(store: Store, split: str, fit: Fit | Whole, source: Source | None) -> Iterator[tuple[int, list[Pixels]]]:
+def _made(
+    store: Store, split: str, fit: Fit | Whole, source: Source | None, cores: Cores
+) -> Iterator[tuple[range, list[Pixels]]]:
     """The images of `split` in order: from the native pixels, or by decoding what `source` has, if given."""
     if source is None:
         native = np.load(store.images(split, NATIVE), mmap_mode="r")
         count = store.index.splits[split].count
-        yield from in_threads(count, lambda row: fit.apply(np.ascontiguousarray(native[row].transpose(1, 2, 0))))
+
+        def some(rows: range) -> list[Pixels]:
+            return [fit.apply(np.ascontiguousarray(native[row].transpose(1, 2, 0))) for row in rows]
+
+        yield from in_threads(count, some)
     else:
-        yield from over_records(store.records(source, split), partial(fitted, fit=fit))
-
-
-def create_array(path: Path, shape: tuple[int, ...]) -> PixelFile:
-    """A new .npy file of uint8 of this shape, its room on the disk taken. Raises UserError where there is none."""
-    needed, free = math.prod(shape), shutil.disk_usage(path.parent).free
-    if needed > free:
-        need = f"the decoded images need {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free"
-        raise no_room(path.parent, need)
-    with path.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-        file.flush()
-        reserve(file, file.tell() + needed)
-    out: PixelFile = np.load(path, mmap_mode="r+")
-    return out
+        yield from cores.over_records(store.records(source, split), partial(fitted, fit=fit))

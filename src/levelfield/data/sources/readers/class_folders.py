@@ -19,6 +19,7 @@ EXTENSIONS: Final = frozenset((
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif",
     ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pnm", ".avif",
 ))  # fmt: skip
+_ENDS: Final = tuple(EXTENSIONS)
 _VALIDATION: Final = ("val", "valid", "validation")
 _SPLITS: Final = {"train": ("train", "training"), "test": ("test", "testing", *_VALIDATION)}
 
@@ -77,7 +78,7 @@ def _list(folder: Path, classes: list[str], split: str) -> Records:
     for label, name in enumerate(classes):
         if not (folder / name).is_dir():
             continue
-        files = [path for path in FolderTree(folder / name).names() if Path(path).suffix.lower() in EXTENSIONS]
+        files = [path for path in FolderTree(folder / name).names() if path.lower().endswith(_ENDS)]
         paths += [f"{name}/{path}" for path in files]
         labels += [label] * len(files)
     return FileRecords(folder, paths, np.array(labels, dtype=np.int64))

@@ -6,6 +6,7 @@ them is the same for all and happens elsewhere.
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -87,7 +88,8 @@ class FileRecords(Records):
         self.root, self.paths, self.labels = root, paths, labels
 
     def item(self, row: int) -> bytes:
-        return (self.root / self.paths[row]).read_bytes()
+        with open(os.path.join(self.root, self.paths[row]), "rb", buffering=0) as file:  # noqa: PTH118, PTH123
+            return file.read()  # without a `Path`, which takes as long to make as the file to read
 
     def name(self, row: int) -> str:
         return self.paths[row]

@@ -1,41 +1,54 @@
-// Bytes of images, planes of (H, W) px, that augmentation moves, looks up, warps and resizes.
+// Bytes of images, planes of (H, W) px, that augmentation moves, looks up, warps and blends.
 //
 // All sums are of whole numbers, and what is rounded on the way is rounded where the plain torch forms round: the bits
 // are theirs. Products and sums of doubles are not joined, so that every processor rounds both.
 
-#include <algorithm>
-#include <cmath>
-#include <cstdint>
 #include <cstring>
 #include <vector>
 
-#ifdef __clang__
-#pragma STDC FP_CONTRACT OFF
-#else
-#pragma GCC optimize("fp-contract=off")
-#endif
+#include "levels.h"
 
 namespace {
 
-using Byte = std::uint8_t;
-using Int = std::int32_t;
-using Long = std::int64_t;
+constexpr int kBits = 20;  // positions are whole numbers of 2**-20 px
 
-constexpr int kBits = 20;     // positions are whole numbers of 2**-20 px
-constexpr int kOne = 1 << 14;  // a weight of one
-constexpr int kRows = 16;      // rows of a part that are narrowed at a time
-
-inline Byte clipped(Int level) { return static_cast<Byte>(std::min(255, std::max(0, level))); }
-
-// Where each pixel of a row comes from, in 2**-20 px, along one axis: what its column says and what its row says.
+// Where every pixel comes from along one axis, in 2**-20 px from the image's edge: what its column and what its row add.
 struct Terms {
-  const Int *of_column, *of_row;  // (n, W) and (n, H)
+  std::vector<Int> of_column, of_row;
 
-  Terms at(long image, int H, int W) const { return {of_column + image * W, of_row + image * H}; }
+  Terms(int H, int W) : of_column(W), of_row(H) {}
+
+  // Of the map's three numbers for this axis, along which the image is `extent` px long.
+  void set(const double* map, int extent) {
+    fill(of_column, map[0], map[2] + extent / 2.0);
+    fill(of_row, map[1], 0.0);
+  }
+
+  static void fill(std::vector<Int>& terms, double slope, double offset) {
+    const double middle = (1 - static_cast<double>(terms.size())) / 2;
+    for (std::size_t i = 0; i < terms.size(); ++i)
+      terms[i] = static_cast<Int>(std::nearbyint((slope * (i + middle) + offset) * (1 << kBits)));
+  }
 };
 
-void nearest_image(const Byte* in, Terms across, Terms down, Byte* out, int H, int W, int fill, Int* source) {
+// Runs work(image, across, down) for every image with its own map of six numbers.
+template <class Work>
+void with_maps(const double* maps, int n, int H, int W, int threads, const Work& work) {
+#pragma omp parallel num_threads(threads)
+  {
+    Terms across(H, W), down(H, W);
+#pragma omp for schedule(dynamic, 4)
+    for (int b = 0; b < n; ++b) {
+      across.set(maps + 6L * b, W);
+      down.set(maps + 6L * b + 3, H);
+      work(b, across, down);
+    }
+  }
+}
+
+void nearest_image(const Byte* in, const Terms& across, const Terms& down, Byte* out, int H, int W, int fill) {
   const long plane = static_cast<long>(H) * W;
+  std::vector<Int> source(W);
   for (int y = 0; y < H; ++y) {
     const Int x_row = across.of_row[y], y_row = down.of_row[y];
     for (int x = 0; x < W; ++x) {
@@ -54,7 +67,8 @@ void nearest_image(const Byte* in, Terms across, Terms down, Byte* out, int H, i
 
 // As in Pillow: an output pixel whose centre comes from outside is `fill`, others repeat the edge.
 template <int Taps>
-void smooth_image(const Byte* in, Terms across, Terms down, const Int* kernel, const Byte* fill, Byte* out, int H, int W) {
+void smooth_image(const Byte* in, const Terms& across, const Terms& down, const Int* kernel, const Byte* fill, Byte* out,
+                  int H, int W) {
   const long plane = static_cast<long>(H) * W;
   for (int y = 0; y < H; ++y)
     for (int x = 0; x < W; ++x) {
@@ -87,12 +101,6 @@ void copy_row(const Byte* from, Byte* to, int count, bool mirrored) {
   else std::memcpy(to, from, count);
 }
 
-// Keys' cubic kernel with a = -0.5; the triangle of linear interpolation.
-inline double cubic(double d) {
-  if (d < 1) return (d * 1.5 - 2.5) * d * d + 1;
-  return d < 2 ? ((d * -0.5 + 2.5) * d - 4) * d + 2 : 0.0;
-}
-
 // Luma 0.2989 R + 0.587 G + 0.114 B, rounded down: ten thousand times it float holds exactly.
 inline float grey(const Byte* in, long plane, long i) {
   const float sum = 2989.0f * in[i] + 5870.0f * in[plane + i] + 1140.0f * in[2 * plane + i];
@@ -114,83 +122,6 @@ void sharpen_plane(const Byte* in, float rest, Byte* out, int H, int W) {
       const float change = std::nearbyint(static_cast<float>(sum) / 13.0f) - static_cast<float>(here[x]);
       to[x] = cut(change * rest + static_cast<float>(here[x]));
     }
-  }
-}
-
-inline double triangle(double d) { return std::max(0.0, 1 - d); }
-
-// The shares of a line's px in each of `size` px: from `first` on, `count` of them, `most` apart in `weight`.
-struct Shares {
-  int most;
-  std::vector<int> first, count;
-  std::vector<float> weight;
-
-  Shares(int extent, int size, bool bicubic, bool mirrored) : first(size), count(size) {
-    const double scale = static_cast<double>(extent) / size, stretch = std::max(1.0, scale);
-    const double support = stretch * (bicubic ? 2.0 : 1.0);
-    most = static_cast<int>(std::ceil(2 * support)) + 1;
-    weight.resize(static_cast<std::size_t>(size) * most);
-    std::vector<double> raw(most);
-    for (int i = 0; i < size; ++i) {
-      const double centre = ((mirrored ? size - 1 - i : i) + 0.5) * scale;
-      const double begin = std::max(0.0, std::floor(centre - support + 0.5));
-      const double end = std::min(std::floor(centre + support + 0.5), static_cast<double>(extent));
-      const int taps = static_cast<int>(end - begin);
-      double sum = 0;
-      for (int k = 0; k < taps; ++k) {
-        const double distance = std::abs((begin + k - centre + 0.5) / stretch);
-        raw[k] = std::nearbyint((bicubic ? cubic(distance) : triangle(distance)) * (1 << 20));
-        sum += raw[k];
-      }
-      float* to = &weight[static_cast<std::size_t>(i) * most];
-      int left = kOne;
-      for (int k = 0; k < taps; ++k) {
-        to[k] = static_cast<float>(std::nearbyint(raw[k] * (kOne / sum)));
-        left -= static_cast<int>(to[k]);
-      }
-      to[static_cast<int>(std::floor(centre) - begin)] += static_cast<float>(left);  // to the nearest pixel
-      first[i] = static_cast<int>(begin);
-      count[i] = taps;
-    }
-  }
-};
-
-// Weighted sums as whole levels, halves upwards as in Pillow: below 2**24 float holds them exactly.
-inline Byte level(float sum) {
-  return clipped((static_cast<Int>(sum) + kOne / 2) >> 14);
-}
-
-// One plane's part (height, width), its rows `stride` apart, to (size, size). `columns` holds width x kRows floats,
-// `narrow` height x size bytes.
-void resize_plane(const Byte* in, long stride, int height, int width, const Shares& along_x, const Shares& along_y,
-                  Byte* out, int size, float* columns, Byte* narrow) {
-  for (int y = 0; y < height; y += kRows) {
-    const int rows = std::min(kRows, height - y);
-    for (int r = 0; r < rows; ++r)
-      for (int x = 0; x < width; ++x) columns[x * kRows + r] = in[(y + r) * stride + x];
-    for (int i = 0; i < size; ++i) {
-      const float *from = columns + along_x.first[i] * kRows, *weight = &along_x.weight[static_cast<long>(i) * along_x.most];
-      float sum[kRows] = {};
-      for (int k = 0; k < along_x.count[i]; ++k)
-#pragma omp simd
-        for (int r = 0; r < kRows; ++r) sum[r] += weight[k] * from[k * kRows + r];
-      Byte levels[kRows];
-#pragma omp simd
-      for (int r = 0; r < kRows; ++r) levels[r] = level(sum[r]);
-      for (int r = 0; r < rows; ++r) narrow[static_cast<long>(y + r) * size + i] = levels[r];
-    }
-  }
-  std::vector<float> sum(size);
-  for (int i = 0; i < size; ++i) {
-    const Byte* from = narrow + static_cast<long>(along_y.first[i]) * size;
-    const float* weight = &along_y.weight[static_cast<long>(i) * along_y.most];
-    std::fill(sum.begin(), sum.end(), 0.0f);
-    for (int k = 0; k < along_y.count[i]; ++k)
-#pragma omp simd
-      for (int x = 0; x < size; ++x) sum[x] += weight[k] * static_cast<float>(from[static_cast<long>(k) * size + x]);
-    Byte* to = out + static_cast<long>(i) * size;
-#pragma omp simd
-    for (int x = 0; x < size; ++x) to[x] = level(sum[x]);
   }
 }
 
@@ -281,32 +212,22 @@ void lf_erase(float* values, const Long* steps, const Long* boxes, const std::in
   }
 }
 
-// (n, 3, H, W) warped: see `Terms`. What comes from outside becomes `fill`.
-void lf_warp_nearest(const Byte* images, const Int* x_column, const Int* x_row, const Int* y_column, const Int* y_row,
-                     Byte* out, int n, int H, int W, int fill, int threads) {
-  const Terms across{x_column, x_row}, down{y_column, y_row};
+// (n, 3, H, W) warped by `maps` (n, 6). What comes from outside becomes `fill`.
+void lf_warp_nearest(const Byte* images, const double* maps, Byte* out, int n, int H, int W, int fill, int threads) {
   const long size = 3L * H * W;
-#pragma omp parallel num_threads(threads)
-  {
-    std::vector<Int> source(W);
-#pragma omp for schedule(static)
-    for (int b = 0; b < n; ++b)
-      nearest_image(images + b * size, across.at(b, H, W), down.at(b, H, W), out + b * size, H, W, fill, source.data());
-  }
+  with_maps(maps, n, H, W, threads, [&](int b, const Terms& across, const Terms& down) {
+    nearest_image(images + b * size, across, down, out + b * size, H, W, fill);
+  });
 }
 
 // The same with interpolation: `cubic` (n) chooses between two kernels, (2, 256) and (4, 256) of 1/1024.
-void lf_warp_smooth(const Byte* images, const Int* x_column, const Int* x_row, const Int* y_column, const Int* y_row,
-                    const Byte* is_cubic, const Int* linear_kernel, const Int* cubic_kernel, const Byte* fill, Byte* out,
-                    int n, int H, int W, int threads) {
-  const Terms across{x_column, x_row}, down{y_column, y_row};
+void lf_warp_smooth(const Byte* images, const double* maps, const Byte* is_cubic, const Int* linear_kernel,
+                    const Int* cubic_kernel, const Byte* fill, Byte* out, int n, int H, int W, int threads) {
   const long size = 3L * H * W;
-#pragma omp parallel for num_threads(threads) schedule(dynamic)
-  for (int b = 0; b < n; ++b) {
-    const Terms x = across.at(b, H, W), y = down.at(b, H, W);
-    if (is_cubic[b]) smooth_image<4>(images + b * size, x, y, cubic_kernel, fill, out + b * size, H, W);
-    else smooth_image<2>(images + b * size, x, y, linear_kernel, fill, out + b * size, H, W);
-  }
+  with_maps(maps, n, H, W, threads, [&](int b, const Terms& across, const Terms& down) {
+    if (is_cubic[b]) smooth_image<4>(images + b * size, across, down, cubic_kernel, fill, out + b * size, H, W);
+    else smooth_image<2>(images + b * size, across, down, linear_kernel, fill, out + b * size, H, W);
+  });
 }
 
 // Windows (size, size) out of (n, 3, H, W), from (top, left), which may lie outside, on, mirrored where `flip`;
@@ -332,30 +253,6 @@ void lf_take_windows(const Byte* images, const Long* top, const Long* left, cons
         copy_row(images + ((static_cast<long>(b) * 3 + c) * H + source) * W + from, row + begin, count, flip[b]);
         std::memset(row + begin + count, 0, width - begin - count);
       }
-  }
-}
-
-// Parts (top, left, height, width: (n, 4)) of images (3, height[b], width[b]) from start[b] on, resized to
-// (n, 3, size, size), mirrored where `flip`.
-void lf_resize_parts(const Byte* flat, const Long* start, const Long* heights, const Long* widths, const Long* parts,
-                     const Byte* flip, Byte* out, int n, int size, int bicubic, int threads) {
-#pragma omp parallel num_threads(threads)
-  {
-    std::vector<float> columns;
-    std::vector<Byte> narrow;
-#pragma omp for schedule(dynamic)
-    for (int b = 0; b < n; ++b) {
-      const Long top = parts[4 * b], left = parts[4 * b + 1];
-      const int height = static_cast<int>(parts[4 * b + 2]), width = static_cast<int>(parts[4 * b + 3]);
-      const Shares along_x(width, size, bicubic, flip[b]), along_y(height, size, bicubic, false);
-      columns.assign(static_cast<std::size_t>(width) * kRows, 0.0f);
-      narrow.resize(static_cast<std::size_t>(height) * size);
-      for (int c = 0; c < 3; ++c) {
-        const Byte* plane = flat + start[b] + c * heights[b] * widths[b] + top * widths[b] + left;
-        resize_plane(plane, widths[b], height, width, along_x, along_y,
-                     out + (static_cast<long>(b) * 3 + c) * size * size, size, columns.data(), narrow.data());
-      }
-    }
   }
 }
 

@@ -70,9 +70,7 @@ def nearest(images: Tensor, maps: Tensor, axes: Axes = "xy", fill: int = 0, out:
     maps = to_device(maps, images.device)
     if _in_bytes(images):
         warped = torch.empty_like(images)
-        native.call_on_bytes(
-            "lf_warp_nearest", images, *_all_terms(maps, height, width), warped, count, height, width, fill
-        )
+        native.call_on_bytes("lf_warp_nearest", images, maps.contiguous(), warped, count, height, width, fill)
         return warped if out is None else out.copy_(warped)
     x = _nearest_px(maps[:, :3], 0, height, width) if "x" in axes else _px(width, images.device)
     y = _nearest_px(maps[:, 3:], 1, height, width) if "y" in axes else _px(height, images.device)[:, None]
@@ -91,28 +89,17 @@ def _nearest_px(coefficients: Tensor, axis: int, height: int, width: int) -> Ten
 
 def _positions(coefficients: Tensor, axis: int, height: int, width: int) -> Tensor:
     """One source coordinate of the centre of every output pixel, from the image's edge, int (n,H,W) of 2**-20 px."""
-    x, y = _terms(coefficients, axis, height, width)
-    return x[:, None] + y[:, :, None]
-
-
-def _terms(coefficients: Tensor, axis: int, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """What column and row of an output pixel add to the source coordinate, int (n,W) and (n,H) of 2**-20 px."""
-    across, along, offset = coefficients.view(-1, 3, 1).unbind(1)
+    across, along, offset = coefficients.view(-1, 3, 1, 1).unbind(1)
     x = across * _centred(width, coefficients.device) + (offset + (width, height)[axis] / 2)
-    y = along * _centred(height, coefficients.device)
-    whole = torch.int32 if max(height, width) <= SMALL_PX else torch.int64
-    x, y = ((term * (1 << BITS)).round_().to(whole) for term in (x, y))
-    return x, y
+    y = along * _centred(height, coefficients.device)[:, None]
+    small = max(height, width) <= SMALL_PX
+    x, y = ((term * (1 << BITS)).round_().to(torch.int32 if small else torch.int64) for term in (x, y))
+    return x + y
 
 
 def _in_bytes(images: Tensor) -> bool:
     """Whether C++ warps these images, in 32 bits."""
     return max(images.shape[2:]) <= SMALL_PX and native.usable_on_bytes(images)
-
-
-def _all_terms(maps: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """`_terms` of the source column, then of the source row."""
-    return (*_terms(maps[:, :3], 0, height, width), *_terms(maps[:, 3:], 1, height, width))
 
 
 @lru_cache(maxsize=64)
@@ -138,7 +125,7 @@ def smooth(images: Tensor, maps: Tensor, cubic: Tensor, fill: tuple[int, int, in
         height, width = images.shape[2:]
         kernels = (_kernel(taps, images.device) for taps in (2, 4))
         native.call_on_bytes(
-            "lf_warp_smooth", images, *_all_terms(maps, height, width), cubic.contiguous(), *kernels,
+            "lf_warp_smooth", images, maps.contiguous(), cubic.contiguous(), *kernels,
             torch.tensor(fill, dtype=torch.uint8), out, len(images), height, width,
         )  # fmt: skip
         return out

@@ -21,7 +21,7 @@ from levelfield.data.cache_folder import cache_dir
 from levelfield.data.sources.readers.contract import Records
 from levelfield.data.store import over_cores
 from levelfield.data.store.over_cores import Cores
-from levelfield.data.store.read_image import Item, fitted, read, sums
+from levelfield.data.store.read_images import Item, fitted, read, sums
 from levelfield.data.store.resize import Fit
 from levelfield.errors import UserError
 from levelfield.spec import DataSpec

@@ -1,6 +1,6 @@
 """A process that works on images for another one: `python -m levelfield.data.store.image_worker`.
 
-On stdin come pickled pairs: what is to be done, a function with its arguments, and some images (`read_image.Item`).
+On stdin come pickled pairs: what is to be done, a function with its arguments, and some images (`read_images.Item`).
 The result, or the exception instead, goes back on stdout for each. It ends with its stdin; Ctrl-C is for the process
 that it works for.
 """

@@ -18,7 +18,7 @@ from levelfield.data.sources.decode import BadImageError, decode
 from levelfield.data.sources.readers.contract import Labels, Records
 from levelfield.data.store.content_identity import DIGEST_BYTES, canonical_order
 from levelfield.data.store.over_cores import Cores
-from levelfield.data.store.read_image import Reads, read
+from levelfield.data.store.read_images import Reads, read
 from levelfield.data.store.resize import Fit
 from levelfield.data.store.store import NATIVE, Channels, OnBadImage, Samples, SplitIndex, six_digits
 from levelfield.data.store.write_pixels import PixelFile

@@ -19,7 +19,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
 from levelfield.data.sources.readers.contract import Records
-from levelfield.data.store.read_image import Item
+from levelfield.data.store.read_images import Item
 from levelfield.errors import UserError
 from levelfield.system.machine import usable_cores
 

@@ -15,7 +15,7 @@ import numpy as np
 from levelfield.data.cache_folder import no_room, only_one, replacing
 from levelfield.data.sources.readers.contract import Found, Pixels, Source
 from levelfield.data.store.over_cores import Cores, in_threads
-from levelfield.data.store.read_image import fitted
+from levelfield.data.store.read_images import fitted
 from levelfield.data.store.resize import Fit, Whole
 from levelfield.data.store.store import NATIVE, Store
 from levelfield.data.store.whole_images import sizes_beside, total_bytes

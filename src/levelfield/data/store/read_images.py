@@ -1,5 +1,4 @@
-"""What is made of the images of a data set, some at a time: everything that the pass over all of them asks of each, or
-their fitted pixels.
+"""What is made of images of a data set: all that the pass over them asks of some at a time, or their fitted pixels.
 
 Imports nothing heavy: `image_worker.py` does this in processes of its own.
 """

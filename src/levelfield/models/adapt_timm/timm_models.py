@@ -13,6 +13,7 @@ from torch import nn
 from levelfield.errors import UserError, unknown
 from levelfield.models.adapt_timm.find_downsampling import Trace, trace
 from levelfield.models.adapt_timm.initialise_resized_kernels import initialise_as_built
+from levelfield.models.adapt_timm.own_layers import with_own_layers
 from levelfield.models.adapt_timm.remove_downsampling import CannotRelaxError, Change, relax, resize_patch
 from levelfield.models.adapt_timm.size_rules import (
     LEAST_LAST_SIDE,
@@ -86,7 +87,7 @@ def fit_timm(
     except TypeError as error:
         raise UserError(f"timm model {name!r} refuses its options {sorted(options)}: {error}") from error
     set_drop_path_mode(model, mode)
-    return model, changes
+    return with_own_layers(model), changes
 
 
 def _create(name: str, arguments: dict[str, Any]) -> nn.Module:

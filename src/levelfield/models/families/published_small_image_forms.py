@@ -40,6 +40,7 @@ def _form(
         num_classes: int, image_size: int, drop_path: float | None = None, drop_path_mode: str = "sample",
         dropout: float | None = None,
     ) -> nn.Module:  # fmt: skip
+        from levelfield.models.adapt_timm.own_layers import with_own_layers
         from levelfield.models.adapt_timm.timm_models import set_drop_path_mode
 
         given = {"drop_path_rate": drop_path, "drop_rate": dropout, "img_size": image_size if sized else None}
@@ -50,7 +51,7 @@ def _form(
         if stem_stride is not None:
             model.conv_stem.stride = (stem_stride, stem_stride)
         set_drop_path_mode(model, drop_path_mode)
-        return model
+        return with_own_layers(model)
 
     published = {"params": params, "macs_m": macs_m, **facts}
     published = {key: value for key, value in published.items() if value is not None}

@@ -1,0 +1,36 @@
+"""timm's layers that levelfield computes faster: the same modules, parameters and names, with another forward pass.
+
+Depthwise convolutions: float32 results and bfloat16 outputs are torch's to the bit, bfloat16 gradients are rounded
+otherwise and take a fraction of the time on a CPU (`kernels/depthwise.py`).
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from levelfield.models.kernels.depthwise import KERNELS
+from levelfield.models.layers import Depthwise
+
+
+def with_own_layers(model: nn.Module) -> nn.Module:
+    """`model`, its layers of torch's own kind replaced where levelfield has the same one."""
+    for module in model.modules():
+        if _is_depthwise(module):
+            module.__class__ = Depthwise
+    return model
+
+
+def _is_depthwise(module: nn.Module) -> bool:
+    """Whether it is what `Depthwise` computes: a kernel for each channel, padded by half of it on all sides."""
+    if type(module) is not nn.Conv2d:
+        return False
+    kernel, (stride, other) = module.kernel_size[0], module.stride
+    return (
+        module.groups == module.in_channels == module.out_channels
+        and module.kernel_size == (kernel, kernel)
+        and kernel in KERNELS
+        and stride == other
+        and module.padding == (kernel // 2, kernel // 2)
+        and module.dilation == (1, 1)
+        and module.padding_mode == "zeros"
+    )

@@ -1,0 +1,90 @@
+"""timm's networks with levelfield's layers are the same networks: names, weights, bits; bfloat16 within rounding."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from levelfield.models import create_model
+from levelfield.models.adapt_timm.own_layers import with_own_layers
+from levelfield.models.layers import Depthwise
+
+NETWORKS = ("efficientnet_b0_s1", "timm:mobilenetv3_small_050", "timm:test_efficientnet", "timm:convnext_atto")
+
+
+def plain(model: nn.Module) -> nn.Module:
+    """Its twin with torch's own layers."""
+    twin = copy.deepcopy(model)
+    for module in twin.modules():
+        if isinstance(module, Depthwise):
+            module.__class__ = nn.Conv2d
+    return twin
+
+
+def results(model: nn.Module, images: Tensor, dtype: torch.dtype) -> Iterator[Tensor]:
+    """Outputs, then the gradient of every parameter."""
+    torch.manual_seed(0)
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype is torch.bfloat16):
+        out = model(images)
+    out.float().square().mean().backward()
+    yield out.detach()
+    for parameter in model.parameters():
+        assert parameter.grad is not None
+        yield parameter.grad
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_is_what_timm_made(name: str) -> None:
+    torch.manual_seed(1)
+    model = create_model(name, num_classes=10, image_size=32).to(memory_format=torch.channels_last)
+    assert sum(type(module) is Depthwise for module in model.modules()) > 1
+    twin = plain(model)
+    images = torch.randn(8, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+    assert list(model.state_dict()) == list(twin.state_dict())
+    exact = list(results(model, images, torch.float32))
+    for own, other in zip(exact, results(twin, images, torch.float32), strict=True):
+        assert torch.equal(own, other)
+    model.zero_grad()
+    twin.zero_grad()
+    own, other = (list(results(network, images, torch.bfloat16)) for network in (model, twin))
+    assert torch.equal(own[0], other[0])
+    rounding, theirs = (math.dist(flat(exact[1:]), flat(gradients[1:])) for gradients in (own, other))
+    assert 0 < rounding < 1.2 * theirs
+
+
+def flat(values: list[Tensor]) -> list[float]:
+    return torch.cat([value.flatten().float() for value in values]).tolist()
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv2d(8, 16, 3, padding=1, groups=8),
+        nn.Conv2d(8, 8, 3, padding=1, groups=4),
+        nn.Conv2d(8, 8, 3, padding=1),
+        nn.Conv2d(8, 8, 3, groups=8),
+        nn.Conv2d(8, 8, 3, padding=2, dilation=2, groups=8),
+        nn.Conv2d(8, 8, (3, 5), padding=(1, 2), groups=8),
+        nn.Conv2d(8, 8, 3, stride=(1, 2), padding=1, groups=8),
+        nn.Conv2d(8, 8, 3, padding=1, padding_mode="reflect", groups=8),
+        nn.Conv2d(8, 8, 9, padding=4, groups=8),
+        nn.Conv2d(8, 8, 3, padding="same", groups=8),
+    ],
+    ids=str,
+)
+def test_what_is_another_layer_stays(layer: nn.Conv2d) -> None:
+    assert type(with_own_layers(layer)) is nn.Conv2d
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_depthwise_convolution_is_ours(stride: int, bias: bool) -> None:
+    layer = nn.Conv2d(8, 8, 5, stride=stride, padding=2, groups=8, bias=bias)
+    x = torch.randn(2, 8, 9, 7)
+    before = layer(x)
+    assert type(with_own_layers(layer)) is Depthwise and torch.equal(layer(x), before)

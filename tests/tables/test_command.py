@@ -53,6 +53,28 @@ def test_the_margin_and_the_rule_are_options(study: StudyRows) -> None:
     assert claimed[0] > claimed[1] == 0  # three seeds a row
 
 
+def test_the_commands_of_a_table_decide_it_by_its_rule(tmp_path: Path) -> None:
+    write_run(tmp_path / "a" / "seed0", spec_of("a"), images=50)
+    trained = "levelfield study run 's 1.yaml' --scale smoke --margin 0.3"
+    lines = [f"{trained} --seeds 0-4 --row a", f"{trained} --row b"]
+    asked = {"study": "s", "source": "s 1.yaml", "usual": [0], "margin": 0.3}
+    study = {"name": "s", "asked": asked, "command": "\n".join(lines), "rows": [{"name": "a", "runs": ["a/seed0"]}]}
+    (tmp_path / "study.json").write_text(json.dumps(study))
+
+    def shown(*options: str) -> list[str]:
+        found = CliRunner().invoke(app, ["report", str(tmp_path), "--json", *options])
+        return str(json.loads(found.stdout)["command"]).splitlines()
+
+    assert shown() == lines
+    bare = [line.replace(" --margin 0.3", "") for line in lines]
+    assert shown("--margin", "0.25") == [f"{line} --margin 0.25" for line in bare]
+    assert shown("--margin", "0.5", "--verdict", "strict") == [f"{line} --verdict strict" for line in bare]
+    assert shown("--margin", "0.5") == bare
+    assert CliRunner().invoke(app, ["report", str(tmp_path), "--no-images", "--margin", "0.25"]).exit_code == 0
+    assert shown() == [f"{line} --margin 0.25" for line in bare]
+    assert "--margin 0.25" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
 def test_the_rule_of_the_page_in_a_study_s_folder_is_kept_there(tmp_path: Path) -> None:
     write_run(tmp_path / "a" / "seed0", spec_of("a"), images=50)
     asked = {"study": "s", "source": "s.yaml", "seeds": {"a": [0]}, "usual": [0, 1]}

@@ -35,6 +35,7 @@ from levelfield.tables.runs_of_row import RowRuns, read_row
 from levelfield.tables.scores_of_rows import scores_of_rows
 from levelfield.tables.table import TableRow
 from levelfield.tables.users_table import UsersTable
+from levelfield.tables.verdict_rule import with_rule
 
 AVERAGED: Final = (
     "top3", "top5", "loss", "f1_macro", "f1_weighted", "ece", "brier", "params", "trainable_params", "param_mib",
@@ -63,7 +64,8 @@ def build_table(
     """
     study = rows if isinstance(rows, StudyRows) else StudyRows(name="", rows=tuple(rows))
     within, rule = rule_of_table(study.looks, (study.margin, study.verdict), margin, verdict)
-    study = replace(study, rows=one_per_training(study.rows), margin=within, verdict=rule)
+    command = with_rule(study.command, within, rule)
+    study = replace(study, rows=one_per_training(study.rows), margin=within, verdict=rule, command=command)
     runs, panel_of, panels, scores = compared(study, baseline)
     if study.looks is not None:
         held = {one.row.name: [run.seed for run in one.finished] for one in runs if one.row.declared}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Final, Literal, get_args
 
 from levelfield.errors import UserError, unknown
+from levelfield.statistics import MARGIN
 
 VerdictRule = Literal["usual", "strict"]
 """strict: a difference is claimed only where BCa and an exact permutation test agree (`statistics.strict`)."""
@@ -27,3 +29,24 @@ def checked_rule(verdict: str) -> VerdictRule:
         if verdict == rule:
             return rule
     raise unknown("verdict rule", verdict, RULES)
+
+
+def rule_as_options(margin: float, verdict: VerdictRule) -> list[str]:
+    """The rule as options of a command; none where it is the usual one."""
+    words = [] if margin == MARGIN else ["--margin", f"{margin:g}"]
+    return words + ([] if verdict == "usual" else ["--verdict", verdict])
+
+
+def with_rule(commands: str, margin: float, verdict: VerdictRule) -> str:
+    """`commands`, a line each, that train a study, with the options that decide its table by this rule."""
+    return "\n".join(_line_with_rule(line, rule_as_options(margin, verdict)) for line in commands.splitlines())
+
+
+def _line_with_rule(line: str, rule: list[str]) -> str:
+    words, held = shlex.split(line), []
+    for option in ("--margin", "--verdict"):
+        if option in words[:-1]:
+            place = words.index(option)
+            held += words[place : place + 2]
+            del words[place : place + 2]
+    return line if held == rule else shlex.join([*words, *rule])

@@ -23,7 +23,7 @@ from levelfield.studies.declared.seeds import seeds_in_words
 from levelfield.studies.declared.study import Changes, StudySpec
 from levelfield.tables.looks import read_looks, rule_of_table
 from levelfield.tables.sweeps import read_tuned
-from levelfield.tables.verdict_rule import VerdictRule, checked_margin, checked_rule
+from levelfield.tables.verdict_rule import VerdictRule, checked_margin, checked_rule, rule_as_options, with_rule
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,10 @@ def keep_rule(out: Path, margin: float | None, verdict: str | None) -> None:
     study = json.loads(path.read_text(encoding="utf-8"))
     if study.get("asked"):
         asked = judged(before, out, margin, verdict)
-        write_json(path, {**study, "asked": {**study["asked"], "margin": asked.margin, "verdict": asked.verdict}})
+        study["asked"] |= {"margin": asked.margin, "verdict": asked.verdict}
+        if study.get("command"):
+            study["command"] = with_rule(study["command"], asked.margin, asked.verdict)
+        write_json(path, study)
 
 
 def with_seeds(asked: StudyRequest, rows: Iterable[str], seeds: Iterable[int], begun: bool) -> StudyRequest:
@@ -223,8 +226,7 @@ def commands(asked: StudyRequest, planned: Mapping[str, Sequence[int]], until: i
     words += [word for text in asked.overrides for word in ("--set", text)]
     words += [word for path in asked.plugins for word in ("--plugin", path)]
     words += [] if asked.data_dir is None else ["--data-dir", asked.data_dir]
-    words += [] if asked.margin == MARGIN else ["--margin", f"{asked.margin:g}"]
-    words += [] if asked.verdict == "usual" else ["--verdict", asked.verdict]
+    words += rule_as_options(asked.margin, asked.verdict)
     if until is not None:
         return shlex.join([*words, "--until", "decided", "--max-seeds", str(until)])
     groups: dict[tuple[int, ...], list[str]] = {}

@@ -88,6 +88,20 @@ def test_what_cannot_be_trusted_or_is_of_something_else_stays_empty(
     assert "MiB not measured" in pick(table, {"mem_peak_mib": 300.0}).left_out["convnext_mini"]
 
 
+def test_pick_says_which_rows_have_no_run_that_counts(two_rows: StudyRows) -> None:
+    first, second = two_rows.rows
+    stale = "stale, not counted: seed 0 (a run of another version)"
+    table = build_table(replace(two_rows, rows=(first, replace(second, runs=(), notes=(stale,)))))
+    with pytest.raises(UserError) as caught:
+        pick(table, {"macs": 1e9}, [second.name])
+    assert str(caught.value) == f"{second.name}: no finished run yet ({stale})\nlevelfield study run {two_rows.name}"
+    with pytest.raises(UserError, match=f"did you mean '{first.name}'"):
+        pick(table, {"macs": 1e9}, [first.name + "x"])
+    none = build_table(replace(two_rows, rows=tuple(replace(row, runs=()) for row in two_rows.rows), command="do it"))
+    with pytest.raises(UserError, match=f"study {two_rows.name}: no finished run yet\ndo it"):
+        pick(none, {"macs": 1e9})
+
+
 def test_a_profile_of_before_machines_were_looked_at_is_not_trusted(two_rows: StudyRows, profiles: Profiles) -> None:
     assert two_rows.path is not None
     old = profiles("outgrid_nano", 2100, 210)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from levelfield.errors import UserError
+from levelfield.errors import UserError, unknown
 from levelfield.tables.number_format import short
 
 if TYPE_CHECKING:
@@ -48,15 +48,17 @@ def pick(table: StudyTable, limits: Mapping[str, float], only: Sequence[str] = (
 
     `only`: rows that match one of these patterns.
 
-    Raises UserError where no row was measured or none keeps them.
+    Raises UserError where none of them was measured or none keeps the limits.
     """
-    if not table.measured:
-        raise UserError(f"study {table.study.name} has no finished run yet\n{table.study.command}")
+    asked = [row for row in table.rows if _matches(row, only)]
+    if not asked:
+        raise unknown("row", ", ".join(only), [row.name for row in table.rows])
+    measured = [row for row in table.measured if row in asked]
+    if not measured:
+        raise _nothing_finished(table, asked)
     left_out = {}
     fitting = []
-    for row in table.measured:
-        if not any(fnmatch.fnmatchcase(name, pattern) for name in row.runs.row.names for pattern in only):
-            continue
+    for row in measured:
         reasons = []
         for key, most in limits.items():
             value = row.means.get(key)
@@ -70,7 +72,7 @@ def pick(table: StudyTable, limits: Mapping[str, float], only: Sequence[str] = (
             fitting.append(row)
     if not fitting:
         nearest = "; ".join(f"{name}: {why}" for name, why in list(left_out.items())[:2])
-        unmeasured = [key for key in limits if key in PROFILED and all(key not in row.means for row in table.measured)]
+        unmeasured = [key for key in limits if key in PROFILED and all(key not in row.means for row in measured)]
         remedy = f"measure them first: levelfield profile --study {table.study.name} --into FOLDER"
         raise UserError(f"no row keeps the budget ({nearest})\n{remedy if unmeasured else 'raise a limit'}")
     panels = list(dict.fromkeys(row.panel for row in fitting))
@@ -81,6 +83,18 @@ def pick(table: StudyTable, limits: Mapping[str, float], only: Sequence[str] = (
     pairs = {row.name: comparison.between(row.name, best.name) for row in fitting if row is not best}
     ties = tuple(name for name, pair in pairs.items() if pair is None or not pair.different)
     return Pick(best, ties, left_out)
+
+
+def _matches(row: TableRow, patterns: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for name in row.runs.row.names for pattern in patterns)
+
+
+def _nothing_finished(table: StudyTable, asked: Sequence[TableRow]) -> UserError:
+    """That none of these rows has a finished run that counts, with what is said of their runs, and the command."""
+    rows = f"study {table.study.name}" if len(asked) == len(table.rows) else ", ".join(row.name for row in asked)
+    why = "; ".join(dict.fromkeys(note for row in asked for note in row.runs.row.notes if note.startswith("stale")))
+    remedy = table.study.command or f"levelfield study run {table.study.name}"
+    return UserError(f"{rows}: no finished run yet{f' ({why})' if why else ''}\n{remedy}")
 
 
 def _over(key: str, value: float, most: float) -> str:

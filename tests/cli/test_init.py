@@ -16,7 +16,7 @@ from PIL import Image
 
 from levelfield.data.checks.quick_look import QuickLook
 from levelfield.known_models import built_in
-from levelfield.schemas import schema_path, schema_text
+from levelfield.schemas import schema_text
 from levelfield.spec.yaml_files import read_yaml
 from levelfield.studies.declared import first_study as first
 
@@ -58,9 +58,11 @@ def test_a_file_for_ones_own_pictures_and_network_is_written_and_runs(pictures: 
         "levelfield study run my-birds.yaml --plugin mine.py",
     ]
     file = tmp_path / "my-birds.yaml"
-    assert file.read_text().startswith(f"# yaml-language-server: $schema={schema_path('study')}\n# 58 training")
+    assert file.read_text().startswith("# yaml-language-server: $schema=study.schema.json\n# 58 training")
     values = read_yaml(file)
-    jsonschema.validate(values, json.loads(schema_text("study")))
+    schema = tmp_path / "study.schema.json"
+    assert schema.read_text() == schema_text("study") and "study.schema.json beside it" in done.stderr
+    jsonschema.validate(values, json.loads(schema.read_text()))
     assert values["data"] == {"name": f"folder:{pictures}", "image_size": 32}
     assert values["models"][0] == "my_net" and len(values["models"]) == 3 and values["baseline"] == values["models"][1]
     ran = levelfield(*commands[0].split()[1:], "--yes", cwd=tmp_path)
@@ -74,9 +76,15 @@ def test_what_is_there_is_not_overwritten_unasked(tmp_path: Path) -> None:
     done = levelfield("init", "--data", "digits", cwd=tmp_path)
     assert done.returncode == 2 and "left as it is" in done.stderr
     assert (tmp_path / "digits.yaml").read_text() == "mine\n"
+    schema = tmp_path / "study.schema.json"
+    schema.write_text("another kind of study\n")
     done = levelfield("init", "--data", "digits", "--yes", "--json", cwd=tmp_path)
     assert json.loads(done.stdout)["data"]["train"] == 1348
     assert read_yaml(tmp_path / "digits.yaml")["recipes"] == "digits-fast"
+    assert schema.read_text() == "another kind of study\n"
+    schema.write_text(schema_text("study") + " ")  # an older one
+    assert levelfield("init", "--data", "digits", "--yes", cwd=tmp_path).returncode == 0
+    assert schema.read_text() == schema_text("study")
 
 
 @pytest.mark.parametrize(

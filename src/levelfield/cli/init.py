@@ -77,6 +77,7 @@ def init(
     from levelfield.runs import write_text
 
     write_text(path, text)
+    schema = _schema_beside(path)
     options = "".join(f" --plugin {quote(name)}" for name in plugin or [])
     options += (
         f" --data-dir {quote(data_dir)}" if data_dir and not look.name.startswith(("folder:", "parquet:")) else ""
@@ -85,9 +86,23 @@ def init(
     if json:
         print_json("init", {"file": str(path), "data": vars(look), "commands": commands})
         return
-    messages.print(f"written: {path}\nsee that every row can be trained, in seconds, then run it:", highlight=False)
+    beside = f"{schema} beside it, by which editors complete and check it"
+    messages.print(f"written: {path}, and {beside}", highlight=False, soft_wrap=True)
+    messages.print("see that every row can be trained, in seconds, then run it:", highlight=False)
     for command in commands:
         typer.echo(command)
+
+
+def _schema_beside(study: Path) -> str:
+    """Write the JSON Schema that the study's first line names beside it, unless a file of another kind is there."""
+    from levelfield.runs import write_text
+    from levelfield.schemas import schema_text
+    from levelfield.studies.declared.first_study import SCHEMA
+
+    path, text = study.parent / SCHEMA, schema_text("study")
+    if not path.exists() or '"title": "levelfield study"' in path.read_text(encoding="utf-8", errors="replace"):
+        write_text(path, text)
+    return SCHEMA
 
 
 def _named(data: str) -> str:
@@ -130,7 +145,6 @@ def _text(
     epochs: int | None, seeds: int, plugins: list[str],
 ) -> str:  # fmt: skip
     """The file's text, read once as `study run` will. Raises UserError for what could not be run."""
-    from levelfield.schemas import schema_path
     from levelfield.spec.recipe import load_recipe
     from levelfield.spec.yaml_files import parse_yaml
     from levelfield.studies.declared import first_study as first
@@ -149,7 +163,7 @@ def _text(
         path.stem, look, side, chosen, batch if recipe is None else None, epochs or length, seeds, models,
         next((name for name in models if name not in own), models[0]), tuple(own),
     )  # fmt: skip
-    text = first.study_text(study, str(schema_path("study")))
+    text = first.study_text(study)
     read = StudySpec.parse({"name": path.stem, **parse_yaml(text, str(path))}, str(path))
     single_rows(read, read, plugins)
     return text

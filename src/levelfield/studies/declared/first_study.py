@@ -21,6 +21,8 @@ BASELINES: Final = (
 """Built-in networks of well-known make from 0.3 to 24 M parameters, among which a network finds company of its size."""
 FIRST: Final = ("resnet_nano", "vit_mini", "convnext_nano_p2")
 """What is compared where nobody names a network: three families of 0.3 to 0.4 M parameters."""
+SCHEMA: Final = "study.schema.json"
+"""The file with the schema of studies, beside the study: a path of one machine would not be found on another."""
 IMAGES_SEEN: Final = 100_000
 """About how many images each run of a first study sees: minutes on two cores for networks of a million parameters."""
 
@@ -79,8 +81,8 @@ def suggest_length(look: QuickLook) -> tuple[int, int | None]:
     return epochs, None if look.train >= 10_000 else 64 if look.train >= 1000 else min(32, look.train)
 
 
-def study_text(study: FirstStudy, schema: str) -> str:
-    """The study's file, every key with what it does; `schema`: where its JSON Schema lies."""
+def study_text(study: FirstStudy) -> str:
+    """The study's file, every key with what it does. Its JSON Schema is to lie beside it as `SCHEMA`."""
     look = study.look
     per_class = f"{look.fewest:,}" if look.fewest == look.most else f"{look.fewest:,} to {look.most:,}"
     px = f"{look.side_px} px" if look.smallest_px == look.largest_px else f"{look.smallest_px} to {look.largest_px} px"
@@ -88,7 +90,7 @@ def study_text(study: FirstStudy, schema: str) -> str:
     own = set(study.own)
     models = [f"  - {_quoted(name)}{'' if name in own else '  # to compare with'}" for name in study.models]
     return "\n".join([
-        f"# yaml-language-server: $schema={schema}",
+        f"# yaml-language-server: $schema={SCHEMA}",
         f"# {look.train:,} training and {look.test:,} test images of {look.classes:,} classes ({look.form}); "
         f"{per_class} a class;",
         f"# shorter side {px}. Everything that may stand here: levelfield schema study, docs/how-to/studies.md",

@@ -22,7 +22,7 @@ Write = Callable[..., Path]
 
 @pytest.fixture
 def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("levelfield.studies.running.choose_parallel.usable_cores", lambda: 2)
     monkeypatch.setattr(module, "SECONDS", 0.1)
     monkeypatch.setattr(module, "TURNS", 2)
 
@@ -69,7 +69,7 @@ def test_one_core_or_threads_that_are_given_need_no_trial(
     study = Study.load(study_file())
     given = find_all(tmp_path / "out", study.plan(overrides=["execution.threads=1"]))
     assert choose_parallel(given, tmp_path / "out", Progress(shown=False)) == 1
-    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    monkeypatch.setattr("levelfield.studies.running.choose_parallel.usable_cores", lambda: 1)
     assert chosen(study_file(), tmp_path / "out") == 1
 
 

@@ -232,8 +232,35 @@ def test_the_lock_of_this_system_waits_and_is_freed(tmp_path: Path) -> None:
 
 def test_cores_are_those_that_the_process_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
     """As a cluster gives them on Linux; simulated macOS and Windows tell all that there are."""
+    monkeypatch.setattr(machine, "_CGROUP", Path("nowhere"))
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2}, raising=False)
     assert machine.usable_cores() == 3
     monkeypatch.delattr(os, "sched_getaffinity")
     assert machine.usable_cores() == 64
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "cores"),
+    [
+        ("0::/\n", {"cpu.max": "250000 100000\n"}, 3),
+        ("0::/a/b\n", {"cpu.max": "max 100000\n", "a/cpu.max": "50000 100000\n", "a/b/cpu.max": "max 100000\n"}, 1),
+        ("0::/elsewhere\n", {"cpu.max": "200000 100000\n"}, 2),
+        ("0::/\n", {}, 6),
+        ("0::/\n", {"cpu.max": "900000 100000\n"}, 6),
+        ("4:cpu,cpuacct:/x\n3:memory:/x\n0::/\n",
+         {"cpu/x/cpu.cfs_quota_us": "400000\n", "cpu/x/cpu.cfs_period_us": "100000\n"}, 4),
+        ("4:cpu:/\n", {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 6),
+    ],
+)  # fmt: skip
+def test_cores_are_no_more_than_a_containers_share(
+    groups: str, files: dict[str, str], cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in files.items():
+        (tmp_path / "cgroup" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "cgroup" / name).write_text(text)
+    (tmp_path / "self").write_text(groups)
+    monkeypatch.setattr(machine, "_CGROUP", tmp_path / "self")
+    monkeypatch.setattr(machine, "_CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(6)), raising=False)
+    assert machine.usable_cores() == cores

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 import os
 import platform
 import shutil
 import subprocess
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from levelfield.system.platforms import MACOS
 
 _CPUINFO: Final = Path("/proc/cpuinfo")
 _STAT: Final = Path("/proc/stat")
+_CGROUP: Final = Path("/proc/self/cgroup")
+_CGROUPS: Final = Path("/sys/fs/cgroup")
 _MACHINE_ID: Final = Path("/etc/machine-id")
 
 
@@ -36,10 +39,43 @@ def instruction_sets() -> frozenset[str]:
 
 
 def usable_cores() -> int:
-    """How many cores this process may use: those that a cluster or container gave it, where the system tells."""
-    if allowed := getattr(os, "sched_getaffinity", None):
-        return max(1, len(allowed(0)))
-    return os.cpu_count() or 1
+    """How many cores this process may use: those that a cluster or container gave it, where the system tells.
+
+    A container's share of the processors' time (`docker run --cpus 2`) counts as so many cores, a begun one as a whole.
+    """
+    allowed = getattr(os, "sched_getaffinity", None)
+    cores = len(allowed(0)) if allowed else os.cpu_count() or 1
+    return max(1, min([cores, *(math.ceil(share) for share in _shares())]))
+
+
+def _shares() -> list[float]:
+    """The processors' time that the control groups of this process may use, each in cores (Linux; both versions)."""
+    try:
+        lines = _CGROUP.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return []
+    shares = []
+    for line in lines:
+        _, controllers, inside = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        top = _CGROUPS / ("cpu" if controllers else "")
+        folder = PurePosixPath(inside)
+        for each in (folder, *folder.parents):
+            shares += _share(top / str(each).lstrip("/"))
+    return shares
+
+
+def _share(group: Path) -> list[float]:
+    """What one control group says: nothing where it sets no limit."""
+    try:
+        if (file := group / "cpu.max").is_file():
+            quota, period = file.read_text(encoding="ascii").split()
+        else:
+            quota, period = ((group / f"cpu.cfs_{what}_us").read_text(encoding="ascii") for what in ("quota", "period"))
+        return [int(quota) / int(period)] if int(quota) > 0 else []
+    except (OSError, ValueError):  # there is none, or it says "max"
+        return []
 
 
 def clock_mhz() -> float | None:

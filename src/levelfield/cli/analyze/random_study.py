@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from levelfield.cli.ask_before_long_work import confirm_long_work
 from levelfield.cli.output import console, messages, print_json, show_table
+from levelfield.system.machine import usable_cores
 
 if TYPE_CHECKING:
     from levelfield.analysis.rank_study import Study
@@ -33,7 +33,7 @@ def random_study(
     with FolderLock(out):
         study = Study(out, plan)
         if study.pending():
-            _measure(study, workers or os.cpu_count() or 1, yes)
+            _measure(study, workers or usable_cores(), yes)
         title, tolerance = f"Rank of random networks, {networks} a point", setting.relative_tolerance
         figures = rank_figure.save(rank_figure.panels(study.rows, MAIN, title, tolerance), out / "rank")
         for kind in KINDS if len(study.plan.groups) > 1 else ():

@@ -24,7 +24,7 @@ from levelfield.progress import Progress
 from levelfield.runs import write_json, write_text
 from levelfield.spec import RunSpec
 from levelfield.studies.results.run_folders import Found
-from levelfield.system.machine import processor_name
+from levelfield.system.machine import processor_name, usable_cores
 from levelfield.thread_waiting import spin_briefly
 
 FILE: Final = "parallel.json"
@@ -47,7 +47,7 @@ def choose_parallel(found: Sequence[Found], out: Path, progress: Progress) -> in
 
     left = {one.run.key: one.run for one in found if one.state != "finished"}
     rows = Counter(run.row.home for run in left.values())
-    ways = ways_to_share(os.cpu_count() or 1, len(left))
+    ways = ways_to_share(usable_cores(), len(left))
     if len(ways) < 2:
         return 1
     tried = rows.most_common(1)[0][0]
@@ -57,7 +57,7 @@ def choose_parallel(found: Sequence[Found], out: Path, progress: Progress) -> in
         return 1
     rates = images_per_s(spec, ways, progress)
     chosen = best(rates)
-    told: dict[str, Any] = {"row": tried, "processor": processor_name(), "cores": os.cpu_count(), "chosen": chosen}
+    told: dict[str, Any] = {"row": tried, "processor": processor_name(), "cores": usable_cores(), "chosen": chosen}
     told["tried"] = [
         {"parallel": parallel, "threads": threads, "images_per_s": [round(rate, 1) for rate in rates[parallel]]}
         for parallel, threads in ways.items()

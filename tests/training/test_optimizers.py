@@ -77,6 +77,7 @@ def test_muon_leaves_the_head_to_adamw() -> None:
         ({"name": "adamw", "momentum": 0.9}, "no setting 'momentum'"),
         ({"lr_factors": {"hat.*": 2.0}}, "matches no trainable parameter"),
         ({"name": "sgd", "nesterov": True}, "refuses its settings"),
+        ({"name": "rprop", "weight_decay": 0.1}, "has no weight decay"),
     ],
 )
 def test_bad_settings_are_named(values: dict[str, object], message: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import torch
 from small_run import run_spec
 
 from levelfield.runs import RunFolder
-from levelfield.training import NonFiniteLossError, prepare, train_prepared, training_loop
+from levelfield.training import NonFiniteLossError, environment, prepare, train_prepared, training_loop
 from levelfield.training.environment import describe_environment, with_earlier
 
 
@@ -35,6 +37,32 @@ def test_a_run_that_diverged_and_went_on_says_so(tmp_path: Path, monkeypatch: py
 def test_a_run_that_never_failed_says_so(tmp_path: Path) -> None:
     result = train_prepared(prepare(run_spec("budget.steps=2")), tmp_path / "run").result
     assert result["failed_before"] == [] and RunFolder(tmp_path / "run").failures() == []
+
+
+def test_the_commit_is_that_of_the_checkout_or_worktree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if shutil.which("git") is None:
+        pytest.skip("no git")
+
+    def git(*words: str, cwd: Path = tmp_path / "main") -> str:
+        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        return subprocess.run(["git", *who, *words], cwd=cwd, check=True, capture_output=True, text=True).stdout.strip()
+
+    def told(root: Path) -> Any:
+        monkeypatch.setattr(environment, "__file__", str(root / "src" / "levelfield" / "training" / "environment.py"))
+        return describe_environment(torch.device("cpu"))["git_commit"]
+
+    (tmp_path / "main").mkdir()
+    git("init", "-q", "-b", "main")
+    git("commit", "-q", "--allow-empty", "-m", "one")
+    git("worktree", "add", "-q", "-b", "side/branch", "../side")
+    git("commit", "-q", "--allow-empty", "-m", "two", cwd=tmp_path / "side")
+    heads = [git("rev-parse", "HEAD", cwd=tmp_path / name) for name in ("main", "side")]
+    assert heads[0] != heads[1] and [told(tmp_path / "main"), told(tmp_path / "side")] == heads
+    git("pack-refs", "--all")
+    assert [told(tmp_path / "main"), told(tmp_path / "side")] == heads
+    git("checkout", "-q", "--detach", cwd=tmp_path / "side")
+    assert told(tmp_path / "side") == heads[1]
+    assert told(tmp_path) is None
 
 
 def test_the_environments_of_earlier_starts_are_kept(tmp_path: Path) -> None:

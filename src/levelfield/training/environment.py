@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,7 +11,7 @@ from typing import Any
 import torch
 
 from levelfield.native.libraries import variant_in_use
-from levelfield.system.machine import machine_digest, processor_name
+from levelfield.system.machine import machine_digest, processor_name, usable_cores
 
 
 def describe_environment(device: torch.device) -> dict[str, Any]:
@@ -32,7 +31,7 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
         "device": str(device),
         "machine": machine_digest(),
         "processor": processor_name(),
-        "cores": os.cpu_count(),
+        "cores": usable_cores(),
         "threads": torch.get_num_threads(),
     }
     if device.type == "cpu":
@@ -55,12 +54,22 @@ def with_earlier(environment: dict[str, Any], before: Mapping[str, Any]) -> dict
 
 
 def _git_commit() -> str | None:
-    """The commit of the checkout that this package runs from; None where it is installed."""
-    head = Path(__file__).resolve().parents[3] / ".git" / "HEAD"
-    if not head.is_file():
+    """The commit of the checkout or worktree that this package runs from; None where it is installed."""
+    git = Path(__file__).resolve().parents[3] / ".git"
+    try:
+        if git.is_file():  # a worktree's, which says where its own lies
+            git = (git.parent / git.read_text(encoding="utf-8").strip().removeprefix("gitdir: ")).resolve()
+        head = (git / "HEAD").read_text(encoding="utf-8").strip()
+    except OSError:
         return None
-    text = head.read_text(encoding="utf-8").strip()
-    if not text.startswith("ref: "):
-        return text
-    reference = head.parent / text.removeprefix("ref: ")
-    return reference.read_text(encoding="utf-8").strip() if reference.is_file() else None
+    if not head.startswith("ref: "):
+        return head
+    reference = head.removeprefix("ref: ")
+    shared = git / "commondir"  # a worktree's branches are those of the repository
+    common = (git / shared.read_text(encoding="utf-8").strip()).resolve() if shared.is_file() else git
+    loose = common / reference
+    if loose.is_file():
+        return loose.read_text(encoding="utf-8").strip()
+    packed = common / "packed-refs"
+    lines = packed.read_text(encoding="utf-8").splitlines() if packed.is_file() else []
+    return next((line.split()[0] for line in lines if line.endswith(f" {reference}")), None)

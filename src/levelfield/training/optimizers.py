@@ -44,9 +44,13 @@ def make_optimizer(spec: Optimizer, model: nn.Module, leave_out: frozenset[str] 
     groups = parameter_groups(spec, model, leave_out)
     if not groups:
         raise UserError("no parameter is trained: recipe.freeze.patterns matches all of them; freeze fewer")
+    if "weight_decay" in inspect.signature(factory).parameters:
+        settings["weight_decay"] = spec.weight_decay
+    elif spec.weight_decay:
+        raise UserError(f"optimizer {spec.name!r} has no weight decay; set recipe.optimizer.weight_decay to 0")
     put_off_marks()
     try:
-        optimizer: torch.optim.Optimizer = factory(groups, lr=spec.lr, weight_decay=spec.weight_decay, **settings)
+        optimizer: torch.optim.Optimizer = factory(groups, lr=spec.lr, **settings)
     except (TypeError, ValueError) as error:
         raise UserError(f"optimizer {spec.name!r} refuses its settings: {error}\nmend recipe.optimizer") from None
     put_off_breaks(optimizer)

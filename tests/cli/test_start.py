@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from levelfield.cli.app import app
 
 START = """
 import os, sys
@@ -35,3 +39,16 @@ def test_names_that_are_checked_without_torch_are_those_that_it_computes_in() ->
     from levelfield.precision import DTYPES as COMPUTED
 
     assert set(DTYPES) == set(COMPUTED)
+
+
+def test_a_yes_beforehand_spares_the_timing_of_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def timed(prepared: object) -> float:
+        raise RuntimeError("steps were timed")
+
+    monkeypatch.setattr("levelfield.training.step_timing.surely_within", lambda prepared, seconds: False)
+    monkeypatch.setattr("levelfield.training.step_timing.estimate_seconds", timed)
+    command = ["train", "--model", "resnet_nano", "--data", "digits", "--set", "budget.steps=1", "--out"]
+    asked = CliRunner().invoke(app, [*command, str(tmp_path / "asks")])
+    assert str(asked.exception) == "steps were timed"
+    assert CliRunner().invoke(app, [*command, str(tmp_path / "run"), "--yes"]).exit_code == 0
+    assert (tmp_path / "run" / "result.json").is_file()

@@ -113,6 +113,19 @@ def test_the_page_is_named_only_where_it_is_that_of_the_table(finished: tuple[Pa
     assert "page:" not in call("report", path, "--out", out, "--set", "budget.steps=3").stdout
 
 
+def test_ctrl_c_ends_the_timing_of_a_plan_and_not_the_plan(
+    finished: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(prepared: object) -> float:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("levelfield.training.step_timing.estimate_seconds", interrupted)
+    path, out = finished
+    result = call("plan", path, "--out", out / "elsewhere", "--seeds", 1)
+    assert "timing stopped" in result.stderr and "2 runs: 2 missing" in result.stdout
+    assert "left on this machine" not in result.stdout
+
+
 def test_plan_tells_the_margin_that_is_asked_for(finished: tuple[Path, Path]) -> None:
     path, out = finished
     for said, gaps in ((["--margin", "0.2"], [0.2, 1.0]), ([], [0.5, 1.0]), (["--margin", "1"], [1.0])):

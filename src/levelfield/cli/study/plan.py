@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from levelfield.cli.options import Json, Margin
-from levelfield.cli.output import console, print_json, show_table
+from levelfield.cli.output import console, messages, print_json, show_table
 from levelfield.cli.study.from_options import OpenedStudy, on_a_study, timed_estimate
 from levelfield.cli.study.options import Parallel, Rows, Seeds
 
@@ -29,12 +29,12 @@ def plan(
     probe: Annotated[bool, typer.Option(help="Time a few steps of each row to say how long it takes.")] = True,
     json: Json = False,
 ) -> None:
-    """Show a study's runs, what is done, and the time left.
+    """Show a study's runs, what is done, and the time left. Ctrl-C ends the timing, and the plan is shown without.
 
     Example: `levelfield study plan cifar10-cpu --data-dir ../shared/data`
     """
     found, stale = find_runs(opened, seeds, row)
-    timed = timed_estimate(found, parallel) if probe else None
+    timed = _timed(found, parallel) if probe else None
     needed = _needed(opened, found, margin)
     per_run_s = _per_run(found, timed)
     if json:
@@ -50,6 +50,15 @@ def plan(
 
         line += f"; about {duration(timed.left_s)} left on this machine"
     console.print(line, highlight=False)
+
+
+def _timed(found: list[Found], parallel: int) -> Estimate | None:
+    """The time left; None where the user would not wait for it."""
+    try:
+        return timed_estimate(found, parallel)
+    except KeyboardInterrupt:
+        messages.print("timing stopped: the plan follows without times (--no-probe times nothing)", highlight=False)
+        return None
 
 
 def _needed(opened: OpenedStudy, found: list[Found], margin: float | None) -> list[ToDecide]:

@@ -34,6 +34,7 @@ def estimate(found: Sequence[Found], progress: Progress, parallel: int = 1) -> E
     measured = measured_seconds(found)
     progress.start(len(rows), "timing a few steps of each row")
     for home, one in rows.items():
+        progress.advance(0, row=home)
         try:
             result.per_run_s[home] = measured[home] if home in measured else _probed(one, parallel)
         except UserError as error:

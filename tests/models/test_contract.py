@@ -85,7 +85,7 @@ def test_two_sizes_channels_last_and_the_contract(name: str) -> None:
 def test_stages_and_decay_cover_the_parameters(name: str) -> None:
     model = on_meta(name) if not name.startswith("timm:") else create_model(name, 10)
     parts = stages(model)
-    assert len(parts) >= 4
+    assert len(parts) >= 3
     assert all(model.get_submodule(key) is part for key, part in parts.items())
     depths = stage_of_parameters(model)
     names = [key for key, _ in model.named_parameters()]

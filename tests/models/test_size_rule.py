@@ -8,7 +8,7 @@ import torch
 from levelfield.cost import count_macs, count_parameters
 from levelfield.errors import UserError
 from levelfield.known_models import built_in
-from levelfield.models import create_model, on_meta
+from levelfield.models import create_model, list_models, on_meta
 from levelfield.models.size_rule import SIZE_OPTIONS
 
 SIZED = [name for name, known in built_in().items() if set(SIZE_OPTIONS) <= (known.info.options or set())]
@@ -53,3 +53,16 @@ def test_every_position_of_every_switch_is_another_network(name: str, switch: st
     turned = on_meta(name, **{switch: position})
     counts = count_parameters(turned).total, count_macs(turned, info.image_size).total
     assert counts != (params, macs) or repr(turned) != repr(on_meta(name))
+
+
+def test_small_members_are_of_one_size() -> None:
+    """As `small_members.py` says: within 4 % of 0.6 million parameters at 100 classes."""
+    sizes = {name: {} for name in list_models() if name.endswith("_0.6m")} | {
+        "outgrid_nano": {},
+        "convnext_nano_p2": {"width_factor": 1.18},
+        "vit_mini": {"depth_factor": 2.0},
+    }
+    assert len(sizes) == 8
+    for name, options in sizes.items():
+        params = count_parameters(create_model(name, num_classes=100, image_size=32, **options)).total
+        assert params == pytest.approx(600_000, rel=0.04), name

@@ -8,5 +8,6 @@ from levelfield.models.families import (  # noqa: F401
     resnet,
     resnet_mini,
     rexnet,
+    small_members,
     vit,
 )

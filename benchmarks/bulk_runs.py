@@ -1,7 +1,7 @@
 """What a study of many short runs pays for their start: warm workers beside a process from scratch for every run.
 
-Rounds of `--runs` runs each, which take turns: with warm workers (`levelfield.studies.running.warm_worker`), then with
-a `levelfield train` a run, as before there were any. A warm worker's own start is counted in its round.
+Rounds of `--runs` runs each, which take turns: with warm workers (`levelfield.studies.running.warm_worker`), then with a
+`levelfield train` a run, as before there were any, then one of them alone. A warm worker's own start is counted.
 
     python benchmarks/bulk_runs.py                       # 4 runs of 21 steps of resnet_nano on digits, one slot
     python benchmarks/bulk_runs.py --steps 210 --slots 2 --rounds 5 --json
@@ -52,6 +52,7 @@ def main() -> None:
     }  # fmt: skip
     runs = [RunSpec.parse({**values, "seed": seed}, "benchmark") for seed in range(given.runs)]
     took: dict[str, list[float]] = {way: [] for way in WAYS}
+    alone: list[float] = []
     later: dict[str, list[float]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as name:
         for number in range(given.rounds):
@@ -59,13 +60,16 @@ def main() -> None:
                 whole, each = seconds(way, runs, given.slots, Path(name) / f"{way}-{number}")
                 took[way].append(whole)
                 later[way] += each[given.slots :]
+            alone.append(seconds("fresh", runs[:1], 1, Path(name) / f"alone-{number}")[0])
     if given.json:
-        print(json.dumps({"seconds": took, "seconds_of_later_runs": later}, indent=2))
+        print(json.dumps({"seconds": took, "seconds_of_later_runs": later, "seconds_of_one_alone": alone}, indent=2))
         return
     print("| runs | in a warm worker, s | in fresh processes, s | ratio |\n|---|---|---|---|")
     for what, figures in ((f"all {given.runs}", took), ("one that is not the first of its slot", later)):
         warm, fresh = (statistics.median(figures[way]) for way in WAYS)
         print(f"| {what} | {warm:.2f} | {fresh:.2f} | {fresh / warm:.2f} |")
+    times = statistics.median(took["warm"]) / statistics.median(alone)
+    print(f"\nall {given.runs} in warm workers take {times:.2f} times as long as `levelfield train` of one alone")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What a study of many short runs pays for their start: warm workers beside a process from scratch for every run.
 
-Rounds of `--runs` runs each, which take turns: with warm workers (`levelfield.studies.running.warm_worker`), then with a
-`levelfield train` a run, as before there were any, then one of them alone. A warm worker's own start is counted.
+Rounds of `--runs` runs each, which take turns: with warm workers (`levelfield.studies.running.warm_worker`), then
+with a `levelfield train` a run, as before there were any, then one of them alone. A worker's own start is counted.
 
     python benchmarks/bulk_runs.py                       # 4 runs of 21 steps of resnet_nano on digits, one slot
     python benchmarks/bulk_runs.py --steps 210 --slots 2 --rounds 5 --json

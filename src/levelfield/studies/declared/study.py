@@ -14,10 +14,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, NonNegativeInt, PositiveInt, PrivateAttr, field_validator, model_validator
 
-from levelfield.errors import unknown
+from levelfield.errors import UserError, unknown
 from levelfield.spec import VARIES, Budget, DataSpec, Value
 from levelfield.spec.varied_keys import strange
-from levelfield.studies.declared.study_file import read_study_file
+from levelfield.studies.declared.study_file import list_studies, read_study_file
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 """What a study or row may be called: its name is a folder's name."""
@@ -204,11 +204,16 @@ class StudySpec(Grid):
         return self._source or self.name
 
     def scale(self, name: str) -> Scale:
-        """The scale `name`; `full` is the study as it stands."""
+        """The scale `name`; `full` is the study as it stands. Raises UserError where there is none, with the shipped
+        study that asks the same at that size, if there is one."""
         if name in self.scales:
             return self.scales[name]
         if name == "full":
             return Scale()
+        if (other := f"{self.name}-{name}") in list_studies():
+            raise UserError(
+                f"study {self.name} has no scale {name!r}: at that size it is a study of its own\nname {other}"
+            )
         raise unknown(f"scale of study {self.name}", name, {"full", *self.scales})
 
 

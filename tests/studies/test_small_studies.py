@@ -1,4 +1,4 @@
-"""Studies that ship at a size for two cores: their rows are as large as they say, and are found from the whole study."""
+"""Studies that ship at a size for two cores: their rows are as large as they say; the whole study names them."""
 
 from __future__ import annotations
 

@@ -57,6 +57,7 @@ CASES = {
     "keep_checkpoints": Case(1, both=("execution.checkpoint_every_steps=2",)),
     "log_every_steps": Case(1),
     "stop_after_seconds": Case(0.001),
+    "stop_after_epochs": Case(1),
     "eval_batch_size": Case(7),
     "loggers": Case("[tensorboard]"),
     "data_dir": Case("."),

@@ -28,6 +28,6 @@ JSON_VERSIONS: Final = {
     "study report": 1,
     "study run": 1,
     "study status": 1,
-    "study sweep": 1,
+    "study sweep": 2,
     "train": 1,
 }

@@ -134,6 +134,8 @@ class Execution(Value):
     """How often loss and speed are logged. [steps]"""
     stop_after_seconds: PositiveFloat | None = None
     """Stop with a checkpoint after this time. None: at the run's end. [s]"""
+    stop_after_epochs: PositiveInt | None = None
+    """Stop with a checkpoint at the end of this epoch; a run past it goes on. None: at the run's end. [epochs]"""
     eval_batch_size: PositiveInt = 500
     """Batch of validation and test. [images]"""
     loggers: tuple[Literal["tensorboard"], ...] = ("tensorboard",)

@@ -13,6 +13,7 @@ from levelfield.spec import RunSpec
 from levelfield.statistics import MARGIN
 from levelfield.studies.declared.published_figures import Published
 from levelfield.tables.looks import Looks
+from levelfield.tables.sweep import Sweep
 from levelfield.tables.verdict_rule import VerdictRule
 
 
@@ -49,19 +50,6 @@ class Row:
     def names(self) -> tuple[str, ...]:
         """All names under which the training is listed."""
         return (self.name, *(row.name for row in self.also))
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """What a sweep over a row's settings found: `points` of (learning rate, weight decay, validation top-1 or None),
-    the `best` of them, on which `edges` of the grid that lies, and points of top-1 between best and median point."""
-
-    rows: tuple[str, ...]
-    points: tuple[tuple[float, float, float | None], ...]
-    best: tuple[float, float, float] | None
-    edges: tuple[str, ...]
-    sensitivity: float | None
-    setting: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""What sweeps over learning rate and weight decay left in a study's folder, read.
+"""What sweeps left in a study's folder, read.
 
-`tuned.json` holds the best setting of each row, `sweep.json` every point, the folder `sweep` the points' runs.
+`tuned.json` holds the best setting of each row, `sweep.json` every trial, the folder `sweep` the trials' runs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Final
 from levelfield.errors import UserError
 from levelfield.runs import RunFolder
 from levelfield.studies.declared.study import Changes
-from levelfield.tables.rows import Sweep
+from levelfield.tables.sweep import Sweep, from_json
 
 TUNED: Final = "tuned.json"
 SWEEPS: Final = "sweep.json"
@@ -35,18 +35,7 @@ def read_sweeps(folder: Path) -> tuple[Sweep, ...]:
     """What sweeps of the study in `folder` found (sweep.json); empty where there was none."""
     path = folder / SWEEPS
     try:
-        sweeps = json.loads(path.read_text(encoding="utf-8"))
-        return tuple(
-            Sweep(
-                rows=tuple(sweep["rows"]),
-                points=tuple((point["lr"], point["weight_decay"], point["val_top1"]) for point in sweep["points"]),
-                best=sweep["best"] and (sweep["best"]["lr"], sweep["best"]["weight_decay"], sweep["best"]["val_top1"]),
-                edges=tuple(sweep["edges"]),
-                sensitivity=sweep["sensitivity"],
-                setting=sweep["setting"],
-            )
-            for sweep in sweeps
-        )
+        return tuple(from_json(sweep) for sweep in json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return ()
     except (json.JSONDecodeError, KeyError, TypeError) as error:
@@ -69,7 +58,7 @@ def join_sweeps(into: Path, other: Path) -> list[dict[str, Any]]:
 
 
 def swept_runs(folder: Path) -> set[Path]:
-    """The run folders that the points of the sweeps in `folder` have."""
+    """The run folders that the trials of the sweeps in `folder` have."""
     named = (point.get("run") for sweep in read_sweeps_json(folder) for point in sweep["points"])
     return {folder / SWEEP / run for run in named if run}
 

@@ -54,6 +54,10 @@ class Interrupted(KeyboardInterrupt):
     """Training stopped on request after writing a checkpoint; the same call goes on from there."""
 
 
+class StoppedAtEpoch(Interrupted):
+    """It stopped where `execution.stop_after_epochs` says: nobody asked for more than that."""
+
+
 class AskedTogether:
     """What every rank asks itself after a step (stop? save?), answered alike on all of them.
 

@@ -16,7 +16,7 @@ from levelfield.runs import FolderLock, RunFolder
 from levelfield.training.batch_inputs import TrainingInputs, run_loader
 from levelfield.training.batchnorm_smallest_batch import check_smallest_batch
 from levelfield.training.device import configure_torch
-from levelfield.training.interrupts import AskedTogether, Interrupted, StopRequest
+from levelfield.training.interrupts import AskedTogether, Interrupted, StoppedAtEpoch, StopRequest
 from levelfield.training.metrics_journal import Journal
 from levelfield.training.micro_batches import check_parts
 from levelfield.training.not_finite import infinite_buffers
@@ -129,17 +129,24 @@ class Attempt:
         state = self.state
         with self.journal:
             if not train_steps(state, self.inputs, after_step=self.after_step, after_epoch=self.after_epoch):
-                raise Interrupted(f"{self.stop.reason}: stopped at step {state.step} of {state.plan.steps}")
+                kind = Interrupted if self.stop.reason else StoppedAtEpoch
+                reason = self.stop.reason or f"epoch {state.execution.stop_after_epochs} has ended"
+                raise kind(f"{reason}: stopped at step {state.step} of {state.plan.steps}")
             return write_result(self.evaluator, self.folder, self.inputs.loader.why, self.saved.resumed_from)
 
     def after_step(self, state: TrainState) -> bool:
         """Logs and checkpoints that are due; True if the run should stop now."""
         self.journal.after_step()
         stop, late = self.together.any(state.step, self.stop.requested(), self.saved.late())
-        stop = stop and state.step < state.plan.steps
+        stop = (stop or self._at_last_epoch()) and state.step < state.plan.steps
         if stop or late or self.saved.due():
             self.saved.save(self.journal)
         return stop
+
+    def _at_last_epoch(self) -> bool:
+        """Whether the epoch after which to stop has just ended."""
+        last = self.state.execution.stop_after_epochs
+        return last is not None and self.state.step == last * self.state.plan.steps_per_epoch
 
     def after_epoch(self, state: TrainState, epoch: int) -> None:
         """The epoch's validation, where there is a slice, and its line of metrics."""

@@ -4,61 +4,107 @@ from __future__ import annotations
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from levelfield.cli.ask_before_long_work import confirm_long_work
 from levelfield.cli.options import Json, Yes, finite
 from levelfield.cli.output import console, print_json, show_table
-from levelfield.cli.study.from_options import OpenedStudy, on_a_study, timed_estimate
-from levelfield.cli.study.options import Rows
+from levelfield.cli.study.from_options import OpenedStudy, executor_for, on_a_study, timed_estimate
+from levelfield.cli.study.options import Address, CpusPerRun, GpusPerRun, On, Parallel, Rows, Where
 from levelfield.errors import UserError
-from levelfield.units import plain
 
 if TYPE_CHECKING:
-    from levelfield.studies.running.sweep import RowSweep
+    from collections.abc import Sequence
+
+    from levelfield.studies.running.search import Search
+    from levelfield.tables.sweep import Sweep
 
 
 @partial(on_a_study, to_train=True)
 def sweep(
     opened: OpenedStudy,
     row: Rows = None,
-    lr_factors: Annotated[str, typer.Option(help="Factors of each row's learning rate.")] = "0.3,1,3",
-    weight_decays: Annotated[str | None, typer.Option(help="Weight decays. [default: each row's own]")] = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Trials of every row. [default: the study's tuning, else 5]")
+    ] = None,
+    lr_factors: Annotated[
+        str | None, typer.Option(help="A grid instead: factors of each row's learning rate, 0.3,1,3.")
+    ] = None,
+    weight_decays: Annotated[str | None, typer.Option(help="A grid instead, with these weight decays.")] = None,
     share: Annotated[
-        float, typer.Option(min=0.0, max=1.0, callback=finite, help="Part of the study's length for each point.")
-    ] = 0.25,
+        float | None,
+        typer.Option(
+            min=0.0, max=1.0, callback=finite,
+            help="Part of the study's length for each trial. [default: the study's tuning, else 0.25]",
+        ),
+    ] = None,
+    on: On = Where.LOCAL,
+    parallel: Parallel = 1,
+    address: Address = None,
+    cpus_per_run: CpusPerRun = None,
+    gpus_per_run: GpusPerRun = None,
     yes: Yes = False,
     json: Json = False,
-) -> None:
-    """Tune all rows at equal budgets on the validation slice, and show how sensitive each is. Test is not looked at.
+) -> None:  # fmt: skip
+    """Tune all rows with equal trials, drawn alike, on the validation slice, and say what that cost and shows.
 
-    Rows whose published setting is unknown use what is found here when the study runs. Example:
-    `levelfield study sweep quickstart --weight-decays 0,0.05`
+    Test is not looked at. What is tried the study's `tuning` says; without one it is the learning rate, and only rows
+    whose published setting is unknown use what is found. Interrupted, the same command goes on. Example:
+    `levelfield study sweep quickstart --trials 5`
     """
     from levelfield.progress import Progress
     from levelfield.studies.declared.planned_runs import PlannedRun
     from levelfield.studies.results.run_folders import find_all
-    from levelfield.studies.running.sweep import SEED, grid_rows, run_sweep
+    from levelfield.studies.running.sweep import run_sweep
+    from levelfield.studies.running.until_decided import SWEPT
+
+    study, folder, _, _ = opened
+    searches = _searches(opened, row or (), trials, lr_factors, weight_decays, share)
+    first = [PlannedRun(draw.row, SWEPT) for each in searches for draw in each.first_draws()]
+    count = sum(each.count for each in searches)
+    with executor_for(on, parallel, address, cpus_per_run, gpus_per_run) as executor:
+        if on is Where.LOCAL:
+            timed = timed_estimate(find_all(folder / "sweep", first), parallel)
+            left = timed.left_s * count / max(1, len(first))
+            confirm_long_work(left, f"a sweep of {count} trials{_at_most(searches)}", yes)
+        with Progress() as progress:
+            sweeps = run_sweep(folder, searches, progress, executor, parallel)
+    if json:
+        print_json("study sweep", _as_json(sweeps))
+        return
+    _print_sweeps(sweeps, tuned=study.tuning is not None)
+
+
+def _searches(
+    opened: OpenedStudy, only: Sequence[str], trials: int | None, lr_factors: str | None, weight_decays: str | None,
+    share: float | None,
+) -> list[Search]:  # fmt: skip
+    """What is tried for each row: the grid that the options give, else what the study declares."""
+    from levelfield.studies.declared.tuning import NONE_DECLARED
+    from levelfield.studies.running.search import check_seed, grid, search
 
     study, folder, asked, _ = opened
-    rows = asked.rows(study, folder, row or (), tuned={})
+    check_seed([*asked.usual, *(seed for seeds in asked.seeds.values() for seed in seeds)], study.name)
+    rows = asked.rows(study, folder, only, tuned={})
     names: dict[str, list[str]] = {}
     for one in asked.rows(study, folder, tuned={}):
         names.setdefault(one.home, []).append(one.name)
-    decays = None if weight_decays is None else _numbers(weight_decays, "--weight-decays")
-    grid = grid_rows(rows, _numbers(lr_factors, "--lr-factors"), decays, share)
-    points = [PlannedRun(point, SEED) for _, points in grid for point in points]
-    timed = timed_estimate(find_all(folder / "sweep", points))
-    confirm_long_work(timed.left_s, f"a sweep of {len(points)} points", yes)
-    with Progress() as progress:
-        sweeps = run_sweep(folder, grid, progress, names)
-    if json:
-        found = [{"row": each.row, "also": list(each.also), **each.found_as_json()} for each in sweeps]
-        print_json("study sweep", {"sweeps": found})
-        return
-    _print_sweeps(sweeps)
+    if lr_factors is not None or weight_decays is not None:
+        if trials is not None:
+            raise UserError("--trials draws trials, --lr-factors and --weight-decays make a grid; give one of them")
+        factors = _numbers(lr_factors or "0.3,1,3", "--lr-factors")
+        decays = None if weight_decays is None else _numbers(weight_decays, "--weight-decays")
+        return grid(rows, names, factors, decays, 0.25 if share is None else share)
+    declared = study.tuning or NONE_DECLARED
+    given = {key: value for key, value in (("trials", trials), ("share", share)) if value is not None}
+    tuning = type(declared).parse(declared.model_dump(mode="json") | given, f"study {study.name}: tuning")
+    return search(rows, names, tuning, study.name)
+
+
+def _at_most(searches: Sequence[Search]) -> str:
+    return ", if none is pruned," if any(each.rungs for each in searches) else ""
 
 
 def _numbers(text: str, option: str) -> list[float]:
@@ -71,16 +117,49 @@ def _numbers(text: str, option: str) -> list[float]:
     return numbers
 
 
-def _print_sweeps(sweeps: list[RowSweep]) -> None:
-    rows = []
-    numbers = ("best lr", "weight decay", "validation top-1", "best - median")
-    for sweep in sweeps:
-        best = sweep.best
-        notes = ["best on the edge of the grid: " + ", ".join(sweep.edges)] if sweep.edges else []
-        notes += [f"{sweep.failed} points failed"] if sweep.failed else []
-        gap = "" if sweep.sensitivity is None else f"{sweep.sensitivity:.2f}"
-        found = best and (plain(best.lr), plain(best.weight_decay), f"{best.val_top1:.2f}", gap)
-        notes += [f"also {', '.join(sweep.also)}: the same training"] if sweep.also else []
-        rows.append((sweep.row, *(found or ("",) * 4), "; ".join(notes)))
-    show_table(("row", *numbers, "note"), rows, numbers)
-    console.print("One seed a point, chosen on the validation slice at equal budgets.", highlight=False)
+def _as_json(sweeps: Sequence[Sweep]) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from levelfield.tables.best_of_trials import expected_of, verdicts_in_words, who_is_better
+    from levelfield.tables.sweep import as_json
+
+    found = []
+    for each in sweeps:
+        name, *also = each.rows
+        expected = [asdict(one) for one in expected_of(each)]
+        found.append({"row": name, "also": also, **as_json(each), "expected_best": expected})
+    pairs = [asdict(one) for one in who_is_better(sweeps)]
+    return {"sweeps": found, "pairs": pairs, "answer": verdicts_in_words(sweeps)}
+
+
+def _print_sweeps(sweeps: Sequence[Sweep], tuned: bool) -> None:
+    """A line for each row, what is to be said of it, and who is better at equal numbers of trials."""
+    from levelfield.tables.best_of_trials import setting_in_words, verdicts_in_words
+    from levelfield.tables.number_format import percent
+    from levelfield.units import duration, plain, short
+
+    rows, notes = [], []
+    numbers = ("trials", "epochs", "time", "MACs", "val. top-1", "- median")
+    for each in sweeps:
+        best = each.best
+        gap = "" if each.sensitivity is None else percent(each.sensitivity)
+        cost = (str(len(each.points)), plain(each.epochs, 4), duration(each.seconds), short(each.training_macs))
+        found = "every trial failed" if best is None else setting_in_words(each)
+        rows.append((each.rows[0], *cost, percent(best.val_top1) if best else "", gap, found))
+        notes += _notes(each)
+    show_table(("row", *numbers, "best setting"), rows, numbers)
+    for line in [*notes, *verdicts_in_words(sweeps)]:
+        console.print(line, highlight=False, markup=False)
+    console.print("One seed a trial, chosen on the validation slice at equal budgets; test was not looked at.")
+    if tuned:
+        console.print("`levelfield study run` now compares the rows at these settings, with seeds of their own.")
+
+
+def _notes(sweep: Sweep) -> list[str]:
+    """What is to be known of a row's search beside its figures."""
+    name, *also = sweep.rows
+    notes = [f"also {', '.join(also)}: the same training"] if also else []
+    notes += [f"best on the edge of what was tried: {', '.join(sweep.edges)}"] if sweep.edges else []
+    notes += [f"{sweep.count('pruned')} pruned"] if sweep.count("pruned") else []
+    notes += [f"{sweep.count('failed')} failed"] if sweep.count("failed") else []
+    return [f"{name}: {'; '.join(notes)}."] if notes else []

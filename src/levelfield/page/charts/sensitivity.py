@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from levelfield.page.charts.chart import LABEL_PX, PALETTE, REST, Chart, Spec, layered, quantity
-from levelfield.tables.rows import Sweep
+from levelfield.tables.sweep import LR, WEIGHT_DECAY, Sweep
 
 
 def sensitivity(sweeps: Sequence[Sweep], key: str) -> Chart | None:
@@ -13,13 +13,14 @@ def sensitivity(sweeps: Sequence[Sweep], key: str) -> Chart | None:
     values: list[Spec] = []
     for sweep in sweeps:
         best: dict[float, tuple[float, float]] = {}
-        for rate, decay, score in sweep.points:
+        for trial in sweep.points:
+            rate, decay, score = trial.setting[LR], trial.setting[WEIGHT_DECAY], trial.val_top1
             if score is not None and (rate not in best or score > best[rate][0]):
                 best[rate] = (score, decay)
         name = ", ".join(sweep.rows)
         values += [
             {"sweep": name, "rate": rate, "top1": score, "decay": decay,
-             "chosen": sweep.best is not None and sweep.best[0] == rate}
+             "chosen": sweep.best is not None and sweep.best.setting[LR] == rate}
             for rate, (score, decay) in sorted(best.items())
         ]  # fmt: skip
     if len({value["rate"] for value in values}) < 2:

@@ -1,34 +1,83 @@
-"""How sensitive the rows are to their learning rate and weight decay."""
+"""How every row was tuned: what that cost, what each trial showed, and who is better at equal numbers of trials."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from levelfield.page import markup
+from levelfield.page.charts.chart import Chart
 from levelfield.page.charts.sensitivity import sensitivity
+from levelfield.page.charts.trials import expected_best_chart, knob_charts
 from levelfield.page.figure import figures
 from levelfield.page.markup import bullets, folded, line, paragraph
 from levelfield.page.section import Section
+from levelfield.tables.best_of_trials import (
+    setting_in_words,
+    sweep_in_words,
+    value_in_words,
+    verdicts_in_words,
+)
 from levelfield.tables.number_format import percent
+from levelfield.tables.sweep import GRID, Sweep, called
 from levelfield.tables.table import StudyTable
-from levelfield.tables.text.footnotes import sweep_in_words
-from levelfield.units import plain
+from levelfield.units import NONE, duration, plain, short
 
-SWEPT = ("row", "setting of the sweep", "learning rate", "weight decay", "validation top-1 %", "")
+COSTS = ("row", "trials", "pruned", "failed", "epochs", "time", "training MACs", "best setting",
+         "validation top-1 %", "above the median")  # fmt: skip
+KNOBS = ("row", "knob", "explains", "p")
 
 
 def sweeps(table: StudyTable) -> Section | None:
-    """Every point of every sweep: how sensitive each row is to its learning rate and weight decay."""
-    if not table.study.sweeps:
+    """The search for each row's setting: its cost, its best, how sensitive the row is, and every trial."""
+    found = table.study.sweeps
+    if not found:
         return None
+    note = "One seed a trial, chosen on the validation slice at equal budgets; test was not looked at."
+    charts = _charts(found)
+    content = paragraph(note, class_="note") + bullets(verdicts_in_words(found)) + _costs(found) + figures(charts)
+    content += bullets(sweep_in_words(sweep) for sweep in found) + _knobs(found)
+    content += "".join(folded(f"Every trial of {', '.join(sweep.rows)}", _trials(sweep)) for sweep in found)
+    grids = all(sweep.sampler == GRID for sweep in found)
+    return Section("sweeps", "Sensitivity to the learning rate" if grids else "Tuning", content, charts=charts)
+
+
+def _charts(found: Sequence[Sweep]) -> tuple[Chart, ...]:
+    rates = sensitivity([sweep for sweep in found if sweep.sampler == GRID], "sweeps-rates")
+    best = expected_best_chart(found, "sweeps-best")
+    shown = [chart for chart in (best, rates) if chart is not None]
+    return (*shown, *knob_charts(found, "sweeps-knob"))
+
+
+def _costs(found: Sequence[Sweep]) -> str:
     lines = []
-    for sweep in table.study.sweeps:
-        for lr, decay, score in sweep.points:
-            best = sweep.best is not None and (lr, decay) == sweep.best[:2]
-            cells = (sweep.setting, plain(lr), plain(decay), percent(score), "best" if best else "")
-            lines.append(line(", ".join(sweep.rows), *cells))
-    said = bullets(sweep_in_words(sweep) for sweep in table.study.sweeps)
-    note = "One seed a point, chosen on the validation slice at equal budgets; test was not looked at."
-    chart = sensitivity(table.study.sweeps, "sweeps-rates")
-    charts = () if chart is None else (chart,)
-    points = folded("Every point", markup.table(SWEPT, lines, "Points of the sweeps"))
-    content = paragraph(note, class_="note") + figures(charts) + said + points
-    return Section("sweeps", "Sensitivity to the learning rate", content, charts=charts)
+    for sweep in found:
+        best = sweep.best
+        cells = [str(len(sweep.points)), str(sweep.count("pruned")), str(sweep.count("failed"))]
+        cells += [plain(sweep.epochs, 4), duration(sweep.seconds), short(sweep.training_macs)]
+        cells += [setting_in_words(sweep) or NONE, percent(best.val_top1 if best else None)]
+        lines.append(line(", ".join(sweep.rows), *cells, percent(sweep.sensitivity)))
+    return markup.table(COSTS, lines, "What tuning cost and found")
+
+
+def _knobs(found: Sequence[Sweep]) -> str:
+    """How much of the trials' scores each knob explains; nothing where too few trials tell."""
+    lines = [
+        line(", ".join(sweep.rows), called(key), f"{100 * knob.explained:.0f} %", f"{knob.p:.3f}")
+        for sweep in found
+        for key, knob in sweep.knobs.items()
+    ]
+    if not lines:
+        return ""
+    note = "Of the variance of the trials' scores the share that a parabola over the knob (the means of its choices) "
+    note += "explains beyond chance, the other knobs taken as noise; p of each by itself."
+    return paragraph(note, class_="note") + markup.table(KNOBS, lines, "How much each knob matters")
+
+
+def _trials(sweep: Sweep) -> str:
+    columns = ("trial", *map(called, sweep.keys), "validation top-1 %", "epochs", "what became of it")
+    lines = []
+    for number, trial in enumerate(sweep.points):
+        cells = [value_in_words(trial.setting[key]) for key in sweep.keys]
+        state = "best" if trial is sweep.best else trial.state + (f": {trial.why}" if trial.why else "")
+        lines.append(line(number, *cells, percent(trial.val_top1), plain(trial.epochs, 4), state))
+    return paragraph(sweep.setting, class_="note") + markup.table(columns, lines, f"Trials of {sweep.rows[0]}")

@@ -73,7 +73,7 @@ def planned_rows(
 
     `overrides` are `--set` assignments for every row, `only` keeps the rows that match one of these patterns (each with
     the home that it has among all rows), `plugins` are Python files that register models, `tuned` holds what a sweep
-    found for rows whose setting is unknown.
+    found for rows whose setting is unknown, or for all where the study declares a search (`tuning`).
     Raises UserError for a repeated row, an unknown model, recipe, key or scale, a pattern without match.
     """
     chosen = study.scale(scale)
@@ -81,7 +81,8 @@ def planned_rows(
     rows = []
     for grid in (study, *study.groups):
         for row in single_rows(study, grid, plugins):
-            found = (tuned or {}).get(row.name or "") if row.setting_unknown else None
+            searched = row.setting_unknown or (study.tuning is not None and row.after is None)
+            found = (tuned or {}).get(row.name or "") if searched else None
             rows.append(_planned(study, grid, row, run_of_row(study, grid, row, chosen, found, extra), found))
     _check_names(study, scale, rows)
     by_name = {row.name: row for row in rows}
@@ -176,5 +177,5 @@ def _in_words(tuned: Changes | None) -> str:
     if not tuned:
         return ""
     return "found by a sweep at equal budgets: " + ", ".join(
-        f"{k.rpartition('.')[2]} {plain(v)}" for k, v in tuned.items()
+        f"{k.rpartition('.')[2]} {plain(v) if isinstance(v, float) else v}" for k, v in tuned.items()
     )

@@ -18,6 +18,7 @@ from levelfield.errors import UserError, unknown
 from levelfield.spec import VARIES, Budget, DataSpec, Value
 from levelfield.spec.varied_keys import strange
 from levelfield.studies.declared.study_file import list_studies, read_study_file
+from levelfield.studies.declared.tuning import Tuning
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 """What a study or row may be called: its name is a folder's name."""
@@ -169,6 +170,9 @@ class StudySpec(Grid):
     """Changes whose effects the question asks for."""
     factors: dict[str, dict[str, tuple[str, ...]]] = {}
     """Of a factorial design the rows in each position of each part, its own position first."""
+    tuning: Tuning | None = None
+    """The search that `study sweep` gives every row alike, and whose best setting each row then has. None: rows have
+    the settings that they declare."""
     _source: str = PrivateAttr("")
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from levelfield.studies.declared.planned_runs import PlannedRow
 from levelfield.studies.declared.published_figures import published_row
@@ -50,9 +50,9 @@ def study_rows(
                 declared=(row.spec,),
                 planned=asked.seeds_of(row.name),
                 published=published_row(study.name, row.published),
-                facts={"setting_unknown": True} if row.setting_unknown else {},
+                facts=_facts(study, row),
                 failures=_failures(row, failures),
-                notes=(*_notes(row), *stale_in_words(held[row.home].stale)),
+                notes=(*_notes(study, row), *stale_in_words(held[row.home].stale)),
             )
             for row in rows
         )
@@ -63,7 +63,7 @@ def study_rows(
         description=" ".join(part.strip() for part in (study.description, scale.description) if part),
         scale="" if asked.scale == "full" and not study.scales else asked.scale,
         baseline=study.baseline,
-        varies=study.varies if "varies" in study.model_fields_set else None,
+        varies=_varies(study),
         changes=asked.changes,
         margin=asked.margin,
         verdict=asked.verdict,
@@ -116,8 +116,30 @@ def _failures(row: PlannedRow, failures: Mapping[str, str]) -> dict[int, str]:
     return {int(seed): why for (home, _, seed), why in named if home == row.home}
 
 
-def _notes(row: PlannedRow) -> list[str]:
+def _facts(study: StudySpec, row: PlannedRow) -> dict[str, Any]:
+    """What the audit is to know of how a row's setting came about."""
+    facts: dict[str, Any] = {"setting_unknown": True} if row.setting_unknown else {}
+    if study.tuning is not None and row.after is None:
+        facts["tuning"] = study.tuning.model_dump(mode="json", exclude_none=True)
+    return facts
+
+
+def _varies(study: StudySpec) -> tuple[str, ...] | None:
+    """The keys that rows differ in on purpose: those that the study tunes among them."""
+    if study.tuning is None:
+        return study.varies if "varies" in study.model_fields_set else None
+    return (*study.varies, *(key for key in study.tuning.space if key not in study.varies))
+
+
+def _notes(study: StudySpec, row: PlannedRow) -> list[str]:
     notes = [f"published as {row.alias}"] if row.alias else []
     notes += [row.note] if row.note else []
-    unknown = "setting unknown" + (f"; {row.tuned}" if row.tuned else ", and not swept: the recipe's own is used")
-    return notes + ([unknown] if row.setting_unknown else [])
+    if row.setting_unknown:
+        unknown = f"; {row.tuned}" if row.tuned else ", and not swept: the recipe's own is used"
+        return [*notes, "setting unknown" + unknown]
+    if study.tuning is not None and row.after is None:
+        return [
+            *notes,
+            row.tuned or "not tuned, as `levelfield study sweep` has not been run: the recipe's own is used",
+        ]
+    return notes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 
 from levelfield.memory_allocator import keep_freed_memory
@@ -19,13 +20,14 @@ class InProcess:
     resolve = staticmethod(resolve_here)
 
     def submit(self, spec: RunSpec, folder: Path, progress: Progress) -> Future[float]:
-        from levelfield.training import train
+        from levelfield.training import StoppedAtEpoch, train
 
         keep_freed_memory()  # this process trains; as a library, `train` leaves malloc alone
         future: Future[float] = Future()
         began = time.monotonic()
         try:
-            train(spec, folder, progress=progress)
+            with suppress(StoppedAtEpoch):  # it did what it was asked for
+                train(spec, folder, progress=progress)
             future.set_result(time.monotonic() - began)
         except Exception as error:
             future.set_exception(error)

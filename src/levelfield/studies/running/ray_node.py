@@ -112,24 +112,28 @@ def carry_out(parcel: Parcel, weights: Callable[[], bytes]) -> Outcome:
     Whatever stops the run is told in the outcome, in the words in which a run on the machine that sent it would fail.
     """
     from levelfield.data.cache_folder import cache_dir
-    from levelfield.training import Interrupted
+    from levelfield.training import Interrupted, StoppedAtEpoch
 
     began = time.monotonic()
     scratch = cache_dir() / "cluster"
     shared = _holds(*parcel.mark)
     folder = Path(parcel.folder) if shared else scratch / parcel.identity[:16]
     error = files = None
+    at_epoch = False
     try:
         _train(parcel, folder, weights, scratch)
+    except StoppedAtEpoch as stop:
+        error, at_epoch = str(stop), True
     except KeyboardInterrupt as stop:
         error = STOPPED + (", a checkpoint is written" if isinstance(stop, Interrupted) else "")
     except UserError as problem:
         error = str(problem)
     except Exception as problem:
         error = f"{type(problem).__name__}: {problem}"
-    if not shared and (folder / "result.json").is_file():
+    if not shared and (ended := (folder / "result.json").is_file()) | at_epoch:
         files = read_files(folder)
-        shutil.rmtree(folder, ignore_errors=True)
+        if ended:
+            shutil.rmtree(folder, ignore_errors=True)
     return Outcome(time.monotonic() - began, error, files)
 
 

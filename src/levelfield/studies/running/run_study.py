@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FrameType
 
 from levelfield.errors import UserError
 from levelfield.notebook import in_notebook
@@ -27,6 +23,7 @@ from levelfield.studies.results.write_outputs import write_outputs
 from levelfield.studies.running.executor import Executor
 from levelfield.studies.running.in_process import InProcess
 from levelfield.studies.running.processes import Processes
+from levelfield.studies.running.terminated_as_interrupted import terminated_as_interrupted
 from levelfield.studies.running.until_decided import Rounds, UntilDecided, check_free, joined_seeds, with_first_stages
 from levelfield.tables.rows import StudyRows
 from levelfield.tables.users_table import UsersTable
@@ -79,7 +76,7 @@ def run(
     judged(settle_to_train(study, out, said), out, margin, verdict)
     check_free(until, seeds, only)
     shown = progress or Progress(shown=in_notebook())
-    with FolderLock(out), shown, _terminated_as_interrupted():
+    with FolderLock(out), shown, terminated_as_interrupted():
         begun = (out / "study.json").is_file()
         asked = judged(settle_to_train(study, out, said), out, margin, verdict)  # again, with the lock
         record = _Record(study, asked, out, tuned)
@@ -277,20 +274,3 @@ class _Session:
         self.record.failures[task.run.key] = reason
         progress.note(f"{task.run.name} failed: {reason}")
         progress.finish()
-
-
-@contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    """SIGTERM ends a study as Ctrl-C does: runs write a checkpoint, the table's file is brought up to date."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    old = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, old)

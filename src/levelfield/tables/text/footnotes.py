@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from levelfield.known_models import known_model
 from levelfield.statistics.pair_tests import LEAST
 from levelfield.statistics.row_intervals import METHOD
+from levelfield.tables.best_of_trials import sweep_in_words, verdicts_in_words
 from levelfield.tables.lists_in_words import counted, listed
 from levelfield.tables.number_format import difference_interval, percent
-from levelfield.tables.rows import Sweep
 from levelfield.tables.rule_in_words import rule_in_words
 from levelfield.tables.table import StudyTable, TableRow
-from levelfield.units import plain
 
 
 def footnotes(table: StudyTable) -> list[str]:
@@ -22,6 +21,7 @@ def footnotes(table: StudyTable) -> list[str]:
         basis(table)
         + elsewhere_in_words(table)
         + [sweep_in_words(sweep) for sweep in table.study.sweeps]
+        + verdicts_in_words(table.study.sweeps)
         + notes
         + list(table.study.notes)
     )
@@ -108,22 +108,6 @@ def also_listed(row: TableRow) -> str:
         same = printed is None or (own is not None and printed == own.values.get("top1"))
         words.append(other.title + ("" if same else f" (published {percent(printed)})"))
     return f"also listed as {listed(words, 30)}: the same training, counted once"
-
-
-def sweep_in_words(sweep: Sweep) -> str:
-    """What a sweep found for a row, in a sentence."""
-    names = listed(list(sweep.rows), 30)
-    tried = f"{names}: a sweep of {len(sweep.points)} points ({sweep.setting})"
-    if sweep.best is None:
-        return f"{tried} in which every point failed"
-    lr, decay, score = sweep.best
-    text = (
-        f"{tried} is best at learning rate {plain(lr)}, weight decay {plain(decay)} ({percent(score)} % on validation)"
-    )
-    text += "" if sweep.sensitivity is None else f", {percent(sweep.sensitivity)} points above its median point"
-    text += f"; the best lies on the edge of the grid ({', '.join(sweep.edges)})" if sweep.edges else ""
-    failed = sum(point[2] is None for point in sweep.points)
-    return text + (f"; {failed} points failed" if failed else "")
 
 
 Rows = Mapping[str, TableRow]

@@ -9,6 +9,7 @@ from typing import Any
 
 from levelfield.statistics import verdict
 from levelfield.tables.effects import effects_of
+from levelfield.tables.sweep import as_json
 from levelfield.tables.table import StudyTable
 from levelfield.tables.text.footnotes import footnotes
 from levelfield.tables.text.records import records
@@ -33,7 +34,7 @@ def to_json(table: StudyTable) -> dict[str, Any]:
             for pair in comparison.pairs
         ],
         "effects": [asdict(effects) for effects in effects_of(table)],
-        "sweeps": [asdict(sweep) for sweep in table.study.sweeps],
+        "sweeps": [as_json(sweep) for sweep in table.study.sweeps],
         "basis": footnotes(table),
     }
 

@@ -1,0 +1,126 @@
+"""What trials say beyond the best one: expected bests, and which row is better at equal numbers of trials.
+
+Only of trials that were drawn without regard to one another, all alike for every row; what a grid or a sampler that
+learns has tried is no sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from levelfield.statistics.best_of_trials import EqualTrials, ExpectedBest, at_equal_trials, expected_bests
+from levelfield.tables.lists_in_words import counted, listed
+from levelfield.tables.number_format import percent, signed
+from levelfield.tables.sweep import GRID, Sweep, called
+from levelfield.units import duration, plain, short
+
+LEARNS: Final = "tpe"
+LEAST: Final = 3
+"""So many times k trials a row are needed before the best of k is compared (`told_at`)."""
+MANY: Final = 4
+"""Of more rows only the pairs that are decided are named."""
+
+
+def is_sample(sweep: Sweep) -> bool:
+    """Whether its trials were drawn without regard to one another."""
+    return sweep.sampler not in (GRID, LEARNS)
+
+
+def expected_of(sweep: Sweep) -> tuple[ExpectedBest, ...]:
+    """The expected best of 1, 2 ... of its trials. Those that were pruned would never have been chosen, but how far
+    they would have come is not known: then only of more trials than were pruned, and without intervals."""
+    if not is_sample(sweep) or sweep.best is None:
+        return ()
+    if not sweep.count("pruned"):
+        return tuple(_within(one) for one in expected_bests(sweep.scores()))
+    unknown = sweep.count("pruned") + sweep.count("failed")
+    lowest = min(trial.val_top1 or 0.0 for trial in sweep.finished)
+    below = [lowest] * unknown + [trial.val_top1 or 0.0 for trial in sweep.finished]  # of no weight for more than these
+    return tuple(ExpectedBest(one.k, one.estimate) for one in expected_bests(below) if one.k > unknown)
+
+
+def _within(one: ExpectedBest) -> ExpectedBest:
+    """Its interval cut at what scores can be."""
+    if one.low is None or one.high is None:
+        return one
+    return replace(one, low=max(one.low, 0.0), high=min(one.high, 100.0))
+
+
+def comparable(sweeps: Sequence[Sweep]) -> list[Sweep]:
+    """Those whose trials may be held against each other: samples alike in draw, number and length, none pruned."""
+    whole = [sweep for sweep in sweeps if is_sample(sweep) and sweep.best is not None and not sweep.count("pruned")]
+    same = [sweep for sweep in whole if _search(sweep) == _search(whole[0])]
+    return same if len(same) > 1 else []
+
+
+def _search(sweep: Sweep) -> tuple[object, ...]:
+    return (len(sweep.points), sweep.sampler, sweep.setting, repr(sorted(sweep.space.items())))
+
+
+def who_is_better(sweeps: Sequence[Sweep]) -> tuple[EqualTrials, ...]:
+    """All pairs of rows at equal numbers of trials, as one family."""
+    return at_equal_trials({sweep.rows[0]: sweep.scores() for sweep in comparable(sweeps)})
+
+
+def verdicts_in_words(sweeps: Sequence[Sweep]) -> list[str]:
+    """Who beats whom if both may try once, and if both may try more often; empty where that cannot be told."""
+    held = comparable(sweeps)
+    if not held:
+        return []
+    count, found = len(held[0].points), who_is_better(sweeps)
+    told = [one for one in found if one.decided] if len(held) > MANY else found
+    pairs = dict.fromkeys((one.a, one.b) for one in told)
+    said = ["; ".join(_verdict(one) for one in told if (one.a, one.b) == pair) + "." for pair in pairs]
+    if left := len(found) - len(told):
+        said.append(f"Not distinguishable: {left} other pairs of rows at equal numbers of trials.")
+    if found and count > 1:
+        said.append(
+            f"With {count} trials a row nothing can be said of the best of {count}: that takes {LEAST * count}."
+        )
+    return said
+
+
+def _verdict(one: EqualTrials) -> str:
+    may, sign = f"if both may try {one.k}", 1 if one.difference > 0 or not one.decided else -1
+    low, high = sorted((sign * one.low, sign * one.high))
+    interval = f"{signed(sign * one.difference)} points [{signed(max(low, -100.0))}, {signed(min(high, 100.0))}]"
+    if not one.decided:
+        return f"{one.a} and {one.b} are not distinguishable {may} ({interval})"
+    better, worse = (one.a, one.b) if sign > 0 else (one.b, one.a)
+    return f"{better} beats {worse} {may} ({interval})"
+
+
+def cost_in_words(sweep: Sweep) -> str:
+    """What the search cost: trials, epochs, time, multiply-accumulates."""
+    words = [counted(len(sweep.points), "trial"), f"{plain(sweep.epochs, 4)} epochs"]
+    words += [duration(sweep.seconds)] if sweep.seconds else []
+    words += [f"{short(sweep.training_macs)} MACs"] if sweep.training_macs else []
+    return ", ".join(words)
+
+
+def setting_in_words(sweep: Sweep) -> str:
+    """The best setting: each key and its value."""
+    best = sweep.best
+    return "" if best is None else ", ".join(f"{called(key)} {value_in_words(best.setting[key])}" for key in sweep.keys)
+
+
+def value_in_words(value: object) -> str:
+    """A value of a recipe as a sentence holds it."""
+    return plain(value, 4) if isinstance(value, (int, float)) and not isinstance(value, bool) else str(value)
+
+
+def sweep_in_words(sweep: Sweep) -> str:
+    """What a sweep found for a row, in a sentence."""
+    kind = "point" if sweep.sampler == GRID else "trial"
+    tried = f"{listed(list(sweep.rows), 30)}: a sweep of {counted(len(sweep.points), kind)} ({sweep.setting})"
+    best, failed, pruned = sweep.best, sweep.count("failed"), sweep.count("pruned")
+    if best is None:
+        return f"{tried} in which every {kind} failed"
+    text = f"{tried} is best at {setting_in_words(sweep)} ({percent(best.val_top1)} % on validation)"
+    text += "" if sweep.sensitivity is None else f", {percent(sweep.sensitivity)} points above its median {kind}"
+    text += f"; the best lies on the edge of what was tried ({', '.join(sweep.edges)})" if sweep.edges else ""
+    text += f"; {pruned} pruned" if pruned else ""
+    text += f"; {counted(failed, kind)} failed" if failed else ""
+    return text + (f"; it cost {cost_in_words(sweep)}" if sweep.epochs else "")

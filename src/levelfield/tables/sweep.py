@@ -1,0 +1,178 @@
+"""What a search for a row's setting found: its trials, the best of them, and what they cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from statistics import median
+from typing import Any, Final, Literal
+
+from levelfield.statistics.knobs import Knob, knob
+
+LR: Final = "recipe.optimizer.lr"
+WEIGHT_DECAY: Final = "recipe.optimizer.weight_decay"
+WORDS: Final = {LR: "learning rate", WEIGHT_DECAY: "weight decay"}
+GRID: Final = "grid"
+BACKWARD: Final = 3
+"""A training step's multiply-accumulates, in those of a forward pass."""
+
+State = Literal["finished", "pruned", "failed", "open"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One setting that was tried, and the last validation top-1 that it showed (None: it has none, and `why`).
+
+    `pruned`: stopped at a rung. `run`: its run folder, relative to the sweep's. `epochs`, `images`, `seconds`: how long
+    it was trained.
+    """
+
+    setting: Mapping[str, Any]
+    val_top1: float | None
+    state: State = "finished"
+    why: str = ""
+    run: str = ""
+    epochs: float = 0.0
+    images: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The search for the setting of `rows`, which are one training.
+
+    `setting`: its length, seed and slice in words. `sampler`: how the trials were drawn, from which `space` (key ->
+    {log: [low, high]} and its like; empty for a grid), so many of them `alike` for all rows. `rungs` (epochs) and
+    `reduction`: the rule of pruning. `macs`: multiply-accumulates of a forward pass of one image, where they are known.
+    """
+
+    rows: tuple[str, ...]
+    points: tuple[Trial, ...]
+    setting: str = ""
+    sampler: str = GRID
+    space: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    alike: int = 0
+    rungs: tuple[int, ...] = ()
+    reduction: int = 0
+    macs: int | None = None
+
+    @property
+    def finished(self) -> tuple[Trial, ...]:
+        """The trials that may be chosen: trained to their end."""
+        return tuple(trial for trial in self.points if trial.state == "finished" and trial.val_top1 is not None)
+
+    @property
+    def best(self) -> Trial | None:
+        """The trial with the best validation at its end; None where none came there."""
+        return max(self.finished, key=lambda trial: trial.val_top1 or 0.0, default=None)
+
+    def count(self, state: State) -> int:
+        return sum(trial.state == state for trial in self.points)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys that were searched over."""
+        return tuple(self.space) or tuple(self.points[0].setting if self.points else ())
+
+    @property
+    def edges(self) -> tuple[str, ...]:
+        """On which edges of what was tried the best lies: nothing was tried beyond, so the space may be too small."""
+        best = self.best
+        if best is None:
+            return ()
+        found = []
+        for key in self.keys:
+            values = {trial.setting[key] for trial in self.points} if self._ordered(key) else set()
+            value = best.setting[key]
+            if len(values) > 1 and value in (min(values), max(values)):
+                found.append(f"{'lowest' if value == min(values) else 'highest'} {called(key)}")
+        return tuple(found)
+
+    @property
+    def sensitivity(self) -> float | None:
+        """Points of validation top-1 between the best and the median trial at its end (of two: their middle)."""
+        scores = [trial.val_top1 or 0.0 for trial in self.finished]
+        return max(scores) - median(scores) if len(scores) > 1 else None
+
+    @property
+    def knobs(self) -> dict[str, Knob]:
+        """By key, how much of the trials' scores it explains; without those that too few trials tell."""
+        trials = self.finished
+        scores = [trial.val_top1 or 0.0 for trial in trials]
+        found = {key: knob(self._coordinates(key, trials), scores, self._ordered(key)) for key in self.keys}
+        return {key: one for key, one in found.items() if one is not None}
+
+    def scores(self) -> list[float]:
+        """The score of every trial in the order of the draw; 0 of one that failed."""
+        return [0.0 if trial.state == "failed" else trial.val_top1 or 0.0 for trial in self.points]
+
+    @property
+    def seconds(self) -> float:
+        return sum(trial.seconds for trial in self.points)
+
+    @property
+    def epochs(self) -> float:
+        return sum(trial.epochs for trial in self.points)
+
+    @property
+    def training_macs(self) -> float | None:
+        """Multiply-accumulates of all its training, of which a backward pass counts as two forward ones."""
+        return None if self.macs is None else BACKWARD * self.macs * float(sum(trial.images for trial in self.points))
+
+    def _ordered(self, key: str) -> bool:
+        values = [trial.setting[key] for trial in self.points]
+        numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
+        return numbers and "choice" not in self.space.get(key, {})
+
+    def _coordinates(self, key: str, trials: Sequence[Trial]) -> list[Any]:
+        """Where trials lie on a key's axis: logarithms where it is searched by them."""
+        values = [trial.setting[key] for trial in trials]
+        if self._ordered(key) and "linear" not in self.space.get(key, {}) and all(value > 0 for value in values):
+            return [math.log(value) for value in values]
+        return values
+
+
+def called(key: str) -> str:
+    """What a key is called in a sentence."""
+    return WORDS.get(key) or key.removeprefix("recipe.")
+
+
+def as_json(sweep: Sweep) -> dict[str, Any]:
+    """A sweep as sweep.json has it, with what follows from its trials."""
+    return asdict(sweep) | {
+        "best": None if sweep.best is None else asdict(sweep.best),
+        "edges": list(sweep.edges),
+        "sensitivity": sweep.sensitivity,
+        "knobs": {key: asdict(one) for key, one in sweep.knobs.items()},
+        "cost": {
+            "trials": len(sweep.points),
+            "epochs": sweep.epochs,
+            "seconds": sweep.seconds,
+            "training_macs": sweep.training_macs,
+        },
+    }
+
+
+def from_json(found: Mapping[str, Any]) -> Sweep:
+    """A sweep as sweep.json has it; of old, points had a learning rate and a weight decay."""
+    return Sweep(
+        rows=tuple(found["rows"]),
+        points=tuple(_trial(point) for point in found["points"]),
+        setting=found["setting"],
+        sampler=found.get("sampler", GRID),
+        space=found.get("space", {}),
+        alike=found.get("alike", 0),
+        rungs=tuple(found.get("rungs", ())),
+        reduction=found.get("reduction", 0),
+        macs=found.get("macs"),
+    )
+
+
+def _trial(point: Mapping[str, Any]) -> Trial:
+    if "setting" in point:
+        return Trial(**point)
+    score = point["val_top1"]
+    setting = {LR: point["lr"], WEIGHT_DECAY: point["weight_decay"]}
+    state: State = "finished" if score is not None else "failed"
+    return Trial(setting, score, state, point.get("why", ""), point.get("run", ""))

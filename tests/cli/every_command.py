@@ -33,7 +33,10 @@ LINES: dict[str, list[str]] = {
     "study status": [f"study status {STUDY} --out study"],
     "study report": [f"study report {STUDY} --out study"],
     "study pick": ["study pick tiny.yaml --max-macs 100M"],
-    "study sweep": ["study sweep tiny.yaml --lr-factors 0.00001,1 --share 1 --yes"],
+    "study sweep": [
+        "study sweep tiny.yaml --lr-factors 0.00001,1 --share 1 --yes",
+        "study sweep tiny.yaml --trials 2 --share 1 --out tuned --yes",
+    ],
     "study merge": ["study merge study --into joined"],
     "study rm": ["study rm tiny.yaml --yes"],
     "gate": ["gate run run"],

@@ -178,14 +178,16 @@ def test_a_sweep_gives_every_row_the_same_points_and_leaves_test_alone(study_fil
     for sweep in sweeps:
         best = max(sweep["points"], key=lambda point: point["val_top1"])
         assert sweep["best"] == best
-        assert sweep["edges"] == [("lowest" if best["lr"] < 0.001 else "highest") + " learning rate"]
+        assert sweep["edges"] == [
+            ("lowest" if best["setting"]["recipe.optimizer.lr"] < 0.001 else "highest") + " learning rate"
+        ]
     for run in find_runs(out / "sweep"):
         assert (run.spec().data.validation, run.spec().budget.steps) == (0.1, 3)
     specs = {
         row.name: row.spec.recipe.optimizer.lr
         for row in Study.load(path).planned_rows(tuned=json.loads((out / "tuned.json").read_text()))
     }
-    assert specs == {"untold": sweeps[0]["best"]["lr"], "told": 0.003}
+    assert specs == {"untold": sweeps[0]["best"]["setting"]["recipe.optimizer.lr"], "told": 0.003}
 
 
 def test_a_sweep_is_reported_kept_and_used_by_all_rows_of_its_training(study_file: Write, tmp_path: Path) -> None:
@@ -201,9 +203,9 @@ def test_a_sweep_is_reported_kept_and_used_by_all_rows_of_its_training(study_fil
     table = call("run", path, "--out", out, "--yes", "--json")
     assert [(row["row"], row["also"], row["seeds"]) for row in table["rows"]] == [("untold", ["the-same"], 1)]
     (run,) = (run for run in find_runs(out) if run.path.parent.parent == out)
-    assert run.spec().recipe.optimizer.lr == found["best"]["lr"]
+    assert run.spec().recipe.optimizer.lr == found["best"]["setting"]["recipe.optimizer.lr"]
     said = "a sweep of 2 points (3 steps each, seed 1000, 10% of train held out) is best at learning rate "
-    said += f"{found['best']['lr']:g}"
+    said += f"{found['best']['setting']['recipe.optimizer.lr']:g}"
     table = build_table(read_study(out))
     assert table.study.sweeps[0].sensitivity == found["sensitivity"]
     for form in (to_markdown, to_latex):

@@ -504,6 +504,7 @@ def test_every_check_is_tried(tmp_path: Path) -> None:
         heard |= {finding.check for finding in audited(rows_of(tmp_path / name, base=base, **odd)).findings}
     assert set(CHECKS) - heard == {
         "search",
+        "tuning",
         "overlap",
         "networks",
         "foreign",

@@ -72,7 +72,7 @@ def verdicts_in_words(sweeps: Sequence[Sweep]) -> list[str]:
     count, found = len(held[0].points), who_is_better(sweeps)
     told = [one for one in found if one.decided] if len(held) > MANY else found
     pairs = dict.fromkeys((one.a, one.b) for one in told)
-    said = ["; ".join(_verdict(one) for one in told if (one.a, one.b) == pair) + "." for pair in pairs]
+    said = [_pair_in_words([one for one in told if (one.a, one.b) == pair]) for pair in pairs]
     if left := len(found) - len(told):
         said.append(f"Not distinguishable: {left} other pairs of rows at equal numbers of trials.")
     if found and count > 1:
@@ -82,14 +82,20 @@ def verdicts_in_words(sweeps: Sequence[Sweep]) -> list[str]:
     return said
 
 
-def _verdict(one: EqualTrials) -> str:
-    may, sign = f"if both may try {one.k}", 1 if one.difference > 0 or not one.decided else -1
-    low, high = sorted((sign * one.low, sign * one.high))
-    interval = f"{signed(sign * one.difference)} points [{signed(max(low, -100.0))}, {signed(min(high, 100.0))}]"
-    if not one.decided:
-        return f"{one.a} and {one.b} are not distinguishable {may} ({interval})"
-    better, worse = (one.a, one.b) if sign > 0 else (one.b, one.a)
-    return f"{better} beats {worse} {may} ({interval})"
+def _pair_in_words(at_each: Sequence[EqualTrials]) -> str:
+    """A sentence on one pair: "A beats B if both may try 1 (...); not distinguishable if both may try 5 (...)."."""
+    said: list[str] = []
+    for one in at_each:
+        turned = one.decided and one.difference < 0
+        better, worse = (one.b, one.a) if turned else (one.a, one.b)
+        low, high = (-one.high, -one.low) if turned else (one.low, one.high)
+        points = f"{signed(abs(one.difference) if one.decided else one.difference)} points"
+        which = f"{better} beats {worse}" if one.decided else "not distinguishable"
+        if not one.decided and not said:
+            which = f"{one.a} and {one.b} are not distinguishable"
+        interval = f"[{signed(max(low, -100.0))}, {signed(min(high, 100.0))}]"
+        said.append(f"{which} if both may try {one.k} ({points} {interval})")
+    return "; ".join(said) + "."
 
 
 def cost_in_words(sweep: Sweep) -> str:

@@ -129,9 +129,10 @@ class Attempt:
         state = self.state
         with self.journal:
             if not train_steps(state, self.inputs, after_step=self.after_step, after_epoch=self.after_epoch):
-                kind = Interrupted if self.stop.reason else StoppedAtEpoch
-                reason = self.stop.reason or f"epoch {state.execution.stop_after_epochs} has ended"
-                raise kind(f"{reason}: stopped at step {state.step} of {state.plan.steps}")
+                where = f"stopped at step {state.step} of {state.plan.steps}"
+                if self._at_last_epoch() and self.stop.reason is None:
+                    raise StoppedAtEpoch(f"epoch {state.execution.stop_after_epochs} has ended: {where}")
+                raise Interrupted(f"{self.stop.reason}: {where}")
             return write_result(self.evaluator, self.folder, self.inputs.loader.why, self.saved.resumed_from)
 
     def after_step(self, state: TrainState) -> bool:

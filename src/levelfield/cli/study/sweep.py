@@ -83,7 +83,7 @@ def _searches(
 ) -> list[Search]:  # fmt: skip
     """What is tried for each row: the grid that the options give, else what the study declares."""
     from levelfield.studies.declared.tuning import NONE_DECLARED
-    from levelfield.studies.running.search import check_seed, grid, search
+    from levelfield.studies.running.searches_of_rows import check_seed, grid, search
 
     study, folder, asked, _ = opened
     check_seed([*asked.usual, *(seed for seeds in asked.seeds.values() for seed in seeds)], study.name)

@@ -78,14 +78,14 @@ class Tuning(Value):
     trials: PositiveInt = TRIALS
     """Trials of every row."""
     space: Annotated[dict[str, Axis], Field(min_length=1)]
-    """Keys of the recipe and what each may be: {recipe.optimizer.lr: {log: [0.0003, 0.03]}}."""
+    """Keys of the recipe, and what each may be: log, linear, times or choice."""
     sampler: Sampler = "halton"
-    """How trials are drawn: a scrambled Halton or Sobol sequence, alike for all rows; or tpe, Optuna's, which learns
-    from a row's earlier trials (an extra: levelfield[tune]) after a first half that is drawn alike."""
+    """How trials are drawn: a scrambled Halton or Sobol sequence, alike for all rows; or tpe (needs Optuna), which
+    after a first half drawn alike learns from what the row's trials showed."""
     seed: NonNegativeInt = 0
     """Seed of the draw."""
     share: Annotated[float, Field(gt=0.0, le=1.0)] = 1.0
-    """Part of the row's length that a whole trial has, rounded up."""
+    """Part of the row's length that a trial has, rounded up."""
     validation: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     """Share of the training images that trials hold out, to be judged by."""
     rungs: tuple[PositiveInt, ...] = ()

@@ -112,7 +112,7 @@ class Trials:
         return one.until is not None and one.until in self._look(one.draw).epochs
 
     def _failed(self, one: Due, inner: Progress, why: str) -> None:
-        self.failures[one.run.key] = why
+        self.failures[one.run.key] = why = why.splitlines()[0]
         inner.note(f"{one.draw.row.name} failed: {why}")
         inner.finish()
 

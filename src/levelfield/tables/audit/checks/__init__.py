@@ -8,6 +8,7 @@ from typing import Final
 from levelfield.tables.audit.checks import (
     copied_runs,
     data_notes,
+    equal_tuning,
     failed_runs,
     known_faults,
     leaked_test_images,
@@ -43,6 +44,7 @@ CHECKS: Final[Mapping[str, Check]] = {
     "selection": recipe_carried_out.selection,
     "resumed": failed_runs.resumed,
     "search": tuning.search,
+    "tuning": equal_tuning.tuning,
     "seeds": seeds.seeds,
     "seed_order": seed_order.seed_order,
     "chosen_seeds": seed_order.chosen_seeds,

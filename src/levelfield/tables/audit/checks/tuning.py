@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
 
-from levelfield.runs import RunFolder
-from levelfield.spec import RunSpec
 from levelfield.tables.audit.checks.training_length import budget_in_words
 from levelfield.tables.audit.findings import AuditRow, Finding, Panel, differing
+from levelfield.tables.audit.swept_runs import SweptRun, best_of, swept_runs
 from levelfield.tables.lists_in_words import counted, listed
-from levelfield.tables.sweeps import SWEEP, validation_top1
-
-POINT: Final = "-lr"
-"""What follows a row's name in that of a point of its grid (`studies.running.sweep.grid_rows`)."""
 
 
 def search(panel: Panel) -> Iterable[Finding]:
     """How unknown settings were found, from the sweep's own run folders: points, their length, what came of them."""
-    unknown = [row for row in panel.measured if row.runs.row.facts.get("setting_unknown")]
+    facts = {row.name: row.runs.row.facts for row in panel.measured}
+    unknown = [
+        row for row in panel.measured if facts[row.name].get("setting_unknown") and "tuning" not in facts[row.name]
+    ]
     if not unknown:
         return
     points = {row.name: _points(row, panel.folder) for row in unknown}
@@ -43,30 +40,19 @@ def search(panel: Panel) -> Iterable[Finding]:
         yield Finding("search", "passed", text, tuple(searched))
 
 
-Point = tuple[RunSpec, float]
-"""A point's setting and the validation top-1 that it ended with."""
+def _points(row: AuditRow, folder: Path | None) -> list[SweptRun]:
+    """The finished points of the sweep of a row."""
+    return [run for run in swept_runs(row, folder) if run.status == "finished" and run.score is not None]
 
 
-def _points(row: AuditRow, folder: Path | None) -> list[Point]:
-    """The finished points of the sweep of a row (of the row whose runs it shares)."""
-    if folder is None:
-        return []
-    homes = {row.runs.row.name} | {run.folder.path.parent.name for run in row.own}
-    paths = sorted((folder / SWEEP).glob("*/*/run.json"))
-    runs = [RunFolder(path.parent) for path in paths if path.parts[-3].rpartition(POINT)[0] in homes]
-    return [(run.spec(), score) for run in runs if run.finished and (score := validation_top1(run)) is not None]
-
-
-def _budget(points: list[Point]) -> str:
-    lengths = Counter(budget_in_words(spec.budget) for spec, _ in points)
+def _budget(points: list[SweptRun]) -> str:
+    lengths = Counter(budget_in_words(point.spec.budget) for point in points)
     return " and ".join(f"{counted(count, 'point')} of {length}" for length, count in sorted(lengths.items()))
 
 
-def _uses_best(row: AuditRow, points: list[Point]) -> bool:
-    best = max(points, key=lambda point: point[1])[1]
+def _uses_best(row: AuditRow, points: list[SweptRun]) -> bool:
     own = row.spec.recipe.optimizer if row.spec is not None else None
     return own is not None and any(
-        (spec.recipe.optimizer.lr, spec.recipe.optimizer.weight_decay) == (own.lr, own.weight_decay)
-        for spec, score in points
-        if score == best
+        (best.spec.recipe.optimizer.lr, best.spec.recipe.optimizer.weight_decay) == (own.lr, own.weight_decay)
+        for best in best_of(points)
     )

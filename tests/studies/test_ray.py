@@ -23,6 +23,8 @@ from levelfield.runs import RunFolder, find_runs
 from levelfield.studies.running import ray_cluster
 from levelfield.studies.running.ray_cluster import RayCluster
 from levelfield.studies.running.ray_parcel import pack
+from levelfield.studies.running.searches_of_rows import search
+from levelfield.studies.running.sweep import run_sweep
 from levelfield.study import Study
 from levelfield.tables.table import StudyTable
 from levelfield.tables.text.records import records
@@ -138,6 +140,31 @@ def joined(cluster: Any) -> Iterator[None]:
     ray.init(cluster.address, log_to_driver=False)
     yield
     ray.shutdown()
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_sweep_prunes_there_as_it_does_here(
+    joined: None, shared: bool, study_file: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trials stop at their rung with word of it, and go on from there, also where the study's folder is not seen."""
+    if not shared:
+        monkeypatch.setattr(ray_cluster, "pack", lambda spec, folder, mark: pack(spec, folder, ("/not/here", b"")))
+    space = {"recipe.optimizer.lr": {"log": [0.0003, 0.1]}}
+    study = Study.load(study_file(
+        models=["resnet_nano"], budget={"epochs": 3}, set={"execution.threads": 1},
+        tuning={"trials": 3, "space": space, "rungs": [1], "reduction": 2},
+    ))  # fmt: skip
+    assert study.tuning is not None
+    rows = study.planned_rows(tuned={})
+
+    def swept(out: Path, executor: RayCluster | None = None) -> list[tuple[str, float | None, float]]:
+        searches = search(rows, {row.home: [row.name] for row in rows}, study.tuning, study.name)
+        (found,) = run_sweep(out, searches, Progress(shown=False), executor)
+        return [(trial.state, trial.val_top1, trial.epochs) for trial in found.points]
+
+    there, here = swept(tmp_path / "there", RayCluster()), swept(tmp_path / "here")
+    assert there == here and {state for state, _, _ in here} == {"finished", "pruned"}
+    assert (tmp_path / "there/tuned.json").read_bytes() == (tmp_path / "here/tuned.json").read_bytes()
 
 
 def test_without_a_shared_folder_finished_runs_come_back(

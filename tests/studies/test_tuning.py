@@ -187,6 +187,9 @@ def test_values_that_a_recipe_cannot_have_and_seeds_that_judge_are_refused_befor
     path = study_file(tuning={"space": {"recipe.batch_size": {"linear": [8, 9.5]}}})
     with pytest.raises(UserError, match=r"tuning of row resnet_nano, trial 0: recipe.batch_size"):
         call("sweep", path, "--out", tmp_path / "out", "--yes")
+    path = study_file(tuning={"space": {"recipe.mix.mixup_alpha": {"times": [0.5, 2]}}})
+    with pytest.raises(UserError, match=r"mixup_alpha of resnet_nano is 0.0, of which no factor makes another value"):
+        call("sweep", path, "--out", tmp_path / "out", "--yes")
     path = study_file(tuning={"space": SPACE}, seeds=[0, 1000])
     with pytest.raises(UserError, match="compares seed 1000, by which sweeps choose settings"):
         call("sweep", path, "--out", tmp_path / "out", "--yes")

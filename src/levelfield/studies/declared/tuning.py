@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 
+from levelfield.errors import UserError
 from levelfield.spec import RunSpec, Value
 from levelfield.spec.overrides import set_path
 from levelfield.spec.varied_keys import strange
@@ -127,11 +128,19 @@ class Tuning(Value):
         return quasi_random("sobol" if self.sampler == "sobol" else "halton", self.alike, len(self.space), self.seed)
 
     def setting(self, units: tuple[float, ...], spec: RunSpec) -> Setting:
-        """What a point of the cube stands for, for a row whose run is `spec`."""
+        """What a point of the cube stands for, for a row whose run is `spec`. Raises UserError where a factor is to
+        change what is no number above zero."""
         values = spec.model_dump(mode="json")
-        return {
-            key: axis.value(unit, _at(values, key)) for unit, (key, axis) in zip(units, self.space.items(), strict=True)
-        }
+        setting = {}
+        for unit, (key, axis) in zip(units, self.space.items(), strict=True):
+            own = _at(values, key)
+            if axis.times is not None and (not isinstance(own, (int, float)) or own <= 0):
+                raise UserError(
+                    f"tuning: {key} of {spec.model.name} is {own!r}, of which no factor makes another value\n"
+                    "give the axis as log or linear in place of times"
+                )
+            setting[key] = axis.value(unit, own)
+        return setting
 
 
 NONE_DECLARED: Final = Tuning(space={LR: Axis(times=(0.1, 10.0))}, share=0.25)
@@ -147,8 +156,12 @@ def with_setting(spec: RunSpec, setting: Mapping[str, Any], where: str) -> RunSp
 
 
 def _at(values: Any, path: str) -> Any:
+    """The value at a dotted path; None where there is none."""
     for key in path.split("."):
-        values = values[int(key)] if isinstance(values, list) else (values or {}).get(key)
+        if isinstance(values, list):
+            values = values[int(key)] if key.isdigit() and int(key) < len(values) else None
+        else:
+            values = values.get(key) if isinstance(values, Mapping) else None
     return values
 
 

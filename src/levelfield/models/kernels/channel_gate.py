@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from levelfield import native
+from levelfield.models.kernels.map_mean import map_mean
 from levelfield.models.kernels.memory_layout import channels_last
 
 
@@ -20,7 +21,7 @@ class PooledGate(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} must define gates")
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.gates(x.mean((2, 3), keepdim=True))
+        return x * self.gates(map_mean(x))
 
 
 def gate(x: Tensor, factor: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ def may_replace(*modules: nn.Module) -> bool:
     They know an affine BatchNorm2d with running statistics in float32, SiLU, ReLU and exact GELU (no subclasses), a
     `PooledGate`, and our linear layers, whose forward computes GELU as well when it is asked to.
     """
-    return not _has_any_global_hook() and all(_known(module) and not _watched(module) for module in modules)
+    return not _has_any_global_hook() and all(_known(module) and not _own_hooks(module) for module in modules)
 
 
 def _known(module: nn.Module) -> bool:
@@ -31,7 +31,12 @@ def _known(module: nn.Module) -> bool:
     return kind in (nn.SiLU, nn.ReLU) or kind.forward is PooledGate.forward or "computes_gelu" in vars(kind)
 
 
-def _watched(module: nn.Module) -> bool:
+def has_hooks(module: nn.Module) -> bool:
+    """Whether somebody is told of the calls of `module`, or of every module's."""
+    return _has_any_global_hook() or _own_hooks(module)
+
+
+def _own_hooks(module: nn.Module) -> bool:
     return bool(
         module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
     )

@@ -66,6 +66,25 @@ def test_the_command_measures_in_fresh_processes_and_says_what(how: list[str], s
     assert row["resting"] is (row["busy_percent"] is not None and row["busy_percent"] <= BUSY_PERCENT)
 
 
+def test_the_deployed_form_is_measured_beside_the_network() -> None:
+    arguments = ["resnet_nano", "--batch", "5", "--seconds", "0", "--threads", "1", "--deploy", "--json"]
+    result = CliRunner().invoke(app, ["profile", *arguments])
+    assert result.exit_code == 0, result.output
+    assert "measuring memory, then time of inference at batch 1 and 5 and of the deployed form, each twice" in (
+        " ".join(result.stderr.split())
+    )
+    (row,) = json.loads(result.stdout)["models"]
+    own, deployed = row["throughput"], row["deployed_throughput"]
+    assert row["deployed_latency"]["batch"] == 1 and deployed["batch"] == 5
+    assert row["deployed_speedup"]["throughput"] == pytest.approx(own["ms_median"] / deployed["ms_median"])
+    latency = row["latency"]["ms_median"] / row["deployed_latency"]["ms_median"]
+    assert row["deployed_speedup"]["latency"] == pytest.approx(latency)
+    assert row["noise_by_timing"].keys() == {"latency", "throughput", "deployed_latency", "deployed_throughput"}
+    assert row["deployed"]["folded"] == 9 and row["deployed"]["images"] == 5 and row["deployed"]["logits_off"] < 1e-4
+    assert row["memory"]["deployed"]["peak_mib"] > 0 and row["images_per_s"] == own["images_per_s"]
+    assert row["macs"] > 10**6 and row["params"] == 308_650  # of the network: its deployed form has no parameters
+
+
 def fake_profile(setting: Setting, say: object = None) -> dict[str, Any]:
     model = setting.build()
     timing = {"ms_median": 1.0, "ms_q1": 1.0, "ms_q3": 1.0, "ms_p99": 1.0}
@@ -113,6 +132,7 @@ def test_compiling_covers_all_that_is_timed(graphs: bool, mode: str | None, monk
         (["resnet_mini", "--dtype", "fp23"], "unknown dtype 'fp23'"),
         (["resnet_mini", "--dtype", "fp16", "--device", "cpu"], "fp16 needs a GPU"),
         (["--study", "nosuch"], "unknown study"),
+        (["resnet_mini", "--deploy", "--compile"], "the deployed form is not compiled"),
         (["resnet_mini", "--into", "."], "give --study NAME and the folder"),
         (["--study", "quickstart", "--into", "nosuch"], "give --study NAME and the folder"),
     ],
@@ -161,7 +181,7 @@ def test_a_profile_is_two_processes_that_agree_or_say_that_they_do_not(
         profiling, "_in_own_process", lambda work, _: next(times) if work is profiling.measure_times else memory
     )
     measured = profiling.profile(Setting(lambda: torch.nn.Identity(), 8))
-    assert list(times) == [] and measured["memory"] == memory and measured["params"] == 5
+    assert list(times) == [] and measured["memory"] == {**memory, "deployed": None} and measured["params"] == 5
     assert measured["noise_percent"] == pytest.approx(worst) == max(measured["noise_by_timing"].values())
     assert measured["noisy"] is (worst > 2)
     assert measured["ms_per_batch"] == pytest.approx((one[1] + two[1]) / 2)

@@ -1,4 +1,4 @@
-"""The mean over a map: the faster kernel gives the bits of torch's mean, and is not taken where a gradient is wanted."""
+"""The mean over a map: the faster kernel rounds once, and is not taken where a gradient is wanted."""
 
 from __future__ import annotations
 

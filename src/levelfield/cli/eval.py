@@ -20,6 +20,9 @@ def evaluate(
     batch: Annotated[int, typer.Option(min=1, help="Images a batch.")] = 64,
     device: Device = "auto",
     data_dir: DataDir = None,
+    deploy: Annotated[
+        bool, typer.Option("--deploy", help="Test the network's deployed form, which only predicts.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Test a finished run again: accuracy, cost and the classification report.
@@ -31,7 +34,7 @@ def evaluate(
 
     from levelfield.training.evaluate_finished_run import retest
 
-    block = retest(run, split=split, batch_size=batch, device=device, data_dir=data_dir)
+    block = retest(run, split=split, batch_size=batch, device=device, data_dir=data_dir, deploy=deploy)
     if json:
         print_json("eval", block)
     else:
@@ -55,6 +58,9 @@ def _print(block: dict[str, Any]) -> None:
         ("parameters", f"{block['params']:,} ({size(block['param_mib'])})"),
         ("MACs / FLOPs", f"{short(block['macs'])} / {short(block['flops'])}"),
     ]
+    if (form := block["deployed"]) is not None:
+        off = f"logits off by {form['logits_off']:.1e} of the largest on {form['images']} images"
+        lines.append(("deployed form", f"{form['folded']} norms folded, {form['packed']} layers packed; {off}"))
     console.print(
         f"[bold]{block['model']}[/bold] on {block['data']} ({block['split']}, {block['n']:,} images)", highlight=False
     )

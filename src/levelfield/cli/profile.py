@@ -52,6 +52,9 @@ def profile(
     thorough: Thorough = False,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads (default: all).")] = None,
     cuda_graphs: Annotated[bool, typer.Option("--cuda-graphs", help="Compile, and replay as CUDA graphs.")] = False,
+    deploy: Annotated[
+        bool, typer.Option("--deploy", help="Measure the deployed form, which only predicts, beside each network.")
+    ] = False,
     tf32: Annotated[bool, typer.Option("--tf32", help="Let float32 on a GPU be TensorFloat-32, everywhere.")] = False,
     scale: Annotated[str, typer.Option(help="The study's scale, for its data and image size.")] = "full",
     into: Annotated[
@@ -68,8 +71,12 @@ def profile(
     check_device(device, dtype)
     check_models(models or [], plugins)
 
+    if deploy and (compile or cuda_graphs):
+        raise UserError("--deploy with --compile or --cuda-graphs: the deployed form is not compiled\nleave one out")
+
     from levelfield.cost import Setting
     from levelfield.runs import write_json
+    from levelfield.studies.running.profile_networks import deploy as make_deployed
     from levelfield.tables.cost_columns import COSTS
     from levelfield.training.environment import describe_environment
 
@@ -79,7 +86,7 @@ def profile(
     setting = partial(
         Setting, batch=batch, device=str(where), dtype=dtype, train=train, compile=compile, threads=threads, tf32=tf32,
         cuda_graphs=cuda_graphs, min_repeats=10 if thorough else 3, warm_up=3 if thorough else 1,
-        seconds=seconds if seconds is not None else 2.0 if thorough else 0.5,
+        seconds=seconds if seconds is not None else 2.0 if thorough else 0.5, deploy=make_deployed if deploy else None,
     )  # fmt: skip
     environment = describe_environment(where)
     rows = [
@@ -91,7 +98,7 @@ def profile(
     if json:
         print_json("profile", {"models": rows})
     else:
-        _print(rows, train)
+        _print(rows, train, deploy)
 
 
 def _device(name: str, dtype: str) -> torch.device:
@@ -157,7 +164,7 @@ def _warn(label: str, measured: dict[str, Any]) -> None:
         messages.print(said, style="yellow", highlight=False)
 
 
-def _print(rows: list[dict[str, Any]], train: bool) -> None:
+def _print(rows: list[dict[str, Any]], train: bool, deploy: bool) -> None:
     """A table for 80 columns; quartiles, p99 and the rest are in the JSON."""
     from levelfield.studies.running.profile_networks import PUBLISHED_CONVENTION
 
@@ -165,6 +172,7 @@ def _print(rows: list[dict[str, Any]], train: bool) -> None:
     published = any("published" in row for row in rows)
     headings = ["params", "MACs", "ms of one", "images/s", "of peak %", "IQR %", "peak"]
     headings += ["train images/s", "train of peak %", "train peak"] if train else []
+    headings += ["deployed ms of one", "deployed images/s", "times as fast", "deployed peak"] if deploy else []
     headings += ["printed FLOPs / MACs"] if published else []
     title = f"{first['device']}, {first['dtype']}, batch {first['batch']}, {first['threads']} threads"
     lines = []
@@ -179,6 +187,11 @@ def _print(rows: list[dict[str, Any]], train: bool) -> None:
         if train:
             share = f"{100 * row['share_of_peak']['training']:.1f}"
             cells += [whole(row["training"]["images_per_s"]), share, size(row["memory"]["training"]["peak_mib"])]
+        if deploy:
+            cells += [
+                f"{row['deployed_latency']['ms_median']:.2f}", whole(row["deployed_throughput"]["images_per_s"]),
+                f"{row['deployed_speedup']['throughput']:.2f}", size(row["memory"]["deployed"]["peak_mib"]),
+            ]  # fmt: skip
         if published:
             pair = row.get("published")
             cells += [f"{short(pair['printed_flops'])} / {short(pair['printed_macs'])}" if pair else ""]

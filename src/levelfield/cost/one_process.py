@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from levelfield.cost.energy import energy_meter
 from levelfield.cost.machine_at_rest import asked_of_gpu
@@ -39,11 +39,15 @@ RECORDING: Final = 3
 """Calls until a compiled network replays CUDA graphs: one compiles, one records, one replays for the first time."""
 
 
+Deploy = Callable[[nn.Module, Tensor, torch.dtype], tuple[nn.Module, dict[str, Any]]]
+
+
 @dataclass(frozen=True)
 class Setting:
     """How a model is profiled. `build` is a picklable function; `dtype` one of `DTYPES`; `seconds` for each timing.
 
-    A timing takes at least `min_repeats` calls, after `warm_up`.
+    A timing takes at least `min_repeats` calls, after `warm_up`. `deploy`, a picklable function too, makes of a model,
+    images and a dtype the form that only predicts, and says what became of it; that form is measured beside the model.
     """
 
     build: Callable[[], nn.Module]
@@ -59,6 +63,7 @@ class Setting:
     cuda_graphs: bool = False
     min_repeats: int = 10
     warm_up: int = WARM_UP
+    deploy: Deploy | None = None
 
 
 def measure_times(setting: Setting) -> dict[str, Any]:
@@ -71,6 +76,14 @@ def measure_times(setting: Setting) -> dict[str, Any]:
 def measure_memory_of(setting: Setting) -> dict[str, Any]:
     """The memory of one batch of inference and, if asked, of two training steps."""
     return _memory(*_prepare(setting), setting)
+
+
+def measure_deployed_memory(setting: Setting) -> dict[str, Any]:
+    """The memory of one batch of inference of the deployed form, the network itself thrown away."""
+    model, device = _prepare(setting)
+    form, _ = _deployed(model, setting.batch, device, setting)
+    del model
+    return _memory_of_inference(form, device, setting)
 
 
 def measure_all(setting: Setting) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
@@ -97,7 +110,7 @@ def _peak(setting: Setting) -> dict[str, float]:
 
 
 class Timed:
-    """A network that is timed: counted and, where that is asked for, compiled when this is made."""
+    """A network that is timed: counted and, where that is asked for, compiled or deployed when this is made."""
 
     def __init__(self, model: nn.Module, device: torch.device, setting: Setting) -> None:
         self.model, self.device, self.setting = model, device, setting
@@ -117,18 +130,25 @@ class Timed:
             "compiled": compiled,
             "cuda_graphs": setting.cuda_graphs,
             "fp32_precision": float32_precision() if device.type == "cuda" else None,
+            "deployed": None,
         }
+        self.forms: dict[int, nn.Module] = {}
+        for batch in (1, setting.batch) if setting.deploy is not None else ():
+            self.forms[batch], self.facts["deployed"] = _deployed(model, batch, device, setting)
 
     def take(self) -> dict[str, Any]:
-        """The network's facts, and `latency`, `throughput`, `training`, `joules_per_image` and `clocks_mhz` now."""
+        """The network's facts, and `latency`, `throughput`, `training`, those of forms made for so large batches
+        (`deployed_latency`, `deployed_throughput`), `joules_per_image` and `clocks_mhz` now.
+        """
         setting, device = self.setting, self.device
         clocks = [_clock_mhz(device)]
-        latency = self._inference(1)
+        latency, deployed_latency = self._inference(self.model, 1), self._inference_deployed(1)
         meter = energy_meter(device)
         joules = meter() if meter else 0.0
-        throughput = self._inference(setting.batch)
+        throughput = self._inference(self.model, setting.batch)
         done = setting.batch * (throughput.repeats + throughput.warmup)
         joules_per_image = (meter() - joules) / done if meter else None
+        deployed_throughput = self._inference_deployed(setting.batch)
         clocks.append(_clock_mhz(device))
         training = None
         if setting.train:
@@ -141,16 +161,26 @@ class Timed:
             "latency": asdict(latency),
             "throughput": asdict(throughput),
             "training": None if training is None else asdict(training),
+            "deployed_latency": deployed_latency,
+            "deployed_throughput": deployed_throughput,
             "joules_per_image": joules_per_image,
             "clocks_mhz": clocks if all(clock is not None for clock in clocks) else None,
         }
 
-    def _inference(self, batch: int) -> Timing:
+    def _inference_deployed(self, batch: int) -> dict[str, Any] | None:
+        return asdict(self._inference(self.forms[batch], batch)) if self.forms else None
+
+    def _inference(self, model: nn.Module, batch: int) -> Timing:
         setting = self.setting
         return measure_inference(
-            self.model, batch, setting.image_size, self.device, DTYPES[setting.dtype],
+            model, batch, setting.image_size, self.device, DTYPES[setting.dtype],
             seconds=setting.seconds, min_repeats=setting.min_repeats, warm_up=setting.warm_up,
         )  # fmt: skip
+
+
+def _deployed(model: nn.Module, batch: int, device: torch.device, setting: Setting) -> tuple[nn.Module, dict[str, Any]]:
+    assert setting.deploy is not None
+    return setting.deploy(model, random_images(batch, setting.image_size, device), DTYPES[setting.dtype])
 
 
 def _training_step(model: nn.Module, setting: Setting, device: torch.device) -> Callable[[], None]:
@@ -176,7 +206,7 @@ def _compile(model: nn.Module, setting: Setting, device: torch.device) -> float:
     return time.perf_counter() - start
 
 
-def _memory(model: nn.Module, device: torch.device, setting: Setting) -> dict[str, Any]:
+def _memory_of_inference(model: nn.Module, device: torch.device, setting: Setting) -> dict[str, Any]:
     x = random_images(setting.batch, setting.image_size, device)
 
     def infer() -> None:
@@ -184,7 +214,11 @@ def _memory(model: nn.Module, device: torch.device, setting: Setting) -> dict[st
             model(x)
 
     with evaluation_mode(model):
-        inference = asdict(measure_memory(infer, device))
+        return asdict(measure_memory(infer, device))
+
+
+def _memory(model: nn.Module, device: torch.device, setting: Setting) -> dict[str, Any]:
+    inference = _memory_of_inference(model, device, setting)
     if not setting.train:
         return {"inference": inference, "training": None}
     step = _training_step(model, setting, device)

@@ -21,7 +21,13 @@ from typing import Any, Final, TypeVar
 import torch
 
 from levelfield.cost.machine_at_rest import BUSY_PERCENT, busy_percent
-from levelfield.cost.one_process import Setting, measure_all, measure_memory_of, measure_times
+from levelfield.cost.one_process import (
+    Setting,
+    measure_all,
+    measure_deployed_memory,
+    measure_memory_of,
+    measure_times,
+)
 from levelfield.cost.peak import kept_peak, shares_of_peak
 from levelfield.cost.timing import Timing
 from levelfield.errors import UserError
@@ -31,7 +37,7 @@ NOISY_PERCENT: Final = 2.0
 """A machine is noisy where repeated medians are further apart than this, or quartiles further than three times it."""
 QUICK_LOOK_S: Final = 0.25
 """How long a quick profile looks at the machine before and after."""
-TIMED: Final = ("latency", "throughput", "training")
+TIMED: Final = ("latency", "throughput", "training", "deployed_latency", "deployed_throughput")
 
 
 def profile(setting: Setting, say: Callable[[str], None] = lambda doing: None) -> dict[str, Any]:
@@ -39,11 +45,13 @@ def profile(setting: Setting, say: Callable[[str], None] = lambda doing: None) -
 
     `params`, `trainable_params`, `frozen_params`, `buffers`, `param_mib`, `macs`, `flops`, `macs_by_kind` (one image);
     `latency` (batch 1), `throughput` and, if asked, `training` (a step): median, quartiles and p99 in ms and images/s;
-    `images_per_s`, `ms_per_batch`; `peak_flops`, the operations a second of a large product here in this dtype, and
-    `share_of_peak` of inference and training (null where not measured); `memory` of inference and training in MiB;
-    `compile_seconds`, `joules_per_image` (null where not measured); `noise_percent`, the largest of `noise_by_timing`,
-    and `noisy`; `busy_percent`, the most that others used of the machine between the processes (null where it does not
-    tell), and `resting`, whether that is at most BUSY_PERCENT; `threads`,
+    `images_per_s`, `ms_per_batch`; of the deployed form `deployed_latency`, `deployed_throughput`, `deployed` (what
+    `Setting.deploy` says) and `deployed_speedup` of both, all null where none is asked for; `peak_flops`, the
+    operations a second of a large product here in this dtype, and `share_of_peak` of inference and training (null where
+    not measured); `memory` of inference, training and the deployed form in MiB; `compile_seconds`, `joules_per_image`
+    (null where not measured); `noise_percent`, the largest of `noise_by_timing`, and `noisy`; `busy_percent`, the most
+    that others used of the machine between the processes (null where it does not tell), and `resting`, whether that is
+    at most BUSY_PERCENT; `threads`,
     `clocks_mhz`, `compiled`, `cuda_graphs`, `fp32_precision`.
     """
     device = torch.device(setting.device)
@@ -58,7 +66,7 @@ def profile(setting: Setting, say: Callable[[str], None] = lambda doing: None) -
         measured.append(_in_own_process(work, setting))
         looks.append(busy_percent(device))
     one, two, memory = measured
-    return {**joined(one, two), "memory": memory, **_rest(looks)}
+    return {**joined(one, two), "memory": {**memory, "deployed": _deployed_memory(setting)}, **_rest(looks)}
 
 
 def quick_profile(
@@ -75,12 +83,18 @@ def quick_profile(
     say(f"memory, then {_times_in_words(setting)}, each twice{peak}")
     one, two, memory = measure_all(setting) if fresh else _in_own_process(measure_all, setting)
     looks.append(busy_percent(device, QUICK_LOOK_S))
-    return {**joined(one, two), "memory": memory, **_rest(looks)}
+    return {**joined(one, two), "memory": {**memory, "deployed": _deployed_memory(setting)}, **_rest(looks)}
 
 
 def _times_in_words(setting: Setting) -> str:
     batches = f"batch 1 and {setting.batch}" if setting.batch != 1 else "batch 1"
-    return f"time of inference at {batches}" + (" and of training steps" if setting.train else "")
+    deployed = " and of the deployed form" if setting.deploy is not None else ""
+    return f"time of inference at {batches}{deployed}" + (" and of training steps" if setting.train else "")
+
+
+def _deployed_memory(setting: Setting) -> dict[str, Any] | None:
+    """Memory of the deployed form, in a process of its own; None where none is asked for."""
+    return None if setting.deploy is None else _in_own_process(measure_deployed_memory, setting)
 
 
 def _rest(looks: Sequence[float | None]) -> dict[str, Any]:
@@ -95,7 +109,7 @@ def joined(one: Mapping[str, Any], two: Mapping[str, Any]) -> dict[str, Any]:
 
     A timing's noise in percent is the larger of the gap between its two medians and a third of its quartiles' distance.
     """
-    timings = {name: _mean(one[name], two[name]) for name in TIMED if one[name] is not None}
+    timings = {name: _mean(one[name], two[name]) for name in TIMED if one.get(name) is not None}
     noise = {name: _noise_percent(Timing(**one[name]), Timing(**two[name])) for name in timings}
     worst = max(noise.values())
     peak = max(one["peak_flops"], two["peak_flops"])
@@ -105,6 +119,7 @@ def joined(one: Mapping[str, Any], two: Mapping[str, Any]) -> dict[str, Any]:
         **timings,
         "images_per_s": timings["throughput"]["images_per_s"],
         "ms_per_batch": timings["throughput"]["ms_median"],
+        "deployed_speedup": _speedup(timings),
         "peak_flops": peak,
         "share_of_peak": shares_of_peak(one["flops"], peak, timings),
         "noise_by_timing": noise,
@@ -113,6 +128,14 @@ def joined(one: Mapping[str, Any], two: Mapping[str, Any]) -> dict[str, Any]:
         "joules_per_image": None if None in joules else sum(joules) / 2,
         "clocks_mhz": one["clocks_mhz"] and two["clocks_mhz"] and [*one["clocks_mhz"], *two["clocks_mhz"]],
     }
+
+
+def _speedup(timings: Mapping[str, Any]) -> dict[str, float] | None:
+    """How many times as fast the deployed form is as the network, a batch at a time and one image at a time."""
+    if "deployed_throughput" not in timings:
+        return None
+    both = ("throughput", "latency")
+    return {name: timings[name]["ms_median"] / timings[f"deployed_{name}"]["ms_median"] for name in both}
 
 
 def _mean(one: Mapping[str, Any], two: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +14,9 @@ from torch import nn
 from levelfield.cost import count_macs, count_parameters, measure_inference
 from levelfield.cost.memory import measure_memory
 from levelfield.data import ImageData, build_eval_transform, make_loader, open_data
+from levelfield.data.to_device import to_device
 from levelfield.errors import UserError, unknown
+from levelfield.models.deploy import DeployedNetwork, deployed
 from levelfield.precision import DTYPES, choose_precision
 from levelfield.training.device import choose_device, configure_torch, current_device
 from levelfield.training.evaluate_model import Evaluation, evaluate_model
@@ -22,14 +24,16 @@ from levelfield.training.load_finished_run import LoadedRun, load_run
 
 
 def retest(
-    path: Path, *, split: str = "test", batch_size: int = 64, device: str = "auto", data_dir: str | None = None
-) -> dict[str, Any]:
-    """Test the weights of the run in `path` on its own data.
+    path: Path, *, split: str = "test", batch_size: int = 64, device: str = "auto", data_dir: str | None = None,
+    deploy: bool = False,
+) -> dict[str, Any]:  # fmt: skip
+    """Test the weights of the run in `path` on its own data, with `deploy` in the form that only predicts.
 
     Returns loss, top-1/3/5 (percent), F1, the seconds of the test with its loading, images/s and ms per batch of the
     model alone (the median of warmed-up calls), the memory of one such batch in MiB (allocated, reserved and peak on
     CUDA; on the CPU what the whole process holds while it computes, libraries and data included), parameters, MACs,
-    FLOPs and `report`, the lines of the classification report. Raises UserError for a folder without a finished run.
+    FLOPs, `report`, the lines of the classification report, and `deployed`, what became of the network and how far its
+    logits were off on the first batch (None without `deploy`). Raises UserError for a folder without a finished run.
     """
     if split not in ("test", "validation"):
         raise unknown("split", split, ("test", "validation"))
@@ -38,9 +42,10 @@ def retest(
         run = load_run(path)
         spec, size = run.spec, run.spec.model.image_size
         assert size is not None
-        tested = run_test(run, split=split, batch_size=batch_size, target=target, data_dir=data_dir)
+        tested = run_test(run, split=split, batch_size=batch_size, target=target, data_dir=data_dir, deploy=deploy)
         scores, batch = tested.evaluation.scores, min(batch_size, tested.evaluation.scores.n)
-        measured = functools.partial(measure_inference, tested.network, batch, size, target, tested.dtype)
+        computing = tested.deployed or tested.network
+        measured = functools.partial(measure_inference, computing, batch, size, target, tested.dtype)
         timing = measured()
         memory = measure_memory(lambda: measured(seconds=0.0, min_repeats=1), target)
         parameters, macs = count_parameters(tested.network), count_macs(tested.network, size).total
@@ -64,6 +69,7 @@ def retest(
         "flops": 2 * macs,
         "device": str(target),
         "precision": {v: k for k, v in DTYPES.items()}[tested.dtype],
+        "deployed": None if tested.deployed is None else asdict(tested.deployed.account),
         "report": [vars(score).copy() for score in scores.report()],
     }
 
@@ -74,11 +80,14 @@ _NOT_COMPUTED: Final = {"cpu": ("fp16",), "mps": ("fp16", "bf16")}
 
 @dataclass(frozen=True)
 class Tested:
-    """A run's test: the evaluation, the network (a copy, on the device) and the precision it computed in."""
+    """A run's test: the evaluation, the network (a copy, on the device) and the precision it computed in; the deployed
+    form of the network where that was tested.
+    """
 
     evaluation: Evaluation
     network: nn.Module
     dtype: torch.dtype
+    deployed: DeployedNetwork | None = None
 
 
 def run_test(
@@ -89,8 +98,10 @@ def run_test(
     batch_size: int,
     target: torch.device,
     data_dir: str | None = None,
+    deploy: bool = False,
 ) -> Tested:
-    """Test a run as it was at its end, on its own data or on others of the same classes.
+    """Test a run as it was at its end, on its own data or on others of the same classes; with `deploy` its network in
+    the form that only predicts, made with the first batch.
 
     Precision, preprocessing and normalisation are the run's (one that the device does not compute in, as fp16 on a
     CPU, becomes fp32 there). Raises UserError where the run's own data are not what it was trained on, or others do
@@ -114,7 +125,8 @@ def run_test(
     described = run.folder.description()
     transform = build_eval_transform(spec.recipe.augment, size, described["mean"], described["std"], memory_format=form)
     loader = make_loader(images, batch_size=batch_size, seed=0, shuffle=False, device=target)
-    return Tested(evaluate_model(network, loader, transform, opened, dtype, target), network, dtype)
+    ready = deployed(network, to_device(transform(next(iter(loader.epoch(0)))[0]), target), dtype) if deploy else None
+    return Tested(evaluate_model(ready or network, loader, transform, opened, dtype, target), network, dtype, ready)
 
 
 def _open(run: LoadedRun, name: str | None, data_dir: str | None) -> ImageData:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from levelfield.studies.declared.planned_runs import planned_rows
@@ -13,7 +13,8 @@ from levelfield.studies.declared.published_figures import published_row
 from levelfield.studies.declared.study import StudySpec
 
 if TYPE_CHECKING:
-    from torch import nn
+    import torch
+    from torch import Tensor, nn
 
     from levelfield.cost import Setting
 
@@ -102,6 +103,14 @@ def build(model: str, classes: int, image_size: int, options: dict[str, Any], pl
     for path in plugins:
         load_plugin(path)
     return create_model(model, classes, image_size, **options)
+
+
+def deploy(model: nn.Module, images: Tensor, dtype: torch.dtype) -> tuple[nn.Module, dict[str, Any]]:
+    """`levelfield.models.deploy.deployed` in the process that measures, and its account as plain JSON values."""
+    from levelfield.models.deploy import deployed
+
+    form = deployed(model, images, dtype)
+    return form, asdict(form.account)
 
 
 def _published(subject: Subject, macs: int) -> dict[str, Any]:

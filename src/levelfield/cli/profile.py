@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
 
     from levelfield.cost import Setting
+    from levelfield.cost.one_process import Deploy
     from levelfield.studies.running.profile_networks import Subject
 
 CONVENTION = "MACs: convolutions, linear layers and both attention products of one image; FLOPs = 2 x MACs"
@@ -31,6 +32,9 @@ Seconds = Annotated[
 Thorough = Annotated[
     bool,
     typer.Option("--thorough", help="Times from two processes, memory from a third; always so with --study."),
+]
+Deployed = Annotated[
+    bool, typer.Option("--deploy", help="Measure the deployed form, which only predicts, beside each network.")
 ]
 
 
@@ -52,9 +56,7 @@ def profile(
     thorough: Thorough = False,
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads (default: all).")] = None,
     cuda_graphs: Annotated[bool, typer.Option("--cuda-graphs", help="Compile, and replay as CUDA graphs.")] = False,
-    deploy: Annotated[
-        bool, typer.Option("--deploy", help="Measure the deployed form, which only predicts, beside each network.")
-    ] = False,
+    deploy: Deployed = False,
     tf32: Annotated[bool, typer.Option("--tf32", help="Let float32 on a GPU be TensorFloat-32, everywhere.")] = False,
     scale: Annotated[str, typer.Option(help="The study's scale, for its data and image size.")] = "full",
     into: Annotated[
@@ -71,22 +73,19 @@ def profile(
     check_device(device, dtype)
     check_models(models or [], plugins)
 
-    if deploy and (compile or cuda_graphs):
-        raise UserError("--deploy with --compile or --cuda-graphs: the deployed form is not compiled\nleave one out")
-
     from levelfield.cost import Setting
     from levelfield.runs import write_json
-    from levelfield.studies.running.profile_networks import deploy as make_deployed
     from levelfield.tables.cost_columns import COSTS
     from levelfield.training.environment import describe_environment
 
+    form = _deployed_form(compile or cuda_graphs) if deploy else None
     where = _device(device, dtype)
     subjects = _subjects(models or [], study, scale, into, plugins)
     thorough = thorough or study is not None
     setting = partial(
         Setting, batch=batch, device=str(where), dtype=dtype, train=train, compile=compile, threads=threads, tf32=tf32,
         cuda_graphs=cuda_graphs, min_repeats=10 if thorough else 3, warm_up=3 if thorough else 1,
-        seconds=seconds if seconds is not None else 2.0 if thorough else 0.5, deploy=make_deployed if deploy else None,
+        seconds=seconds if seconds is not None else 2.0 if thorough else 0.5, deploy=form,
     )  # fmt: skip
     environment = describe_environment(where)
     rows = [
@@ -99,6 +98,15 @@ def profile(
         print_json("profile", {"models": rows})
     else:
         _print(rows, train, deploy)
+
+
+def _deployed_form(compiled: bool) -> Deploy:
+    """What makes the deployed form. Raises UserError where the networks are to be compiled."""
+    if compiled:
+        raise UserError("--deploy with --compile or --cuda-graphs: the deployed form is not compiled\nleave one out")
+    from levelfield.studies.running.profile_networks import deploy
+
+    return deploy
 
 
 def _device(name: str, dtype: str) -> torch.device:

@@ -16,7 +16,6 @@ from levelfield.errors import UserError
 from levelfield.spec import RunSpec, Value
 from levelfield.spec.overrides import set_path
 from levelfield.spec.varied_keys import strange
-from levelfield.statistics.quasi_random import quasi_random
 
 Sampler = Literal["halton", "sobol", "tpe"]
 Setting = dict[str, Any]
@@ -125,6 +124,8 @@ class Tuning(Value):
 
     def units(self) -> list[tuple[float, ...]]:
         """The trials that are drawn alike, as points of the unit cube."""
+        from levelfield.statistics.quasi_random import quasi_random  # with scipy, which reading a study does without
+
         return quasi_random("sobol" if self.sampler == "sobol" else "halton", self.alike, len(self.space), self.seed)
 
     def setting(self, units: tuple[float, ...], spec: RunSpec) -> Setting:

@@ -25,6 +25,7 @@ from levelfield.cli.analyze.app import app as analyze_app
 from levelfield.cli.init import init
 from levelfield.cli.missing_packages import what_to_install
 from levelfield.cli.output import messages
+from levelfield.cli.predict import predict
 from levelfield.cli.record import record
 from levelfield.cli.report import report
 from levelfield.cli.schema import schema
@@ -52,6 +53,7 @@ app.add_typer(study_app, name="study")
 app.command("ablate")(ablate_command.ablate)
 app.command("gate")(gate_command.gate)
 app.command("eval")(eval_command.evaluate)
+app.command("predict")(predict)
 app.command("profile")(profile_command.profile)
 app.add_typer(analyze_app, name="analyze")
 app.command("report")(report)

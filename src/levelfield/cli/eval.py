@@ -23,6 +23,9 @@ def evaluate(
     deploy: Annotated[
         bool, typer.Option("--deploy", help="Test the network's deployed form, which only predicts.")
     ] = False,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Fit a temperature on the validation images first, for `predict`.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Test a finished run again: accuracy, cost and the classification report.
@@ -32,8 +35,11 @@ def evaluate(
     check_device(device)
     run = run_meant(run)  # a folder that holds no run is answered before torch is loaded
 
+    from levelfield.training.calibrate_finished_run import calibrate as calibrated
     from levelfield.training.evaluate_finished_run import retest
 
+    if calibrate:
+        calibrated(run, batch_size=batch, device=device, data_dir=data_dir)
     block = retest(run, split=split, batch_size=batch, device=device, data_dir=data_dir, deploy=deploy)
     if json:
         print_json("eval", block)
@@ -61,6 +67,10 @@ def _print(block: dict[str, Any]) -> None:
     if (form := block["deployed"]) is not None:
         off = f"logits off by {form['logits_off']:.1e} of the largest on {form['images']} images"
         lines.append(("deployed form", f"{form['folded']} norms folded, {form['packed']} layers packed; {off}"))
+    if (fitted := block["calibration"]) is not None:
+        before, after = fitted["nll_before"], fitted["nll_after"]
+        on = f"{fitted['n']:,} validation images, where it brings the loss from {before:.4f} to {after:.4f}"
+        lines.append(("temperature", f"{fitted['temperature']:.3f}, fitted on {on}"))
     console.print(
         f"[bold]{block['model']}[/bold] on {block['data']} ({block['split']}, {block['n']:,} images)", highlight=False
     )

@@ -19,6 +19,7 @@ JSON_VERSIONS: Final = {
     "gate": 1,
     "init": 1,
     "models": 1,
+    "predict": 1,
     "profile": 1,
     "record": 1,
     "report": 1,

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 FAILURES: Final = "failures.json"
+CALIBRATION: Final = "calibration.json"
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,10 @@ class RunFolder:
             except json.JSONDecodeError:
                 raise _damaged(path, f"line {number} is no JSON") from None
         return lines
+
+    def calibration(self) -> dict[str, Any] | None:
+        """calibration.json: the `temperature` that divides logits, and what it was fitted on; None where it was not."""
+        return self._json(CALIBRATION, dict)
 
     def predictions(self) -> Predictions | None:
         path = self.path / "predictions.parquet"

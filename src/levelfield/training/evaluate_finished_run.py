@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,10 +16,11 @@ from levelfield.data import ImageData, build_eval_transform, make_loader, open_d
 from levelfield.data.to_device import to_device
 from levelfield.errors import UserError, unknown
 from levelfield.models.deploy import DeployedNetwork, deployed
-from levelfield.precision import DTYPES, choose_precision
-from levelfield.training.device import choose_device, configure_torch, current_device
+from levelfield.precision import DTYPES
+from levelfield.training.device import choose_device, current_device
 from levelfield.training.evaluate_model import Evaluation, evaluate_model
 from levelfield.training.load_finished_run import LoadedRun, load_run
+from levelfield.training.network_on_device import network_on
 
 
 def retest(
@@ -32,8 +32,9 @@ def retest(
     Returns loss, top-1/3/5 (percent), F1, the seconds of the test with its loading, images/s and ms per batch of the
     model alone (the median of warmed-up calls), the memory of one such batch in MiB (allocated, reserved and peak on
     CUDA; on the CPU what the whole process holds while it computes, libraries and data included), parameters, MACs,
-    FLOPs, `report`, the lines of the classification report, and `deployed`, what became of the network and how far its
-    logits were off on the first batch (None without `deploy`). Raises UserError for a folder without a finished run.
+    FLOPs, `report`, the lines of the classification report, `deployed`, what became of the network and how far its
+    logits were off on the first batch (None without `deploy`), and `calibration`, that of the run's folder (None
+    without one). Raises UserError for a folder without a finished run.
     """
     if split not in ("test", "validation"):
         raise unknown("split", split, ("test", "validation"))
@@ -70,12 +71,9 @@ def retest(
         "device": str(target),
         "precision": {v: k for k, v in DTYPES.items()}[tested.dtype],
         "deployed": None if tested.deployed is None else asdict(tested.deployed.account),
+        "calibration": run.folder.calibration(),
         "report": [vars(score).copy() for score in scores.report()],
     }
-
-
-_NOT_COMPUTED: Final = {"cpu": ("fp16",), "mps": ("fp16", "bf16")}
-"""Precisions that a kind of device does not compute in."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +97,7 @@ def run_test(
     target: torch.device,
     data_dir: str | None = None,
     deploy: bool = False,
+    keep_predictions: bool = False,
 ) -> Tested:
     """Test a run as it was at its end, on its own data or on others of the same classes; with `deploy` its network in
     the form that only predicts, made with the first batch.
@@ -113,20 +112,19 @@ def run_test(
     images = opened.test if split == "test" else opened.validation
     if images is None:
         raise UserError(f"{run.folder.path} was trained without a validation slice: use --split test")
-    wanted = spec.recipe.precision
-    dtype = DTYPES[choose_precision("fp32" if wanted in _NOT_COMPUTED.get(target.type, ()) else wanted, target)]
-    configure_torch(spec.execution, target, spec.recipe.tf32)
-    size, layout = spec.model.image_size, spec.execution.channels_last
+    size = spec.model.image_size
     assert size is not None
     if images.side_px < size:
         raise UserError(f"the images are {images.side_px} px and the run's network takes {size}: give larger ones")
-    form = torch.channels_last if layout else torch.contiguous_format
-    network: nn.Module = copy.deepcopy(run.model).to(device=target, memory_format=form)  # type: ignore[call-overload]
+    network, dtype, form = network_on(run, target)
     described = run.folder.description()
     transform = build_eval_transform(spec.recipe.augment, size, described["mean"], described["std"], memory_format=form)
     loader = make_loader(images, batch_size=batch_size, seed=0, shuffle=False, device=target)
     ready = deployed(network, to_device(transform(next(iter(loader.epoch(0)))[0]), target), dtype) if deploy else None
-    return Tested(evaluate_model(ready or network, loader, transform, opened, dtype, target), network, dtype, ready)
+    found = evaluate_model(
+        ready or network, loader, transform, opened, dtype, target, keep_predictions=keep_predictions
+    )
+    return Tested(found, network, dtype, ready)
 
 
 def _open(run: LoadedRun, name: str | None, data_dir: str | None) -> ImageData:

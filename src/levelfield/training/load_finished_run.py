@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from levelfield.errors import UserError
 from levelfield.runs import RunFolder
 from levelfield.spec import RunSpec
 from levelfield.training.build_model import build_model, load_plugins, own_builder
+from levelfield.training.predict_images import BATCH, ImagePredictions, Picture, predict
 from levelfield.training.restore_global_settings import host_unchanged
 
 
@@ -38,6 +39,14 @@ class LoadedRun:
     spec: RunSpec
     result: dict[str, Any]
     folder: RunFolder
+
+    def predict(self, images: Sequence[Picture], *, batch_size: int = BATCH, device: str = "auto") -> ImagePredictions:
+        """What the run says of images: paths, encoded bytes, PIL images or uint8 (H, W, 3) arrays.
+
+        Probabilities are calibrated where the run is (`levelfield eval RUN --calibrate`). An ensemble:
+        `levelfield.training.predict_images.predict`.
+        """
+        return predict([self], images, batch_size=batch_size, device=device)
 
     @property
     def own_data(self) -> bool:

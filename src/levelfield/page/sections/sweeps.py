@@ -17,13 +17,13 @@ from levelfield.tables.best_of_trials import (
     value_in_words,
     verdicts_in_words,
 )
-from levelfield.tables.number_format import percent
+from levelfield.tables.number_format import p_value, percent
 from levelfield.tables.sweep import GRID, Sweep, called
 from levelfield.tables.table import StudyTable
 from levelfield.units import NONE, duration, plain, short
 
-COSTS = ("row", "trials", "pruned", "failed", "epochs", "time", "training MACs", "best setting",
-         "validation top-1 %", "above the median")  # fmt: skip
+COSTS = ("row", "trials", "pruned", "failed", "epochs", "time", "training MACs", "validation top-1 %",
+         "above the median", "best setting")  # fmt: skip
 KNOBS = ("row", "knob", "explains", "p")
 
 
@@ -54,15 +54,15 @@ def _costs(found: Sequence[Sweep]) -> str:
         best = sweep.best
         cells = [str(len(sweep.points)), str(sweep.count("pruned")), str(sweep.count("failed"))]
         cells += [plain(sweep.epochs, 4), duration(sweep.seconds), short(sweep.training_macs)]
-        cells += [setting_in_words(sweep) or NONE, percent(best.val_top1 if best else None)]
-        lines.append(line(", ".join(sweep.rows), *cells, percent(sweep.sensitivity)))
+        cells += [percent(best.val_top1 if best else None), percent(sweep.sensitivity)]
+        lines.append(line(", ".join(sweep.rows), *cells, setting_in_words(sweep) or NONE))
     return markup.table(COSTS, lines, "What tuning cost and found")
 
 
 def _knobs(found: Sequence[Sweep]) -> str:
     """How much of the trials' scores each knob explains; nothing where too few trials tell."""
     lines = [
-        line(", ".join(sweep.rows), called(key), f"{100 * knob.explained:.0f} %", f"{knob.p:.3f}")
+        line(", ".join(sweep.rows), called(key), f"{100 * knob.explained:.0f} %", p_value(knob.p))
         for sweep in found
         for key, knob in sweep.knobs.items()
     ]

@@ -177,5 +177,5 @@ def _in_words(tuned: Changes | None) -> str:
     if not tuned:
         return ""
     return "found by a sweep at equal budgets: " + ", ".join(
-        f"{k.rpartition('.')[2]} {plain(v) if isinstance(v, float) else v}" for k, v in tuned.items()
+        f"{k.rpartition('.')[2]} {plain(v, 4) if isinstance(v, float) else v}" for k, v in tuned.items()
     )

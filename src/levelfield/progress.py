@@ -59,6 +59,7 @@ class _Display:
                 console=self.console, transient=True, refresh_per_second=5,
             )  # fmt: skip
             self.bars.start()
+            self.drawn_at -= REFRESH_S  # what is said first is drawn at once
         task = self.bars.add_task(level.description, total=level.total, left="", shown="")
         self.bars.update(task, completed=level.done)
         return task

@@ -141,7 +141,9 @@ def _measured(
         _warn(subject.label, measured)
         yield measured
     if not thorough:
-        messages.print("quickly measured; two processes for time and one for memory: --thorough", highlight=False)
+        messages.print(
+            "measured quickly, in one process; --thorough takes two for time and one for memory", highlight=False
+        )
 
 
 def _subjects(
@@ -178,11 +180,12 @@ def _print(rows: list[dict[str, Any]], train: bool, deploy: bool) -> None:
 
     first = rows[0]
     published = any("published" in row for row in rows)
-    headings = ["params", "MACs", "ms of one", "images/s", "of peak %", "IQR %", "peak"]
-    headings += ["train images/s", "train of peak %", "train peak"] if train else []
-    headings += ["deployed ms of one", "deployed images/s", "times as fast", "deployed peak"] if deploy else []
+    headings = ["params", "MACs", "ms of one", "images/s", "of peak %", "IQR %", "memory"]
+    headings += ["train images/s", "train of peak %", "train memory"] if train else []
+    headings += ["deployed ms of one", "deployed images/s", "times as fast", "deployed memory"] if deploy else []
     headings += ["printed FLOPs / MACs"] if published else []
-    title = f"{first['device']}, {first['dtype']}, batch {first['batch']}, {first['threads']} threads"
+    threads = f"{first['threads']} thread{'s' * (first['threads'] != 1)}"
+    title = f"{first['device']}, {first['dtype']}, batch {first['batch']}, {threads}"
     lines = []
     for row in rows:
         speed = row["throughput"]

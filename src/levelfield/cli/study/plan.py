@@ -162,6 +162,8 @@ def print_plan(found: list[Found], stale: dict[str, list[Stale]], timed: Estimat
     facts = {row.name: _facts(row) for row in rows}
     shared = {key: value for key, value in facts[rows[0].name].items() if all(f[key] == value for f in facts.values())}
     varying = [key for key in facts[rows[0].name] if key not in shared]
+    if all(facts[row.name]["model"] == row.name for row in rows):
+        varying = [key for key in varying if key != "model"]  # which the rows are named by
     lines, notes = [], []
     for row in rows:
         of_row = [one for one in found if one.run.row.name == row.name]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from levelfield.cli.options import Json, Margin, Verdict
-from levelfield.cli.output import console, print_json
+from levelfield.cli.output import console, messages, print_json
 from levelfield.cli.study.from_options import OpenedStudy, on_a_study
 
 if TYPE_CHECKING:
@@ -39,5 +39,7 @@ def show_table(command: str, table: StudyTable, folder: Path, json: bool, writte
         print_json(command, to_json(table))
         return
     console.print(to_rich(table))
+    if not table.measured and table.study.command:
+        messages.print(f"nothing was run yet; this does it:\n{table.study.command}", markup=False, soft_wrap=True)
     if written and (folder / "report.html").is_file():
         console.print(f"page: {folder / 'report.html'}", highlight=False)

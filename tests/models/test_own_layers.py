@@ -8,10 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 import torch
+import torch.nn.functional as F
+from timm.models.vision_transformer import Attention
 from torch import Tensor, nn
 
 from levelfield.models import create_model
-from levelfield.models.adapt_timm.own_layers import with_own_layers
+from levelfield.models.adapt_timm.own_layers import OwnAttention, with_own_layers
 from levelfield.models.layers import Depthwise
 
 NETWORKS = ("efficientnet_b0_s1", "timm:mobilenetv3_small_050", "timm:test_efficientnet", "timm:convnext_atto")
@@ -88,3 +90,37 @@ def test_a_depthwise_convolution_is_ours(stride: int, bias: bool) -> None:
     x = torch.randn(2, 8, 9, 7)
     before = layer(x)
     assert type(with_own_layers(layer)) is Depthwise and torch.equal(layer(x), before)
+
+
+@pytest.mark.parametrize("name", ["deit_tiny_p4", "timm:test_vit"])
+def test_attention_is_timms_in_float32_and_by_products_where_bf16_has_gradients(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(1)
+    model = create_model(name, num_classes=10, image_size=32)
+    twin = copy.deepcopy(model)
+    attentions = [module for module in twin.modules() if type(module) is OwnAttention]
+    for module in attentions:
+        module.__class__ = Attention
+    fused: list[tuple[int, ...]] = []
+    kept = F.scaled_dot_product_attention
+    monkeypatch.setattr(
+        F, "scaled_dot_product_attention", lambda q, *how, **named: fused.append(q.shape) or kept(q, *how, **named)
+    )
+    images = torch.randn(8, 3, 32, 32)
+    exact = list(results(model, images, torch.float32))
+    assert len(fused) == len(attentions) > 1
+    for own, other in zip(exact, results(twin, images, torch.float32), strict=True):
+        assert torch.equal(own, other)
+    fused.clear()
+    model.zero_grad()
+    own = list(results(model, images, torch.bfloat16))
+    assert fused == [] and all(module.fused_attn for module in model.modules() if type(module) is OwnAttention)
+    twin.zero_grad()
+    other = list(results(twin, images, torch.bfloat16))
+    assert len(fused) == len(attentions)
+    rounding, theirs = (math.dist(flat(exact), flat(gradients)) for gradients in (own, other))
+    assert 0 < rounding < 1.5 * theirs
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        model.eval()(images)
+    assert len(fused) == 2 * len(attentions)

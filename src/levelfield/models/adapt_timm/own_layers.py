@@ -1,15 +1,34 @@
 """timm's layers that levelfield computes faster: the same modules, parameters and names, with another forward pass.
 
 Depthwise convolutions: float32 results and bfloat16 outputs are torch's to the bit, bfloat16 gradients are rounded
-otherwise and take a fraction of the time on a CPU (`kernels/depthwise.py`).
+otherwise and take a fraction of the time on a CPU (`kernels/depthwise.py`). Attention of timm's vision transformers:
+float32 results are torch's to the bit, in bfloat16 it is computed by products where a gradient is wanted, whose
+gradients take a fraction of the time (`kernels/self_attention.py`).
 """
 
 from __future__ import annotations
 
-from torch import nn
+from typing import Any
+
+from timm.models.vision_transformer import Attention
+from torch import Tensor, nn
 
 from levelfield.models.kernels.depthwise import KERNELS
+from levelfield.models.kernels.self_attention import products_are_faster
 from levelfield.models.layers import Depthwise
+
+
+class OwnAttention(Attention):  # type: ignore[misc]
+    """timm's attention among (B, N, C), which has both forms and chooses by `fused_attn` when it is built."""
+
+    def forward(self, x: Tensor, *how: Any, **named: Any) -> Tensor:
+        chosen: bool = self.fused_attn  # type: ignore[has-type]
+        self.fused_attn = chosen and not products_are_faster(x, x.shape[1])
+        try:
+            out: Tensor = super().forward(x, *how, **named)
+        finally:
+            self.fused_attn = chosen
+        return out
 
 
 def with_own_layers(model: nn.Module) -> nn.Module:
@@ -17,6 +36,8 @@ def with_own_layers(model: nn.Module) -> nn.Module:
     for module in model.modules():
         if _is_depthwise(module):
             module.__class__ = Depthwise
+        elif type(module) is Attention:
+            module.__class__ = OwnAttention
     return model
 
 

@@ -28,6 +28,7 @@ LINES: dict[str, list[str]] = {
     "train": [f"{RUN} --out run", f"{RUN} --show-schedule"],
     "eval": ["eval run", "eval run --deploy"],
     "predict": ["predict run pictures"],
+    "card": ["card run --out card.md"],
     "study list": ["study list"],
     "study plan": [f"study plan {STUDY} --scale cpu --out study --no-probe"],
     "study run": ["study run tiny.yaml --yes"],

@@ -22,6 +22,7 @@ from levelfield.cli import models as models_command
 from levelfield.cli import profile as profile_command
 from levelfield.cli import train as train_command
 from levelfield.cli.analyze.app import app as analyze_app
+from levelfield.cli.card import card
 from levelfield.cli.init import init
 from levelfield.cli.missing_packages import what_to_install
 from levelfield.cli.output import messages
@@ -57,6 +58,7 @@ app.command("predict")(predict)
 app.command("profile")(profile_command.profile)
 app.add_typer(analyze_app, name="analyze")
 app.command("report")(report)
+app.command("card")(card)
 app.command("record")(record)
 app.command("schema")(schema)
 

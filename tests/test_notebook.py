@@ -135,3 +135,15 @@ def test_no_notebook_no_bar(capsys: pytest.CaptureFixture[str]) -> None:
         progress.start(4, "run")
         progress.advance(1)
     assert "run 25 %" in capsys.readouterr().err
+
+
+def test_numbers_and_intervals_stay_on_one_line() -> None:
+    html = notebook.table(
+        ("row", "top-1 %", "adjusted interval"),
+        [("a name of several words", "1.42 G", "[−36.49, +34.14]"), ("b", "3", "undecided (about 45 more seeds)")],
+    )
+    cells = {
+        cell.text: "nowrap" in cell.get("style", "") for cell in fromstring(html).iter() if cell.tag in ("td", "th")
+    }
+    assert [text for text, unbroken in cells.items() if unbroken] == ["top-1 %", "1.42 G", "[−36.49, +34.14]", "3"]
+    assert len(cells) == 9

@@ -5,7 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 from html import escape
-from typing import Any
+from typing import Any, Final
+
+UNBROKEN: Final = len("[−100.00, +100.00]")
+"""A cell among the numbers that is no longer than this stays on one line; words of a longer one wrap."""
 
 
 def in_notebook() -> bool:
@@ -39,14 +42,19 @@ def bar(description: str, done: float, total: float, beside: str) -> str:
 
 
 def table(header: Sequence[str], lines: Iterable[Sequence[object]], *, numbers_from: int = 1) -> str:
-    """A table of text, escaped; columns from `numbers_from` on stand to the right. A wide one scrolls."""
+    """A table of text, escaped; columns from `numbers_from` on stand to the right, numbers and intervals unbroken.
+
+    A wide one scrolls.
+    """
+
+    def cell(kind: str, place: int, text: str) -> str:
+        style = "text-align:left" if place < numbers_from else "text-align:right"
+        if place >= numbers_from and len(text) <= (UNBROKEN if kind == "td" else len("top-1 %")):
+            style += ";white-space:nowrap"
+        return f'<{kind} style="{style}">{escape(text)}</{kind}>'
 
     def cells(kind: str, line: Sequence[object]) -> str:
-        sides = ("left" if place < numbers_from else "right" for place in range(len(line)))
-        return "".join(
-            f'<{kind} style="text-align:{side}">{escape(str(cell))}</{kind}>'
-            for side, cell in zip(sides, line, strict=True)
-        )
+        return "".join(cell(kind, place, str(each)) for place, each in enumerate(line))
 
     head = f"<thead><tr>{cells('th', header)}</tr></thead>" if header else ""
     body = "".join(f"<tr>{cells('td', line)}</tr>" for line in lines)

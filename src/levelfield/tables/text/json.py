@@ -9,6 +9,7 @@ from typing import Any
 
 from levelfield.statistics import verdict
 from levelfield.tables.effects import effects_of
+from levelfield.tables.suite import suite_of
 from levelfield.tables.sweep import as_json
 from levelfield.tables.table import StudyTable
 from levelfield.tables.text.footnotes import footnotes
@@ -17,6 +18,7 @@ from levelfield.tables.text.records import records
 
 def to_json(table: StudyTable) -> dict[str, Any]:
     """Plain JSON values: the study, the audit, the rows, and every pair of rows that was compared."""
+    suite = suite_of(table)
     findings: Sequence[Any] = [asdict(finding) for finding in table.audit.findings]
     return {
         "study": table.study.name,
@@ -34,6 +36,7 @@ def to_json(table: StudyTable) -> dict[str, Any]:
             for pair in comparison.pairs
         ],
         "effects": [asdict(effects) for effects in effects_of(table)],
+        "suite": None if suite is None else suite.as_json(),
         "sweeps": [as_json(sweep) for sweep in table.study.sweeps],
         "basis": footnotes(table),
     }

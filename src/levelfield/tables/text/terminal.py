@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Literal
 
 from rich import box
@@ -12,6 +13,8 @@ from rich.text import Text
 
 from levelfield.tables.effects import BASIS, COLUMNS, Effects, effects_of
 from levelfield.tables.number_format import NONE, interval, percent, short, whole
+from levelfield.tables.suite import COLUMNS as SUITE
+from levelfield.tables.suite import suite_of
 from levelfield.tables.table import StudyTable, TableRow
 from levelfield.tables.text.columns import against_baseline, against_published
 from levelfield.tables.text.footnotes import audit_in_words, footnotes
@@ -40,6 +43,8 @@ def to_rich(table: StudyTable) -> RenderableType:
     parts.append(_Rows(table))
     if any(row.runs.row.published for row in table.rows):
         parts += [Text(), _published_table(table)]
+    if (suite := suite_of(table)) is not None:
+        parts += [Text(), _cells_table(SUITE, suite.lines()), *(Text(line, style="dim") for line in suite.in_words())]
     for effects in effects_of(table):
         parts += [Text(), _effects_table(effects), Text(BASIS, style="dim")]
     parts += [Text(line, style="dim") for line in footnotes(table)]
@@ -49,10 +54,15 @@ def to_rich(table: StudyTable) -> RenderableType:
 def _effects_table(effects: Effects) -> RenderableType:
     if effects.why:
         return Text(f"Effects of the parts: not computed, {effects.why}")
+    return _cells_table(COLUMNS, effects.lines())
+
+
+def _cells_table(columns: Sequence[str], lines: Sequence[tuple[str, ...]]) -> Table:
+    """Numbers under their titles between what they are of and a last column of words."""
     shown = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
-    for name in COLUMNS:
-        shown.add_column(name, justify="left" if name in (COLUMNS[0], COLUMNS[-1]) else "right", overflow="fold")
-    for line in effects.lines():
+    for name in columns:
+        shown.add_column(name, justify="left" if name in (columns[0], columns[-1]) else "right", overflow="fold")
+    for line in lines:
         shown.add_row(*line)
     return shown
 

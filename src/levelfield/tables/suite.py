@@ -1,0 +1,133 @@
+"""A study over several data sets: a row per model over the sets, by ranks and never by a mean of accuracies."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+from levelfield.statistics.suite import Ranking, fewest_sets, performance_profile, ranking
+from levelfield.tables.lists_in_words import counted, listed
+from levelfield.tables.number_format import p_value, percent
+from levelfield.tables.table import StudyTable, TableRow
+
+COLUMNS: Final = ("model", "average rank", "rank in each set")
+PAIRS: Final = ("pair", "probability of improvement", "interval over seeds", "adjusted p over sets", "")
+LEVELS: Final = 100
+"""Levels of top-1 at which performance profiles are drawn."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """`models`: the rows of each on every one of `sets`. `left_out`: models that some set has no result of."""
+
+    sets: tuple[str, ...]
+    models: dict[str, tuple[TableRow, ...]]
+    left_out: tuple[str, ...] = ()
+
+    @cached_property
+    def runs(self) -> dict[str, list[list[float]]]:
+        """The top-1 of every run, by model and set."""
+        return {
+            name: [[float(run.result["top1"]) for run in row.runs.finished] for row in rows]
+            for name, rows in self.models.items()
+        }
+
+    @cached_property
+    def ranking(self) -> Ranking:
+        return ranking(self.runs)
+
+    def lines(self) -> list[tuple[str, str, str]]:
+        """A model a line, best first: its average rank, and its place on every set."""
+        return [(name, f"{rank:.2f}", self._places(name)) for name, rank in self.ranking.ranks.items()]
+
+    def pair_lines(self) -> list[tuple[str, ...]]:
+        """A pair a line, under `PAIRS`."""
+        return [
+            (f"{one.a} over {one.b}", f"{one.probability:.2f}", f"[{one.low:.2f}, {one.high:.2f}]",
+             p_value(one.p_adjusted), "different" if one.decided else "undecided")
+            for one in self.ranking.pairs
+        ]  # fmt: skip
+
+    def profiles(self) -> list[tuple[str, float, float]]:
+        """(model, level, share of runs above it), from the lowest score to the highest."""
+        every = [score for of in self.runs.values() for scores in of for score in scores]
+        low, high = min(every), max(every)
+        levels = [low + (high - low) * i / LEVELS for i in range(LEVELS + 1)]
+        return [
+            (name, level, share)
+            for name, of in self.runs.items()
+            for level, share in zip(levels, performance_profile(of, levels), strict=True)
+        ]
+
+    def in_words(self) -> list[str]:
+        """What the ranking rests on and says, a sentence each."""
+        found = self.ranking
+        sets = counted(found.sets, "data set")
+        said = [f"Over {sets} ({listed(list(self.sets), 8)}): ranks by mean top-1 within each set, 1 the best."]
+        said.append(f"Friedman's test that all models are alike: p {p_value(found.friedman)}.")
+        decided = [f"{one.a} before {one.b}" for one in found.pairs if one.decided]
+        said.append(
+            "Decided over the sets (Wilcoxon's signed-rank test, Holm over all pairs): "
+            + (f"{listed(decided, 12)}." if decided else "no pair.")
+        )
+        said.append(
+            f"Nemenyi's critical difference of average ranks: {found.critical_difference:.2f}, of {len(self.models)} "
+            f"models over {sets}."
+        )
+        if found.sets < (least := fewest_sets(len(found.pairs))):
+            said.append(
+                f"{sets} cannot decide a pair of {len(self.models)} models at 5 %, whatever they show: {least} can."
+            )
+        if self.left_out:
+            said.append(f"Not in it, without a result on every set: {listed(list(self.left_out), 8)}.")
+        return said
+
+    def as_json(self) -> dict[str, Any]:
+        found = self.ranking
+        return {
+            "sets": list(self.sets),
+            "average_ranks": dict(found.ranks),
+            "friedman_p": found.friedman,
+            "critical_difference": found.critical_difference,
+            "groups": [list(group) for group in found.groups],
+            "pairs": [vars(one) for one in found.pairs],
+            "left_out": list(self.left_out),
+        }
+
+    def _places(self, name: str) -> str:
+        places = []
+        for i, row in enumerate(self.models[name]):
+            own = row.top1.value if row.top1 else 0.0
+            better = sum((rows[i].top1.value if rows[i].top1 else 0.0) > own for rows in self.models.values())  # type: ignore[union-attr]
+            places.append(f"{better + 1} ({percent(own, 1)})")
+        return ", ".join(places)
+
+
+def suite_of(table: StudyTable) -> Suite | None:
+    """The models that have a result on every data set of the study; None where there are not two of both.
+
+    A model is a network with its options under one recipe; a study with two rows of one on the same set is none.
+    """
+    found: dict[str, dict[str, TableRow]] = {}
+    recipes = {row.runs.spec.recipe.name for row in table.measured if row.runs.spec is not None}
+    for row in table.measured:
+        if row.runs.spec is None:
+            continue
+        sets = found.setdefault(_model(row, len(recipes) > 1), {})
+        if row.panel in sets:
+            return None
+        sets[row.panel] = row
+    names = tuple(dict.fromkeys(row.panel for row in table.measured))
+    whole = {model: tuple(rows[name] for name in names) for model, rows in found.items() if len(rows) == len(names)}
+    if len(names) < 2 or len(whole) < 2:
+        return None
+    return Suite(names, whole, tuple(model for model in found if model not in whole))
+
+
+def _model(row: TableRow, several: bool) -> str:
+    spec = row.runs.spec
+    assert spec is not None
+    options = f" {json.dumps(spec.model.options, sort_keys=True)}" if spec.model.options else ""
+    return spec.model.name + options + (f" / {spec.recipe.name}" if several else "")

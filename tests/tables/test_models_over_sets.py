@@ -1,0 +1,94 @@
+"""A study over several data sets: its models ranked over them, in every form, and never averaged."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from levelfield.page.page import page
+from levelfield.tables import Row, StudyRows, StudyTable, build_table
+from levelfield.tables.suite import suite_of
+from levelfield.tables.text.json import to_json
+from levelfield.tables.text.terminal import to_rich
+from synthetic_runs import spec_of, write_run
+
+SETS = tuple(f"set{i}" for i in range(6))
+MODELS = {"resnet_mini": 4.6, "convnext_mini": 4.1, "vit_mini": 3.0}
+
+
+def rows_over(folder: Path, sets: tuple[str, ...] = SETS, models: dict[str, float] = MODELS) -> list[Row]:
+    """Every model on every set at two seeds, the sets of differing difficulty."""
+    rows = []
+    for number, data in enumerate(sets):
+        for model, skill in models.items():
+            runs = [
+                write_run(folder / f"{model}-{data}" / f"seed{seed}", spec_of(model, seed, data), skill - 0.3 * number,
+                          images=400)
+                for seed in (0, 1)
+            ]  # fmt: skip
+            rows.append(Row(f"{model}-{data}", runs=tuple(runs)))
+    return rows
+
+
+def table_of(rows: list[Row]) -> StudyTable:
+    return build_table(StudyRows("suite", tuple(rows)))
+
+
+@pytest.fixture(scope="module")
+def suite_table(tmp_path_factory: pytest.TempPathFactory) -> StudyTable:
+    return table_of(rows_over(tmp_path_factory.mktemp("suite")))
+
+
+def test_a_model_is_a_row_over_the_sets(suite_table: StudyTable) -> None:
+    found = suite_of(suite_table)
+    assert found is not None and found.sets == SETS and found.left_out == ()
+    assert dict(found.ranking.ranks) == {"resnet_mini": 1.0, "convnext_mini": 2.0, "vit_mini": 3.0}
+    (first, *_), *_ = found.lines()
+    assert first == "resnet_mini"
+    for name, rows in found.models.items():
+        assert [row.name for row in rows] == [f"{name}-{data}" for data in SETS]
+        assert found.runs[name] == [[run.result["top1"] for run in row.runs.finished] for row in rows]
+    for model in MODELS:
+        shares = [share for name, _, share in found.profiles() if name == model]
+        assert all(np.diff(shares) <= 0) and shares[-1] == 0
+
+
+def test_every_form_says_it_and_none_an_average_of_accuracies(suite_table: StudyTable) -> None:
+    found = to_json(suite_table)["suite"]
+    assert json.loads(json.dumps(found))["average_ranks"]["vit_mini"] == 3.0
+    assert found["sets"] == list(SETS) and len(found["pairs"]) == 3
+    console = Console(width=80, record=True, file=StringIO())
+    console.print(to_rich(suite_table))
+    said = console.export_text()
+    assert "average rank" in said and max(map(len, said.splitlines())) <= 80
+    html = page(suite_table)
+    for name in ('id="suite"', 'id="suite-ranks"', 'id="suite-profiles"', "probability of improvement"):
+        assert name in html
+    for model in MODELS:
+        mean = np.mean([row.top1.value for row in suite_table.rows if row.name.startswith(model) and row.top1])
+        assert f"{mean:.2f}" not in said
+
+
+def test_what_is_no_suite_has_none(tmp_path: Path) -> None:
+    assert suite_of(table_of(rows_over(tmp_path / "one", SETS[:1]))) is None
+    assert suite_of(table_of(rows_over(tmp_path / "alone", SETS[:2], {"vit_mini": 3.0}))) is None
+    rows = rows_over(tmp_path / "twice", SETS[:2])
+    twice = [*rows, Row("again", runs=rows[0].runs[:1])]
+    assert suite_of(table_of(twice)) is None
+
+
+def test_a_model_without_a_result_on_some_set_is_left_out_and_named(tmp_path: Path) -> None:
+    found = suite_of(table_of(rows_over(tmp_path, SETS[:3])[:-1]))
+    assert (
+        found is not None and found.left_out == ("vit_mini",) and set(found.models) == {"resnet_mini", "convnext_mini"}
+    )
+    said = " ".join(found.in_words())
+    assert (
+        "without a result on every set: vit_mini" in said
+        and "3 data sets cannot decide a pair of 2 models at 5 %, whatever they show: 6 can" in said
+    )

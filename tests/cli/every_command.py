@@ -27,7 +27,7 @@ LINES: dict[str, list[str]] = {
     "data show": ["data show digits --count 4 --out sheet.png"],
     "train": [f"{RUN} --out run", f"{RUN} --show-schedule"],
     "eval": ["eval run", "eval run --deploy"],
-    "predict": ["predict run pictures"],
+    "predict": ["predict run pictures", "predict run pictures --deploy"],
     "card": ["card run --out card.md"],
     "study list": ["study list"],
     "study plan": [f"study plan {STUDY} --scale cpu --out study --no-probe"],

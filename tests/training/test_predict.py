@@ -72,6 +72,17 @@ def test_every_kind_of_file_is_predicted_as_it_was_tested(folder: Path) -> None:
     assert (opened.probabilities == found.probabilities).all()
 
 
+def test_deployed_forms_predict_the_same(folder: Path) -> None:
+    paths, said = what_was_tested(folder / "one")
+    found = predict([load_run(folder / "one")], paths, batch_size=4, deploy=True)
+    np.testing.assert_allclose(found.probabilities, said, atol=1e-4)
+    (account,) = found.deployed
+    assert account.folded == 9 and account.images == 4 and account.logits_off < 1e-4  # resnet_nano's norms
+    both = predict([load_run(folder / "one"), load_run(folder / "two")], paths, deploy=True)
+    assert len(both.deployed) == 2
+    assert predict([load_run(folder / "one")], paths[:1]).deployed == ()
+
+
 def test_arrays_are_images_and_other_arrays_are_not(folder: Path) -> None:
     run, pixels = load_run(folder / "one"), np.random.default_rng(0).integers(0, 256, (9, 12, 3), dtype=np.uint8)
     encoded = io.BytesIO()

@@ -37,6 +37,9 @@ def predict(
     batch: Annotated[int, typer.Option(min=1, help="Images a batch.")] = 64,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write a line an image to this file.")] = None,
     device: Device = "auto",
+    deploy: Annotated[
+        bool, typer.Option("--deploy", help="Predict by the networks' deployed forms, which are faster.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Predict the classes of images, decoded and prepared as the run's test images were.
@@ -58,7 +61,7 @@ def predict(
     runs = [load_run(folder) for folder in folders]
     begin = time.perf_counter()
     with on_stderr() as progress:
-        found = predicted(runs, named, batch_size=batch, device=device, progress=progress)
+        found = predicted(runs, named, batch_size=batch, device=device, progress=progress, deploy=deploy)
     seconds = time.perf_counter() - begin
     if csv_file is not None:
         _write(csv_file, found, top)
@@ -85,6 +88,7 @@ def _answer(found: ImagePredictions, folders: list[Path], top: int, seconds: flo
         "classes": list(found.classes),
         "images": images,
         "bad": [{"image": name, "reason": why} for name, why in found.bad],
+        "logits_off": [account.logits_off for account in found.deployed],
         "images_per_s": len(found.names) / seconds,
     }
 

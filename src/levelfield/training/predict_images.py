@@ -23,6 +23,7 @@ from levelfield.data.store.splits import centre_crop
 from levelfield.data.to_device import to_device
 from levelfield.errors import UserError
 from levelfield.evaluation.temperature import at_temperature
+from levelfield.models.deploy import Account, DeployedNetwork, deployed
 from levelfield.progress import OnProgress
 from levelfield.training.device import choose_device, current_device
 from levelfield.training.network_on_device import FinishedRun, network_on
@@ -37,7 +38,8 @@ BATCH: Final = 64
 class ImagePredictions:
     """What runs say of images: `probabilities` float64 (N, C) of the N that could be read, `names` (N) their names.
 
-    `bad`: (name, reason) of those that could not. `temperature`: what the logits of each run were divided by.
+    `bad`: (name, reason) of those that could not. `temperatures`: what the logits of each run were divided by.
+    `deployed`: what became of each run's network where the deployed form predicted.
     """
 
     classes: tuple[str, ...]
@@ -45,6 +47,7 @@ class ImagePredictions:
     probabilities: NDArray[np.float64]
     bad: tuple[tuple[str, str], ...] = ()
     temperatures: tuple[float, ...] = field(default=(1.0,))
+    deployed: tuple[Account, ...] = ()
 
     def top(self, count: int = 5) -> list[list[tuple[str, float]]]:
         """Of each image the `count` likeliest classes and their probabilities, likeliest first; of equals the first."""
@@ -64,12 +67,14 @@ def predict(
     device: str = "auto",
     temperatures: Sequence[float] | None = None,
     progress: OnProgress | None = None,
+    deploy: bool = False,
 ) -> ImagePredictions:
     """Class probabilities of `images`, of several runs their mean (an ensemble).
 
     Every run sees an image through its own size, fit and normalisation, in its own precision, and its logits are
-    divided by its temperature: `temperatures`, else that of its folder's calibration, else 1. Images that cannot be
-    read are named in `bad`, and the others go on.
+    divided by its temperature: `temperatures`, else that of its folder's calibration, else 1. With `deploy` its network
+    predicts in the form that does nothing else, made with the first batch. Images that cannot be read are named in
+    `bad`, and the others go on.
     Raises UserError for runs of other classes, or of the same in another order.
     """
     classes = _classes_of_all(runs)
@@ -77,7 +82,8 @@ def predict(
     temperatures = tuple(map(_calibrated, runs) if temperatures is None else temperatures)
     target = choose_device(device)
     with current_device(target):
-        seers = [_Seer(run, target, temperature) for run, temperature in zip(runs, temperatures, strict=True)]
+        pairs = zip(runs, temperatures, strict=True)
+        seers = [_Seer(run, target, temperature, deploy) for run, temperature in pairs]
         read, bad, parts = list[str](), list[tuple[str, str]](), [np.zeros((0, len(classes)))]
         waiting: list[list[Tensor]] = []
 
@@ -101,18 +107,21 @@ def predict(
             if progress is not None:
                 progress("predicting", rows.stop, len(images))
         see(1)
-    return ImagePredictions(classes, tuple(read), np.concatenate(parts), tuple(bad), temperatures)
+    forms = tuple(seer.form.account for seer in seers if seer.form is not None)
+    return ImagePredictions(classes, tuple(read), np.concatenate(parts), tuple(bad), temperatures, forms)
 
 
 class _Seer:
     """A run's network on a device, and how it takes an image."""
 
-    def __init__(self, run: FinishedRun, target: torch.device, temperature: float) -> None:
+    def __init__(self, run: FinishedRun, target: torch.device, temperature: float, deploy: bool) -> None:
         spec, size = run.spec, run.spec.model.image_size
         assert size is not None
         self.target, self.temperature, self.size_px = target, temperature, size
         self.network: nn.Module
         self.network, self.dtype, form = network_on(run, target)
+        self.deploy = deploy
+        self.form: DeployedNetwork | None = None
         described = run.folder.description()
         self.transform: EvalTransform = build_eval_transform(
             spec.recipe.augment, size, described["mean"], described["std"], memory_format=form
@@ -127,8 +136,11 @@ class _Seer:
     @torch.inference_mode()
     def see(self, views: list[Tensor]) -> NDArray[np.float64]:
         """Probabilities (n, C) of some views."""
+        images = to_device(self.transform(torch.cat(views)), self.target)
+        if self.deploy and self.form is None:
+            self.form = deployed(self.network, images, self.dtype)
         with torch.autocast(self.target.type, self.dtype, enabled=self.dtype != torch.float32):
-            logits = self.network(to_device(self.transform(torch.cat(views)), self.target)).float()
+            logits = (self.form or self.network)(images).float()
         probabilities: NDArray[np.float64] = logits.softmax(1).cpu().numpy().astype(np.float64)
         return probabilities if self.temperature == 1 else at_temperature(probabilities, self.temperature)
 

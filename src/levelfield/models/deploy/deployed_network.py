@@ -173,7 +173,7 @@ def _packed(part: Absorbed, batch: int) -> PackedConv2d | PackedLinear | None:
     x = part.given.to(dtype)
     rows = batch * (x.shape[:-1].numel() // len(x))
     linear = isinstance(part.layer, nn.Linear)
-    if linear and dtype is torch.float32 and part.act is None and rows * part.weight.numel() < WORTH_PACKING:
+    if linear and dtype is torch.float32 and rows * part.weight.numel() < WORTH_PACKING:
         return None
     ready: PackedConv2d | PackedLinear
     try:

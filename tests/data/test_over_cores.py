@@ -159,3 +159,23 @@ open_data(DataSpec(name="wild", image_size=10), sys.argv[1], progress=slowly)
         assert time.monotonic() < deadline
     assert not list(cache_dir().rglob("index.json"))
     assert len(open_data(DataSpec(name="wild", image_size=10), root).train) == 30
+
+
+@pytest.mark.parametrize("many", [1, 10**6])
+def test_chunks_without_a_good_image_are_left_out(
+    many: int, tmp_path: Path, started: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whole chunks of bad images, in the middle and at the end, and none good among those that are looked at first."""
+    bad = {*range(7, 14), 21, *np.linspace(0, 21, 32, dtype=int).tolist()} - {3, 4}
+    for row in range(22):
+        for split in ("train", "test"):
+            path = tmp_path / "data" / "odd" / split / "ab"[row % 2] / f"{row:02d}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"" if split == "train" and row in bad else encode(random_images(1, 8, seed=row)[0]))
+    monkeypatch.setattr(over_cores, "MANY", many)
+    monkeypatch.setenv("LEVELFIELD_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(UserError, match=r"00.png: the file is empty"):
+        open_data(DataSpec(name="odd"), tmp_path / "data")
+    data = open_data(DataSpec(name="odd", on_bad_image="skip"), tmp_path / "data")
+    assert len(data.train) == 22 - len(bad) and len(data.test) == 22
+    assert data.train.side_px == 8

@@ -19,6 +19,7 @@ from levelfield.spec import RunSpec
 from levelfield.studies.results.record_json import as_markdown, pairs, read_record, summary, verdict
 from levelfield.studies.running import record as module
 from levelfield.studies.running.record import Declared, make_record, source_digest
+from levelfield.training import environment
 
 SPEC: dict[str, Any] = {
     "model": {"name": "resnet_nano"},
@@ -82,8 +83,16 @@ def test_a_record_goes_on_and_sides_take_turns(tmp_path: Path, monkeypatch: pyte
     assert [r["seed"] for r in content["runs"]] == [0, 1, 2]
     assert content["pairs"]["train_s_ratio"] == {"value": 2.0, "low": None, "high": None, "n": 3}
     count = len(done)
-    assert make_record(spec, Declared(91.0, 2), out, None, QUIET)["summary"]["runs"] == 2
-    assert len(done) == count
+    with pytest.raises(UserError, match=r"holds 3 runs, of which none can be left out(.|\n)*ask for 3 or more"):
+        make_record(spec, Declared(91.0, 2), out, None, QUIET)
+    for declared in (Declared(90.0, 3), Declared(91.0, 3, within=5.0)):
+        with pytest.raises(UserError, match="what it is to show"):
+            make_record(spec, declared, out, None, QUIET)
+    other = previous.changed({"execution.channels_last": False})
+    make_record(other, Declared(90.0, 1), tmp_path / "c", None, QUIET)
+    with pytest.raises(UserError, match="replicates another record"):
+        make_record(spec, Declared(91.0, 3), out, tmp_path / "c" / "record.json", QUIET)
+    assert len(done) == count + 1
 
 
 def test_runs_made_otherwise_never_join(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,6 +103,11 @@ def test_runs_made_otherwise_never_join(tmp_path: Path, monkeypatch: pytest.Monk
         make_record(spec.changed({"budget.epochs": 3}), Declared(90.0, 1), tmp_path / "a", None, QUIET)
     with pytest.raises(UserError, match="its run differs"):
         make_record(spec.changed({"execution.threads": 2}), Declared(90.0, 1), tmp_path / "a", None, QUIET)
+    monkeypatch.setattr(environment, "variant_in_use", lambda: "another")
+    with pytest.raises(UserError, match="its machine differs"):
+        make_record(spec, Declared(90.0, 1), tmp_path / "a", None, QUIET)
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "_in_own_process", made_up)
     monkeypatch.setattr(module, "source_digest", lambda: "other")
     with pytest.raises(UserError, match="its source differs"):
         make_record(spec, Declared(90.0, 1), tmp_path / "a", None, QUIET)
@@ -103,6 +117,13 @@ def test_runs_made_otherwise_never_join(tmp_path: Path, monkeypatch: pytest.Monk
     other = spec.changed({"data.train_limit": 90})
     with pytest.raises(UserError, match="other data"):
         make_record(other, Declared(90.0, 1), tmp_path / "d", tmp_path / "a" / "record.json", QUIET)
+
+
+def test_every_file_that_a_run_is_carried_out_by_is_digested() -> None:
+    root = Path(module.__file__).parents[2]
+    kinds = {path.suffix for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    others = {".pyc", ".so", ".typed", ".js", ".css", ".md", ".html", ".svg", ".csv", ".txt", ""}
+    assert kinds - others <= module.SUFFIXES
 
 
 def test_a_run_that_fails_is_told(tmp_path: Path) -> None:

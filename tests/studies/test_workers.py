@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import pytest
 
 from levelfield.errors import UserError
 from levelfield.progress import Progress
-from levelfield.runs import RunFolder
+from levelfield.runs import FolderLock, RunFolder
 from levelfield.spec import RunSpec
 from levelfield.studies.running.executor import STOPPED
 from levelfield.studies.running.processes import Processes
@@ -168,6 +168,32 @@ def test_a_worker_that_ended_is_replaced(tmp_path: Path) -> None:
         made[0]._process.wait()
         assert trained(executor, spec("resnet_nano", 1), tmp_path / "b")
     assert len(made) == 2
+
+
+def test_a_killed_worker_leaves_no_run_behind(tmp_path: Path) -> None:
+    made: list[WarmWorker] = []
+
+    def new(threads: int) -> Slot:
+        made.append(WarmWorker(threads))
+        return made[-1]
+
+    run = spec("resnet_nano", **{"budget.steps": 5000, "execution.checkpoint_every_steps": 1})
+    with closing(Processes(1, new)) as executor:
+        future = executor.submit(run, tmp_path / "run", Progress(shown=False))
+        deadline = time.monotonic() + 120
+        while not list((tmp_path / "run").glob("checkpoints/*.ckpt")):
+            assert not future.done() and time.monotonic() < deadline
+            time.sleep(0.01)
+        made[0]._process.kill()
+        with pytest.raises(UserError, match="ended by SIGKILL"):
+            future.result(60)
+        while time.monotonic() < deadline:  # it writes a checkpoint and ends
+            with suppress(UserError), FolderLock(tmp_path / "run"):
+                break
+            time.sleep(0.05)
+        else:
+            pytest.fail("the run goes on without its worker")
+    assert RunFolder(tmp_path / "run").result() is None
 
 
 def test_what_runs_print_reaches_their_log_and_never_the_answers(tmp_path: Path) -> None:

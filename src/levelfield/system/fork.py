@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
@@ -17,6 +18,12 @@ def fork() -> int:
     """0 in the new process; its number in this one."""
     number: int = _os.fork()
     return number
+
+
+def end_with_parent() -> None:
+    """In a forked process: SIGTERM comes where the process that forked it ends, killed or not."""
+    parent_death_signal = 1  # PR_SET_PDEATHSIG
+    ctypes.CDLL(None).prctl(parent_death_signal, int(signal.SIGTERM))
 
 
 def hold_back_sigterm() -> None:

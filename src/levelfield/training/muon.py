@@ -1,7 +1,8 @@
 """timm's Muon in few operations: matrices orthogonalised together, the rest of the step over whole lists of tensors.
 
 timm takes one parameter after the other: 5,491 operations a step for OutGrid-7M's 291 parameters. On a CPU the same
-arithmetic runs in the same order over lists, and matrices of one shape are stacked: the same bits. On a GPU
+arithmetic runs in the same order over lists, and matrices of one shape are stacked: the same bits, but for a last one
+now and then, which a stack rounds otherwise. On a GPU
 (`on_device`) step counts, learning rates and the decision to skip an overflow of fp16 lie on the device, so that the
 host never waits and a step can be captured as a CUDA graph; there values differ from timm's by rounding. The state has
 timm's names. AdaMuon and kernels taken apart by position (`conv_mode: batched`) are left to timm.

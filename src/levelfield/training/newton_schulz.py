@@ -1,9 +1,9 @@
 """Newton-Schulz iterations of many matrices at once: Muon's orthogonalisation, in as few launches as a GPU deserves.
 
-One matrix takes 15 small products. On a CPU matrices of one shape are stacked (`orthogonalise_stacked`: the bits of one
-by one, in half of the time where they are small). On a GPU, where 96 small matrices cost 96 times 15
-launches, all are packed by one gather into few stacks of padded shapes (`PackedMatrices`): zeros beyond a matrix's edge
-stay zero and add nothing, so that padding changes what rounding changes and nothing else.
+One matrix takes 15 small products. On a CPU matrices of one shape are stacked (`orthogonalise_stacked`: in half of the
+time where they are small, and but for rare last bits the numbers of one by one). On a GPU, where 96 small matrices cost
+96 times 15 launches, all are packed by one gather into few stacks of padded shapes (`PackedMatrices`): zeros beyond a
+matrix's edge stay zero and add nothing, so that padding changes what rounding changes and nothing else.
 """
 
 from __future__ import annotations

@@ -160,3 +160,12 @@ def test_no_image_at_all_is_none() -> None:
     none = ragged([np.zeros((4, 4, 3), np.uint8)])[torch.arange(0)]
     parts, flip = torch.zeros(0, 4, dtype=torch.int64), torch.zeros(0, dtype=torch.bool)
     assert take_parts(none, parts, flip, 8, "bilinear").shape == (0, 3, 8, 8)
+
+
+@pytest.mark.parametrize("ratio", [(3.0, 4.0), (0.1, 0.3)])
+def test_a_part_that_would_have_no_pixel_has_one(ratio: tuple[float, float], monkeypatch: pytest.MonkeyPatch) -> None:
+    images = ragged([images_of(1, *extent)[0].permute(1, 2, 0).numpy() for extent in ((1, 1), (1, 2), (2, 1), (1, 40))])
+    parts = draw_parts(RandomResizedCrop(ratio=ratio), images.height, images.width, torch.arange(4), 0, 0)
+    assert (parts[:, 2:] > 0).all()
+    fast, plain = both(monkeypatch, partial(take_parts, images, parts, torch.zeros(4, dtype=torch.bool), 8, "bilinear"))
+    assert torch.equal(fast, plain)

@@ -52,9 +52,9 @@ def draw_parts(
 
 
 def _fallback(crop: RandomResizedCrop, height: Tensor, width: Tensor) -> Tensor:
-    """The largest central part of an allowed shape, int64 (B,4)."""
-    part_height = torch.minimum(height, (width / crop.ratio[0]).round().long())
-    part_width = torch.minimum(width, (height * crop.ratio[1]).round().long())
+    """The largest central part of an allowed shape, at least one px, int64 (B,4)."""
+    part_height = torch.minimum(height, (width / crop.ratio[0]).round().long().clamp(min=1))
+    part_width = torch.minimum(width, (height * crop.ratio[1]).round().long().clamp(min=1))
     return torch.stack([(height - part_height) // 2, (width - part_width) // 2, part_height, part_width], dim=1)
 
 

@@ -62,6 +62,8 @@ def build(found: Found, folder: Path, fit: Fit | None, on_bad_image: OnBadImage,
     shapes = {one.shape for one in passed.values()}
     uniform = shapes.pop() if len(shapes) == 1 else None
     native_px = uniform[0] if uniform and uniform[0] == uniform[1] else None
+    if not all((folder / f"images-{split}-{NATIVE}.npy").is_file() for split in passed):
+        native_px = None  # the images that were looked at before were of other sizes, or bad
     if native_px is None:
         for split in passed:
             (folder / f"images-{split}-{NATIVE}.npy").unlink(missing_ok=True)

@@ -115,7 +115,7 @@ class _Process:
         try:
             self._send((work, items))
             answer = pickle.load(self._process.stdout)
-        except (EOFError, BrokenPipeError):
+        except (EOFError, BrokenPipeError, pickle.UnpicklingError):
             raise UserError(
                 f"a process that decodes images ended with code {self._process.wait()}\n"
                 "the machine may have run out of memory; the same command begins anew"

@@ -41,7 +41,7 @@ class PixelFile(AbstractContextManager["PixelFile"]):
 
     def write(self, pixels: Pixels) -> None:
         """The values that come next, of any shape, in the order of their indices."""
-        left = np.ascontiguousarray(pixels).data.cast("B")
+        left = np.ascontiguousarray(pixels).reshape(-1).data  # of no value too, which no view of several axes can be
         while left:
             left = left[self._file.write(left) :]
 

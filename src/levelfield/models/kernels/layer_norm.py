@@ -18,6 +18,7 @@ from levelfield import native
 def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
     """(x - mean) / sqrt(variance + eps) * weight + bias over the last axis: (..., C) to the same."""
     fast = x.dtype is torch.bfloat16 and weight.dtype is bias.dtype is torch.float32
+    fast = fast and weight.shape == bias.shape == x.shape[-1:]  # else torch is left to refuse it
     return layer_norm_native(x, weight, bias, eps) if fast and native.usable(x) else F.layer_norm(
         x, weight.shape, weight, bias, eps
     )  # fmt: skip

@@ -18,7 +18,8 @@ from levelfield.models.kernels.memory_layout import channels_last
 
 def max_pool_2x2(x: Tensor) -> Tensor:
     """x (B, C, H, W) to (B, C, H // 2, W // 2), H and W at least 2: a last odd row or column is left out."""
-    return max_pool_2x2_native(x) if native.usable(x) else F.max_pool2d(x, 2)
+    fast = x.dim() == 4 and min(x.shape[2:]) > 1 and native.usable(x)
+    return max_pool_2x2_native(x) if fast else F.max_pool2d(x, 2)
 
 
 def max_pool_2x2_native(x: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ def norm_activation(x: Tensor, norm: nn.Module, act: Callable[[Tensor], Tensor] 
     """act(norm(x)), or norm(x) alone: (B, C, H, W) to the same. `act` is a module, or a function of torch's."""
     modules = (norm, act) if isinstance(act, nn.Module) else (norm,)
     kind = ACTIVATIONS.get(type(act) if isinstance(act, nn.Module) else act)
-    if x.dtype is torch.bfloat16 and kind is not None and native.usable(x) and may_replace(*modules):
+    if x.dtype is torch.bfloat16 and kind is not None and _fit(x, norm) and may_replace(*modules):
         return norm_activation_native(x, norm, kind)[0]
     y: Tensor = norm(x)
     return y if act is None else act(y)
@@ -50,7 +50,7 @@ class NormedSequence(nn.Sequential):
 
 def norm_silu(x: Tensor, norm: nn.Module, act: nn.Module) -> Tensor:
     """act(norm(x)): (B, C, H, W) to the same."""
-    if native.usable(x) and type(act) is nn.SiLU and may_replace(norm, act):
+    if type(act) is nn.SiLU and _fit(x, norm) and may_replace(norm, act):
         return norm_silu_native(x, norm)[0]
     y: Tensor = act(norm(x))
     return y
@@ -58,12 +58,21 @@ def norm_silu(x: Tensor, norm: nn.Module, act: nn.Module) -> Tensor:
 
 def norm_silu_gate(x: Tensor, norm: nn.Module, act: nn.Module, gate: nn.Module) -> Tensor:
     """gate(act(norm(x))): (B, C, H, W) to the same. In C++ a `PooledGate`'s mean costs no pass of its own."""
-    fast = native.usable(x) and type(act) is nn.SiLU and may_replace(norm, act, gate)
+    fast = type(act) is nn.SiLU and _fit(x, norm) and may_replace(norm, act, gate)
     if fast and isinstance(gate, PooledGate):
         y, pooled = norm_silu_native(x, norm)
-        return gate_native(y, gate.gates(pooled))
+        factors = gate.gates(pooled)
+        return gate_native(y, factors) if factors.dtype is y.dtype else y * factors
     gated: Tensor = gate(act(norm(x)))
     return gated
+
+
+def _fit(x: Tensor, norm: nn.Module) -> bool:
+    """Whether C++ may compute on x, and x is what the norm takes: what torch refuses, torch is left to refuse."""
+    if not (native.usable(x) and x.dim() == 4 and isinstance(norm, nn.BatchNorm2d)):
+        return False
+    whole = norm.weight is not None and norm.bias is not None and norm.num_features == x.shape[1]
+    return whole and (not norm.training or x.numel() > x.shape[1])
 
 
 def norm_silu_native(x: Tensor, norm: nn.Module) -> tuple[Tensor, Tensor]:

@@ -26,8 +26,12 @@ from levelfield.spec import RunSpec
 from levelfield.studies.results.record_json import COUNTED, FORMAT, Run, as_markdown, pairs, read_record, summary
 from levelfield.training.prepare_run import Prepared, prepare
 
-SUFFIXES: Final = {".py", ".yaml", ".json", ".cpp"}
+SUFFIXES: Final = {".py", ".yaml", ".json", ".cpp", ".h"}
 """Files of the package that a run may be carried out by."""
+
+
+_MACHINE: Final = ("machine", "processor", "gpu", "threads", "cpp_loops")
+"""What of an environment makes times comparable."""
 
 
 @dataclass(frozen=True)
@@ -112,15 +116,29 @@ def _begun(out: Path, sides: dict[str, Prepared], declared: Declared) -> dict[st
     keys: list[tuple[str, Callable[[dict[str, Any]], Any]]] = [
         ("its run", lambda c: (c["identity"], c["spec"]["execution"])),
         ("its source", lambda c: c["source"]["sha256"]),
-        ("its machine", lambda c: [c["environment"].get(key) for key in ("machine", "processor", "gpu", "threads")]),
+        ("its machine", lambda c: [c["environment"].get(key) for key in _MACHINE]),
+        ("the versions of its packages", lambda c: c["environment"].get("packages")),
+        ("what it is to show (--target, --within)", lambda c: (c["target"], c["within"])),
     ]
+    content |= {"target": declared.target, "within": declared.within}
     if other := [name for name, key in keys if key(before) != key(content)]:
         raise UserError(f"{out} holds runs that were made otherwise: {', '.join(other)} differs\nchoose another --out")
+    if (finished := len(before["runs"])) > declared.count:
+        raise UserError(
+            f"{out} holds {finished} runs, of which none can be left out\nask for {finished} or more (--runs)"
+        )
     content["runs"] = before["runs"]
     earlier = before.get("against")
-    if earlier is not None and "against" in content and earlier["identity"] == content["against"]["identity"]:
+    if earlier is not None and "against" in content:
+        if _side(earlier) != _side(content["against"]):
+            raise UserError(f"{out} replicates another record than --against names\nchoose another --out")
         content["against"]["runs"] = earlier["runs"]
     return content
+
+
+def _side(made: dict[str, Any]) -> tuple[Any, Any]:
+    """What the runs of a replicated record are made by."""
+    return made["identity"], made["spec"]["execution"]
 
 
 def _made(prepared: Prepared) -> dict[str, Any]:
@@ -137,7 +155,6 @@ def _made(prepared: Prepared) -> dict[str, Any]:
 
 def _write(out: Path, content: dict[str, Any], declared: Declared) -> None:
     content |= {"target": declared.target, "within": declared.within, "wanted_runs": declared.count}
-    content["runs"] = [run for run in content["runs"] if run["seed"] < declared.count]
     content["summary"] = _summary(content["runs"], declared)
     if "against" in content:
         content["against"]["summary"] = _summary(content["against"]["runs"], declared)

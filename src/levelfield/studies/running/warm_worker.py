@@ -24,7 +24,7 @@ from types import FrameType
 from typing import Final, TextIO
 
 from levelfield.errors import INTERNAL_ERROR, UserError
-from levelfield.system.fork import fork, hold_back_sigterm, let_sigterm_through
+from levelfield.system.fork import end_with_parent, fork, hold_back_sigterm, let_sigterm_through
 
 STOPPED_CODE: Final = 130
 """Exit code of a run that was stopped on request and wrote a checkpoint."""
@@ -80,6 +80,7 @@ class Worker:
         """In the forked process: train, and end with the exit code that tells how it went."""
         code = INTERNAL_ERROR
         try:
+            end_with_parent()  # a killed worker leaves no run behind
             signal.signal(signal.SIGINT, self._interrupt)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             let_sigterm_through()

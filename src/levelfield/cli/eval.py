@@ -11,7 +11,7 @@ from levelfield.cli.check_names import check_device
 from levelfield.cli.options import DataDir, Device, Json
 from levelfield.cli.output import console, print_json, show_table
 from levelfield.cli.what_was_meant import run_meant
-from levelfield.units import short, size
+from levelfield.units import plain, short, size
 
 
 def evaluate(
@@ -65,7 +65,9 @@ def _print(block: dict[str, Any]) -> None:
         ("MACs / FLOPs", f"{short(block['macs'])} / {short(block['flops'])}"),
     ]
     if (form := block["deployed"]) is not None:
-        off = f"logits off by {form['logits_off']:.1e} of the largest on {form['images']} images"
+        percent = 100 * form["logits_off"]
+        by = f"{plain(percent, 2)} %" if percent >= 0.001 else "less than 0.001 %"
+        off = f"logits off by {by} of the largest on {form['images']} images"
         lines.append(("deployed form", f"{form['folded']} norms folded, {form['packed']} layers packed; {off}"))
     if (fitted := block["calibration"]) is not None:
         before, after = fitted["nll_before"], fitted["nll_after"]

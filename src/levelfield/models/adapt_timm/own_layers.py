@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from timm.models.vision_transformer import Attention
 from torch import Tensor, nn
 
 from levelfield.models.kernels.depthwise import KERNELS
 from levelfield.models.kernels.self_attention import products_are_faster
 from levelfield.models.layers import Depthwise
+from levelfield.without_compiler import import_without_compiler
+
+Attention: Any = import_without_compiler("timm").models.vision_transformer.Attention
 
 
 class OwnAttention(Attention):  # type: ignore[misc]

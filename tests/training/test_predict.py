@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from small_run import run_spec
-from test_preprocess import KINDS
+from test_preprocess import KINDS, write_every_kind
 from typer.testing import CliRunner
 
 from levelfield.cli.app import app
@@ -29,11 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("predict")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LEVELFIELD_CACHE", str(root / "cache"))
-        for split in ("train", "test"):
-            for number, (name, (image, options)) in enumerate(KINDS.items()):
-                path = root / "images" / split / "ab"[number % 2] / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                image.save(path, **options)
+        write_every_kind(root / "images")
         for name, size in (("one", 16), ("two", 8)):
             spec = run_spec(
                 f"data.name=folder:{root / 'images'}", f"data.image_size={size}", "data.resize_px=19",

@@ -42,17 +42,22 @@ KINDS = {
 }
 
 
+def write_every_kind(folder: Path) -> None:
+    """An image of every kind in each split, in two classes."""
+    for split in ("train", "test"):
+        for number, (name, (image, options)) in enumerate(KINDS.items()):
+            path = folder / split / "ab"[number % 2] / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            image.save(path, **options)
+
+
 @pytest.fixture(scope="module")
 def odd_run(tmp_path_factory: pytest.TempPathFactory) -> OddRun:
     """A folder of images of every kind, its test images as a run on it saw them, and that run read back."""
     root = tmp_path_factory.mktemp("odd")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LEVELFIELD_CACHE", str(root / "cache"))
-        for split in ("train", "test"):
-            for number, (name, (image, options)) in enumerate(KINDS.items()):
-                path = root / "images" / split / "ab"[number % 2] / name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                image.save(path, **options)
+        write_every_kind(root / "images")
         prepared = prepare(
             run_spec(f"data.name=folder:{root / 'images'}", "data.resize_px=19", "data.train_limit=null",
                      "data.test_limit=null", "recipe.batch_size=4", "recipe.validation=0.0")

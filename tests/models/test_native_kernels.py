@@ -505,6 +505,21 @@ def test_is_switched_off_by_the_environment_or_a_missing_file(
     assert native.library() is not None
 
 
+def test_shapes_that_the_loops_would_misread_are_refused() -> None:
+    for logits, values, heads in (((2, 18, 4, 4), (2, 7, 4, 4), 2), ((2, 9, 4, 4), (2, 8, 4, 4), 2),
+                                  ((2, 18, 4, 3), (2, 8, 4, 4), 2), ((1, 18, 4, 4), (2, 8, 4, 4), 2)):  # fmt: skip
+        with pytest.raises(ValueError, match="outlook of 2 heads: logits"):
+            outlook_native(torch.zeros(logits), torch.zeros(values), heads)
+    for shape, heads, grid in (
+        ((2, 4, 4, 20), 2, 2),
+        ((2, 5, 4, 24), 2, 2),
+        ((2, 4, 6, 24), 2, 4),
+        ((2, 4, 4, 24), 3, 2),
+    ):
+        with pytest.raises(ValueError, match="grid attention of"):
+            grid_attention_native(torch.zeros(shape), heads, grid)
+
+
 def test_an_empty_batch_trains_as_in_plain_torch() -> None:
     """In a process of its own, as it crashed there: the compiled forms walk through memory that such a batch lacks."""
     code = (

@@ -196,6 +196,39 @@ def test_a_killed_worker_leaves_no_run_behind(tmp_path: Path) -> None:
     assert RunFolder(tmp_path / "run").result() is None
 
 
+STUDY = """
+import sys
+from pathlib import Path
+from levelfield.progress import Progress
+from levelfield.spec import RunSpec
+from levelfield.studies.running.processes import Processes
+from levelfield.studies.running.workers import WarmWorker
+
+run = RunSpec.model_validate_json(Path(sys.argv[1]).read_text())
+Processes(1, WarmWorker).submit(run, Path(sys.argv[2]), Progress(shown=False)).result(300)
+"""
+
+
+def test_a_killed_study_leaves_no_run_behind(tmp_path: Path) -> None:
+    config, folder = tmp_path / "run.json", tmp_path / "run"
+    changes = {"budget.steps": 5000, "execution.checkpoint_every_steps": 1}
+    config.write_text(spec("resnet_nano", **changes).model_dump_json())
+    study = subprocess.Popen([sys.executable, "-c", STUDY, str(config), str(folder)])
+    deadline = time.monotonic() + 120
+    while not list(folder.glob("checkpoints/*.ckpt")):
+        assert study.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    study.kill()
+    study.wait()
+    while time.monotonic() < deadline:  # its worker sees it, and the run writes a checkpoint and ends
+        with suppress(UserError), FolderLock(folder):
+            break
+        time.sleep(0.05)
+    else:
+        pytest.fail("the run goes on without its study")
+    assert RunFolder(folder).result() is None
+
+
 def test_what_runs_print_reaches_their_log_and_never_the_answers(tmp_path: Path) -> None:
     plugin = tmp_path / "loud.py"
     plugin.write_text(DEADLY.replace("os.kill(os.getpid(), signal.SIGKILL)", "print('aloud', flush=True)"))

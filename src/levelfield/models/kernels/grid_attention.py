@@ -70,17 +70,15 @@ def grid_attention_native(qkv: Tensor, heads: int, grid: int) -> Tensor:
 
 @torch.library.custom_op("levelfield::grid_attention_native", mutates_args=(), device_types="cpu")
 def _forward(qkv: Tensor, heads: int, grid: int) -> Tensor:
-    B, H, W, wide = qkv.shape
-    out = qkv.new_empty(B, H, W, wide // 3)
-    native.call("lf_grid_forward", qkv, out, B, H, W, heads, wide // 3 // heads, grid)
+    out = qkv.new_empty(*qkv.shape[:3], qkv.shape[3] // 3)
+    native.call("lf_grid_forward", qkv, out, *_sizes(qkv, heads, grid))
     return out
 
 
 @torch.library.custom_op("levelfield::grid_attention_native_backward", mutates_args=(), device_types="cpu")
 def _backward(qkv: Tensor, grad: Tensor, heads: int, grid: int) -> Tensor:
-    B, H, W, wide = qkv.shape
     dqkv = torch.empty_like(qkv)
-    native.call("lf_grid_backward", qkv, grad.contiguous(), dqkv, B, H, W, heads, wide // 3 // heads, grid)
+    native.call("lf_grid_backward", qkv, grad.contiguous(), dqkv, *_sizes(qkv, heads, grid))
     return dqkv
 
 
@@ -88,6 +86,17 @@ def _backward(qkv: Tensor, grad: Tensor, heads: int, grid: int) -> Tensor:
 def _(qkv: Tensor, heads: int, grid: int) -> Tensor:
     B, H, W, wide = qkv.shape
     return qkv.new_empty(B, H, W, wide // 3)
+
+
+def _sizes(qkv: Tensor, heads: int, grid: int) -> tuple[int, ...]:
+    """Refuses what the loops, which know no shapes but these, would read past its end."""
+    B, H, W, wide = qkv.shape
+    if wide % (3 * heads) or H % grid or W % grid:
+        raise ValueError(
+            f"grid attention of {heads} heads, grid {grid}: queries, keys and values {tuple(qkv.shape)}; the channels "
+            "must be a multiple of three times the heads, height and width multiples of the grid"
+        )
+    return B, H, W, heads, wide // 3 // heads, grid
 
 
 differentiate_by(_forward, _backward)

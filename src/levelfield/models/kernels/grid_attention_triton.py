@@ -186,5 +186,5 @@ differentiate_by(grid_attention, grid_attention_backward)
 def usable(qkv: Tensor, heads: int, grid: int) -> bool:
     """Whether the kernels take this map: on a CUDA device, of small groups and heads, of a known floating dtype."""
     tokens = (qkv.shape[1] // grid) * (qkv.shape[2] // grid)
-    fits = tokens <= MAX_TOKENS and qkv.shape[3] // 3 // heads <= MAX_WIDTH
+    fits = tokens <= MAX_TOKENS and qkv.shape[3] % (3 * heads) == 0 and qkv.shape[3] // 3 // heads <= MAX_WIDTH
     return qkv.is_cuda and fits and qkv.dtype in (torch.float32, torch.bfloat16, torch.float16)

@@ -77,14 +77,16 @@ def outlook_native(logits: Tensor, values: Tensor, heads: int) -> Tensor:
 @torch.library.custom_op("levelfield::outlook_native", mutates_args=(), device_types="cpu")
 def _forward(logits: Tensor, values: Tensor, heads: int) -> Tensor:
     out = torch.empty_like(values)
-    native.call("lf_outlook_forward", logits, values, out, *_sizes(values, heads))
+    native.call("lf_outlook_forward", logits, values, out, *_sizes(logits, values, heads))
     return out
 
 
 @torch.library.custom_op("levelfield::outlook_native_backward", mutates_args=(), device_types="cpu")
 def _backward(logits: Tensor, values: Tensor, grad: Tensor, heads: int) -> tuple[Tensor, Tensor]:
     dlogits, dvalues = torch.empty_like(logits), torch.empty_like(values)
-    native.call("lf_outlook_backward", logits, values, channels_last(grad), dlogits, dvalues, *_sizes(values, heads))
+    native.call(
+        "lf_outlook_backward", logits, values, channels_last(grad), dlogits, dvalues, *_sizes(logits, values, heads)
+    )
     return dlogits, dvalues
 
 
@@ -93,8 +95,14 @@ def _(logits: Tensor, values: Tensor, heads: int) -> Tensor:
     return torch.empty_like(values)
 
 
-def _sizes(values: Tensor, heads: int) -> tuple[int, ...]:
+def _sizes(logits: Tensor, values: Tensor, heads: int) -> tuple[int, ...]:
+    """Refuses what the loops, which know no shapes but these, would read past its end."""
     B, C, H, W = values.shape
+    if C % heads or logits.shape != (B, TAPS * heads, H, W):
+        raise ValueError(
+            f"outlook of {heads} heads: logits {tuple(logits.shape)} and values {tuple(values.shape)}; logits must be "
+            f"(B, {TAPS} x heads, H, W), and the channels of values a multiple of the heads"
+        )
     return B, H, W, heads, C // heads
 
 

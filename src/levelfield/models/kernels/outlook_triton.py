@@ -164,6 +164,7 @@ def usable(logits: Tensor, values: Tensor, heads: int) -> bool:
     """Whether the kernels take these: on a CUDA device, of a known head width, of one floating dtype."""
     return (
         values.is_cuda
+        and values.shape[1] % heads == 0
         and values.shape[1] // heads in WIDTHS
         and values.dtype in (torch.float32, torch.bfloat16, torch.float16)
         and logits.dtype == values.dtype

@@ -18,7 +18,8 @@ import signal
 import sys
 import traceback
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Final, TextIO
@@ -36,11 +37,15 @@ IMPORTED: Final = (
 
 
 class Worker:
-    """Takes one run after another. SIGTERM is passed on to the run; Ctrl-C, which reaches it by itself, is not."""
+    """Takes one run after another. SIGTERM is passed on to the run; Ctrl-C, which reaches it by itself, is not.
+
+    Where the study is killed, its worker sees that within a second or two, and stops the run as SIGTERM would.
+    """
 
     def __init__(self, answers: TextIO) -> None:
         self._answers = answers
         self._run: int | None = None
+        self._study = os.getppid()
         self._interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, self._pass_on)
 
@@ -66,9 +71,26 @@ class Worker:
         if self._run == 0:
             self._become(config, folder)
         let_sigterm_through()
-        _, status = os.waitpid(self._run, 0)
+        with self._looking_after_the_study():
+            _, status = os.waitpid(self._run, 0)
         self._run = None
         return os.waitstatus_to_exitcode(status)
+
+    @contextmanager
+    def _looking_after_the_study(self) -> Iterator[None]:
+        """Once a second, as a study that is killed tells nobody. Forks inherit no timer."""
+
+        def look(number: int, frame: FrameType | None) -> None:
+            if os.getppid() != self._study:
+                signal.setitimer(signal.ITIMER_REAL, 0.0)  # asked twice, a run ends without a checkpoint
+                self._pass_on(signal.SIGTERM, frame)
+
+        signal.signal(signal.SIGALRM, look)
+        signal.setitimer(signal.ITIMER_REAL, 1.0, 1.0)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
         if self._run is None:

@@ -2,12 +2,12 @@
 
     python benchmarks/results_table.py --write docs/results.md README.md   # their marked parts, from results/
     python benchmarks/results_table.py 'cpu/*'                             # print those of some studies
-    python benchmarks/results_table.py --pages docs/pages/*.html           # the whole pages of results/cpu/NAME, too
+    python benchmarks/results_table.py --pages docs/pages/*.html           # the whole pages of those studies, too
 
 Nothing in such a part is edited by hand: a test compares every committed page with what this writes. A page says where
 with two lines, `<!-- results of cpu/*: generated, do not edit -->` and `<!-- end of results -->`.
-The whole pages are those of `levelfield report`. Their example images come from the data, where LEVELFIELD_DATA has it;
-else those that a page holds already are kept.
+The whole pages are those of `levelfield report` of the one study of that name, wherever it lies below results/. Their
+example images come from the data, where LEVELFIELD_DATA has it; else those that a page holds already are kept.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ from levelfield.page.page import ImageOf, write_page
 from levelfield.page.thumbnails import images_in, images_of
 from levelfield.runs import write_text
 from levelfield.tables import StudyTable, build_table, read_study
-from levelfield.tables.repository_results import fill, markdown
+from levelfield.tables.repository_results import fill, markdown, study_called
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pattern", nargs="?", default="*", help="studies to print, by their path below the results")
     parser.add_argument("--write", type=Path, nargs="+", metavar="PAGE", help="pages whose marked parts to write")
-    parser.add_argument("--pages", type=Path, nargs="+", metavar="PAGE", help="NAME.html: write the page of cpu/NAME")
+    parser.add_argument(
+        "--pages", type=Path, nargs="+", metavar="PAGE", help="NAME.html: write the page of the study NAME"
+    )
     parser.add_argument("--results", type=Path, default=Path(__file__).parents[1] / "results")
     options = parser.parse_args(arguments)
     if not options.write and not options.pages:
@@ -40,7 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
             write_text(page, after)
         print(f"{page}: {'written' if after != before else 'as it was'}", file=sys.stderr)
     for page in options.pages or ():
-        table = build_table(read_study(options.results / "cpu" / page.stem))
+        table = build_table(read_study(options.results / study_called(page.stem, options.results)))
         write_page(table, page, pictures(table, page))
         print(f"{page}: written", file=sys.stderr)
 

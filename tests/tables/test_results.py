@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from levelfield.errors import UserError
 from levelfield.page.sections.answer import answer
 from levelfield.page.sections.audit import audit
 from levelfield.page.sections.ranking_table import ranking_table
@@ -15,7 +16,7 @@ from levelfield.runs import write_json
 from levelfield.studies.results.study_json import as_json
 from levelfield.studies.results.study_request import StudyRequest
 from levelfield.tables import StudyRows, build_table, read_study
-from levelfield.tables.repository_results import PART, fill, markdown, studies_in
+from levelfield.tables.repository_results import PART, fill, markdown, studies_in, study_called
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -66,11 +67,22 @@ def test_published_measured_difference_inside(results: Path) -> None:
     assert cells(text, "swin_mini")[0][3] == "failed" and cells(text, "efficient_mini")[0][3] == "not run"
 
 
+def test_a_study_is_found_by_the_name_of_its_folder(results: Path) -> None:
+    with pytest.raises(UserError, match="2 studies are called 'synthetic': cpu/synthetic, synthetic"):
+        study_called("synthetic", results)
+    with pytest.raises(UserError, match="0 studies are called 'none'"):
+        study_called("none", results)
+    assert study_called("transfer-cpu", ROOT / "results") == "cpu/transfer-cpu"
+
+
 def test_reduced_scales_come_last_and_say_so(results: Path) -> None:
     text = markdown(results)
     assert text.index("### synthetic") < text.index("### cpu/synthetic") < text.index("Reduced scale `cpu`")
     assert text.count("not the study as published") == 1
-    assert "5 of 7 rows measured, 15 runs" in text and "torch 2.13.0" in text
+    assert text.count("5 of 7 rows measured, 15 runs, 2 h 15 min of training in all") == 2 and "torch 2.13.0" in text
+    full = text[text.index("### synthetic") : text.index("### cpu/synthetic")]
+    leads = full.index("has the highest mean top-1")
+    assert leads < full.index("| row |") < full.index("of training in all") < full.index("Fewer images.")
     assert "### synthetic" not in markdown(results, "cpu/*")
     assert markdown(results, "nothing*") == "Nothing has been measured yet.\n"
 
@@ -125,6 +137,6 @@ def test_committed_pages_are_what_the_generator_writes() -> None:
 def test_committed_reports_show_the_committed_results(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert len(text.encode()) < 5_000_000
-    table = build_table(read_study(ROOT / "results" / "cpu" / page.stem))
+    table = build_table(read_study(ROOT / "results" / study_called(page.stem, ROOT / "results")))
     for part in (answer(table), audit(table), ranking_table(table)):
         assert part.html() in text, f"{page} differs from results/: python benchmarks/results_table.py --pages {page}"

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from levelfield.errors import UserError
 from levelfield.tables.cost_columns import trusted
 from levelfield.tables.make_table import build_table
 from levelfield.tables.number_format import NONE, interval, percent, short, whole
@@ -77,18 +78,30 @@ def studies_in(results: Path) -> list[str]:
     return found
 
 
+def study_called(name: str, results: Path) -> str:
+    """The path below `results` of the study whose folder is called `name`; UserError where not one is."""
+    found = [path for path in studies_in(results) if Path(path).name == name]
+    if len(found) != 1:
+        raise UserError(
+            f"{results}: {len(found)} studies are called {name!r}" + (f": {', '.join(found)}" if found else "")
+        )
+    return found[0]
+
+
 def section(table: StudyTable, name: str) -> str:
-    """One study: what it asks, where it was measured, its rows, and what the numbers rest on."""
+    """One study: what it asks, what was found, its rows, how it was made and what the numbers rest on."""
     study = table.study
-    lines = [f"### {name}", "", study.question, ""]
+    lines = [f"### {name}", "", f"*{study.question}*", ""]
     if _reduced(table):
         lines += [f"**Reduced scale `{study.scale}`, not the study as published:** {study.description}", ""]
-    lines += [f"`{study.command}`; {_state(table)}. {_measured_on(table)}".strip(), ""]
+    if study.answer:
+        lines += [study.answer, ""]
     lines += ["| " + " | ".join(HEADER) + " |", "|---|" + "---:|" * (len(HEADER) - 1)]
     lines += ["| " + " | ".join(_cells(row)) + " |" for row in table.rows]
-    if study.answer:
-        lines += ["", study.answer]
-    lines += ["", f"Fairness: {table.audit.verdict}", ""]
+    lines += ["", f"`{study.command}`; {_state(table)}. {_measured_on(table)}".strip(), ""]
+    if study.description and not _reduced(table):
+        lines += [study.description, ""]
+    lines += [f"Fairness: {table.audit.verdict}", ""]
     lines += [f"- {finding.text}" for finding in (*table.audit.unfair, *table.audit.of("declared"))]
     lines += [f"- {line}" for line in footnotes(table)]
     return "\n".join(lines) + "\n"
@@ -145,10 +158,13 @@ def _reduced(table: StudyTable) -> bool:
 
 
 def _state(table: StudyTable) -> str:
-    finished = (run for row in table.rows for run in row.runs.finished)
-    runs = len({run.file if run.folder is None else run.folder.path for run in finished})  # rows may share runs
+    finished = {
+        run.file if run.folder is None else run.folder.path: run for row in table.rows for run in row.runs.finished
+    }  # rows may share runs
     comparable = [row.published.inside for row in table.rows if row.published is not None]
-    text = f"{len(table.measured)} of {len(table.rows)} rows measured, {runs} runs"
+    text = f"{len(table.measured)} of {len(table.rows)} rows measured, {len(finished)} runs"
+    seconds = [float((run.result or {}).get("train_seconds") or 0.0) for run in finished.values()]
+    text += f", {duration(sum(seconds))} of training in all" if any(seconds) else ""
     told = [inside for inside in comparable if inside is not None]
     return text + (f", {sum(told)} of {len(told)} published values where one further run would fall" if told else "")
 

@@ -50,6 +50,7 @@ LINES: dict[str, list[str]] = {
     "ablate": ["ablate outgrid_nano --only-write"],
     "analyze rank": ["analyze rank --model resnet_nano --images 8"],
     "analyze compression": ["analyze compression runs/tiny"],
+    "analyze calibration": ["analyze calibration runs/tiny --other digits --images 20"],
     "report": ["report study --no-images"],
     "schema": ["schema run"],
 }

@@ -11,6 +11,7 @@ VERSION_KEY: Final = "json_version"
 """The first key of every answer."""
 
 JSON_VERSIONS: Final = {
+    "analyze calibration": 1,
     "analyze compression": 1,
     "analyze rank": 1,
     "data check": 1,

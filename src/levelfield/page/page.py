@@ -60,7 +60,7 @@ def page(table: StudyTable, image_of: ImageOf | None = None) -> str:
         effects(table),
         matrices(table),
         *_of_test_sets(table, predicted, image_of),
-        *analyses(table.study.path),
+        *analyses(table),
         verdicts(table, predicted),
         runs(table),
         all_scores(table, predicted),

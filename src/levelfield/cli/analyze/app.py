@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import typer
 
+from levelfield.cli.analyze.calibration import calibration
 from levelfield.cli.analyze.compression import compression
 from levelfield.cli.analyze.rank import rank
 
-app = typer.Typer(help="Why is a network better? Feature ranks, and what remains of it when it is made smaller.",
+app = typer.Typer(help="Why is a network better? Its confidence, errors and features, and how much of it is needed.",
                   no_args_is_help=True)  # fmt: skip
 app.command("rank")(rank)
+app.command("calibration")(calibration)
 app.command("compression")(compression)

@@ -1,4 +1,4 @@
-"""What `levelfield analyze` wrote into a study's folder, as sections of its page: the ladder, and ranks of features."""
+"""What `levelfield analyze` wrote into a study's folder, as sections of its page: each only where it was computed."""
 
 from __future__ import annotations
 
@@ -12,29 +12,44 @@ from levelfield.errors import UserError
 from levelfield.page.figure import save
 from levelfield.page.markup import bullets, folded, line, paragraph, table, tag, text
 from levelfield.page.section import Section
+from levelfield.page.sections.calibration import calibration
 from levelfield.tables.number_format import percent
+from levelfield.tables.table import StudyTable
 
+Make = Callable[[StudyTable, Any], Section]
 FOLDER: Final = "analysis"
 """Where in a study's folder `levelfield analyze --out` puts what its page is to show."""
 
 
-def analyses(study: Path | None) -> list[Section]:
-    """A section for each analysis that lies in the folder of a study; none without a folder."""
-    if study is None:
+def analyses(table: StudyTable) -> list[Section]:
+    """A section for each analysis that lies in the folder of a study; none without a folder.
+
+    Raises UserError for a file that is not what `levelfield analyze` writes.
+    """
+    if table.study.path is None:
         return []
     found = []
-    for stem, (title, shown) in ANALYSES.items():
-        path = study / FOLDER / f"{stem}.json"
+    for stem, make in SECTIONS.items():
+        path = table.study.path / FOLDER / f"{stem}.json"
         if path.is_file():
             try:
-                content = shown(json.loads(path.read_text(encoding="utf-8")))
-            except (json.JSONDecodeError, KeyError, TypeError) as error:
+                found.append(make(table, json.loads(path.read_text(encoding="utf-8"))))
+            except (ValueError, LookupError, TypeError, AttributeError) as error:
                 raise UserError(
                     f"{path} cannot be read: {error!r}\nrun levelfield analyze again, or remove it"
                 ) from None
-            picture = _figure(path.with_suffix(".svg"), stem, title)
-            found.append(Section(f"analysis-{stem}", title, "".join([picture, *content])))
     return found
+
+
+def _pictured(stem: str, title: str, shown: Callable[[list[dict[str, Any]]], list[str]]) -> Make:
+    """The section of an analysis that drew its own picture."""
+
+    def make(table: StudyTable, answer: Any) -> Section:
+        assert table.study.path is not None
+        picture = _figure(table.study.path / FOLDER / f"{stem}.svg", stem, title)
+        return Section(f"analysis-{stem}", title, "".join([picture, *shown(answer)]))
+
+    return make
 
 
 def _figure(path: Path, stem: str, title: str) -> str:
@@ -91,7 +106,9 @@ def _ranks(networks: list[dict[str, Any]]) -> list[str]:
     ]
 
 
-ANALYSES: Final[dict[str, tuple[str, Callable[[list[dict[str, Any]]], list[str]]]]] = {
-    "compression": ("What remains when it is made smaller", _ladder),
-    "network-rank": ("Rank of the features", _ranks),
+SECTIONS: Final[dict[str, Make]] = {
+    "calibration": calibration,
+    "compression": _pictured("compression", "What remains when it is made smaller", _ladder),
+    "network-rank": _pictured("network-rank", "Rank of the features", _ranks),
 }
+"""By the stem of its file in the folder, in the order of the page."""

@@ -1,0 +1,58 @@
+"""What was computed of a run, kept under its identity in the study's folder: an analysis goes on where it was stopped.
+
+A key of what was asked (data, seed, how many images) belongs to each result, so that nothing is taken for something
+else. What cannot be read counts as absent, and is computed again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from levelfield.errors import UserError
+from levelfield.runs import Predictions, read_predictions, write_json, write_predictions
+
+CACHE: Final = "cache"
+
+
+class ResultCache:
+    """Results of one `kind` of analysis in `folder` (a study's analysis/)."""
+
+    def __init__(self, folder: Path, kind: str) -> None:
+        self.folder = folder / CACHE / kind
+
+    def path(self, identity: str, asked: Mapping[str, Any], suffix: str = ".json") -> Path:
+        """Where the result of the run `identity` lies, for what was `asked` (plain JSON values)."""
+        digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
+        return self.folder / f"{identity[:16]}-{digest}{suffix}"
+
+    def get(self, identity: str | None, asked: Mapping[str, Any]) -> dict[str, Any] | None:
+        """What was put there; None where nothing was, or it is damaged."""
+        if identity is None:
+            return None
+        try:
+            value = json.loads(self.path(identity, asked).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return value if isinstance(value, dict) else None
+
+    def put(self, identity: str | None, asked: Mapping[str, Any], value: Mapping[str, Any]) -> None:
+        if identity is not None:
+            path = self.path(identity, asked)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_json(path, dict(value))
+
+    def predictions(self, identity: str, asked: Mapping[str, Any]) -> Predictions | None:
+        path = self.path(identity, asked, ".parquet")
+        try:
+            return read_predictions(path) if path.is_file() else None
+        except UserError:
+            return None
+
+    def put_predictions(self, identity: str, asked: Mapping[str, Any], found: Predictions) -> None:
+        path = self.path(identity, asked, ".parquet")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_predictions(path, found)

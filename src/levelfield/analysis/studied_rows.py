@@ -1,0 +1,96 @@
+"""What every analysis of a study starts from: its rows with their finished runs, the test set and baseline of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from levelfield.errors import UserError
+from levelfield.statistics import RowScores
+from levelfield.statistics.measures import Measure, compare_measures
+from levelfield.tables.make_table import compared
+from levelfield.tables.read_folder import read_study
+from levelfield.tables.rows import one_per_training
+from levelfield.tables.runs_of_row import Measured
+from levelfield.tables.scores_of_rows import shared_starts
+
+Values = Mapping[int, Mapping[str, float | None]]
+"""Of one row by seed: its measures by key, None where a run has none."""
+FOLDER: Final = "analysis"
+"""Where in a study's folder analyses lie, which its page shows from then on."""
+
+
+@dataclass(frozen=True)
+class StudiedRow:
+    """A row with its finished `runs`, one a seed. `panel`: the test set that it shares with the rows it is compared
+    with. `start`: equal where rows start, seed by seed, from the same weights."""
+
+    name: str
+    title: str
+    panel: str
+    start: str | None
+    runs: tuple[Measured, ...]
+
+
+@dataclass(frozen=True)
+class Studied:
+    """The measured rows of the study in `folder`, and the baseline of each panel."""
+
+    folder: Path
+    rows: tuple[StudiedRow, ...]
+    baselines: Mapping[str, str]
+
+    @property
+    def panels(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(row.panel for row in self.rows))
+
+    def of(self, panel: str) -> tuple[StudiedRow, ...]:
+        return tuple(row for row in self.rows if row.panel == panel)
+
+
+def studied(folder: Path, baseline: str | None = None) -> Studied:
+    """The rows of a study, or of any folder that holds runs, as its table counts them.
+
+    Raises UserError for a folder without a finished run and for a baseline that is no row.
+    """
+    study = read_study(folder)
+    study = replace(study, rows=one_per_training(study.rows))
+    runs, panel_of, panels, _ = compared(study, baseline)
+    starts = shared_starts(study.rows)
+    rows = tuple(
+        StudiedRow(one.row.name, one.row.title, panel_of[one.row.name], starts.get(one.row.name), one.finished)
+        for one in runs
+        if one.finished
+    )
+    if not rows:
+        raise UserError(f"{folder} holds no finished run\nrun the study first: levelfield study run")
+    return Studied(folder, rows, {panel: found.baseline for panel, found in panels.items() if found.baseline})
+
+
+def identity_of(run: Measured) -> str | None:
+    """The identity of a run that levelfield trained; None of somebody else's predictions."""
+    return None if run.folder is None else run.folder.identity
+
+
+def whose(found: Studied) -> dict[str, list[str | None]]:
+    """The identities of each row's runs: what an analysis was made of, so that a page can tell that more have come."""
+    return {row.name: [identity_of(run) for run in row.runs] for row in found.rows}
+
+
+def differences(found: Studied, measures: Sequence[Measure], values: Mapping[str, Values]) -> list[dict[str, Any]]:
+    """Every row beside its panel's baseline in every measure, one Holm family a panel, as JSON. `values`: by row."""
+    result = []
+    for panel, baseline in found.baselines.items():
+        scores = {
+            measure: {row.name: _scores(row, measure.key, values.get(row.name, {})) for row in found.of(panel)}
+            for measure in measures
+        }
+        result += [{"panel": panel, **asdict(one)} for one in compare_measures(scores, baseline)]
+    return result
+
+
+def _scores(row: StudiedRow, key: str, values: Values) -> RowScores:
+    known = {seed: value for seed, run in values.items() if (value := run.get(key)) is not None}
+    return RowScores(known, None, row.start)

@@ -1,0 +1,55 @@
+"""The options and the endings that the analyses of a study share, each written once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from levelfield.cli.output import console, messages, print_json, show_table
+
+StudyFolder = Annotated[
+    Path, typer.Argument(help="A study's folder, or any folder that holds finished runs.", metavar="STUDY")
+]
+Baseline = Annotated[str | None, typer.Option(help="The row that others are compared with (default: the study's).")]
+
+
+def finish(command: str, folder: Path, stem: str, answer: Mapping[str, Any], json: bool) -> bool:
+    """Write `answer` where the page of the study in `folder` shows it, and print it where JSON is asked for. Returns
+    whether it remains to be shown."""
+    from levelfield.analysis.studied_rows import FOLDER
+    from levelfield.runs import write_json
+
+    path = folder / FOLDER / f"{stem}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, answer)
+    if json:
+        print_json(f"analyze {command}", answer)
+        return False
+    messages.print(f"written: {path}; its page shows it: levelfield report {folder}", soft_wrap=True, highlight=False)
+    return True
+
+
+def show_differences(answer: Mapping[str, Any], title: str) -> None:
+    """Print every row beside its baseline in every measure."""
+    from levelfield.tables.number_format import p_value, signed
+
+    found: Sequence[Mapping[str, Any]] = answer["differences"]
+    if not found:
+        console.print("nothing to compare: one row")
+        return
+    measures = {measure["key"]: measure for measure in answer["measures"]}
+    several = len({one["panel"] for one in found}) > 1
+    lines = []
+    for one in found:
+        measure = measures[one["measure"]]
+        digits, row = measure["digits"], one["row"] + (f" on {one['panel']}" if several else "")
+        low, high = one["low"], one["high"]
+        interval = "–" if low is None else f"[{signed(low, digits)}, {signed(high, digits)}]"
+        cells = signed(one["estimate"], digits), interval, p_value(one["p_adjusted"]), one["verdict"]
+        lines.append((measure["title"], row, *cells))
+    baselines = ", ".join(dict.fromkeys(answer["baselines"].values()))
+    headings = ("measure", "row", "difference", "interval", "p adjusted", "verdict")
+    show_table(headings, lines, headings[2:5], title=f"{title}, beside {baselines} (one Holm family)")

@@ -208,5 +208,5 @@ def test_the_top_level_commands_are_frozen() -> None:
     commands = set(get_command(app).commands)  # type: ignore[attr-defined]
     assert commands == {
         "ablate", "analyze", "card", "data", "eval", "gate", "init", "models", "predict", "profile", "record", "report",
-        "schema", "study", "train",
+        "scale", "schema", "study", "train",
     }  # fmt: skip

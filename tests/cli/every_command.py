@@ -48,6 +48,7 @@ LINES: dict[str, list[str]] = {
         "profile resnet_nano --batch 4 --seconds 0 --dtype bf16 --deploy",
     ],
     "ablate": ["ablate outgrid_nano --only-write"],
+    "scale": ["scale resnet_nano vit_mini --widths 0.5,1 --only-write"],
     "analyze rank": ["analyze rank --model resnet_nano --images 8"],
     "analyze compression": ["analyze compression runs/tiny"],
     "analyze calibration": ["analyze calibration runs/tiny --other digits --images 20"],

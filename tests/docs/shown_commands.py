@@ -63,7 +63,7 @@ RULES: Final[tuple[tuple[str, Kind, list[str], str], ...]] = (
     (r"levelfield study (list|status|report|pick|merge|rm)\b", "executed", [], ""),
     (r"levelfield (models|data list|data check|data show|schema|eval|predict|card|report)\b", "executed", [], ""),
     (r"levelfield analyze rank --run", "executed", [], ""),
-    (r"levelfield ablate ", "executed", ["--only-write"], ""),
+    (r"levelfield (ablate|scale) ", "executed", ["--only-write"], ""),
     (r"levelfield (gate|record|profile|data get|data import|analyze|init)\b", "parsed", [], ""),
     (r"torchrun ", "parsed", [], ""),
     (r"make [a-z]+$", "parsed", [], ""),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,8 +10,8 @@ import typer
 
 from levelfield.cli.completion import data_sets, models, recipes
 from levelfield.cli.options import DataDir, Json, Plugins, Yes
-from levelfield.cli.output import messages
 from levelfield.cli.study.options import Parallel
+from levelfield.cli.study.written import check_file, run_written, write_study
 from levelfield.errors import UserError
 
 if TYPE_CHECKING:
@@ -95,33 +93,17 @@ def ablate(
     ablation = Ablation(model, data, recipe, parts, design.value, seeds, changes)
     path = file or Path(f"ablate-{ablation.base}.yaml")
     _write(ablation, path, match, plugin or [], data_dir)
-    if only_write:
-        messages.print(f"run it: levelfield study run {path}", soft_wrap=True, highlight=False)
-        return
-    from levelfield.cli.study.run import run
-
-    run(
-        name=str(path), scale=None, set_=None, out=out, data_dir=data_dir, plugin=plugin, parallel=parallel, yes=yes,
-        json=json,
-    )  # fmt: skip
+    run_written(path, only_write, out=out, data_dir=data_dir, plugin=plugin, parallel=parallel, yes=yes, json=json)
 
 
 def _write(ablation: Ablation, path: Path, match: Matched, plugins: list[str], data_dir: str | None) -> None:
     """Write the study file, with the controls that are asked for, and say so."""
     from levelfield.studies.declared.study import StudySpec
-    from levelfield.studies.declared.study_file import write_study_file
     from levelfield.studies.running.matched_controls import matched_controls
 
-    if path.suffix not in (".yaml", ".yml"):
-        raise UserError(f"--file {path} must end in .yaml: it is a study file")
-    named = {"name": path.stem}
-    draft = StudySpec.parse(named | ablation.study(), f"ablation of {ablation.model}")
-    controls = matched_controls(draft, ablation.variants(), match.value, plugins, data_dir)
-    values = ablation.study(controls)
-    study = StudySpec.parse(named | values, str(path))
-    write_study_file(path, values, shlex.join(["levelfield", *sys.argv[1:]]))
-    rows = f"{len(study.rows)} rows, {len(study.seeds)} {'seed' if len(study.seeds) == 1 else 'seeds'} each"
-    messages.print(f"written: {path} ({rows})", soft_wrap=True, highlight=False)
+    check_file(path)
+    draft = StudySpec.parse({"name": path.stem} | ablation.study(), f"ablation of {ablation.model}")
+    write_study(path, ablation.study(matched_controls(draft, ablation.variants(), match.value, plugins, data_dir)))
 
 
 def _parts(model: str, recipe: str, only: list[str], of_recipe: bool, switches: list[str]) -> list[Part]:

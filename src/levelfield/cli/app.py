@@ -29,6 +29,7 @@ from levelfield.cli.output import messages
 from levelfield.cli.predict import predict
 from levelfield.cli.record import record
 from levelfield.cli.report import report
+from levelfield.cli.scale import scale
 from levelfield.cli.schema import schema
 from levelfield.cli.study.app import app as study_app
 from levelfield.errors import INTERNAL_ERROR, UserError
@@ -52,6 +53,7 @@ app.command("models")(models_command.models)
 app.command("train")(train_command.train)
 app.add_typer(study_app, name="study")
 app.command("ablate")(ablate_command.ablate)
+app.command("scale")(scale)
 app.command("gate")(gate_command.gate)
 app.command("eval")(eval_command.evaluate)
 app.command("predict")(predict)

@@ -31,6 +31,7 @@ from levelfield.page.sections.notes import notes
 from levelfield.page.sections.ranking_table import ranking_table
 from levelfield.page.sections.reproduce import reproduce
 from levelfield.page.sections.runs import runs
+from levelfield.page.sections.scaling import scaling
 from levelfield.page.sections.suite import suite
 from levelfield.page.sections.sweeps import sweeps
 from levelfield.page.sections.verdicts import verdicts
@@ -56,6 +57,7 @@ def page(table: StudyTable, image_of: ImageOf | None = None) -> str:
         forests(table),
         audit(table),
         ranking_table(table),
+        scaling(table),
         suite(table),
         effects(table),
         matrices(table),

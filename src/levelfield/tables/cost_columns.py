@@ -18,8 +18,16 @@ from levelfield.spec import RunSpec
 
 COSTS: Final = "costs.json"
 """In a study's folder: the list that `levelfield profile --study NAME --json` prints."""
-MEASURED: Final = ("images_per_s", "ms_per_batch", "ms_per_batch_q1", "ms_per_batch_q3", "mem_peak_mib")
-"""What a row's means hold of its network's profile: inference of a batch; the peak memory of doing it."""
+MEASURED: Final = (
+    "images_per_s",
+    "ms_per_batch",
+    "ms_per_batch_q1",
+    "ms_per_batch_q3",
+    "mem_peak_mib",
+    "joules_per_image",
+)
+"""What a row's means hold of its network's profile: inference of a batch; the peak memory of doing it; the
+energy of an image, where the device has a meter."""
 _SETTING: Final = ("device", "dtype", "batch", "threads", "compiled", "cuda_graphs", "fp32_precision")
 
 
@@ -44,7 +52,8 @@ def costs_of(profiles: Sequence[Mapping[str, Any]], spec: RunSpec | None) -> dic
         return {}
     throughput, memory = profile["throughput"], profile["memory"]["inference"]
     measured = (throughput["images_per_s"], *(throughput[key] for key in ("ms_median", "ms_q1", "ms_q3")))
-    return dict(zip(MEASURED, map(float, (*measured, memory["peak_mib"])), strict=True))
+    found = zip(MEASURED, (*measured, memory["peak_mib"], profile.get("joules_per_image")), strict=True)
+    return {key: float(value) for key, value in found if value is not None}
 
 
 def profile_of(profiles: Sequence[Mapping[str, Any]], spec: RunSpec | None) -> Mapping[str, Any] | None:

@@ -92,6 +92,8 @@ def _from_json(study: dict[str, Any], folder: Path) -> StudyRows:
             part: {position: tuple(rows) for position, rows in positions.items()}
             for part, positions in (study.get("factors") or {}).items()
         },
+        curves={name: tuple(rows) for name, rows in (study.get("curves") or {}).items()},
+        extrapolate=study.get("extrapolate"),
         sweeps=read_sweeps(folder),
         looks=read_looks(folder),
         description=study.get("description") or "",

@@ -63,6 +63,9 @@ class StudyRows:
 
     `factors`: of a factorial design the rows in each position of each part, its own position first.
 
+    `curves`: by network the rows that are it at several sizes, lengths or shares of the data. `extrapolate`: to so many
+    times the largest cost their laws are asked what would come; None: not at all.
+
     `changes`: what was changed on the command line of what its file trains. `varies`: the keys of a run that its
     question is about (`levelfield.spec.varied_keys`); None where it declares none, and VARIES stands for them.
     `margin` (points of top-1), `verdict`: by which rule its table is decided.
@@ -80,6 +83,8 @@ class StudyRows:
     changes: tuple[str, ...] = ()
     steps: tuple[tuple[str, str, str], ...] = ()
     factors: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    curves: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    extrapolate: float | None = None
     sweeps: tuple[Sweep, ...] = ()
     looks: Looks | None = None
     notes: tuple[str, ...] = ()

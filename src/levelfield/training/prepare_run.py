@@ -74,6 +74,11 @@ def prepare(
     return replace(prepared, reproducible=prepared.reproducible and named, own_data=data is not None)
 
 
+def training_images(spec: RunSpec) -> int:
+    """How many images a run of `spec` trains on in an epoch. Raises UserError for data that is not at hand."""
+    return len(_opened(spec).train)
+
+
 def _opened(spec: RunSpec) -> ImageData:
     validation = spec.recipe.validation if spec.data.validation is None else spec.data.validation
     size = spec.data.image_size or spec.model.image_size

@@ -139,6 +139,7 @@ def _check_names(study: StudySpec, scale: str, rows: Sequence[PlannedRow]) -> No
         for rows_of in positions.values()
         for row in rows_of
     ]
+    named += [(f"scaling {of}", row) for of, rows_of in study.curves.items() for row in rows_of]
     for kind, name in named:
         if name is not None and name not in names:
             raise unknown(f"row in study {study.name} ({kind})", name, names)

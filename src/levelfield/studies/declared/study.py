@@ -17,6 +17,7 @@ from pydantic import BeforeValidator, NonNegativeInt, PositiveInt, PrivateAttr, 
 from levelfield.errors import UserError, unknown
 from levelfield.spec import VARIES, Budget, DataSpec, Value
 from levelfield.spec.varied_keys import strange
+from levelfield.studies.declared.scaling import Scaling
 from levelfield.studies.declared.study_file import list_studies, read_study_file
 from levelfield.studies.declared.tuning import Tuning
 
@@ -170,6 +171,8 @@ class StudySpec(Grid):
     """Changes whose effects the question asks for."""
     factors: dict[str, dict[str, tuple[str, ...]]] = {}
     """Of a factorial design the rows in each position of each part, its own position first."""
+    scaling: Scaling | None = None
+    """Which rows are one network at several sizes, lengths or shares of the data: accuracy over cost is then judged."""
     tuning: Tuning | None = None
     """The search that `study sweep` gives every row alike, and whose best setting each row then has. None: rows have
     the settings that they declare."""
@@ -201,6 +204,11 @@ class StudySpec(Grid):
         study = cls.parse(values, where)
         study._source = str(name)
         return study
+
+    @property
+    def curves(self) -> dict[str, tuple[str, ...]]:
+        """By network the rows that are it at several sizes, lengths or shares of the data; empty for other studies."""
+        return {} if self.scaling is None else self.scaling.curves
 
     @property
     def source(self) -> str:

@@ -28,6 +28,8 @@ def as_json(rows: StudyRows, asked: StudyRequest, out: Path) -> dict[str, Any]:
         "question": rows.question,
         "steps": [list(step) for step in rows.steps],
         "factors": {part: {name: list(held) for name, held in each.items()} for part, each in rows.factors.items()},
+        "curves": {name: list(held) for name, held in rows.curves.items()},
+        "extrapolate": rows.extrapolate,
         "description": rows.description,
         "scale": rows.scale,
         "baseline": rows.baseline,

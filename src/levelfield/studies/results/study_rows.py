@@ -60,6 +60,8 @@ def study_rows(
         question=study.question.strip(),
         steps=tuple((step.name, step.before, step.after) for step in study.steps),
         factors=study.factors,
+        curves=study.curves,
+        extrapolate=None if study.scaling is None else study.scaling.extrapolate,
         description=" ".join(part.strip() for part in (study.description, scale.description) if part),
         scale="" if asked.scale == "full" and not study.scales else asked.scale,
         baseline=study.baseline,

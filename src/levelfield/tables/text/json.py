@@ -9,6 +9,8 @@ from typing import Any
 
 from levelfield.statistics import verdict
 from levelfield.tables.effects import effects_of
+from levelfield.tables.scaling import as_json as scaling_as_json
+from levelfield.tables.scaling import scaling_of
 from levelfield.tables.suite import suite_of
 from levelfield.tables.sweep import as_json
 from levelfield.tables.table import StudyTable
@@ -37,6 +39,7 @@ def to_json(table: StudyTable) -> dict[str, Any]:
         ],
         "effects": [asdict(effects) for effects in effects_of(table)],
         "suite": None if suite is None else suite.as_json(),
+        "scaling": [scaling_as_json(one) for one in scaling_of(table)],
         "sweeps": [as_json(sweep) for sweep in table.study.sweeps],
         "basis": footnotes(table),
     }

@@ -13,11 +13,24 @@ from rich.text import Text
 
 from levelfield.tables.effects import BASIS, COLUMNS, Effects, effects_of
 from levelfield.tables.number_format import NONE, interval, percent, short, whole
+from levelfield.tables.scaling import ScalingOf, scaling_of
 from levelfield.tables.suite import COLUMNS as SUITE
 from levelfield.tables.suite import suite_of
 from levelfield.tables.table import StudyTable, TableRow
 from levelfield.tables.text.columns import against_baseline, against_published
 from levelfield.tables.text.footnotes import audit_in_words, footnotes
+from levelfield.tables.text.scaling import (
+    BASIS as CURVES,
+)
+from levelfield.tables.text.scaling import (
+    LAWS,
+    LAWS_BASIS,
+    PAIRS,
+    front_words,
+    law_lines,
+    left_out_words,
+    pair_lines,
+)
 from levelfield.units import wrap
 
 WIDE: Final = 100
@@ -43,12 +56,23 @@ def to_rich(table: StudyTable) -> RenderableType:
     parts.append(_Rows(table))
     if any(row.runs.row.published for row in table.rows):
         parts += [Text(), _published_table(table)]
+    for found in scaling_of(table):
+        parts += _scaling(found)
     if (suite := suite_of(table)) is not None:
         parts += [Text(), _cells_table(SUITE, suite.lines()), *(Text(line, style="dim") for line in suite.in_words())]
     for effects in effects_of(table):
         parts += [Text(), _effects_table(effects), Text(BASIS, style="dim")]
     parts += [Text(line, style="dim") for line in footnotes(table)]
     return Group(*parts)
+
+
+def _scaling(found: ScalingOf) -> list[RenderableType]:
+    """Networks at equal cost, their laws, and the front."""
+    parts: list[RenderableType] = []
+    for columns, lines, basis in ((PAIRS, pair_lines(found), CURVES), (LAWS, law_lines(found), LAWS_BASIS)):
+        if lines:
+            parts += [Text(), _cells_table(columns, lines), Text(basis, style="dim")]
+    return parts + [Text(line, style="dim") for line in (*map(front_words, found.fronts), *left_out_words(found))]
 
 
 def _effects_table(effects: Effects) -> RenderableType:

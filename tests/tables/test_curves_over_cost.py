@@ -1,0 +1,114 @@
+"""A study of networks at several sizes and lengths: its curves, in every form."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from levelfield.page.page import page
+from levelfield.tables import Row, StudyRows, StudyTable, build_table
+from levelfield.tables.read_folder import read_study
+from levelfield.tables.scaling import costs_of_row, scaling_of
+from levelfield.tables.text.json import to_json
+from levelfield.tables.text.terminal import to_rich
+from synthetic_runs import spec_of, write_run
+
+WIDTHS = (0.5, 1.0, 2.0)
+SKILLS = {"resnet_mini": (3.0, 3.9, 4.6), "vit_mini": (2.0, 2.7, 3.4)}
+
+
+def rows_of(folder: Path, seeds: int = 3, epochs: tuple[int, ...] = (12,)) -> list[Row]:
+    rows = []
+    for model, skills in SKILLS.items():
+        for width, skill in zip(WIDTHS, skills, strict=True):
+            for length in epochs:
+                name = f"{model}-w{width:g}-e{length}"
+                cost = (1e5 * width**2, 1e6 * width**2, 1000, 100)
+                better = skill + 0.02 * length
+                runs = [
+                    write_run(folder / name / f"seed{seed}", spec_of(
+                        model, seed, model__options={"width_factor": width}, budget={"epochs": length}
+                    ), better, cost, images=600)
+                    for seed in range(seeds)
+                ]  # fmt: skip
+                rows.append(Row(name, runs=tuple(runs)))
+    return rows
+
+
+def table_of(rows: list[Row], **more: object) -> StudyTable:
+    curves = {model: tuple(row.name for row in rows if row.name.startswith(model)) for model in SKILLS}
+    return build_table(StudyRows("scale", tuple(rows), curves=curves, **more))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory: pytest.TempPathFactory) -> StudyTable:
+    return table_of(rows_of(tmp_path_factory.mktemp("scale"), epochs=(3, 12)), extrapolate=4.0)
+
+
+def test_curves_are_those_in_which_one_factor_varies(grid: StudyTable) -> None:
+    (found,) = scaling_of(grid)
+    by = {(on.factor, on.cost): on for on in found.on}
+    assert set(by) == {("width", "params"), ("width", "macs"), ("epochs", "images_seen")}
+    width = {line.name: [row.name for row in line.rows] for line in by["width", "macs"].lines}
+    assert width["vit_mini"] == ["vit_mini-w0.5-e12", "vit_mini-w1-e12", "vit_mini-w2-e12"]
+    length = {line.name: [row.name for row in line.rows] for line in by["epochs", "images_seen"].lines}
+    assert length["resnet_mini"] == ["resnet_mini-w1-e3", "resnet_mini-w1-e12"]
+    assert by["width", "macs"].lines[0].curve.costs == pytest.approx([0.25e6, 1e6, 4e6])
+    pair = by["width", "macs"].pairs["resnet_mini", "vit_mini"]
+    assert pair.throughout == "a" and pair.ratio[2] < 1
+    line = by["width", "macs"].lines[0]
+    for row, cost in zip(line.rows, line.curve.costs, strict=True):
+        assert row.top1 is not None
+        value = next(top1 for at, top1, *_ in line.band() if at == pytest.approx(cost))
+        assert value == pytest.approx(row.top1.value, abs=1e-6)
+    assert line.ahead is not None and line.ahead[0] == pytest.approx(16e6)
+
+
+def test_costs_are_what_was_counted(grid: StudyTable) -> None:
+    row = next(row for row in grid.measured if row.name == "vit_mini-w2-e3")
+    assert costs_of_row(row) == {"params": 4e5, "macs": 4e6, "images_seen": 3 * 45_000, "training_images": 45_000}
+
+
+def test_every_form_says_it(grid: StudyTable) -> None:
+    (found,) = json.loads(json.dumps(to_json(grid)["scaling"], allow_nan=False))
+    macs = next(one for one in found["curves"] if one["cost"] == "macs")
+    assert macs["pairs"][0]["better_throughout"] == "a" and macs["networks"][0]["extrapolated"]["cost"] == 16e6
+    assert macs["networks"][1]["points"][2]["row"] == "vit_mini-w2-e12"
+    console = Console(width=100, record=True, file=StringIO())
+    console.print(to_rich(grid))
+    said = console.export_text()
+    assert "at every" in said and "EXTRAPOLATED" in said and "On the front of accuracy against MACs" in said
+    assert max(map(len, said.splitlines())) <= 100
+    html = page(grid)
+    for part in ('id="scaling"', 'id="scaling0-width-macs"', "resnet_mini at every cost", "Dashed: extrapolated"):
+        assert part in html
+
+
+def test_nothing_is_extrapolated_unless_it_was_asked_for(tmp_path: Path) -> None:
+    table = table_of(rows_of(tmp_path))
+    (found,) = scaling_of(table)
+    assert {line.ahead for on in found.on for line in on.lines} == {None}
+    console = Console(width=100, record=True, file=StringIO())
+    console.print(to_rich(table))
+    assert "EXTRAPOLATED" not in console.export_text() and "Dashed: extrapolated" not in page(table)
+
+
+def test_rows_without_a_second_run_or_a_result_are_named(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path)
+    rows[0] = Row(rows[0].name, runs=rows[0].runs[:1])
+    rows[4] = Row(rows[4].name, declared=(spec_of("vit_mini"),))
+    (found,) = scaling_of(table_of(rows))
+    assert found.left_out == (
+        "resnet_mini-w0.5-e12: one run, so that its spread is not known", "vit_mini-w1-e12: without a result"
+    )  # fmt: skip
+    assert [len(line.rows) for line in found.on[0].lines] == [2, 2]
+    assert scaling_of(build_table(StudyRows("plain", tuple(rows)))) == []
+
+
+def test_a_folder_that_says_nothing_of_curves_is_read(tmp_path: Path) -> None:
+    (tmp_path / "study.json").write_text(json.dumps({"name": "old", "rows": []}))
+    assert read_study(tmp_path).curves == {} and read_study(tmp_path).extrapolate is None

@@ -29,6 +29,7 @@ LINES: dict[str, list[str]] = {
     "eval": ["eval run", "eval run --deploy"],
     "predict": ["predict run pictures", "predict run pictures --deploy"],
     "card": ["card run --out card.md"],
+    "paper": ["paper study --out paper"],
     "study list": ["study list"],
     "study plan": [f"study plan {STUDY} --scale cpu --out study --no-probe"],
     "study run": ["study run tiny.yaml --yes"],

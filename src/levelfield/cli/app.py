@@ -26,6 +26,7 @@ from levelfield.cli.card import card
 from levelfield.cli.init import init
 from levelfield.cli.missing_packages import what_to_install
 from levelfield.cli.output import messages
+from levelfield.cli.paper import paper
 from levelfield.cli.predict import predict
 from levelfield.cli.record import record
 from levelfield.cli.report import report
@@ -61,6 +62,7 @@ app.command("profile")(profile_command.profile)
 app.add_typer(analyze_app, name="analyze")
 app.command("report")(report)
 app.command("card")(card)
+app.command("paper")(paper)
 app.command("record")(record)
 app.command("schema")(schema)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,9 +13,12 @@ from levelfield.cli.output import console, messages, print_json
 from levelfield.cli.what_was_meant import folder_meant
 from levelfield.errors import UserError
 
+if TYPE_CHECKING:
+    from levelfield.tables.table import StudyTable
+
 
 class Format(StrEnum):
-    """How the table is printed; html writes the page."""
+    """How the table is printed; html writes the page; timm-*: the columns of timm's CSV files."""
 
     TERMINAL = "terminal"
     MD = "md"
@@ -23,6 +26,8 @@ class Format(StrEnum):
     LATEX = "latex"
     JSON = "json"
     HTML = "html"
+    TIMM_RESULTS = "timm-results"
+    TIMM_BENCHMARK = "timm-benchmark"
 
 
 def report(
@@ -49,10 +54,7 @@ def report(
     from levelfield.runs import write_text
     from levelfield.studies.results.study_request import keep_rule
     from levelfield.tables import build_table, read_study
-    from levelfield.tables.text.csv import to_csv
-    from levelfield.tables.text.json import to_json, to_json_text
-    from levelfield.tables.text.latex import to_latex
-    from levelfield.tables.text.markdown import to_markdown
+    from levelfield.tables.text.json import to_json
     from levelfield.tables.text.terminal import to_rich
 
     folder = folder_meant(folder)
@@ -77,10 +79,28 @@ def report(
         write_page(table, page, pictures)
         messages.print(f"page: {page}", soft_wrap=True, highlight=False)
         return
-    write = {Format.MD: to_markdown, Format.CSV: to_csv, Format.LATEX: to_latex, Format.JSON: to_json_text}[form]
-    text = write(table)
+    text = _as_text(table, form)
     if out is None:
         typer.echo(text, nl=False)
     else:
         write_text(out, text)
         messages.print(f"written: {out}", soft_wrap=True, highlight=False)
+
+
+def _as_text(table: StudyTable, form: Format) -> str:
+    """The table in one of the forms that are a file's text."""
+    from levelfield.tables.text.csv import to_csv
+    from levelfield.tables.text.json import to_json_text
+    from levelfield.tables.text.latex import to_latex
+    from levelfield.tables.text.markdown import to_markdown
+    from levelfield.tables.text.timm_csv import to_timm_benchmark, to_timm_results
+
+    write = {
+        Format.MD: to_markdown,
+        Format.CSV: to_csv,
+        Format.LATEX: to_latex,
+        Format.JSON: to_json_text,
+        Format.TIMM_RESULTS: to_timm_results,
+        Format.TIMM_BENCHMARK: to_timm_benchmark,
+    }[form]
+    return write(table)

@@ -6,14 +6,16 @@ must be those of a row of our own; where they are none of them, the row says so 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from levelfield.data.sources.catalog import entry
 from levelfield.errors import UserError
 from levelfield.runs import Predictions
+from levelfield.tables.foreign_scores import StatedRun
 from levelfield.tables.runs_of_row import RowRuns
 
 SUM_TOLERANCE = 0.02
@@ -35,9 +37,11 @@ def placed(rows: Sequence[RowRuns]) -> tuple[list[RowRuns], dict[str, str]]:
             why = ""
             for run in row.finished:
                 predictions = run.predictions()
-                assert predictions is not None
-                panel, reason = match(predictions, known or {"": predictions})
-                known = known or {"": predictions}
+                if predictions is None:
+                    panel, reason = match_stated(run.result, _images_of(rows, panels))
+                else:
+                    panel, reason = match(predictions, known or {"": predictions})
+                    known = known or {"": predictions}
                 panels[row.row.name], why = panel, why or reason
             row = _left_out(row, why) if why else row
         result.append(row)
@@ -87,6 +91,40 @@ def match(predictions: Predictions, known: Mapping[str, Predictions]) -> tuple[s
         if not why:
             return panel, ""
     return "", "; ".join(f"not of {panel or 'the other predictions'}: {why}" for panel, why in faults.items())
+
+
+def _images_of(rows: Sequence[RowRuns], panels: Mapping[str, str]) -> dict[str, int]:
+    """By panel of our own rows how many test images it has; 0 where no run says."""
+    found: dict[str, int] = {}
+    for row in rows:
+        if row.finished and not row.row.predictions:
+            found[panels[row.row.name]] = found.get(panels[row.row.name]) or _tested(row)
+    return found
+
+
+def match_stated(result: Mapping[str, Any], images: Mapping[str, int]) -> tuple[str, str]:
+    """The panel that a stated score is of; "" and why where there is none. `images`: test images by panel.
+
+    By the data set that it names, or the only one that there is; a number of test images must be the panel's.
+    """
+    data, count = result.get("data"), result.get("images")
+    if data is None and len(images) != 1:
+        return "", f"it names none of {len(images)} test sets: {', '.join(images) or 'no run here is finished'}"
+    panel = next(iter(images)) if data is None else str(data)
+    if panel not in images:
+        return "", f"it is of {panel}, and the rows here were tested on {', '.join(images) or 'nothing yet'}"
+    if count is not None and images[panel] and count != images[panel]:
+        return "", f"it was tested on {count:,} images, and {panel} has {images[panel]:,} here"
+    return panel, ""
+
+
+def check_stated(runs: Iterable[StatedRun], rows: Sequence[RowRuns], where: str) -> None:
+    """Raise UserError unless the stated scores can stand beside `rows`."""
+    images = _images_of(rows, panels_of(rows))
+    for run in runs:
+        _, why = match_stated(run.result(), images)
+        if why:
+            raise UserError(f"{where} cannot stand beside these rows: {why}\nname the test set in the column data")
 
 
 def damage(predictions: Predictions) -> str:

@@ -10,6 +10,8 @@ from typing import Any, Final
 from levelfield.evaluation import evaluate_probabilities
 from levelfield.runs import Predictions, RunFolder, read_predictions
 from levelfield.spec import RunSpec
+from levelfield.tables.foreign_scores import SCORES as STATED
+from levelfield.tables.foreign_scores import read_stated
 from levelfield.tables.rows import Row
 
 SCORES: Final = (
@@ -21,7 +23,8 @@ SCORES: Final = (
 
 @dataclass(frozen=True)
 class Measured:
-    """A finished run of a row. `folder` and `spec` are None for somebody else's predictions, read from `file`."""
+    """A finished run of a row. `folder` and `spec` are None for somebody else's predictions, read from `file`,
+    and for scores that they state, of which there is no file of predictions either."""
 
     seed: int
     result: Mapping[str, Any]
@@ -77,6 +80,11 @@ def read_row(row: Row) -> RowRuns:
             if said := contradiction(first.result, result):
                 conflicts.append(f"seed {spec.seed}: {said}")
     for file in row.predictions:
+        if file.name == STATED:
+            for stated in read_stated(file):
+                seed = max(finished, default=-1) + 1
+                finished[seed] = Measured(seed, stated.result(), None, None, None)
+            continue
         predictions = read_predictions(file)
         scores = evaluate_probabilities(predictions.probabilities, predictions.label)
         seed = max(finished, default=-1) + 1

@@ -18,6 +18,10 @@ def merge(
         Path | None, typer.Option(help="Somebody else's predictions.parquet, to stand as a row (with --as).")
     ] = None,
     as_: Annotated[str | None, typer.Option("--as", help="The name of that row.")] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(help="Somebody else's results, a folder or a CSV of scores, to stand as rows of their own."),
+    ] = None,
     compact: Annotated[
         bool, typer.Option("--compact", help="Only finished runs, without weights and checkpoints: for a repository.")
     ] = False,
@@ -27,6 +31,7 @@ def merge(
     Example: `levelfield study merge runs/quickstart theirs/quickstart --into runs/joined`
     """
     from levelfield.studies.results.merge import add_predictions, merge_folders
+    from levelfield.studies.results.others_results import add_results
 
     merged = merge_folders(folders, into, compact=compact)
     console.print(
@@ -37,3 +42,5 @@ def merge(
         raise UserError("--predictions FILE and --as ROW belong together; give both")
     if predictions is not None and as_ is not None:
         console.print(f"{as_}: {add_predictions(into, as_, predictions)}", highlight=False)
+    if results is not None:
+        console.print(f"not trained here: {', '.join(add_results(into, results))}", highlight=False, soft_wrap=True)

@@ -73,7 +73,7 @@ def merge_folders(sources: Sequence[Path], into: Path, *, compact: bool = False)
                 _copy(folder / COSTS, into / COSTS)
             if sweeps := join_sweeps(into, folder):
                 write_json(into / SWEEPS, sweeps)
-            for file in sorted((folder / FOREIGN).glob("*/*.parquet")):
+            for file in foreign_files(folder):
                 _copy(file, into / file.relative_to(folder))
         assert joined is not None
         for row in joined["rows"]:
@@ -104,6 +104,11 @@ def add_predictions(out: Path, name: str, file: Path) -> Path:
     own = [row for row in study["rows"] if row["declared"] or not row.get("predictions")]
     write_json(out / "study.json", {**study, "rows": own + rows_as_json(foreign_rows(out), out)})
     return target
+
+
+def foreign_files(folder: Path) -> list[Path]:
+    """The files of somebody else's rows in a study's folder."""
+    return sorted(path for path in (folder / FOREIGN).glob("*/*") if path.suffix in (".parquet", ".csv"))
 
 
 def _free(target: Path, file: Path) -> Path:
@@ -208,7 +213,7 @@ def _check_one_file(folders: Sequence[Path]) -> None:
     """Raise UserError where other people's predictions of one row and file name differ: one would replace the other."""
     first: dict[Path, Path] = {}
     for folder in folders:
-        for file in sorted((folder / FOREIGN).glob("*/*.parquet")):
+        for file in foreign_files(folder):
             one = first.setdefault(file.relative_to(folder), file)
             if not filecmp.cmp(one, file, shallow=False):
                 raise UserError(f"{one} and {file} differ and have one name\nrename one of them in its study folder")

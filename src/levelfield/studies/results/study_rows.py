@@ -12,10 +12,13 @@ from levelfield.studies.declared.study import Changes, StudySpec
 from levelfield.studies.results.run_folders import hold_all, stale_in_words
 from levelfield.studies.results.study_json import read_failures
 from levelfield.studies.results.study_request import StudyRequest, commands
+from levelfield.tables.foreign_scores import SCORES
 from levelfield.tables.looks import Looks, read_looks, setting_digest
 from levelfield.tables.rows import Row, StudyRows
 from levelfield.tables.sweeps import read_sweeps
 
+NOT_HERE: Final = "not trained here"
+"""Stands behind the name of every row that is somebody else's."""
 FOREIGN: Final = "foreign"
 """The folder that holds other people's predictions, a folder per row."""
 
@@ -78,10 +81,16 @@ def study_rows(
 
 
 def foreign_rows(out: Path) -> list[Row]:
-    """Rows that are somebody else's predictions: a folder of Parquet files each, below `foreign`."""
+    """Rows that are somebody else's: below `foreign` a folder each of predictions (Parquet), or of scores."""
     folders = sorted(path for path in (out / FOREIGN).glob("*") if path.is_dir())
-    note = "somebody else's predictions: how it was trained is not known here, nor with which seeds"
-    return [Row(name=path.name, predictions=tuple(sorted(path.glob("*.parquet"))), notes=(note,)) for path in folders]
+    rows = []
+    for path in folders:
+        stated = (path / SCORES).is_file()
+        files = (path / SCORES,) if stated else tuple(sorted(path.glob("*.parquet")))
+        what = "scores as somebody else states them" if stated else "somebody else's predictions"
+        note = f"{what}: how it was trained is not known here, nor with which seeds"
+        rows.append(Row(name=path.name, label=f"{path.name} ({NOT_HERE})", predictions=files, notes=(note,)))
+    return rows
 
 
 def _changed(asked: StudyRequest) -> list[str]:

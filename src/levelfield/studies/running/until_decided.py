@@ -19,6 +19,7 @@ from levelfield.studies.declared.planned_runs import PlannedRow
 from levelfield.studies.results.looks_at_table import make_look, open_rows
 from levelfield.tables.looks import Looks, read_looks, write_looks
 from levelfield.tables.rows import StudyRows, one_per_training
+from levelfield.tables.runs_of_row import read_row
 from levelfield.tables.verdict_rule import VerdictRule
 
 MOST: Final = 10
@@ -92,7 +93,7 @@ class Rounds:
 
     def look(self, rows: StudyRows, seeds: Mapping[str, Sequence[int]]) -> None:
         """Look at `rows`, of which those in `seeds` took part in the round."""
-        others = {row.name: range(len(row.predictions)) for row in rows.rows if row.predictions}
+        others = {row.name: range(len(read_row(row).finished)) for row in rows.rows if row.predictions}
         self.looks = make_look(rows, self.looks, self.share, self.out, {**seeds, **others}, asked=self.asked)
 
 

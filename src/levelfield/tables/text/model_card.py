@@ -56,7 +56,7 @@ def _metadata(table: StudyTable, rows: list[TableRow], licence: str | None) -> d
         "tags": ["image-classification", "levelfield"],
         "datasets": data,
         "metrics": ["accuracy", "f1"],
-        "model-index": [{"name": row.name, "results": [_result(row)]} for row in rows],
+        "model-index": [{"name": _called(row), "results": [_result(row)]} for row in rows],
     }
 
 
@@ -214,3 +214,8 @@ def _limits(table: StudyTable, rows: list[TableRow], licence: str | None) -> lis
 
 def _width(estimate: Estimate) -> float:
     return 0.0 if estimate.low is None or estimate.high is None else estimate.high - estimate.low
+
+
+def _called(row: TableRow) -> str:
+    """A row's name; of somebody else's with the mark that it was not trained here."""
+    return row.title if row.runs.row.predictions else row.name

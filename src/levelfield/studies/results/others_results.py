@@ -1,0 +1,166 @@
+"""Somebody else's results as rows of a study: scores of their runs, or predictions of every test image.
+
+A folder (or one file) of theirs holds
+
+```
+scores.csv (or .parquet)        row, seed, top1 [percent], and if known top5, params, macs, data, images: a line a run
+predictions/ROW/*.parquet       index, label, probabilities: a file a run, as predictions.parquet of a run
+predictions/ROW/*.csv           index, label, p0, p1, ...: the same as text
+```
+or is a CSV of timm's results (model, top1, top5, param_count [millions]), of which each line is a run of its own row.
+All is read and checked before anything is kept; predictions must be of the study's test images and labels.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from levelfield.errors import UserError
+from levelfield.runs import Predictions, read_predictions, write_json, write_predictions
+from levelfield.studies.declared.study import NAME
+from levelfield.studies.results.study_json import read_study_json, rows_as_json
+from levelfield.studies.results.study_rows import FOREIGN, foreign_rows
+from levelfield.tables.comparable_rows import check, check_stated
+from levelfield.tables.foreign_scores import SCORES, StatedRun, stated_run, write_stated
+from levelfield.tables.read_folder import read_study
+from levelfield.tables.runs_of_row import read_row
+
+PREDICTIONS: Final = "predictions"
+MILLION: Final = 1e6
+
+
+def add_results(out: Path, source: Path) -> list[str]:
+    """Let what `source` (a folder or file of somebody else's) holds stand in the study of `out`; the rows' names.
+
+    Raises UserError for what is missing, damaged, of other test images or labels, or named as a row that the study
+    trains itself or has already; nothing is kept then.
+    """
+    study = read_study_json(out)
+    own = [read_row(row) for row in read_study(out).rows]
+    stated, predicted = _scores(source), _predictions(source)
+    if not stated and not predicted:
+        raise UserError(
+            f"{source} holds no results: neither scores.csv (row, seed, top1) nor {PREDICTIONS}/ROW/*.parquet\n"
+            "docs/how-to/share-results.md says what each holds"
+        )
+    for name in (*stated, *predicted):
+        _check_name(name, study, out)
+    if both := sorted(stated.keys() & predicted.keys()):
+        raise UserError(
+            f"{source}: {both[0]!r} has scores and predictions\nleave one out: scores follow from predictions"
+        )
+    for name, files in predicted.items():
+        for where, each in files:
+            check(each, own, f"{where} ({name})")
+    for runs in stated.values():
+        check_stated(runs, own, str(source))
+    for name, runs in stated.items():
+        (out / FOREIGN / name).mkdir(parents=True, exist_ok=True)
+        write_stated(out / FOREIGN / name / SCORES, runs)
+    for name, files in predicted.items():
+        (out / FOREIGN / name).mkdir(parents=True, exist_ok=True)
+        for number, (_, each) in enumerate(files):
+            write_predictions(out / FOREIGN / name / f"run_{number:03d}.parquet", each)
+    kept = [row for row in study["rows"] if row["declared"] or not row.get("predictions")]
+    write_json(out / "study.json", {**study, "rows": kept + rows_as_json(foreign_rows(out), out)})
+    return [*stated, *predicted]
+
+
+def _check_name(name: str, study: Mapping[str, Any], out: Path) -> None:
+    if not NAME.fullmatch(name):
+        raise UserError(f"row name {name!r} cannot be a folder's name; use letters, digits, '-', '_', '.' and '+'")
+    if name in {row["name"] for row in study["rows"] if row["declared"]}:
+        raise UserError(f"{name!r} is a row of {study['name']} itself; give somebody else's row another name")
+    if (out / FOREIGN / name).exists():
+        raise UserError(f"{name!r} is in {out} already; remove {out / FOREIGN / name} first, or name it otherwise")
+
+
+def _scores(source: Path) -> dict[str, list[StatedRun]]:
+    """By row the runs that the file of scores states; none where there is no such file."""
+    files = [source] if source.is_file() else [source / SCORES, source / "scores.parquet"]
+    path = next((file for file in files if file.is_file()), None)
+    if path is None:
+        return {}
+    found: dict[str, list[StatedRun]] = {}
+    for number, line in enumerate(_lines(path), 2):
+        where = f"{path}, line {number}"
+        values = _as_ours(line)
+        if not (name := values.get("row", "")) or "top1" not in values:
+            raise UserError(f"{where}: no row and top1\nthe columns are row, seed, top1, or timm's model, top1, top5")
+        run = stated_run(values, where)
+        runs = found.setdefault(name, [])
+        if run.seed in {one.seed for one in runs}:
+            raise UserError(f"{where}: {name} has seed {run.seed} twice\neach run stands once, with a seed of its own")
+        runs.append(run)
+    return found
+
+
+def _as_ours(line: Mapping[str, Any]) -> dict[str, str]:
+    """A line's cells by our columns: timm says `model` and counts parameters in millions."""
+    values = {str(key).strip(): "" if value is None else str(value).strip() for key, value in line.items() if key}
+    if "row" not in values and "model" in values:
+        values["row"] = values["model"].replace(":", "-").replace("/", "-")
+        if count := values.get("param_count"):
+            values["params"] = str(float(count) * MILLION) if _is_number(count) else count
+    return values
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a CSV or Parquet file as cells by column. Raises UserError where it is neither."""
+    if path.suffix == ".parquet":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            with pq.ParquetFile(path) as file:
+                return list(file.read().to_pylist())
+        except (OSError, pa.ArrowInvalid) as error:
+            raise UserError(f"{path} cannot be read as Parquet: {error}\ngive a CSV instead") from None
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        return list(csv.DictReader(io.StringIO(text), strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} cannot be read as CSV: {error}\nsave it as CSV in UTF-8") from None
+
+
+def _predictions(source: Path) -> dict[str, list[tuple[Path, Predictions]]]:
+    """By row the predictions of its runs, in the order of their files' names."""
+    folders = sorted(path for path in (source / PREDICTIONS).glob("*") if path.is_dir())
+    found = {}
+    for folder in folders:
+        files = sorted(path for path in folder.iterdir() if path.suffix in (".parquet", ".csv"))
+        if not files:
+            raise UserError(f"{folder} holds no .parquet and no .csv\nput a file a run there, or remove the folder")
+        found[folder.name] = [(path, _read(path)) for path in files]
+    return found
+
+
+def _read(path: Path) -> Predictions:
+    if path.suffix == ".parquet":
+        return read_predictions(path)
+    lines = _lines(path)
+    columns = [f"p{number}" for number in range(sum(key.startswith("p") for key in (lines[0] if lines else ())))]
+    if not columns or not {"index", "label", *columns} <= set(lines[0]):
+        raise UserError(
+            f"{path} holds no predictions: the columns are index, label, p0, p1, ... (a probability a class)\n"
+            "the class alone says nothing of calibration; give scores.csv where there are no probabilities"
+        )
+    try:
+        cells = np.array([[float(line[key]) for key in ("index", "label", *columns)] for line in lines])
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as predictions: {error}\nevery cell is a number") from None
+    return Predictions(cells[:, 0].astype(np.int64), cells[:, 1].astype(np.int64), cells[:, 2:].astype(np.float32))

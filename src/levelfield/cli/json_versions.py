@@ -14,6 +14,7 @@ JSON_VERSIONS: Final = {
     "analyze calibration": 1,
     "analyze compression": 1,
     "analyze rank": 1,
+    "analyze robustness": 1,
     "data check": 1,
     "data list": 1,
     "eval": 1,

@@ -7,9 +7,11 @@ import typer
 from levelfield.cli.analyze.calibration import calibration
 from levelfield.cli.analyze.compression import compression
 from levelfield.cli.analyze.rank import rank
+from levelfield.cli.analyze.robustness import robustness
 
 app = typer.Typer(help="Why is a network better? Its confidence, errors and features, and how much of it is needed.",
                   no_args_is_help=True)  # fmt: skip
 app.command("rank")(rank)
 app.command("calibration")(calibration)
+app.command("robustness")(robustness)
 app.command("compression")(compression)

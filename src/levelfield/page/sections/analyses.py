@@ -13,6 +13,7 @@ from levelfield.page.figure import save
 from levelfield.page.markup import bullets, folded, line, paragraph, table, tag, text
 from levelfield.page.section import Section
 from levelfield.page.sections.calibration import calibration
+from levelfield.page.sections.robustness import robustness
 from levelfield.tables.number_format import percent
 from levelfield.tables.table import StudyTable
 
@@ -108,6 +109,7 @@ def _ranks(networks: list[dict[str, Any]]) -> list[str]:
 
 SECTIONS: Final[dict[str, Make]] = {
     "calibration": calibration,
+    "robustness": robustness,
     "compression": _pictured("compression", "What remains when it is made smaller", _ladder),
     "network-rank": _pictured("network-rank", "Rank of the features", _ranks),
 }

@@ -1,0 +1,74 @@
+"""Sets of test images that others made of CIFAR, read where they are at hand: CIFAR-10.1, CIFAR-10-C, CIFAR-100-C.
+
+CIFAR-C (zenodo.org/records/2535967): labels.npy and a file a corruption, uint8 (5 N, 32, 32, 3), severity by severity.
+CIFAR-10.1 (Recht et al., arXiv 1806.00451): cifar10.1_v6_data.npy and cifar10.1_v6_labels.npy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from levelfield.data.store.resize import Fit
+from levelfield.data.store.splits import centre_crop
+from levelfield.errors import UserError
+from levelfield.training.load_finished_run import LoadedRun
+
+BATCH = 250
+Levels = Callable[[], Iterator[Iterator[tuple[Tensor, NDArray[np.int64]]]]]
+
+
+def read_sets(folder: Path, run: LoadedRun) -> list[tuple[str, Levels]]:
+    """Each set of `folder` by name, with its images level by level, fitted as the run's test images were.
+
+    Raises UserError for a folder without such sets, and where their labels are not classes of the run.
+    """
+    found: list[tuple[str, Levels]] = []
+    for data in sorted(folder.glob("cifar10.1_*_data.npy")):
+        found.append(_set(data.stem.removesuffix("_data"), data, Path(str(data).replace("_data", "_labels")), 1, run))
+    if (folder / "labels.npy").is_file():
+        for data in sorted(folder.glob("*.npy")):
+            if data.stem != "labels":
+                found.append(_set(f"{folder.name}/{data.stem}", data, folder / "labels.npy", 5, run))
+    if not found:
+        raise UserError(
+            f"{folder} holds neither CIFAR-10.1 (cifar10.1_v6_data.npy) nor CIFAR-C (labels.npy, fog.npy, ...)\n"
+            "give the folder that holds the .npy files"
+        )
+    return found
+
+
+def _set(name: str, data: Path, labels: Path, levels: int, run: LoadedRun) -> tuple[str, Levels]:
+    images, label = _array(data), _array(labels).astype(np.int64).ravel()
+    if images.ndim != 4 or images.shape[-1] != 3 or images.dtype != np.uint8 or len(images) != len(label):
+        raise UserError(
+            f"{data} holds {images.dtype} {images.shape}, not uint8 images (N, H, W, 3) for {len(label)} labels\n"
+            "get the set again"
+        )
+    if label.max() >= len(run.classes) or len(images) % levels:
+        raise UserError(f"{data} has {label.max() + 1} classes in {levels} levels, the run {len(run.classes)} classes")
+    size = run.spec.model.image_size
+    assert size is not None
+    fit = Fit(run.spec.data.fit, run.spec.data.resize_px or size, run.spec.data.interpolation)
+    each = len(images) // levels
+
+    def level(begin: int) -> Iterator[tuple[Tensor, NDArray[np.int64]]]:
+        for start in range(begin, begin + each, BATCH):
+            stop = min(start + BATCH, begin + each)
+            pixels = np.stack([fit.apply(np.ascontiguousarray(one)) for one in images[start:stop]])
+            yield centre_crop(torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()), size), label[start:stop]
+
+    return name, lambda: (level(begin) for begin in range(0, len(images), each))
+
+
+def _array(path: Path) -> NDArray[Any]:
+    try:
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}\nget the set again") from None

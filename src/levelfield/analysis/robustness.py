@@ -1,0 +1,140 @@
+"""How a study's rows bear corrupted images: every network on every corruption at every severity, computed once a run.
+
+The images are corrupted once for all runs that see the same ones; what a run scores is kept by corruption, so that
+an interrupted analysis goes on. Frost is left out (see `corruptions`), so the mean corruption error is over fourteen.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Final
+
+from levelfield.analysis.corruptions.corrupt import CORRUPTIONS, SEVERITIES
+from levelfield.analysis.corruptions.severities import COMMON, EXTRA
+from levelfield.analysis.result_cache import ResultCache
+from levelfield.analysis.studied_rows import FOLDER, Studied, StudiedRow, differences, identity_of, whose
+from levelfield.errors import UserError
+from levelfield.statistics.measures import Measure
+from levelfield.tables.runs_of_row import Measured
+
+KINDS: Final = {
+    "noise": ("gaussian_noise", "shot_noise", "impulse_noise"),
+    "blur": ("defocus_blur", "glass_blur", "motion_blur", "zoom_blur"),
+    "weather": ("snow", "fog", "brightness"),
+    "digital": ("contrast", "elastic_transform", "pixelate", "jpeg_compression"),
+}
+MEASURES: Final = (
+    Measure("corrupted", "corrupted top-1 %", True),
+    *(Measure(kind, f"{kind} top-1 %", True) for kind in KINDS),
+)
+"""What is compared: one family over all of them."""
+CLEAN: Final = "clean"
+Scores = Mapping[str, Sequence[float]]
+"""Of one run: top-1 in percent by corruption, at each severity; of `CLEAN` and of whole sets one number."""
+See = Callable[[str, int, int], None]
+
+
+def robustness(
+    found: Studied, *, images: int | None = None, seed: int = 0, device: str = "auto", data_dir: str | None = None,
+    folders: Sequence[Path] = (), see: See = lambda what, done, total: None,
+) -> dict[str, Any]:  # fmt: skip
+    """What robustness.json holds: `rows` with the scores of every run, `differences` to the baselines, `runs`.
+
+    `images` of the test images, drawn by `seed`, which also makes the corruptions (None: all). `folders`: CIFAR-10.1 or
+    CIFAR-C folders, which are read, too. Raises UserError where no run has weights.
+    """
+    from levelfield.analysis.scores_under_corruption import scores_of_runs
+
+    together: dict[str, list[Measured]] = {}
+    for row in found.rows:
+        for run in row.runs:
+            if run.folder is not None and run.folder.weights.is_file():
+                together.setdefault(seen_images(run), []).append(run)
+    if not together:
+        raise UserError(f"no run in {found.folder} has its weights\ncorrupted images have to go through the networks")
+    asked = {"images": images, "seed": seed}
+    scores: dict[str, dict[str, Sequence[float]]] = {}
+    sides: dict[str, int] = {}
+    for runs in together.values():
+        cache = ResultCache(found.folder / FOLDER, "robustness")
+        own, side_px = scores_of_runs(runs, cache, asked, device, data_dir, folders, see)
+        scores |= own
+        sides |= {run.folder.identity: side_px for run in runs if run.folder is not None}
+    rows = [_row(row, found, scores) for row in found.rows]
+    values = {row["row"]: {run["seed"]: run for run in row["runs"]} for row in rows}
+    return {
+        "baselines": dict(found.baselines),
+        "images": images,
+        "seed": seed,
+        "side_px": sorted(set(sides.values())),
+        "corruptions": {"common": list(COMMON), "extra": list(EXTRA)},
+        "measures": [asdict(measure) for measure in MEASURES],
+        "rows": rows,
+        "differences": differences(found, MEASURES, values),
+        "runs": whose(found),
+    }
+
+
+def seen_images(run: Measured) -> str:
+    """What runs that see the same test images have in common."""
+    assert run.spec is not None
+    data = run.spec.data
+    keys = ("name", "image_size", "resize_px", "fit", "interpolation", "test_limit", "checksum")
+    return json.dumps([[getattr(data, key) for key in keys], run.spec.model.image_size], default=str)
+
+
+def _row(row: StudiedRow, found: Studied, scores: Mapping[str, Scores]) -> dict[str, Any]:
+    of_baseline = next((one for one in found.rows if one.name == found.baselines.get(row.panel)), None)
+    reference = [own for one in (of_baseline.runs if of_baseline else ()) if (own := _own(one, scores)) is not None]
+    runs = []
+    for run in row.runs:
+        own = _own(run, scores)
+        if own is not None:
+            runs.append({"seed": run.seed, "identity": identity_of(run), **summary(own, reference)})
+    return {"row": row.name, "title": row.title, "panel": row.panel, "runs": runs}
+
+
+def _own(run: Measured, scores: Mapping[str, Scores]) -> Scores | None:
+    return scores.get(identity_of(run) or "")
+
+
+def summary(own: Scores, baseline: Sequence[Scores]) -> dict[str, Any]:
+    """One run's `scores`; the mean top-1 over the fourteen corruptions and five severities, and over those of each
+    kind; `mce` and `relative_mce` against the mean of the `baseline`'s runs, in percent (arXiv 1903.12261, section 4),
+    None where that makes no error."""
+
+    def mean(names: Sequence[str]) -> float:
+        return fmean(score for name in names for score in own[name])
+
+    return {
+        "top1": own[CLEAN][0],
+        "corrupted": mean(COMMON),
+        **{kind: mean(names) for kind, names in KINDS.items()},
+        "extra": mean(EXTRA),
+        "mce": corruption_error(own, baseline),
+        "relative_mce": corruption_error(own, baseline, relative=True),
+        "scores": {name: list(own[name]) for name in CORRUPTIONS},
+        "by_severity": [fmean(own[name][place] for name in COMMON) for place in range(len(SEVERITIES))],
+        "sets": {name: list(values) for name, values in own.items() if name not in CORRUPTIONS and name != CLEAN},
+    }
+
+
+def corruption_error(own: Scores, baseline: Sequence[Scores], relative: bool = False) -> float | None:
+    """The mean over corruptions of the run's error, summed over severities, over the baseline's; with `relative` of
+    what it adds to the clean error."""
+
+    def error(scores: Scores, name: str) -> float:
+        clean = 100 - scores[CLEAN][0] if relative else 0.0
+        return sum(100 - score - clean for score in scores[name])
+
+    ratios = []
+    for name in COMMON:
+        reference = fmean(error(one, name) for one in baseline) if baseline else 0.0
+        if reference <= 0:
+            return None
+        ratios.append(error(own, name) / reference)
+    return 100 * fmean(ratios)

@@ -1,0 +1,91 @@
+"""The accuracies of networks that see the same test images, on every corruption of them at every severity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from levelfield.analysis.corrupted_folders import read_sets
+from levelfield.analysis.corruptions.corrupt import CORRUPTIONS, SEVERITIES, corrupt
+from levelfield.analysis.network_of_run import NetworkOfRun, batches, drawn
+from levelfield.analysis.result_cache import ResultCache
+from levelfield.data import Split
+from levelfield.system.machine import usable_cores
+from levelfield.tables.runs_of_row import Measured
+
+CLEAN = "clean"
+Batch = tuple[Tensor, NDArray[np.int64]]
+"""uint8 images (B, 3, S, S) and their labels (B,)."""
+
+
+def scores_of_runs(
+    runs: Sequence[Measured], cache: ResultCache, asked: Mapping[str, Any], device: str, data_dir: str | None,
+    folders: Sequence[Path], see: Callable[[str, int, int], None],
+) -> tuple[dict[str, dict[str, Sequence[float]]], int]:  # fmt: skip
+    """By identity the top-1 in percent by corruption, and the side of the images in px."""
+    networks = {run.folder.identity: NetworkOfRun(run.folder.path, device) for run in runs if run.folder is not None}
+    first = next(iter(networks.values()))
+    split = first.own_data(data_dir).test
+    positions = drawn(split, asked["images"], asked["seed"])
+    found: dict[str, dict[str, Sequence[float]]] = {identity: {} for identity in networks}
+    names = [CLEAN, *CORRUPTIONS]
+    for number, name in enumerate(names):
+        see(name, number, len(names))
+        _fill(name, asked, networks, cache, found, lambda name=name: _levels(name, split, positions, asked["seed"]))  # type: ignore[misc]
+    for folder in folders:
+        for name, levels in read_sets(folder, first.run):
+            see(name, len(names), len(names))
+            _fill(name, {"folder": str(folder.resolve())}, networks, cache, found, lambda levels=levels: levels())  # type: ignore[misc]
+    see("done", len(names), len(names))
+    return found, split.side_px
+
+
+def _fill(
+    name: str, asked: Mapping[str, Any], networks: Mapping[str, NetworkOfRun], cache: ResultCache,
+    found: dict[str, dict[str, Sequence[float]]], levels: Callable[[], Iterator[Iterator[Batch]]],
+) -> None:  # fmt: skip
+    """Put the scores of every network on `name` into `found`: kept ones, or those on the images of each level."""
+    key = {"corruption": name, **asked}
+    pending = {}
+    for identity, network in networks.items():
+        known = cache.get(identity, key)
+        if known is None:
+            pending[identity] = network
+        else:
+            found[identity][name] = known["top1"]
+    if not pending:
+        return
+    scores: dict[str, list[float]] = {identity: [] for identity in pending}
+    for images in levels():
+        right, count = dict.fromkeys(pending, 0), 0
+        for batch, labels in images:
+            count += len(labels)
+            for identity, network in pending.items():
+                right[identity] += int((network.logits(batch).argmax(1) == labels).sum())
+        for identity in pending:
+            scores[identity].append(100 * right[identity] / count)
+    for identity, own in scores.items():
+        cache.put(identity, key, {"top1": own})
+        found[identity][name] = own
+
+
+def _levels(name: str, split: Split, positions: Tensor, seed: int) -> Iterator[Iterator[Batch]]:
+    """The images of each severity, corrupted batch by batch on all cores."""
+
+    def made(severity: int, some: Tensor) -> Batch:
+        images = split.read(some)
+        if name != CLEAN:
+            changed = corrupt(images.numpy(), name, severity, split.index[some].numpy(), seed)
+            images = torch.from_numpy(np.ascontiguousarray(changed))
+        return images, split.labels[some].numpy()
+
+    with ThreadPoolExecutor(usable_cores()) as threads:
+        for severity in SEVERITIES if name != CLEAN else SEVERITIES[:1]:
+            yield threads.map(lambda some, severity=severity: made(severity, some), list(batches(positions)))

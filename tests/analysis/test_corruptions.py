@@ -1,0 +1,133 @@
+"""Corruptions against what the reference made of one picture, against the standard library, and against themselves."""
+
+from __future__ import annotations
+
+import colorsys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.ndimage import zoom
+from typer.testing import CliRunner
+
+from levelfield.analysis.corrupted_folders import read_sets
+from levelfield.analysis.corruptions.corrupt import CORRUPTIONS, SEVERITIES, applied, corrupt
+from levelfield.analysis.corruptions.draws import Draws, draws_of
+from levelfield.analysis.corruptions.resample import zoomed
+from levelfield.analysis.corruptions.severities import COMMON, EXTRA
+from levelfield.analysis.corruptions.weather import plasma
+from levelfield.analysis.robustness import robustness, summary
+from levelfield.analysis.studied_rows import studied
+from levelfield.cli.app import app
+from levelfield.errors import UserError
+from levelfield.progress import Progress
+from levelfield.spec import Budget, DataSpec, Execution, ModelSpec, RunSpec
+from levelfield.training import load_run, train
+
+REFERENCE = np.load(Path(__file__).parent / "corrupted_by_reference.npz")
+"""By benchmarks/corruption_equality.py --write: imagecorruptions 1.1.2 with the parameters of CIFAR-10-C, seed 20."""
+SPATTER = ("spatter_1", "spatter_2", "spatter_3")
+"""Drops whose edges OpenCV finds: a few pixels differ by more than rounding."""
+
+
+@pytest.mark.parametrize("severity", SEVERITIES)
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_images_are_those_of_the_reference_but_for_one_255th(name: str, severity: int) -> None:
+    source = np.random.default_rng(20) if name == "impulse_noise" else np.random.RandomState(20)
+    ours = applied(REFERENCE["clean"][None], name, severity, Draws([source]))[0]
+    apart = np.abs(ours.astype(int) - REFERENCE[f"{name}_{severity}"])
+    if f"{name}_{severity}" in SPATTER:
+        assert (apart > 1).mean() < 0.03 and apart.mean() < 0.3
+    else:
+        assert apart.max() <= 1
+
+
+def test_fourteen_and_four() -> None:
+    assert len(COMMON) == 14 and len(EXTRA) == 4 and {*COMMON, *EXTRA} == set(CORRUPTIONS)
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_an_image_is_corrupted_alike_in_any_batch_and_otherwise_by_another_seed(name: str) -> None:
+    images = np.random.default_rng(1).integers(0, 256, (6, 3, 32, 32), dtype=np.uint8)
+    index = np.array([7, 3, 900, 12, 5, 4])
+    whole = corrupt(images, name, 3, index)
+    assert whole.shape == images.shape and whole.dtype == np.uint8
+    assert np.array_equal(whole[[4, 1]], corrupt(images[[4, 1]], name, 3, index[[4, 1]]))
+    random = name not in ("defocus_blur", "zoom_blur", "brightness", "contrast", "pixelate", "jpeg_compression",
+                          "gaussian_blur", "saturate")  # fmt: skip
+    assert np.array_equal(whole, corrupt(images, name, 3, index, seed=1)) != random
+
+
+@pytest.mark.parametrize("change", ["brightness", "saturate"])
+def test_colours_change_as_hsv_says(change: str) -> None:
+    pixels = np.random.default_rng(2).integers(0, 256, (1, 8, 8, 3), dtype=np.uint8)
+    pixels[0, 0, :3] = [[0, 0, 0], [90, 90, 90], [255, 255, 255]]
+    found = applied(pixels, change, 4, draws_of(0, "", np.array([0])))[0]
+    for place in np.ndindex(8, 8):
+        h, s, v = colorsys.rgb_to_hsv(*(pixels[0][place] / 255))
+        s, v = (s, min(1, v + 0.2)) if change == "brightness" else (min(1, s * 2 + 0.1), v)
+        assert np.abs(found[place] - 255 * np.array(colorsys.hsv_to_rgb(h, s, v))).max() < 1.001
+
+
+def test_zoom_is_scipys_and_fog_is_between_nought_and_one() -> None:
+    image = np.random.default_rng(3).random((1, 32, 32, 3))
+    large = zoom(image[0, 5:27, 5:27], (1.5, 1.5, 1), order=1)  # ceil(32 / 1.5) = 22 from (32 - 22) // 2 = 5 on
+    assert zoomed(image, 1.5)[0] == pytest.approx(large[:32, :32])
+    heights = plasma(32, 2.0, draws_of(0, "fog", np.arange(3)))
+    assert heights.min() == 0 and heights.max() == 1 and heights.shape == (3, 32, 32)
+
+
+def test_the_baselines_mean_corruption_error_is_100_and_of_half_its_errors_50() -> None:
+    own = {name: [80.0, 70.0, 60.0, 50.0, 40.0] for name in CORRUPTIONS} | {"clean": [90.0]}
+    half = {name: [90.0, 85.0, 80.0, 75.0, 70.0] for name in CORRUPTIONS} | {"clean": [95.0]}
+    found = summary(own, [own])
+    assert found["mce"] == pytest.approx(100) and found["relative_mce"] == pytest.approx(100)
+    assert found["corrupted"] == 60 and found["by_severity"] == [80, 70, 60, 50, 40]
+    assert summary(half, [own])["mce"] == pytest.approx(50)
+    assert summary(half, [own])["relative_mce"] == pytest.approx(50)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("robust")
+    for model in ("resnet_nano", "vit_mini"):
+        spec = RunSpec(
+            model=ModelSpec(name=model), budget=Budget(steps=2), execution=Execution(device="cpu", workers=0),
+            data=DataSpec(name="digits", image_size=16, train_limit=200, test_limit=60),
+        )  # fmt: skip
+        train(spec, root / model, progress=Progress(shown=False))
+    return root
+
+
+def test_a_study_is_analysed_kept_and_printed(study: Path) -> None:
+    found = studied(study)
+    answer = robustness(found, images=20, device="cpu")
+    one = answer["rows"][0]["runs"][0]
+    assert set(one["scores"]) == set(CORRUPTIONS) and all(len(scores) == 5 for scores in one["scores"].values())
+    assert {d["measure"] for d in answer["differences"]} == {"corrupted", "noise", "blur", "weather", "digital"}
+    for weights in study.rglob("*.json"):
+        if "robustness" in weights.parts:
+            weights.touch()
+    kept = sorted(path.stat().st_mtime_ns for path in (study / "analysis").rglob("*.json"))
+    assert robustness(found, images=20, device="cpu") == answer
+    assert sorted(path.stat().st_mtime_ns for path in (study / "analysis").rglob("*.json")) == kept
+    done = CliRunner().invoke(app, ["analyze", "robustness", str(study), "--images", "20", "--device", "cpu"])
+    assert done.exit_code == 0 and "frost is left out" in done.output
+    done = CliRunner().invoke(app, ["report", str(study), "--no-images"])
+    assert done.exit_code == 0 and 'id="analysis-robustness"' in (study / "report.html").read_text()
+
+
+def test_folders_of_others_are_read_level_by_level_or_refused(study: Path, tmp_path: Path) -> None:
+    run = load_run(study / "resnet_nano")
+    with pytest.raises(UserError, match="holds neither"):
+        read_sets(tmp_path, run)
+    images = np.random.default_rng(0).integers(0, 256, (50, 32, 32, 3), dtype=np.uint8)
+    np.save(tmp_path / "fog.npy", images)
+    np.save(tmp_path / "labels.npy", np.arange(50) % 10)
+    ((name, levels),) = read_sets(tmp_path, run)
+    batches = [list(level) for level in levels()]
+    assert name == f"{tmp_path.name}/fog" and len(batches) == 5
+    assert batches[1][0][0].shape == (10, 3, 16, 16) and list(batches[1][0][1]) == list(range(10))
+    np.save(tmp_path / "labels.npy", np.arange(49))
+    with pytest.raises(UserError, match="for 49 labels"):
+        read_sets(tmp_path, run)

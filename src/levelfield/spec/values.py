@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Self
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any, Self, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -40,7 +40,7 @@ def explain(error: ValidationError, root: type[BaseModel], where: str) -> str:
     for fault in error.errors(include_url=False):
         path = ".".join(str(part) for part in fault["loc"])
         if fault["type"] == "extra_forbidden":
-            lines.append(f"{where}: unknown key {path!r}; {_instead(root, fault['loc'])}")
+            lines.append(f"{where}: unknown key {path!r}; {_instead(root, fault['loc'], fault.get('input'))}")
             continue
         if fault["type"] == "union_tag_not_found":
             lines.append(f"{where}: {path}: say which kind it is with its key 'name'")
@@ -61,14 +61,17 @@ def _said(kind: str, given: Any) -> str | None:
     return None
 
 
-def _instead(root: type[BaseModel], path: tuple[int | str, ...]) -> str:
-    """What to do about the unknown key that `path` ends on: the nearest key, or the kind of value that has it."""
+def _instead(root: type[BaseModel], path: tuple[int | str, ...], given: object) -> str:
+    """What to do about the unknown key that `path` ends on, where `given` stands: the kind of value that has it, its
+    place where it is a key of another place, or the nearest key."""
     *place, kind, wrong = ("", *path) if len(path) == 1 else path
     siblings = _models_at(root, place)
     having = [str(_tag(sibling)) for sibling in siblings if str(wrong) in sibling.model_fields]
     if having and kind in map(_tag, siblings):
         whole = ".".join(map(str, place)) + f"={{name: {kind}}}"
         return f"it belongs to {', '.join(having)}: leave it out, or give the whole value: {whole!r}"
+    if places := _elsewhere(root, path, given):
+        return "its place is " + " or ".join(places)
     keys = {name for cls in _models_at(root, path[:-1]) for name in cls.model_fields}
     close = nearest(str(wrong), keys, 1)
     return f"did you mean {close[0]!r}?" if close else "known keys: " + ", ".join(sorted(keys))
@@ -83,6 +86,29 @@ def _models_at(root: type[BaseModel], path: Sequence[int | str]) -> list[type[Ba
         # Else a list index, or the tag or class name of a union's member, which pydantic adds to the path.
         here = below or [c for c in here if c.__name__ == part or _tag(c) == part] or here
     return here
+
+
+def _elsewhere(root: type[BaseModel], path: Sequence[int | str], given: object, most: int = 3) -> list[str]:
+    """The dotted paths at which a key that was given at `path` stands in `root`, nearest first: those that end on it
+    and on what is `given` below it."""
+    tail = [str(path[-1])]
+    while isinstance(given, Mapping) and given:
+        key, given = next(iter(given.items()))
+        tail.append(str(key))
+    wanted = [*map(str, path[:-1]), *tail]
+    found = [place for place in dict.fromkeys(places_of(root)) if place[-len(tail) :] == tuple(tail)]
+    distance = {place: len(set(place) ^ set(wanted)) for place in found}
+    nearest_ones = [place for place in found if distance[place] == min(distance.values())]
+    return [".".join(place) for place in nearest_ones] if len(nearest_ones) <= most else []
+
+
+def places_of(root: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every key at and below `root`; of a list only the list, as its items have numbers."""
+    for name, field in root.model_fields.items():
+        yield (*above, name)
+        if get_origin(field.annotation) is not tuple:
+            for model in models_in(field.annotation):
+                yield from places_of(model, (*above, name))
 
 
 def models_in(annotation: Any) -> list[type[BaseModel]]:

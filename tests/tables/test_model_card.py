@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,6 +14,7 @@ from huggingface_hub import ModelCard
 from typer.testing import CliRunner
 
 from levelfield.cli.app import app
+from levelfield.runs import write_json
 from levelfield.spec import RunSpec, load_recipe
 from levelfield.tables import build_table, read_study
 from levelfield.tables.text.model_card import to_card
@@ -54,6 +59,82 @@ def test_the_card_of_a_run_names_network_data_and_what_is_missing(tmp_path: Path
     assert "fewer than three seeds" in card.text and "No licence was stated" in card.text
     assert "its attention does nothing at 32 px" in card.text and "1 step" in card.text
     assert card.data.license is None and card.data.datasets == ["digits"]
+
+
+FIGURES = {
+    "result.json": ("top1", "top5", "f1_macro", "params", "macs", "train_seconds"),
+    "environment.json": ("processor", "threads", "python", "os", "git_commit"),
+    "run.json": ("classes", "mean"),
+}
+"""Of a run's files what a card has a figure of; `mean` stands for what it has none of."""
+
+
+def perturbed(value: object) -> object:
+    if isinstance(value, list):
+        return [*value, *value[:1]]
+    if isinstance(value, str):
+        return "0f" + value[2:] + "9"
+    assert isinstance(value, (int, float))
+    return type(value)(value * 0.9) if value > 1 else value + 0.07
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    values = {
+        "model": {"name": "resnet_nano"},
+        "data": {"name": "digits", "image_size": 16, "train_limit": 80, "test_limit": 100},
+        "recipe": load_recipe("digits-fast").recipe,
+        "budget": {"steps": 3},
+    }
+    folder = tmp_path_factory.mktemp("card") / "run"
+    train_prepared(prepare(RunSpec.parse(values, "run")), folder)
+    result = json.loads((folder / "result.json").read_text())
+    write_json(folder / "result.json", {**result, "train_seconds": 7461.0})
+    environment = {"processor": "Example 9000", "threads": 20, "git_commit": "ab" * 20}
+    write_json(folder / "environment.json", {**json.loads((folder / "environment.json").read_text()), **environment})
+    return folder
+
+
+def card_with(trained: Path, folder: Path, changes: Sequence[tuple[str, str]]) -> list[str]:
+    """The lines of the card where these keys of these files have another value."""
+    run = folder / "run"
+    shutil.copytree(trained, run)
+    for file, key in changes:
+        content = json.loads((run / file).read_text())
+        write_json(run / file, {**content, key: perturbed(content[key])})
+    lines = to_card(build_table(read_study(run)), "mit").splitlines()
+    shutil.rmtree(run)
+    return lines
+
+
+def test_every_figure_of_a_card_changes_with_the_result_that_it_is_of(trained: Path, tmp_path: Path) -> None:
+    before = card_with(trained, tmp_path, [])
+    for file, keys in FIGURES.items():
+        for key in keys:
+            after = card_with(trained, tmp_path, [(file, key)])
+            assert (after != before) == (key != "mean"), f"{key} of {file}"
+
+
+def test_no_figure_of_results_training_and_environment_stays_when_all_they_rest_on_changes(
+    trained: Path, tmp_path: Path
+) -> None:
+    everything = [(file, key) for file, keys in FIGURES.items() if file != "run.json" for key in keys]
+    before, after = (card_with(trained, tmp_path, changes) for changes in ([], everything))
+    looked = []
+    for begin, end in (("model-index:", "---"), ("## Training", "## Use"), ("## Environment", "## How to repeat it")):
+        old, new = (lines[lines.index(begin) : lines.index(end, lines.index(begin))] for lines in (before, after))
+        looked += [
+            (one, other)
+            for one, other in zip(old, new, strict=True)
+            if re.search(r"value: |`resnet_nano` \||^- (?!name)", one)
+        ]
+    assert len(looked) >= 5 and all(one != other for one, other in looked), looked
+    training = next(line for line in before if line.startswith("| run |") or "`resnet_nano` |" in line)
+    changed = next(line for line in after if "`resnet_nano` |" in line)
+    declared = {"`resnet_nano`", "`digits-fast`", "3 steps", "0"}  # what was asked for, no result
+    cells = [(a, b) for a, b in zip(training.split(" | "), changed.split(" | "), strict=True) if re.search(r"\d", a)]
+    assert {a for a, b in cells if a == b} <= declared | {"fp32", "bf16", "fp16"}
+    assert {a for a, b in cells if a != b} >= {cell for cell in training.split(" | ") if re.search(r"\d [kM]$", cell)}
 
 
 def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:

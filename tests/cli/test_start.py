@@ -52,3 +52,15 @@ def test_a_yes_beforehand_spares_the_timing_of_steps(tmp_path: Path, monkeypatch
     assert str(asked.exception) == "steps were timed"
     assert CliRunner().invoke(app, [*command, str(tmp_path / "run"), "--yes"]).exit_code == 0
     assert (tmp_path / "run" / "result.json").is_file()
+
+
+def test_a_record_told_yes_beforehand_times_no_steps_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def timed(prepared: object) -> float:
+        raise RuntimeError("steps were timed")
+
+    monkeypatch.setattr("levelfield.training.step_timing.estimate_seconds", timed)
+    command = ["record", "digits", "--target", "5", "--model", "resnet_nano", "-n", "1", "--set", "budget.steps=1"]
+    asked = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "asks")])
+    assert str(asked.exception) == "steps were timed"
+    assert CliRunner().invoke(app, [*command, "--out", str(tmp_path / "record"), "--yes"]).exit_code == 0
+    assert (tmp_path / "record" / "record.json").is_file()

@@ -27,6 +27,7 @@ from levelfield.cli.init import init
 from levelfield.cli.missing_packages import what_to_install
 from levelfield.cli.output import messages
 from levelfield.cli.paper import paper
+from levelfield.cli.plain_errors import PlainErrors
 from levelfield.cli.predict import predict
 from levelfield.cli.record import record
 from levelfield.cli.report import report
@@ -41,6 +42,7 @@ UNREAD: Final = 141
 
 app = typer.Typer(
     name="levelfield",
+    cls=PlainErrors,
     help="Find out, honestly and fast, which image classifier is better.",
     no_args_is_help=True,
     rich_markup_mode="markdown",

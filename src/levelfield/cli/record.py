@@ -57,7 +57,7 @@ def record(
 
     folder = out or Path("runs") / f"record-{data}-{target:g}".replace(":", "-").replace("/", "-")
     left = runs - _finished(folder)
-    if left > 0:
+    if left > 0 and not yes:  # to tell how long it takes, steps are measured
         each = estimate_seconds(prepare(spec)) * (1 if against is None else 2)
         confirm_long_work(left * each, f"{left} runs of the record", yes)
     with Progress() as progress:

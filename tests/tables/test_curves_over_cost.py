@@ -88,6 +88,11 @@ def test_every_form_says_it(grid: StudyTable) -> None:
         assert part in html
 
 
+def test_the_answer_says_who_is_better_at_equal_cost(grid: StudyTable) -> None:
+    said = "At equal MACs (width varies), resnet_mini or vit_mini, 250 k to 4.00 M: resnet_mini at every cost."
+    assert said in grid.study.answer
+
+
 def test_nothing_is_extrapolated_unless_it_was_asked_for(tmp_path: Path) -> None:
     table = table_of(rows_of(tmp_path))
     (found,) = scaling_of(table)

@@ -9,7 +9,9 @@ from typing import Final
 from levelfield.statistics import VERDICTS, Comparison, Difference, Verdict, verdict
 from levelfield.tables.lists_in_words import counted, listed
 from levelfield.tables.number_format import percent, signed
+from levelfield.tables.scaling import scaling_of
 from levelfield.tables.table import StudyTable, TableRow
+from levelfield.tables.text.scaling import on_words, range_words, verdict_words
 
 SINGLY: Final = 3
 """Rows of one verdict up to which each has a sentence of its own, with its gap and its costs."""
@@ -54,7 +56,10 @@ def statements(table: StudyTable) -> list[Statement]:
     for panel, comparison in table.panels.items():
         rows = [row for row in table.measured if row.panel == panel]
         if comparison.pairs:
-            of_panel = (_leader(rows, comparison), *_steps(table, panel), *_to_baseline(rows, comparison))
+            of_panel = (
+                _leader(rows, comparison), *_at_equal_cost(table, panel), *_steps(table, panel),
+                *_to_baseline(rows, comparison),
+            )  # fmt: skip
             found += [replace(each, panel=panel if len(table.panels) > 1 else "") for each in of_panel]
     return [*found, Statement(None, scope(table))] if found else []
 
@@ -96,6 +101,17 @@ def _leader(rows: Sequence[TableRow], comparison: Comparison) -> Statement:
 def _decided(pair: Difference | None) -> Verdict | None:
     """Either "better" or "worse" where that was decided."""
     return verdict(pair) if pair is not None and pair.different else None
+
+
+def _at_equal_cost(table: StudyTable, panel: str) -> Iterator[Statement]:
+    """Of a study of networks at several sizes or lengths, each pair at equal cost; those that were not judged are left
+    to the section."""
+    for found in scaling_of(table):
+        for on in found.on if found.panel == panel else ():
+            for (a, b), one in on.pairs.items():
+                if not one.why:
+                    text = f"At equal {on_words(on)}, {a} or {b}, {range_words(one)}: {verdict_words(one, a, b)}."
+                    yield Statement(None, text)
 
 
 def _steps(table: StudyTable, panel: str) -> Iterator[Statement]:

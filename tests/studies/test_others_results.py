@@ -120,6 +120,14 @@ def test_parquet_and_timms_columns_are_read(study: Path, tmp_path: Path) -> None
     assert rows["hf-hub-a-b"].top1 is not None and rows["hf-hub-a-b"].top1.value == 91.5
 
 
+def test_costs_come_from_timms_benchmark(study: Path, files: Files) -> None:
+    benchmark = "model,infer_samples_per_sec,infer_gmacs,infer_macts,param_count\nx,1000.0,0.56,2.1,11.18\n"
+    scores = "model,top1\nx,90\n"
+    assert add_results(study, files({"scores.csv": scores, "benchmark.csv": benchmark})) == ["x"]
+    row = build_table(read_study(study)).rows[-1]
+    assert row.means["macs"] == pytest.approx(0.56e9) and row.means["params"] == pytest.approx(11.18e6)
+
+
 def wrong_label(cells: np.ndarray) -> None:
     cells[0, 1] = (cells[0, 1] + 1) % 10
 
@@ -149,6 +157,7 @@ def wrong_index(cells: np.ndarray) -> None:
         ({"scores.csv": "row,seed,top1,params\na,0,90,many\n"}, "params 'many' is not a number"),
         ({"scores.csv": 'row,seed,top1\n"a,0,90\n'}, "cannot be read as CSV"),
         ({"scores.csv": "row,seed,top1\na,0,90\n", "predictions/a/x.csv": ""}, "holds no predictions"),
+        ({"scores.csv": "row,seed,top1\na,0,90\n", "benchmark.csv": "name,speed\na,3\n"}, "is no benchmark of timm's"),
         ({"predictions/a/x.txt": ""}, "holds no .parquet and no .csv"),
         ({"predictions/a/x.parquet": "text"}, "cannot be read as predictions"),
         ({"predictions/a/x.csv": "index,label,predicted\n0,1,1\n"}, "holds no predictions"),

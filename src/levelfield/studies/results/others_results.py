@@ -6,6 +6,7 @@ A folder (or one file) of theirs holds
 scores.csv (or .parquet)        row, seed, top1 [percent], and if known top5, params, macs, data, images: a line a run
 predictions/ROW/*.parquet       index, label, probabilities: a file a run, as predictions.parquet of a run
 predictions/ROW/*.csv           index, label, p0, p1, ...: the same as text
+benchmark.csv                   timm's: model, infer_gmacs, param_count [millions]: the costs of rows that have scores
 ```
 or is a CSV of timm's results (model, top1, top5, param_count [millions]), of which each line is a run of its own row.
 All is read and checked before anything is kept; predictions must be of the study's test images and labels.
@@ -32,7 +33,8 @@ from levelfield.tables.read_folder import read_study
 from levelfield.tables.runs_of_row import read_row
 
 PREDICTIONS: Final = "predictions"
-MILLION: Final = 1e6
+BENCHMARK: Final = "benchmark.csv"
+MILLION, BILLION = 1e6, 1e9
 
 
 def add_results(out: Path, source: Path) -> list[str]:
@@ -88,9 +90,11 @@ def _scores(source: Path) -> dict[str, list[StatedRun]]:
     if path is None:
         return {}
     found: dict[str, list[StatedRun]] = {}
+    costs = _benchmark(source / BENCHMARK) if (source / BENCHMARK).is_file() else {}
     for number, line in enumerate(_lines(path), 2):
         where = f"{path}, line {number}"
         values = _as_ours(line)
+        values |= {key: cell for key, cell in costs.get(values.get("row", ""), {}).items() if not values.get(key)}
         if not (name := values.get("row", "")) or "top1" not in values:
             raise UserError(f"{where}: no row and top1\nthe columns are row, seed, top1, or timm's model, top1, top5")
         run = stated_run(values, where)
@@ -106,9 +110,18 @@ def _as_ours(line: Mapping[str, Any]) -> dict[str, str]:
     values = {str(key).strip(): "" if value is None else str(value).strip() for key, value in line.items() if key}
     if "row" not in values and "model" in values:
         values["row"] = values["model"].replace(":", "-").replace("/", "-")
-        if count := values.get("param_count"):
-            values["params"] = str(float(count) * MILLION) if _is_number(count) else count
+    for theirs, own, unit in (("param_count", "params", MILLION), ("infer_gmacs", "macs", BILLION)):
+        if own not in values and (count := values.get(theirs)):
+            values[own] = str(float(count) * unit) if _is_number(count) else count
     return values
+
+
+def _benchmark(path: Path) -> dict[str, dict[str, str]]:
+    """By row what timm's benchmark CSV says of its network's cost. Raises UserError for another file."""
+    lines = [_as_ours(line) for line in _lines(path)]
+    if not lines or not all("model" in line and ("infer_gmacs" in line or "param_count" in line) for line in lines):
+        raise UserError(f"{path} is no benchmark of timm's: the columns are model, infer_gmacs, param_count\nremove it")
+    return {line["row"]: {key: line[key] for key in ("params", "macs") if line.get(key)} for line in lines}
 
 
 def _is_number(text: str) -> bool:

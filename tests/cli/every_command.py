@@ -28,6 +28,7 @@ LINES: dict[str, list[str]] = {
     "train": [f"{RUN} --out run", f"{RUN} --show-schedule"],
     "eval": ["eval run", "eval run --deploy"],
     "predict": ["predict run pictures", "predict run pictures --deploy"],
+    "export": ["export run --to torch-export --out exported"],
     "card": ["card run --out card.md"],
     "paper": ["paper study --out paper"],
     "study list": ["study list"],

@@ -62,6 +62,7 @@ RULES: Final[tuple[tuple[str, Kind, list[str], str], ...]] = (
     (r"levelfield study plan ", "executed", ["--no-probe"], ""),
     (r"levelfield study (list|status|report|pick|merge|rm)\b", "executed", [], ""),
     (r"levelfield (models|data list|data check|data show|schema|eval|predict|card|paper|report)\b", "executed", [], ""),
+    (r"levelfield export ", "executed", [], ""),
     (r"levelfield analyze rank --run", "executed", [], ""),
     (r"levelfield (ablate|scale) ", "executed", ["--only-write"], ""),
     (r"levelfield (gate|record|profile|data get|data import|analyze|init)\b", "parsed", [], ""),

@@ -23,6 +23,7 @@ from levelfield.cli import profile as profile_command
 from levelfield.cli import train as train_command
 from levelfield.cli.analyze.app import app as analyze_app
 from levelfield.cli.card import card
+from levelfield.cli.export import export
 from levelfield.cli.init import init
 from levelfield.cli.missing_packages import what_to_install
 from levelfield.cli.output import messages
@@ -60,6 +61,7 @@ app.command("scale")(scale)
 app.command("gate")(gate_command.gate)
 app.command("eval")(eval_command.evaluate)
 app.command("predict")(predict)
+app.command("export")(export)
 app.command("profile")(profile_command.profile)
 app.add_typer(analyze_app, name="analyze")
 app.command("report")(report)

@@ -18,6 +18,7 @@ JSON_VERSIONS: Final = {
     "data check": 1,
     "data list": 1,
     "eval": 1,
+    "export": 1,
     "gate": 1,
     "init": 1,
     "models": 1,

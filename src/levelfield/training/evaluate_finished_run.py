@@ -107,7 +107,7 @@ def run_test(
     not fit its classes.
     """
     spec = run.spec
-    opened = data if isinstance(data, ImageData) else _open(run, data, data_dir)
+    opened = data if isinstance(data, ImageData) else open_tested(run, data, data_dir)
     _check_classes(run.classes, opened)
     images = opened.test if split == "test" else opened.validation
     if images is None:
@@ -127,8 +127,9 @@ def run_test(
     return Tested(found, network, dtype, ready)
 
 
-def _open(run: LoadedRun, name: str | None, data_dir: str | None) -> ImageData:
-    """The run's own data, checked, or (`name`) other data fitted as its own were."""
+def open_tested(run: LoadedRun, name: str | None, data_dir: str | None) -> ImageData:
+    """The run's own data, checked, or (`name`) other data fitted as its own were. Raises UserError for data that are
+    not what the run was trained on."""
     spec, folder = run.spec, data_dir or run.spec.execution.data_dir
     if name not in (None, spec.data.name):
         assert name is not None

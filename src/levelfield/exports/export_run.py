@@ -1,0 +1,121 @@
+"""A finished run exported: written, tested again as it will be used, and only then put where it was asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from levelfield.errors import UserError
+from levelfield.exports.forms import FORMS, To
+from levelfield.exports.held_to_run import Compared, InTorch, at_other_sizes, latencies, over_test_set
+from levelfield.exports.program import ImageProgram, Layout, program_of, traced
+from levelfield.progress import OnProgress
+from levelfield.runs import write_json
+from levelfield.system.files import rename
+from levelfield.training.device import choose_device
+from levelfield.training.environment import describe_environment
+from levelfield.training.evaluate_finished_run import open_tested
+from levelfield.training.load_finished_run import LoadedRun, load_run
+
+RECORD: Final = "export.json"
+ASIDE: Final = "lossy-"
+"""What the names of an export that loses accuracy begin with, where that was not allowed."""
+
+
+def export_run(
+    path: Path, to: To, out: Path, *, layout: Layout = Layout.NHWC, batch_size: int = 64, allow_loss: bool = False,
+    data_dir: str | None = None, progress: OnProgress | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Export the run in `path` into the folder `out`, and test the file over the run's whole test set.
+
+    Returns what `export.json` beside the file holds. Raises UserError where a package is missing, where the network
+    cannot be traced, where `out` holds another export, and where fewer images are right than with PyTorch, unless
+    `allow_loss`: the file then stays under a name that says so.
+    """
+    form = FORMS[to]
+    form.check()
+    if any((out / other.file).exists() for other in FORMS.values() if other is not form):
+        raise UserError(f"{out} holds an export to another form\nname a folder of its own with --out")
+    run = load_run(path)
+    test = replace(open_tested(run, None, data_dir).test, crop_px=None)  # as files come, before the centre is taken
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=out) as temporary:
+        file = Path(temporary) / form.file
+        if progress is not None:
+            progress("tracing the network", 0, 1)
+        program = program_of(run, layout)
+        notes = _notes(run, program)
+        form.write(traced(program, program.resize.fit.side_px), notes, file)
+        runtime, reference = form.open(file, torch.get_num_threads()), InTorch(run, program)
+        tested = over_test_set(reference, runtime, test, layout, batch_size, progress)
+        resized = at_other_sizes(reference, runtime, test, layout)
+        times = latencies(reference, runtime, test, layout, batch_size)
+        content = {
+            "to": str(to),
+            "file": form.file,
+            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+            "bytes": file.stat().st_size,
+            **_described(run, program),
+            "tested": _tested(tested),
+            "recorded_top1": (run.result or {}).get("top1"),
+            "other_sizes": _tested(resized),
+            "latency": [asdict(each) for each in times],
+            "threads": torch.get_num_threads(),
+            "versions": form.versions(),
+            "environment": describe_environment(choose_device("cpu")),
+        }
+        lost = max(tested.lost, resized.lost)
+        before = ASIDE if lost and not allow_loss else ""
+        (out / f"{before}{RECORD}").unlink(missing_ok=True)  # of an earlier export, whose file is about to go
+        rename(file, out / f"{before}{form.file}")
+        write_json(out / f"{before}{RECORD}", content)
+    if before:
+        raise UserError(_loss(tested, resized, out / f"{before}{form.file}"))
+    return content
+
+
+def _loss(tested: Compared, resized: Compared, file: Path) -> str:
+    which, found = ("test images", tested) if tested.lost else ("test images brought to other sizes", resized)
+    return (
+        f"the export loses accuracy: of {found.images:,} {which} {found.right:,} are right, with PyTorch "
+        f"{found.right_in_torch:,}; it stays aside as {file}\n--allow-loss keeps it under its own name"
+    )
+
+
+def _tested(found: Compared) -> dict[str, Any]:
+    return {
+        **asdict(found),
+        "top1": 100 * found.right / found.images,
+        "top1_in_torch": 100 * found.right_in_torch / found.images,
+    }
+
+
+def _described(run: LoadedRun, program: ImageProgram) -> dict[str, Any]:
+    fit = program.resize.fit
+    return {
+        "identity": run.folder.identity,
+        "model": run.spec.model.name,
+        "data": run.spec.data.name,
+        "seed": run.spec.seed,
+        "classes": list(run.classes),
+        "input": "uint8 (B, H, W, 3), RGB" if program.layout is Layout.NHWC else "uint8 (B, 3, H, W), RGB",
+        "layout": str(program.layout),
+        "image_size": program.resize.crop_px,
+        "fit": str(fit),
+        "temperature": program.temperature,
+        "precision": "fp32",
+        "precision_of_run": run.spec.recipe.precision,
+    }
+
+
+def _notes(run: LoadedRun, program: ImageProgram) -> dict[str, str]:
+    """What the file itself says of where it comes from."""
+    from json import dumps
+
+    described = _described(run, program)
+    return {f"levelfield.{key}": value if isinstance(value, str) else dumps(value) for key, value in described.items()}

@@ -1,0 +1,124 @@
+"""The forms that a program is exported to: how each is written, and opened again in its own runtime."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from levelfield.errors import UserError
+
+Images = NDArray[np.uint8]
+Runtime = Callable[[Images], tuple[NDArray[np.float32], NDArray[np.float32]]]
+"""uint8 images in the program's layout to probabilities (B, C) and logits (B, C)."""
+
+OPSET: Final = 18
+"""ONNX Runtime has computed it since 2023."""
+
+
+class To(StrEnum):
+    """What a run is exported to."""
+
+    ONNX = "onnx"
+    TORCH = "torch-export"
+
+
+@dataclass(frozen=True)
+class Form:
+    """`file`: its name. `packages`: what writes it and runs it, as imported. `extra`: levelfield's extra that brings
+    those. `write`: the traced program and what is noted in the file, to a path. `open`: from the path, on so many
+    threads."""
+
+    file: str
+    packages: tuple[str, ...]
+    extra: str
+    write: Callable[[torch.export.ExportedProgram, Mapping[str, str], Path], None]
+    open: Callable[[Path, int], Runtime]
+
+    def check(self) -> None:
+        """Raise UserError where a package is missing."""
+        for package in self.packages:
+            try:
+                importlib.import_module(package)
+            except ModuleNotFoundError:
+                raise UserError(
+                    f"this export needs {package}, which is not installed here\npip install 'levelfield[{self.extra}]'"
+                ) from None
+
+    def versions(self) -> dict[str, str]:
+        """Of each package, torch's first."""
+        return {name: version(name) for name in ("torch", *self.packages)}
+
+
+def _write_onnx(program: torch.export.ExportedProgram, notes: Mapping[str, str], path: Path) -> None:
+    with _quiet():
+        found = torch.onnx.export(
+            program, dynamo=True, opset_version=OPSET, external_data=False, verbose=False,
+            input_names=["images"], output_names=["probabilities", "logits"],
+        )  # fmt: skip
+        assert found is not None
+        found.model.metadata_props.update(notes)
+        found.save(str(path), external_data=False)
+
+
+def _open_onnx(path: Path, threads: int) -> Runtime:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    def run(images: Images) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        probabilities, logits = session.run(["probabilities", "logits"], {"images": images})
+        return probabilities, logits
+
+    return run
+
+
+def _write_torch(program: torch.export.ExportedProgram, notes: Mapping[str, str], path: Path) -> None:
+    buffer = io.BytesIO()
+    torch.export.save(program, buffer, extra_files=dict(notes))
+    path.write_bytes(buffer.getvalue())
+
+
+def _open_torch(path: Path, threads: int) -> Runtime:
+    module: Any = torch.export.load(io.BytesIO(path.read_bytes())).module()
+
+    @torch.inference_mode()
+    def run(images: Images) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        probabilities, logits = module(torch.from_numpy(images))
+        return probabilities.numpy(), logits.numpy()
+
+    return run
+
+
+FORMS: Final = {
+    To.ONNX: Form("model.onnx", ("onnx", "onnxscript", "onnxruntime"), "export", _write_onnx, _open_onnx),
+    To.TORCH: Form("model.pt2", (), "export", _write_torch, _open_torch),
+}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what the exporter says of its own rules: warnings of deprecated names, and of a newer opset."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,168 @@
+"""An exported program held to the run that it was made of: in its own runtime, over the whole test set."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from levelfield.data import build_eval_transform, make_loader
+from levelfield.data.store.splits import Split, centre_crop
+from levelfield.exports.forms import Images, Runtime
+from levelfield.exports.program import ImageProgram, Layout
+from levelfield.progress import OnProgress
+from levelfield.training.load_finished_run import LoadedRun
+
+OTHER_SIZES: Final = ((1.7, 2.3), (2.4, 0.8), (0.6, 0.7))
+"""Height and width, in sides of the run's images, of the images by which the resizing inside is tested."""
+RESIZED: Final = 64
+"""Images of each other size."""
+LATENCY_S: Final = 1.5
+"""Seconds of timing a batch size, both programs together."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Two programs on the same images: how many, how many each has right, on how many their likeliest class differs.
+
+    `logits_off`, `probabilities_off`: the largest absolute differences; `largest_logit`: the largest absolute logit.
+    """
+
+    images: int = 0
+    right_in_torch: int = 0
+    right: int = 0
+    differing: int = 0
+    logits_off: float = 0.0
+    probabilities_off: float = 0.0
+    largest_logit: float = 0.0
+
+    @property
+    def lost(self) -> int:
+        """Images fewer right than in PyTorch; 0 where there are none."""
+        return max(0, self.right_in_torch - self.right)
+
+    def __add__(self, other: Compared) -> Compared:
+        return Compared(
+            self.images + other.images,
+            self.right_in_torch + other.right_in_torch,
+            self.right + other.right,
+            self.differing + other.differing,
+            max(self.logits_off, other.logits_off),
+            max(self.probabilities_off, other.probabilities_off),
+            max(self.largest_logit, other.largest_logit),
+        )
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Medians in ms of a batch, of calls that took turns: PyTorch's network in float32, and the exported program."""
+
+    batch: int
+    torch_ms: float
+    ms: float
+    repeats: int
+
+
+class InTorch:
+    """The run's network in float32 on the CPU, as its test computes, with its temperature."""
+
+    def __init__(self, run: LoadedRun, program: ImageProgram) -> None:
+        size, described = run.spec.model.image_size, run.folder.description()
+        assert size is not None
+        self.model, self.fit, self.size_px = run.model, program.resize.fit, size
+        self.temperature = program.temperature
+        self.transform = build_eval_transform(
+            run.spec.recipe.augment, size, tuple(described["mean"]), tuple(described["std"])
+        )
+
+    @torch.inference_mode()
+    def __call__(self, images: torch.Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Probabilities and logits of uint8 (B, 3, S, S) that are fitted already, cut to the centre as tests cut them."""
+        logits = self.model(self.transform(centre_crop(images, self.size_px))).float()
+        return (logits / self.temperature).softmax(1).numpy(), logits.numpy()
+
+
+def over_test_set(
+    reference: InTorch, runtime: Runtime, images_of: Split, layout: Layout, batch: int, progress: OnProgress | None
+) -> Compared:
+    """Both programs on every image of the test set."""
+    found, total = Compared(), len(images_of)
+    for images, labels, _ in make_loader(images_of, batch_size=batch, seed=0, shuffle=False).epoch(0):
+        assert isinstance(images, torch.Tensor)
+        found += _compared(reference(images), runtime(_laid_out(images.numpy(), layout)), labels.numpy())
+        if progress is not None:
+            progress("testing the export", found.images, total)
+    return found
+
+
+def at_other_sizes(reference: InTorch, runtime: Runtime, images_of: Split, layout: Layout) -> Compared:
+    """Both on test images brought to other sizes, which the exported program resizes itself and PyTorch's gets fitted
+    by Pillow."""
+    loader = make_loader(images_of, batch_size=min(RESIZED, len(images_of)), seed=0, shuffle=True)
+    images, labels, _ = next(iter(loader.epoch(0)))
+    assert isinstance(images, torch.Tensor)
+    found = Compared()
+    for tall, wide in OTHER_SIZES:
+        height, width = (max(1, round(images.shape[-1] * share)) for share in (tall, wide))
+        given = np.stack([np.asarray(Image.fromarray(each).resize((width, height))) for each in _hwc(images.numpy())])
+        fitted = np.stack([reference.fit.apply(each) for each in given]).transpose(0, 3, 1, 2)
+        planes = np.ascontiguousarray(given.transpose(0, 3, 1, 2))
+        said = runtime(_laid_out(planes, layout))
+        found += _compared(reference(torch.from_numpy(np.ascontiguousarray(fitted))), said, labels.numpy())
+    return found
+
+
+def latencies(reference: InTorch, runtime: Runtime, images_of: Split, layout: Layout, batch: int) -> list[Latency]:
+    """Of one image and of a batch, in turns."""
+    found = []
+    for count in sorted({1, min(batch, len(images_of))}):
+        images, _, _ = next(iter(make_loader(images_of, batch_size=count, seed=0, shuffle=False).epoch(0)))
+        assert isinstance(images, torch.Tensor)
+        given = _laid_out(images.numpy(), layout)
+        ours, theirs = _in_turns(lambda images=images: reference(images), lambda given=given: runtime(given))  # type: ignore[misc]
+        found.append(Latency(count, float(np.median(ours)), float(np.median(theirs)), len(ours)))
+    return found
+
+
+def _in_turns(first: Callable[[], Any], second: Callable[[], Any]) -> tuple[list[float], list[float]]:
+    """Milliseconds of calls of both, after three of each that warm up."""
+    times: tuple[list[float], list[float]] = ([], [])
+    end = time.perf_counter() + LATENCY_S
+    while len(times[0]) < 13 or time.perf_counter() < end:
+        for call, taken in zip((first, second), times, strict=True):
+            begin = time.perf_counter()
+            call()
+            taken.append(1e3 * (time.perf_counter() - begin))
+    return times[0][3:], times[1][3:]
+
+
+def _compared(
+    own: tuple[NDArray[np.float32], NDArray[np.float32]],
+    exported: tuple[NDArray[np.float32], NDArray[np.float32]],
+    labels: NDArray[np.int64],
+) -> Compared:
+    (own_p, own_logits), (p, logits) = own, exported
+    first, other = own_logits.argmax(1), logits.argmax(1)
+    return Compared(
+        images=len(labels),
+        right_in_torch=int((first == labels).sum()),
+        right=int((other == labels).sum()),
+        differing=int((first != other).sum()),
+        logits_off=float(np.abs(own_logits - logits).max()),
+        probabilities_off=float(np.abs(own_p - p).max()),
+        largest_logit=float(np.abs(own_logits).max()),
+    )
+
+
+def _hwc(planes: Images) -> Images:
+    return np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
+
+
+def _laid_out(planes: Images, layout: Layout) -> Images:
+    return _hwc(planes) if layout is Layout.NHWC else np.ascontiguousarray(planes)

@@ -112,13 +112,15 @@ FORMS: Final = {
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what the exporter says of its own rules: warnings of deprecated names, and of a newer opset."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """Without what the exporter says of its own rules: deprecated names, folding that it skips, a newer opset."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

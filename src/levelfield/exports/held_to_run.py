@@ -83,7 +83,7 @@ class InTorch:
 
     @torch.inference_mode()
     def __call__(self, images: torch.Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Probabilities and logits of uint8 (B, 3, S, S) that are fitted already, cut to the centre as tests cut them."""
+        """Probabilities and logits of fitted uint8 images (B, 3, S, S), cut to their centre as tests cut them."""
         logits = self.model(self.transform(centre_crop(images, self.size_px))).float()
         return (logits / self.temperature).softmax(1).numpy(), logits.numpy()
 

@@ -180,3 +180,18 @@ def test_bad_input_is_named(run: Path, tmp_path: Path) -> None:
 def test_a_missing_package_is_named_with_the_command_that_installs_it() -> None:
     with pytest.raises(UserError, match=r"needs no_such_package.*\npip install 'levelfield\[export\]'"):
         replace(FORMS[To.ONNX], packages=("no_such_package",)).check()
+
+
+def test_a_network_that_onnx_has_no_form_for_is_refused_in_a_line(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*arguments: object, **options: object) -> None:
+        raise RuntimeError("no decomposition\nof aten.something")
+
+    monkeypatch.setattr(torch.onnx, "export", fails)
+    program = object()
+    with pytest.raises(
+        UserError, match=r"cannot be exported to ONNX: .*no decomposition of aten.something\n--to torch-e"
+    ):
+        FORMS[To.ONNX].write(program, {}, tmp_path / "model.onnx")  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []

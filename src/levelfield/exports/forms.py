@@ -63,14 +63,17 @@ class Form:
 
 
 def _write_onnx(program: torch.export.ExportedProgram, notes: Mapping[str, str], path: Path) -> None:
-    with _quiet():
-        found = torch.onnx.export(
-            program, dynamo=True, opset_version=OPSET, external_data=False, verbose=False,
-            input_names=["images"], output_names=["probabilities", "logits"],
-        )  # fmt: skip
-        assert found is not None
-        found.model.metadata_props.update(notes)
-        found.save(str(path), external_data=False)
+    try:
+        with _quiet():
+            found = torch.onnx.export(
+                program, dynamo=True, opset_version=OPSET, external_data=False, verbose=False,
+                input_names=["images"], output_names=["probabilities", "logits"],
+            )  # fmt: skip
+    except Exception as error:  # an operator that has no form in ONNX, a conversion that fails
+        raise _refused("ONNX has no form for it", error.__cause__ or error) from error
+    assert found is not None
+    found.model.metadata_props.update(notes)
+    found.save(str(path), external_data=False)
 
 
 def _open_onnx(path: Path, threads: int) -> Runtime:
@@ -78,7 +81,10 @@ def _open_onnx(path: Path, threads: int) -> Runtime:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own, of many kinds: what was written is no valid graph
+        raise _refused("ONNX Runtime does not load it", error) from error
 
     def run(images: Images) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         probabilities, logits = session.run(["probabilities", "logits"], {"images": images})
@@ -108,6 +114,11 @@ FORMS: Final = {
     To.ONNX: Form("model.onnx", ("onnx", "onnxscript", "onnxruntime"), "export", _write_onnx, _open_onnx),
     To.TORCH: Form("model.pt2", (), "export", _write_torch, _open_torch),
 }
+
+
+def _refused(what: str, error: BaseException) -> UserError:
+    said = " ".join(str(error).split()) or type(error).__name__
+    return UserError(f"this network cannot be exported to ONNX: {what}: {said[:300]}\n--to torch-export may hold it")
 
 
 @contextmanager

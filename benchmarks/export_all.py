@@ -1,6 +1,6 @@
 """Export one small network of every built-in family and of every timm file to ONNX, and run each in ONNX Runtime.
 
-    python benchmarks/export_all.py [--write docs/how-to/export.md] [--kept FILE] [--only NAME ...]
+    python benchmarks/export_all.py [--write PAGE] [--kept FILE] [--only NAME ...]
 
 Of a built-in family the network with the fewest parameters, at its own image size; of a timm file the smallest model
 (tests/models/smallest_timm.json), fitted to 32 px, or 64 px where it refuses that. Weights are random. A network counts

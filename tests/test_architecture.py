@@ -43,6 +43,7 @@ FLOORS = [
         "thread_waiting",
         "units",
         "without_compiler",
+        "optimizers_without_compiler",
     },
 ]
 """From the roof down; rooms of one floor do not know one another, but for those below. A room is a folder or a file,
@@ -53,6 +54,7 @@ ALLOWED_SIDEWAYS = {
     ("progress", "errors"),
     ("progress", "units"),
     ("progress", "notebook"),
+    ("optimizers_without_compiler", "without_compiler"),
 }
 LONG_FILES = {"native/outgrid.cpp"}
 """C++, and tables: longer than 300 lines on purpose."""

@@ -87,6 +87,7 @@ TRAIN = "train --model resnet_nano --data digits"
         (f"{TRAIN} --set budget.steps=1", 0, SLOW),
         (f"{TRAIN} --set budget.steps=1 --set model.name=resnet18_s1", 0, BESIDE_TIMM),
         ("profile resnet_nano --seconds 0 --batch 2", 0, SLOW),
+        ("profile resnet_nano --seconds 0 --batch 2 --train", 0, SLOW),
         ("profile resnet18_s1 --seconds 0 --batch 2", 0, BESIDE_TIMM),
     ],
 )

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from levelfield.module_mode import TrainingMode, evaluation_mode
+from levelfield.optimizers_without_compiler import put_off_breaks, put_off_marks
 from levelfield.spec import Freeze
 
 WARM_UP: Final = 3
@@ -115,7 +116,9 @@ def training_step(
         classes = model(x[:1]).shape[1]
     labels = torch.randint(classes, (batch,), device=device)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    put_off_marks()
     optimizer = torch.optim.AdamW(trained, lr=1e-4, fused=True)
+    put_off_breaks(optimizer)
     scaler = torch.amp.GradScaler(device.type, enabled=dtype is torch.float16 and device.type == "cuda")
 
     def step() -> None:

@@ -17,10 +17,10 @@ from torch import nn
 
 from levelfield.errors import UserError, nearest
 from levelfield.models import no_weight_decay, stage_of_parameters
+from levelfield.optimizers_without_compiler import put_off_breaks, put_off_marks
 from levelfield.spec import Optimizer
 from levelfield.training.muon import muon
 from levelfield.training.optimizers_of_timm import optimizer_of_timm
-from levelfield.training.optimizers_without_compiler import put_off_breaks, put_off_marks
 
 _TORCH = {
     name.lower(): getattr(torch.optim, name)

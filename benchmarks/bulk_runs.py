@@ -66,6 +66,9 @@ def main() -> None:
         return
     print("| runs | in a warm worker, s | in fresh processes, s | ratio |\n|---|---|---|---|")
     for what, figures in ((f"all {given.runs}", took), ("one that is not the first of its slot", later)):
+        if not figures["warm"]:
+            print(f"| {what} | - | - | no more runs than slots |")
+            continue
         warm, fresh = (statistics.median(figures[way]) for way in WAYS)
         print(f"| {what} | {warm:.2f} | {fresh:.2f} | {fresh / warm:.2f} |")
     times = statistics.median(took["warm"]) / statistics.median(alone)

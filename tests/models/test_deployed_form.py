@@ -391,3 +391,24 @@ def test_small_linear_layers_in_float32_are_left_to_torch(monkeypatch: pytest.Mo
     assert packed(work, torch.float32) == 1 and packed(work + 1, torch.float32) == 0
     if can_pack(torch.device("cpu"), torch.bfloat16):
         assert packed(work + 1, torch.bfloat16) == 1
+
+
+class NearlyNothing(nn.Module):
+    """Normalises each image and takes its mean: what is left is rounding, in any precision."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.head = (
+            nn.Conv2d(3, 8, 3, padding=1),
+            nn.InstanceNorm2d(8),
+            nn.Linear(8, 4, bias=False),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.norm(self.conv(x)).mean((2, 3)))
+
+
+def test_rounding_as_large_as_the_logits_themselves_is_no_licence() -> None:
+    torch.manual_seed(0)
+    with pytest.raises(UserError, match=r"no deployed form of NearlyNothing was found"):
+        deployed(NearlyNothing().eval(), torch.randn(4, 3, 16, 16), torch.bfloat16)

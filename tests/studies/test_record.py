@@ -16,6 +16,8 @@ import pytest
 from levelfield.errors import UserError
 from levelfield.progress import Progress
 from levelfield.spec import RunSpec
+from levelfield.spec.run_parts import StartFrom
+from levelfield.studies.declared.record_rules import check_declared
 from levelfield.studies.results.record_json import as_markdown, pairs, read_record, summary, verdict
 from levelfield.studies.running import record as module
 from levelfield.studies.running.record import Declared, make_record, source_digest
@@ -155,6 +157,41 @@ def test_pairs_are_of_equal_seeds() -> None:
     found = pairs([run(0, 94.0, 10.0), run(2, 95.0, 10.0)], [run(0, 93.0, 20.0), run(1, 99.0, 1.0), run(2, 93.0, 40.0)])
     assert found["pairs"] == 2 and found["train_s_ratio"]["value"] == 3.0 and found["top1_points"]["value"] == 1.5
     assert pairs([run(0, 94.0, 10.0)], [run(1, 94.0, 10.0)]) == {"pairs": 0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"recipe.validation": 0.2}, "recipe.validation"),
+        ({"data.validation": 0.2}, "recipe.validation"),
+        ({"data.train_limit": 10}, "data.train_limit"),
+        ({"data.test_limit": 10}, "data.test_limit"),
+        ({"model.start_from": StartFrom(source="runs/a")}, "model.start_from"),
+        ({"seed": 4}, "seed"),
+    ],
+)
+def test_rules_of_records_cannot_be_set_aside(changes: dict[str, Any], key: str) -> None:
+    plain = RunSpec.parse({**SPEC, "data": {"name": "digits"}})
+    check_declared(plain)
+    with pytest.raises(UserError, match=rf"^{key} cannot be set: a record"):
+        check_declared(plain.changed(changes))
+
+
+def test_a_record_says_what_was_changed_and_on_how_many_images_it_was_tested(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_in_own_process", made_up)
+    declared = Declared(90.0, 2, changed=("budget.epochs=2",))
+    content = make_record(RunSpec.parse(SPEC).changed({"budget.epochs": 2}), declared, tmp_path, None, QUIET)
+    page = (tmp_path / "record.md").read_text()
+    assert content["test_images"] == 50 and "- 50 test images" in page
+    assert "changed from the recipe: `budget.epochs=2`" in page
+
+
+def test_intervals_keep_to_what_figures_may_be() -> None:
+    found = summary([run(0, 99.9, 1.0), run(1, 90.0, 90.0)], 94.0, None)
+    assert found["top1"]["high"] == 100.0 and found["train_s"]["low"] == 0.0
+    assert found["top1"]["low"] < found["top1"]["value"] < 100.0
 
 
 def test_ctrl_c_ends_the_run_at_once_and_leaves_nothing_behind(tmp_path: Path) -> None:

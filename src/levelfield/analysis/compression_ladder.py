@@ -21,6 +21,7 @@ from levelfield.cost import Timing, measure_inference
 from levelfield.errors import UserError
 from levelfield.runs import RunFolder, find_runs
 from levelfield.spec import RunSpec, covers
+from levelfield.system.spawned import end_with_parent_process
 from levelfield.tables.differing_settings import flat_words
 from levelfield.tables.read_folder import read_study
 from levelfield.tables.rows import one_per_training
@@ -124,7 +125,7 @@ def _setting(spec: RunSpec) -> dict[str, str]:
 
 def _rung(model: str, runs: list[RunFolder], seconds: float) -> Rung:
     results = [run.result() or {} for run in runs]
-    with ProcessPoolExecutor(1, get_context("spawn")) as process:
+    with ProcessPoolExecutor(1, get_context("spawn"), initializer=end_with_parent_process) as process:
         timing = process.submit(latency, runs[0].path, seconds).result()
     return Rung(
         model=model,

@@ -42,12 +42,14 @@ def record(
     counted: docs/reference/record.md. Example: `levelfield record digits --target 95 --model resnet_nano -n 3`
     """
     from levelfield.cli.train import assemble
+    from levelfield.studies.declared.record_rules import check_declared
 
     options = {"execution.device": device, "execution.data_dir": data_dir}
     assignments = ["recipe.validation=0", *(set_ or [])]
     assignments += [f"{key}={value}" for key, value in options.items() if value is not None]
     spec = assemble(None, model, data, recipe, 0, assignments, plugin or [])
     check_run(spec)
+    check_declared(spec)
 
     from levelfield.progress import Progress
     from levelfield.studies.results.record_json import verdict
@@ -61,7 +63,7 @@ def record(
         each = estimate_seconds(prepare(spec)) * (1 if against is None else 2)
         confirm_long_work(left * each, f"{left} runs of the record", yes)
     with Progress() as progress:
-        content = make_record(spec, Declared(target, runs, within), folder, against, progress)
+        content = make_record(spec, Declared(target, runs, within, tuple(set_ or ())), folder, against, progress)
     if json:
         print_json("record", content)
         return

@@ -31,6 +31,7 @@ from levelfield.cost.one_process import (
 from levelfield.cost.peak import kept_peak, shares_of_peak
 from levelfield.cost.timing import Timing
 from levelfield.errors import UserError
+from levelfield.system.spawned import end_with_parent_process
 
 T = TypeVar("T")
 NOISY_PERCENT: Final = 2.0
@@ -154,7 +155,8 @@ def _mean(one: Mapping[str, Any], two: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _in_own_process(work: Callable[[Setting], T], setting: Setting) -> T:
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+    spawning = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawning, initializer=end_with_parent_process) as pool:
         try:
             return pool.submit(work, setting).result()
         except BrokenProcessPool:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from levelfield import notebook
-from levelfield.known_models.built_in import built_in
 from levelfield.native.libraries import build_where_missing
 from levelfield.progress import Progress
 from levelfield.runs import FolderLock, RunFolder
@@ -70,7 +69,7 @@ def train_prepared(prepared: Prepared, out: Path, *, progress: Progress | None =
     folder = RunFolder(out)
     execution = prepared.spec.execution
     configure_torch(execution, prepared.device, prepared.spec.recipe.tf32)
-    if prepared.device.type == "cpu" and prepared.spec.model.name in built_in():
+    if prepared.device.type == "cpu":  # whatever the network: augmentation has such loops, too
         build_where_missing()  # before a step is taken, so that all of a run is computed by the same loops
     with ExitStack() as stack:
         world = stack.enter_context(join_world(prepared.device))

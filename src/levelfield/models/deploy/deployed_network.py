@@ -26,8 +26,9 @@ WORTH_PACKING: Final = 2**23
 """Multiplications below which a linear layer in float32 is left to torch: to call oneDNN takes 15 microseconds more."""
 FURTHER: Final = 4.0
 SHARE: Final = 1e-3
-"""Deployed logits may lie this many times as far from float32's as the network's own in that precision, and this share
-of the largest logit."""
+AT_MOST: Final = 0.1
+"""Deployed logits may lie FURTHER times as far from float32's as the network's own in that precision, or SHARE of the
+largest logit; and never farther than AT_MOST of it, however far the network's own are."""
 
 
 @dataclass(frozen=True)
@@ -244,7 +245,7 @@ def _held_to(
             with _computing_in(form.dtype, images.device):
                 own = model(images)
     own_off, off = largest_difference(exact, own), largest_difference(exact, found)
-    allowed = max(FURTHER * own_off, SHARE)
+    allowed = min(max(FURTHER * own_off, SHARE), AT_MOST)
     if not off <= allowed or any(called[layer] != times for layer, times in calls.items()):
         raise UserError(
             f"no deployed form of {name} was found to compute what it does: on {len(images)} images "

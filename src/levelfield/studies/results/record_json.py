@@ -6,6 +6,7 @@ What is counted, and what is not, is part of the file (`COUNTED`), so that a rec
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -32,9 +33,13 @@ def summary(runs: Sequence[Run], target: float, within: float | None) -> dict[st
     """Means with their 95 % intervals, the share of runs at or above `target`, and what may be said."""
     tops = [run["top1"] for run in runs]
     top1 = seeds_interval(tops)
-    found: dict[str, Any] = {"runs": len(runs), "top1": _plain(top1), "at_or_above": sum(top >= target for top in tops)}
+    found: dict[str, Any] = {
+        "runs": len(runs),
+        "top1": _within(_plain(top1), 0.0, 100.0),
+        "at_or_above": sum(top >= target for top in tops),
+    }
     for key in TIMES:
-        found[key] = _plain(seeds_interval([run[key] for run in runs]))
+        found[key] = _within(_plain(seeds_interval([run[key] for run in runs])), 0.0, math.inf)
     found["reached"] = top1.value >= target
     found["reached_beyond_chance"] = top1.low is not None and top1.low >= target
     found["in_time"] = None if within is None else found["everything_s"]["value"] <= within
@@ -56,6 +61,13 @@ def pairs(runs: Sequence[Run], others: Sequence[Run]) -> dict[str, Any]:
 def _plain(estimate: Estimate) -> dict[str, Any]:
     values = asdict(estimate)
     return {key: values[key] for key in ("value", "low", "high", "n")}
+
+
+def _within(estimate: dict[str, Any], low: float, high: float) -> dict[str, Any]:
+    """Its interval cut to what the figure may be: no top-1 is above 100 %, no time below zero."""
+    if estimate["low"] is None:
+        return estimate
+    return estimate | {"low": max(low, estimate["low"]), "high": min(high, estimate["high"])}
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -137,18 +149,20 @@ def as_markdown(content: Mapping[str, Any]) -> str:
             busy,
         ]
         lines.append(f"| {run['seed']} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", "## Made with", "", *_made_with(content)]) + "\n"
+
+
+def _made_with(content: Mapping[str, Any]) -> list[str]:
     made, source = content["environment"], content["source"]
-    lines += [
-        "",
-        "## Made with",
-        "",
-        f"- {content['parameters']:,} parameters, {content['spec']['recipe']['precision']}",
-    ]
+    lines = [f"- {content['parameters']:,} parameters, {content['spec']['recipe']['precision']}"]
+    if "test_images" in content:  # not in the first records
+        lines.append(f"- {content['test_images']:,} test images")
+    if content.get("changed"):
+        lines.append("- changed from the recipe: " + ", ".join(f"`{change}`" for change in content["changed"]))
     lines += [f"- {made.get('gpu') or made['processor']}, {made['threads']} threads of {made['cores']} cores"]
     lines += [f"- torch {made['packages']['torch']}, python {made['python']}, {made['os']}"]
     commit = source["git_commit"] or "unknown"
-    lines += [f"- source {source['sha256'][:16]}, commit {commit}, identity {content['identity'][:16]}"]
-    return "\n".join(lines) + "\n"
+    return [*lines, f"- source {source['sha256'][:16]}, commit {commit}, identity {content['identity'][:16]}"]
 
 
 def _cell(estimate: Mapping[str, Any], unit: str) -> str:

@@ -36,11 +36,15 @@ _MACHINE: Final = ("machine", "processor", "gpu", "threads", "cpp_loops")
 
 @dataclass(frozen=True)
 class Declared:
-    """What is to be shown: `target` percent of top-1, over `count` runs, within so many seconds each (None: any)."""
+    """What is to be shown: `target` percent of top-1, over `count` runs, within so many seconds each (None: any).
+
+    `changed`: what was said beyond model, data and recipe, as KEY=VALUE, for the page.
+    """
 
     target: float
     count: int
     within: float | None = None
+    changed: tuple[str, ...] = ()
 
 
 def source_digest() -> str:
@@ -105,6 +109,7 @@ def _begun(out: Path, sides: dict[str, Prepared], declared: Declared) -> dict[st
 
     made = {name: _made(prepared) for name, prepared in sides.items()}
     content: dict[str, Any] = {"format": FORMAT, "data": sides["runs"].data.name, **made["runs"], "runs": []}
+    content |= {"changed": list(declared.changed), "test_images": len(sides["runs"].data.test)}
     content |= {"counted": COUNTED, "environment": describe_environment(sides["runs"].device)}
     content["source"] = {"sha256": source_digest(), "git_commit": content["environment"]["git_commit"]}
     if "against" in made:
@@ -210,4 +215,6 @@ def _carry_out(run: str, answer: Connection, parent: int) -> None:
         }  # fmt: skip
     except UserError as error:
         found = str(error)
+    except KeyboardInterrupt:  # the parent has ended, and nobody waits for an answer
+        os._exit(130)
     answer.send(found)

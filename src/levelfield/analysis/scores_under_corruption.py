@@ -34,15 +34,15 @@ def scores_of_runs(
     first = next(iter(networks.values()))
     split = first.own_data(data_dir).test
     positions = drawn(split, asked["images"], asked["seed"])
+    sets = [(folder, *each) for folder in folders for each in read_sets(folder, first.run)]  # a wrong one is told first
     found: dict[str, dict[str, Sequence[float]]] = {identity: {} for identity in networks}
     names = [CLEAN, *CORRUPTIONS]
     for number, name in enumerate(names):
         see(name, number, len(names))
         _fill(name, asked, networks, cache, found, lambda name=name: _levels(name, split, positions, asked["seed"]))  # type: ignore[misc]
-    for folder in folders:
-        for name, levels in read_sets(folder, first.run):
-            see(name, len(names), len(names))
-            _fill(name, {"folder": str(folder.resolve())}, networks, cache, found, lambda levels=levels: levels())  # type: ignore[misc]
+    for folder, name, levels in sets:
+        see(name, len(names), len(names))
+        _fill(name, {"folder": str(folder.resolve())}, networks, cache, found, levels)
     see("done", len(names), len(names))
     return found, split.side_px
 

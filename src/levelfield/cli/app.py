@@ -96,8 +96,8 @@ def main() -> None:
         if interruptions:
             _say_interrupted()
             sys.exit(130)
-        if (missing := what_to_install(error)) is not None:
-            messages.print(f"error: {missing}", style="red", markup=False, highlight=False, soft_wrap=True)
+        if (known := what_to_install(error) or _in_users_code(error)) is not None:
+            messages.print(f"error: {known}", style="red", markup=False, highlight=False, soft_wrap=True)
             sys.exit(2)
         log = Path(tempfile.mkdtemp(prefix="levelfield-")) / "error.log"
         log.write_text(f"{' '.join(sys.argv)}\n\n{traceback.format_exc()}", encoding="utf-8")
@@ -106,6 +106,15 @@ def main() -> None:
             style="red", markup=False, highlight=False, soft_wrap=True,
         )  # fmt: skip
         sys.exit(INTERNAL_ERROR)
+
+
+def _in_users_code(error: Exception) -> UserError | None:
+    """`error` as one of the user's own code; None where it is not, or no plugin can have been loaded."""
+    if "levelfield.models" not in sys.modules:
+        return None
+    from levelfield.models.users_code import failed_in_plugin
+
+    return failed_in_plugin(error)
 
 
 def _remembered_interruptions() -> list[int]:

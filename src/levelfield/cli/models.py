@@ -99,11 +99,14 @@ def _describe(name: str, classes: int | None, image_size: int | None) -> dict[st
             return _row(info, info.num_classes, info.image_size, params, macs)
 
     from levelfield.models import model_info
+    from levelfield.models.users_code import UsersCodeError
 
     info = model_info(name)
     setting = classes or info.num_classes, image_size or info.image_size
     try:
         return _row(info, *setting, *_counted(info, classes, image_size))
+    except UsersCodeError as error:
+        return _row(info, *setting, None, None) | {"error": str(error).splitlines()[0]}
     except UserError:
         raise
     except Exception as error:  # code of the user's or timm's: one that fails must not take the list away

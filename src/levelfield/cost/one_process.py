@@ -48,6 +48,7 @@ class Setting:
 
     A timing takes at least `min_repeats` calls, after `warm_up`. `deploy`, a picklable function too, makes of a model,
     images and a dtype the form that only predicts, and says what became of it; that form is measured beside the model.
+    `explain`, picklable as well, makes of an error met while measuring the one to raise instead, or None.
     """
 
     build: Callable[[], nn.Module]
@@ -64,6 +65,7 @@ class Setting:
     min_repeats: int = 10
     warm_up: int = WARM_UP
     deploy: Deploy | None = None
+    explain: Callable[[BaseException], Exception | None] | None = None
 
 
 def measure_times(setting: Setting) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def quick_profile(
     threads = setting.threads or torch.get_num_threads()
     peak = "" if kept_peak(device, setting.dtype, setting.tf32, threads) else ", and once for this machine its peak"
     say(f"memory, then {_times_in_words(setting)}, each twice{peak}")
-    one, two, memory = measure_all(setting) if fresh else _in_own_process(measure_all, setting)
+    one, two, memory = _explained(measure_all, setting) if fresh else _in_own_process(measure_all, setting)
     looks.append(busy_percent(device, QUICK_LOOK_S))
     return {**joined(one, two), "memory": {**memory, "deployed": _deployed_memory(setting)}, **_rest(looks)}
 
@@ -158,12 +158,22 @@ def _in_own_process(work: Callable[[Setting], T], setting: Setting) -> T:
     spawning = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=spawning, initializer=end_with_parent_process) as pool:
         try:
-            return pool.submit(work, setting).result()
+            return pool.submit(_explained, work, setting).result()
         except BrokenProcessPool:
             raise UserError(
                 f"profiling at batch {setting.batch}, {setting.image_size} px was killed, probably for want of memory\n"
                 "lower --batch or --image-size"
             ) from None
+
+
+def _explained(work: Callable[[Setting], T], setting: Setting) -> T:
+    """What `work` measures; where it fails, in the process whose traceback shows why, with the error as explained."""
+    try:
+        return work(setting)
+    except Exception as error:
+        if setting.explain is None or (explained := setting.explain(error)) is None:
+            raise
+        raise explained from error
 
 
 def _noise_percent(first: Timing, second: Timing) -> float:

@@ -10,8 +10,14 @@ from pathlib import Path
 
 from levelfield.errors import UserError
 
+_plugins: set[Path] = set()
 _imported: dict[Path, str] = {}
 """Files beside plugins as this process first saw them: Python keeps what it imported, whatever becomes of the file."""
+
+
+def files_of_plugins() -> set[Path]:
+    """The plugins that this process has imported, and the files beside them that they lead to."""
+    return {*_plugins, *_imported}
 
 
 def plugin_digest(file: Path) -> str:
@@ -20,6 +26,7 @@ def plugin_digest(file: Path) -> str:
     That of the file alone where it imports nothing from there. Raises UserError where one of those files has changed
     since it was first asked for.
     """
+    _plugins.add(file)
     source = file.read_bytes()
     told = hashlib.sha256(source)
     for beside in sorted(_beside(file) - {file}):

@@ -20,6 +20,7 @@ from torch import nn
 from levelfield.errors import UserError, unknown
 from levelfield.known_models import TIMM, ModelInfo, matching, registered
 from levelfield.models.plugin_files import plugin_digest
+from levelfield.models.users_code import failed_to_build
 from levelfield.spec import StartFrom
 
 Builder = Callable[..., nn.Module]
@@ -111,7 +112,8 @@ def create_model(
             account of what was loaded, re-shaped and left out is printed to stderr.
         options: what the architecture has (`model_info(name).options`): `drop_path`, `drop_path_mode`, `dropout`, ...
 
-    Raises UserError for an unknown name or option, or a size that the architecture cannot have.
+    Raises UserError for an unknown name or option, or a size that the architecture cannot have; UsersCodeError, a kind
+    of it, for whatever a user's own builder raises.
     """
     info = model_info(name)
     classes = info.num_classes if num_classes is None else num_classes
@@ -144,7 +146,13 @@ def _build(name: str, num_classes: int, image_size: int, options: Mapping[str, A
     parameters = inspect.signature(builder).parameters
     takes_size = "image_size" in parameters or info.options is None
     size = {"image_size": image_size} if takes_size else {}
-    model = builder(num_classes=num_classes, **size, **options)
+    given = {"num_classes": num_classes, **size, **options}
+    try:
+        model = builder(**given)
+    except Exception as error:
+        if (told := failed_to_build(error, name, builder, given)) is None:
+            raise
+        raise told from error
     if not isinstance(model, nn.Module):
         raise UserError(f"model {name!r} must be a torch.nn.Module, but its builder returned {type(model).__name__}")
     return model

@@ -1,9 +1,10 @@
-"""The memory that this process has and has had: Linux's /proc, else getrusage, else Windows' process counters."""
+"""The memory that this process has and has had (Linux's /proc, getrusage or Windows' counters), and its exhaustion."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import importlib
 from pathlib import Path
 from typing import Any, Final
@@ -70,3 +71,22 @@ def _windows_counters() -> _Counters:
     if not kernel.K32GetProcessMemoryInfo(kernel.GetCurrentProcess(), ctypes.byref(counters), counters.cb):
         raise OSError("Windows does not tell how much memory this process has")
     return counters
+
+
+_EXHAUSTED: Final = (
+    "can't allocate memory",  # torch's allocator for CPUs
+    "cannot allocate memory",  # a library that the loader could not map
+    "std::bad_alloc",  # C++ that torch translates to a RuntimeError
+    "failed to map segment",  # a library that the loader could not map
+    "can't start new thread",  # a stack that could not be mapped
+)
+
+
+def memory_exhausted(error: BaseException) -> bool:
+    """Whether memory was exhausted: some say so by their kind, others only in words."""
+    if isinstance(error, MemoryError) or any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__):
+        return True  # the latter is torch's
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    said = str(error).lower()
+    return isinstance(error, (RuntimeError, ImportError)) and any(words in said for words in _EXHAUSTED)

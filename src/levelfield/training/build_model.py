@@ -16,6 +16,7 @@ from torch import nn
 from levelfield import randomness
 from levelfield.errors import UserError
 from levelfield.models import accepts, create_model, load_plugin, program_builder
+from levelfield.models.users_code import failed_on_images
 from levelfield.module_mode import evaluation_mode
 from levelfield.runs import RunFolder
 from levelfield.spec import Plugin, RunSpec
@@ -56,11 +57,7 @@ def _checked_outputs(model: nn.Module, spec: RunSpec) -> nn.Module:
     except UserError:
         raise
     except Exception as error:  # whatever a user's own code raises
-        why = " ".join([type(error).__name__ + ":", *str(error).splitlines()[:1]])
-        raise UserError(
-            f"{spec.model.name} cannot take images of 3 channels and {size} px ({why})\n"
-            "let it fit the data, or give the data another image_size"
-        ) from error
+        raise failed_on_images(error, spec.model.name, type(model).forward, size) from error
     if not isinstance(outputs, torch.Tensor) or outputs.ndim != 2 or len(outputs) != 2:
         given = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
         raise UserError(

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 from contextlib import suppress
-from typing import Any, Final
-
-import torch
+from typing import Any
 
 from levelfield.errors import UserError
+from levelfield.models.users_code import failed_in_plugin
 from levelfield.runs import FAILURES, RunFolder, write_json
 from levelfield.spec import RunSpec
+from levelfield.system.memory import memory_exhausted
 from levelfield.training.not_finite import NonFiniteLossError
 from levelfield.training.prepare_run import Prepared
 from levelfield.training.processes import SaidElsewhereError, World
@@ -29,7 +28,7 @@ def ended_by(error: Exception, prepared: Prepared, folder: RunFolder, world: Wor
     if isinstance(error, NonFiniteLossError):  # all ranks find it together
         record_failure(folder, prepared.spec, str(error), world)
         return error if world.main else SaidElsewhereError(str(error))
-    if _out_of_memory(error):
+    if memory_exhausted(error):
         spec = prepared.spec
         or_else = "" if spec.execution.gradient_checkpointing else ", or set execution.gradient_checkpointing=true"
         reason = (
@@ -53,27 +52,12 @@ def ended_by(error: Exception, prepared: Prepared, folder: RunFolder, world: Wor
             f"process {world.rank} lost the others: {str(error).splitlines()[0]}\n"
             "see what they said last; the same command goes on from the newest checkpoint"
         )
+    if (told_of_plugin := failed_in_plugin(error, f"when {prepared.spec.model.name} was trained")) is not None:
+        world.tell_failure(str(told_of_plugin))
+        record_failure(folder, prepared.spec, str(told_of_plugin), world)
+        return told_of_plugin
     world.tell_failure(f"{type(error).__name__}: {error}")
     return error
-
-
-_EXHAUSTED: Final = (
-    "can't allocate memory",  # torch's allocator for CPUs
-    "cannot allocate memory",  # a library that the loader could not map
-    "std::bad_alloc",  # C++ that torch translates to a RuntimeError
-    "failed to map segment",  # a library that the loader could not map
-    "can't start new thread",  # a stack that could not be mapped
-)
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    """Whether memory was exhausted: some say so by their kind, others only in words."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
-        return True
-    said = str(error).lower()
-    return isinstance(error, (RuntimeError, ImportError)) and any(words in said for words in _EXHAUSTED)
 
 
 def record_failure(folder: RunFolder, spec: RunSpec, reason: str, world: World) -> None:

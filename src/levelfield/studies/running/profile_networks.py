@@ -84,12 +84,13 @@ def profile_subject(
     instead of `cost.profile`, the thorough one.
     """
     from levelfield.cost import profile
+    from levelfield.models.users_code import failed_in_plugin
 
     assert subject.classes is not None and subject.image_size is not None
     builder = functools.partial(
         build, subject.model, subject.classes, subject.image_size, dict(subject.options), tuple(plugins)
     )
-    made = setting(build=builder, image_size=subject.image_size)
+    made = replace(setting(build=builder, image_size=subject.image_size), explain=failed_in_plugin)
     measured = (measure or profile)(made)
     named = {"name": subject.label, "model": subject.model, "classes": subject.classes}
     named |= {"image_size": subject.image_size, "options": dict(subject.options), "batch": made.batch}

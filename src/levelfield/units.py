@@ -5,6 +5,7 @@ And names and words in lines of a width.
 
 from __future__ import annotations
 
+import math
 import re
 from decimal import Decimal
 from typing import Final
@@ -18,15 +19,17 @@ def short(value: float | None) -> str:
     """A count with three digits and a unit: 7518102 -> "7.52 M"."""
     if value is None:
         return NONE
+    value = float(f"{value:.3g}")  # rounded first: 999,950 is 1.00 M
     for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
-            return f"{value / size:#.3g}".rstrip(".") + f" {unit}"
+            scaled = value / size
+            return f"{scaled:,.{max(0, 2 - int(math.log10(abs(scaled))))}f} {unit}"
     return plain(value)
 
 
 def whole(value: float | None) -> str:
     """A rounded count with thousands separated: "12,345"."""
-    return NONE if value is None else f"{value:,.0f}"
+    return NONE if value is None else f"{value:z,.0f}"
 
 
 def plain(value: float, digits: int = 3) -> str:
@@ -38,8 +41,8 @@ def size(mib: float | None) -> str:
     """Mebibytes as memory or a file's size: 12.25 -> "12.2 MiB", 1229 -> "1.2 GiB"."""
     if mib is None:
         return NONE
-    if mib < 1024:
-        return f"{mib:.1f} MiB" if mib < 100 else f"{mib:.0f} MiB"
+    if round(mib) < 1024:
+        return f"{mib:.1f} MiB" if round(mib, 1) < 100 else f"{mib:.0f} MiB"
     return f"{mib / 1024:.1f} GiB"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import struct
@@ -14,7 +15,7 @@ import pytest
 from every_command import CODES, LINES, InOrder, commands, prepare
 
 from levelfield.cli.plain_table import table_lines
-from levelfield.units import duration, plain, short, size, wrap
+from levelfield.units import duration, plain, short, size, whole, wrap
 
 pytestmark = pytest.mark.xdist_group("every command on a terminal")
 """A line finds what those before it left in the folder that they share."""
@@ -147,9 +148,28 @@ def test_a_table_wraps_then_stacks_and_never_cuts() -> None:
     ("said", "expected"),
     [
         (short(5_302_000), "5.30 M"), (short(None), "–"), (short(999), "999"), (plain(3e-5), "0.00003"),
-        (plain(0.02), "0.02"), (size(1229), "1.2 GiB"), (size(3.14159), "3.1 MiB"), (duration(200), "3 min 20 s"),
+        (short(999_499), "999 k"), (short(999_500), "1.00 M"), (short(999_950_000), "1.00 G"), (short(999.5), "1.00 k"),
+        (short(-12_345), "-12.3 k"), (short(5e15), "5,000 T"), (whole(-0.3), "0"), (whole(12345.6), "12,346"),
+        (size(99.96), "100 MiB"), (size(1023.6), "1.0 GiB"), (plain(0.02), "0.02"),
+        (size(1229), "1.2 GiB"), (size(3.14159), "3.1 MiB"), (duration(200), "3 min 20 s"),
         (duration(90_000), "1 d 1 h"), (wrap("a-b_c", 3), ["a-", "b_c"]), (wrap("", 3), [""]),
     ],
 )  # fmt: skip
 def test_numbers_are_peoples(said: object, expected: object) -> None:
     assert said == expected
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "latin-1"])
+@pytest.mark.parametrize("form", [["--format", "md"], ["--json"], []])
+def test_what_an_encoding_lacks_ends_no_command(encoding: str, form: list[str]) -> None:
+    """As in a pipe on Windows, and under a locale without UTF-8."""
+    study = Path(__file__).parents[2] / "results" / "cpu" / "transfer-cpu"
+    command = [sys.executable, "-m", "levelfield", "report", str(study), *form]
+    environment = {**os.environ, "PYTHONUTF8": "0", "PYTHONIOENCODING": encoding}
+    said = subprocess.run(command, capture_output=True, env=environment, timeout=120)
+    assert said.returncode == 0, said.stderr.decode(encoding)
+    text = said.stdout.decode("utf-8" if encoding == "ascii" else encoding)  # click takes ASCII for a lack of settings
+    if form == ["--json"]:
+        assert json.loads(text)["rows"][2]["row"] == "cub-finetuned"
+    else:
+        assert "cub-finetuned" in text and "+5.38" in text

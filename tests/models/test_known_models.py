@@ -68,3 +68,11 @@ def test_a_plugin_is_known_once_it_is_loaded(tmp_path: Path) -> None:
 def test_a_misspelt_name_is_answered_with_the_nearest(name: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         check_name(name)
+
+
+def test_what_a_plugin_prints_leaves_stdout_to_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plugin = tmp_path / "loud.py"
+    plugin.write_text("print('hello from the plugin')\n")
+    load_plugin(plugin)
+    said = capsys.readouterr()
+    assert said.out == "" and "hello from the plugin" in said.err

@@ -9,6 +9,7 @@ import pytest
 from levelfield.errors import UserError
 from levelfield.spec import Recipe, list_recipes, load_recipe
 from levelfield.spec.recipe_files import merge, recipe_variants
+from levelfield.spec.yaml_files import parse_yaml
 
 
 @pytest.mark.parametrize("name", list_recipes())
@@ -24,6 +25,12 @@ def test_variants_change_their_recipe(name: str) -> None:
     changed, base = Recipe.load(name), Recipe.load(name.partition("+")[0])
     exclude = {"name", "description"}
     assert changed.model_dump(exclude=exclude) != base.model_dump(exclude=exclude)
+
+
+@pytest.mark.parametrize("text", ["a: &a [*a]", "a: " + "[" * 5000 + "]" * 5000])
+def test_what_holds_itself_or_is_too_deep_is_told(text: str) -> None:
+    with pytest.raises(UserError, match=r"^mine\.yaml is nested too deeply, or holds itself by an alias"):
+        parse_yaml(text, "mine.yaml")
 
 
 def test_unknown_recipe_and_variant_offer_the_nearest() -> None:

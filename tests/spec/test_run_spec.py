@@ -35,6 +35,12 @@ def parse(**changes: Any) -> RunSpec:
         ("recipe.augment.crop.name=zoom", "recipe.augment.crop"),
         ("recipe.batch_size=0", "recipe.batch_size"),
         ("seed=-1", "seed"),
+        ("recipe.optimizer.lr=inf", "recipe.optimizer.lr"),
+        ("recipe.optimizer.lr=1e400", "recipe.optimizer.lr"),
+        ("recipe.optimizer.weight_decay=-inf", "recipe.optimizer.weight_decay"),
+        ("budget.epochs=1e30", "budget.epochs"),
+        ("budget.steps=99999999999999999999", "budget.steps"),
+        ("budget.samples=99999999999999999999", "budget.samples"),
         ("modell.name=x", "did you mean 'model'"),
     ],
 )

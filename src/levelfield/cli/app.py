@@ -26,7 +26,7 @@ from levelfield.cli.card import card
 from levelfield.cli.export import export
 from levelfield.cli.init import init
 from levelfield.cli.missing_packages import what_to_install
-from levelfield.cli.output import messages
+from levelfield.cli.output import messages, writable_in_any_encoding
 from levelfield.cli.paper import paper
 from levelfield.cli.plain_errors import PlainErrors
 from levelfield.cli.predict import predict
@@ -77,8 +77,11 @@ def main() -> None:
     spin_briefly(os.environ)
     # What Apple's MPS lacks, torch then computes on the CPU, with a warning. Read when torch is loaded, too.
     os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
-    interruptions = _remembered_interruptions()
+    for stream in (sys.stdout, sys.stderr):
+        writable_in_any_encoding(stream)
+    interruptions: list[int] = []
     try:
+        _remember_interruptions(interruptions)
         app()
     except UserError as error:
         messages.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
@@ -89,6 +92,9 @@ def main() -> None:
         if isinstance(stop.__context__, BrokenPipeError):  # which typer ends with 1
             sys.exit(UNREAD)
         raise
+    except KeyboardInterrupt:  # before typer takes over
+        _say_interrupted()
+        sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(UNREAD)
@@ -117,9 +123,8 @@ def _in_users_code(error: Exception) -> UserError | None:
     return failed_in_plugin(error)
 
 
-def _remembered_interruptions() -> list[int]:
+def _remember_interruptions(came: list[int]) -> None:
     """Ctrl-Cs to come: libraries that are interrupted while they are imported may swallow one and fail otherwise."""
-    came: list[int] = []
 
     def remember(number: int, frame: FrameType | None) -> None:
         came.append(number)
@@ -128,7 +133,6 @@ def _remembered_interruptions() -> list[int]:
     in_main_thread = threading.current_thread() is threading.main_thread()
     if in_main_thread and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, remember)
-    return came
 
 
 def _say_interrupted() -> None:

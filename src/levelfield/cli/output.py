@@ -6,10 +6,12 @@ is wrapped or coloured: what reads it has no width. NO_COLOR and FORCE_COLOR are
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
 import sys
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TextIO
 
 from rich.console import Console, ConsoleDimensions
 from rich.text import Text
@@ -46,6 +48,33 @@ class _Console(Console):
         super().print(*objects, soft_wrap=any(len(word) > self.width for word in words), **how)
 
 
+IN_ASCII: Final = {
+    "−": "-",
+    "–": "-",
+    "—": "-",
+    "×": "x",
+    "±": "+-",
+    "…": "...",
+    "’": "'",
+    "·": "*",
+    "≤": "<=",
+    "≥": ">=",
+}
+"""What stands for a character that an encoding lacks; of any other a question mark does."""
+
+
+def writable_in_any_encoding(stream: TextIO) -> None:
+    """Let what `stream`'s encoding lacks (a pipe on Windows, an ASCII locale) be written as the nearest it has."""
+
+    def nearest(error: UnicodeError) -> tuple[str, int]:
+        assert isinstance(error, UnicodeEncodeError)
+        return "".join(IN_ASCII.get(each, "?") for each in error.object[error.start : error.end]), error.end
+
+    codecs.register_error("levelfield", nearest)
+    if isinstance(stream, io.TextIOWrapper) and not stream.encoding.lower().startswith("utf"):
+        stream.reconfigure(errors="levelfield")
+
+
 console: Final = _Console()
 """Results for a person (tables)."""
 
@@ -67,5 +96,7 @@ def show_table(
 def print_json(command: str, value: Mapping[str, Any]) -> None:
     """Write what `command` answers (plain JSON values) to stdout, indented, under its version of `JSON_VERSIONS`."""
     whole = {VERSION_KEY: JSON_VERSIONS[command], **value}
-    sys.stdout.write(json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    encoded = (sys.stdout.encoding or "utf-8").lower()  # None of what a caller has put there
+    text = json.dumps(whole, indent=2, ensure_ascii=not encoded.startswith("utf"), allow_nan=False)
+    sys.stdout.write(text + "\n")
     sys.stdout.flush()

@@ -9,6 +9,7 @@ import inspect
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -218,7 +219,8 @@ def load_plugin(path: str | Path) -> str:
     sys.modules[module_name] = module
     _plugin_being_loaded.append(file)
     try:
-        spec.loader.exec_module(module)
+        with redirect_stdout(sys.stderr):  # stdout is for answers, whatever it prints
+            spec.loader.exec_module(module)
     except UserError as error:
         raise UserError(f"plugin {str(path)!r}: {error}") from error
     except Exception as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import PositiveFloat, PositiveInt, model_validator
+from typing import Annotated
+
+from pydantic import Field, model_validator
 
 from levelfield.spec.values import Value
 
@@ -10,11 +12,11 @@ from levelfield.spec.values import Value
 class Budget(Value):
     """The length of a run: exactly one of `epochs`, `steps`, `samples`."""
 
-    epochs: PositiveFloat | None = None
+    epochs: Annotated[float, Field(gt=0, le=1e6)] | None = None
     """Passes over the training images; fractions are allowed. [epochs]"""
-    steps: PositiveInt | None = None
+    steps: Annotated[int, Field(gt=0, le=10**12)] | None = None
     """Optimiser steps. [steps]"""
-    samples: PositiveInt | None = None
+    samples: Annotated[int, Field(gt=0, le=10**12)] | None = None
     """Training images seen. [images]"""
 
     @model_validator(mode="after")

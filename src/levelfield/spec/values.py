@@ -15,7 +15,9 @@ Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 class Value(BaseModel):
     """A frozen, validated value. Unknown keys fail; equal values compare equal."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, ser_json_inf_nan="constants")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, ser_json_inf_nan="constants", allow_inf_nan=False
+    )
 
     @classmethod
     def parse(cls, data: Any, where: str = "") -> Self:

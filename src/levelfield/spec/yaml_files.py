@@ -48,7 +48,9 @@ def load_yaml(text: str) -> Any:
 def parse_yaml(text: str, where: str) -> dict[str, Any]:
     """`text` as a YAML mapping; `where` names it in errors."""
     try:
-        value = load_yaml(text)
+        value = as_number(load_yaml(text))
+    except RecursionError:
+        raise UserError(f"{where} is nested too deeply, or holds itself by an alias (&, *)\nmend that part") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = "" if mark is None else f" at line {mark.line + 1}, column {mark.column + 1}"
@@ -56,5 +58,5 @@ def parse_yaml(text: str, where: str) -> dict[str, Any]:
         raise UserError(f"{where} does not parse as YAML{line}: {problem}\nmend that line") from None
     if not isinstance(value, dict):
         raise UserError(f"{where} must hold keys and values (a YAML mapping), not {type(value).__name__}")
-    result: dict[str, Any] = as_number(value)
+    result: dict[str, Any] = value
     return result

@@ -6,6 +6,9 @@ import ctypes
 import os
 import signal
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any, Final
 
 MAY_FORK: Final[bool] = sys.platform.startswith("linux")
@@ -24,6 +27,22 @@ def end_with_parent() -> None:
     """In a forked process: SIGTERM comes where the process that forked it ends, killed or not."""
     parent_death_signal = 1  # PR_SET_PDEATHSIG
     ctypes.CDLL(None).prctl(parent_death_signal, int(signal.SIGTERM))
+
+
+@contextmanager
+def once_a_second(look: Callable[[], bool]) -> Iterator[None]:
+    """Call `look` every second, in the main thread, until it is False; what is forked meanwhile has no such timer."""
+
+    def came(number: int, frame: FrameType | None) -> None:
+        if not look():
+            _signal.setitimer(_signal.ITIMER_REAL, 0.0)
+
+    _signal.signal(_signal.SIGALRM, came)
+    _signal.setitimer(_signal.ITIMER_REAL, 1.0, 1.0)
+    try:
+        yield
+    finally:
+        _signal.setitimer(_signal.ITIMER_REAL, 0.0)
 
 
 def hold_back_sigterm() -> None:

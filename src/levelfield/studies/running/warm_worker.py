@@ -18,14 +18,13 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Final, TextIO
 
 from levelfield.errors import INTERNAL_ERROR, UserError
-from levelfield.system.fork import end_with_parent, fork, hold_back_sigterm, let_sigterm_through
+from levelfield.system.fork import end_with_parent, fork, hold_back_sigterm, let_sigterm_through, once_a_second
 
 STOPPED_CODE: Final = 130
 """Exit code of a run that was stopped on request and wrote a checkpoint."""
@@ -71,26 +70,17 @@ class Worker:
         if self._run == 0:
             self._become(config, folder)
         let_sigterm_through()
-        with self._looking_after_the_study():
+        with once_a_second(self._look_after_the_study):
             _, status = os.waitpid(self._run, 0)
         self._run = None
         return os.waitstatus_to_exitcode(status)
 
-    @contextmanager
-    def _looking_after_the_study(self) -> Iterator[None]:
-        """Once a second, as a study that is killed tells nobody. Forks inherit no timer."""
-
-        def look(number: int, frame: FrameType | None) -> None:
-            if os.getppid() != self._study:
-                signal.setitimer(signal.ITIMER_REAL, 0.0)  # asked twice, a run ends without a checkpoint
-                self._pass_on(signal.SIGTERM, frame)
-
-        signal.signal(signal.SIGALRM, look)
-        signal.setitimer(signal.ITIMER_REAL, 1.0, 1.0)
-        try:
-            yield
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0.0)
+    def _look_after_the_study(self) -> bool:
+        """A study that is killed tells nobody. Only once: asked twice, a run ends without a checkpoint."""
+        if os.getppid() == self._study:
+            return True
+        self._pass_on(signal.SIGTERM, None)
+        return False
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
         if self._run is None:

@@ -164,6 +164,12 @@ def test_a_run_that_could_not_begin_ends_with_code_3_too(study_file: Write, tmp_
     assert result.exit_code == 3
     said = " ".join(result.stdout.split())
     assert "dataless: no result of seed 0: the data folder" in said and "levelfield data get cifar10" in said
+    status = call("status", path, "--out", tmp_path / "out", "--json")
+    states = {one["row"]: (one["state"], one["why"]) for one in status["runs"]}
+    assert states["resnet_nano"] == ("finished", "")
+    assert states["dataless"][0] == "failed" and "levelfield data get cifar10" in states["dataless"][1]
+    planned = call("plan", path, "--out", tmp_path / "out", "--no-probe").stdout
+    assert "dataless seed 0 failed: the data folder" in planned and "2 runs: 1 finished, 1 failed" in planned
     assert call(*run, "--row", "resnet_nano").exit_code == 0
 
 

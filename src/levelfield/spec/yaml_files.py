@@ -28,27 +28,82 @@ def read_mapping(path: Path) -> dict[str, Any]:
     if path.suffix != ".json":
         return read_yaml(path)
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        value = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_object)
+    except (OSError, ValueError) as error:
         raise UserError(f"cannot read {path}: {error}") from None
     if not isinstance(value, dict):
         raise UserError(f"{path} must hold keys and values (a JSON object), not {type(value).__name__}")
     return value
 
 
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object of its pairs. Raises ValueError where a key stands twice."""
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        key = next(key for place, (key, _) in enumerate(pairs) if key in dict(pairs[:place]))
+        raise ValueError(f"{key!r} is given twice in one object; keep one of them")
+    return result
+
+
+class RepeatedKey(yaml.YAMLError):
+    """A key that one mapping holds twice: YAML forbids it, and PyYAML would silently keep the later value."""
+
+    def __init__(self, key: str, lines: tuple[int, int]) -> None:
+        self.key, self.lines = key, lines
+        super().__init__(f"{key!r} is given at line {lines[0]} and again at line {lines[1]}")
+
+
+class _EachKeyOnce(yaml.constructor.SafeConstructor):
+    """Refuses repeated keys in the composed document: later, `<<` has put keys into mappings that may overrule them."""
+
+    def construct_document(self, node: yaml.Node) -> Any:
+        _refuse_repeated_keys(node, set())
+        return super().construct_document(node)
+
+
+class _Plain(_EachKeyOnce, yaml.SafeLoader):
+    """PyYAML's own parser."""
+
+
+class _Quick(_EachKeyOnce, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """libyaml where PyYAML was built with it: several times as fast."""
+
+
+def _refuse_repeated_keys(node: yaml.Node, seen: set[int]) -> None:
+    """Raises RepeatedKey for the first mapping in or below `node` that holds a key twice; an alias is looked at once."""
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.MappingNode):
+        lines: dict[tuple[str, str], int] = {}
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                name, line = (key.tag, key.value), key.start_mark.line + 1
+                if name in lines:
+                    raise RepeatedKey(key.value, (lines[name], line))
+                lines[name] = line
+            _refuse_repeated_keys(value, seen)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_repeated_keys(item, seen)
+
+
 def load_yaml(text: str) -> Any:
-    """`text` as plain values, by libyaml where PyYAML was built with it: several times as fast. Raises yaml.YAMLError,
-    in the words of PyYAML's own parser."""
+    """`text` as plain values. Raises yaml.YAMLError, in the words of PyYAML's own parser; RepeatedKey among them."""
     try:
-        return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        return yaml.load(text, _Quick)
+    except RepeatedKey:
+        raise
     except yaml.YAMLError:
-        return yaml.safe_load(text)
+        return yaml.load(text, _Plain)
 
 
 def parse_yaml(text: str, where: str) -> dict[str, Any]:
     """`text` as a YAML mapping; `where` names it in errors."""
     try:
         value = as_number(load_yaml(text))
+    except RepeatedKey as error:
+        raise UserError(f"{where}: {error}\nkeep one of them: the other would be lost without a word") from None
     except RecursionError:
         raise UserError(f"{where} is nested too deeply, or holds itself by an alias (&, *)\nmend that part") from None
     except yaml.YAMLError as error:

@@ -123,13 +123,15 @@ def find_runs(
 ) -> tuple[list[Found], dict[str, list[Stale]]]:
     """The runs that are asked for, each with what its folder holds; and stale runs by row."""
     from levelfield.studies.declared.seeds import parse_seeds
-    from levelfield.studies.results.run_folders import hold_all
+    from levelfield.studies.results.run_folders import hold_all, with_failures
+    from levelfield.studies.results.study_json import read_failures
 
     study, folder, asked, _ = opened
     runs = asked.runs(study, folder, None if seeds is None else parse_seeds(seeds), rows or ())
     held = hold_all(folder, [run.row for run in runs])
     stale = {run.row.name: list(held[run.row.home].stale) for run in runs}
-    return [held[run.row.home].of(run) for run in runs], stale
+    failures = read_failures(folder, {run.row.name: run.row for run in runs}.values())
+    return with_failures((held[run.row.home].of(run) for run in runs), failures), stale
 
 
 def plan_json(found: list[Found], stale: dict[str, list[Stale]], timed: Estimate | None) -> dict[str, Any]:

@@ -112,6 +112,16 @@ def _holding(out: Path, row: PlannedRow, contents: Contents) -> Holding:
     return Holding({seed: tuple(found) for seed, found in sorted(runs.items())}, tuple(stale))
 
 
+def with_failures(found: Iterable[Found], failures: Mapping[str, str]) -> list[Found]:
+    """`found`, where a run without a result is failed if `failures` (by `PlannedRun.key`) say why it has none."""
+    return [
+        replace(one, state="failed", why=failures[one.run.key])
+        if one.state in ("begun", "missing") and one.run.key in failures
+        else one
+        for one in found
+    ]
+
+
 def state_of(folder: RunFolder) -> tuple[State, str]:
     """How far a run folder came; for a failed one, why."""
     result = folder.result()

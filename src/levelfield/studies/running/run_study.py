@@ -252,7 +252,8 @@ class _Session:
             spec = spec.changed({"model.start_from": start})
         resolved = self.executor.resolve(spec)
         folder = run_folder(self.record.out, task.run, resolved.identity())
-        self.record.failures.pop(task.run.key, None)
+        if self.record.failures.pop(task.run.key, None) is not None:
+            self.record.save()  # it is being tried again
         self.begun += 1
         self.active[self.executor.submit(resolved, folder, progress)] = (task, progress)
 

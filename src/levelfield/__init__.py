@@ -9,11 +9,13 @@ stays quick:
 - `read_table`: the table of a finished study's folder
 - `open_data`: a data set by name
 - `data`: the input path, as in `levelfield.data.build_augment`
+- `__version__`: this installation's
 """
 
 from __future__ import annotations
 
 import importlib
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -56,10 +58,21 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "data":
-        return importlib.import_module("levelfield.data")
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+    if name == "__version__":
+        return version("levelfield")
+    try:
+        if name == "data":
+            return importlib.import_module("levelfield.data")
+        if name in _HOMES:
+            return getattr(importlib.import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise ModuleNotFoundError(
+            f"levelfield.{name} needs torch, which is not installed here: this installation reads and reports results; "
+            "to train, evaluate and profile: pip install levelfield",
+            name="torch",
+        ) from None
     raise AttributeError(f"module 'levelfield' has no attribute {name!r}")
 
 

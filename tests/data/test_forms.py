@@ -18,6 +18,7 @@ from made_images import encode, random_images, write_parquet
 
 from levelfield.data import ImageData, open_data
 from levelfield.data.cache_folder import cache_dir
+from levelfield.data.sources.done_to_data import CUT_TEST, done_to_data
 from levelfield.data.sources.readers.cifar import unpickle
 from levelfield.errors import UserError
 from levelfield.spec import DataSpec
@@ -237,6 +238,7 @@ def test_ones_own_folder_and_parquet_with_and_without_given_splits(tmp_path: Pat
         assert data.classes == ("a", "b", "c")
         assert (len(data.train), len(data.test)) == (19, 5)
         assert any("no test split was given" in note for note in data.notes)
+        assert done_to_data(data.notes) == [CUT_TEST]
         assert torch.bincount(data.test.labels, minlength=3).min() >= 1
 
 

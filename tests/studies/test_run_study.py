@@ -70,6 +70,23 @@ def test_a_finished_study_is_not_trained_again_and_a_seed_more_trains_only_it(co
     assert [row.n for row in table.rows] == [2, 3]
 
 
+def test_asking_for_what_is_there_is_no_look(copied: tuple[Study, Path]) -> None:
+    study, out = copied
+    before = written(out)
+    for seeds in ([0], [0, 1]):
+        table = study.run(out, seeds=seeds, page=False)
+        assert [row.n for row in table.rows] == [2, 2]
+    assert not (out / "looks.json").exists()
+    assert written(out) == before
+
+
+@pytest.mark.parametrize("name", ["plugins", "overrides", "only"])
+def test_a_list_given_as_one_text_is_refused(copied: tuple[Study, Path], name: str) -> None:
+    study, out = copied
+    with pytest.raises(UserError, match=f"{name} must be a list of texts, not one text"):
+        study.run(out, **{name: "nix.py"})  # type: ignore[arg-type]
+
+
 def test_an_edited_recipe_makes_new_runs_and_never_mixes(copied: tuple[Study, Path]) -> None:
     study, out = copied
     before = written(out)

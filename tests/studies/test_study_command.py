@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -105,6 +106,14 @@ def test_plan_and_status_say_what_is_done(finished: tuple[Path, Path]) -> None:
     status = call("status", path, "--out", out, "--json")
     assert {run["state"] for run in status["runs"]} == {"finished"} and status["seconds_left"] is None
     assert "2/2" in call("status", path, "--out", out).stdout
+
+
+def test_fewer_seeds_than_there_are_is_said(finished: tuple[Path, Path], tmp_path: Path) -> None:
+    path, out = finished
+    shutil.copytree(out, tmp_path / "out")
+    said = " ".join(call("run", path, "--out", tmp_path / "out", "--seeds", 1, "--yes").stderr.split())
+    assert "all runs of 1 seed a row are there: nothing to train; the table keeps the 2 seeds" in said
+    assert not (tmp_path / "out" / "looks.json").exists()
 
 
 def test_the_page_is_named_only_where_it_is_that_of_the_table(finished: tuple[Path, Path]) -> None:

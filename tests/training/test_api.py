@@ -412,3 +412,23 @@ def test_the_precision_that_the_host_program_asks_of_torch_is_not_the_runs(asked
         lf.evaluate(seeing, own_data(), device="cpu")
         assert [part.fp32_precision for part in switches()] == newer
     assert {*inside[-1]} == {"ieee"} and {*map(tuple, inside[1:])} == {("ieee",) * 6}
+
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "lr": ({"lr": 2}, r"no argument 'lr'; the recipe says it \(optimizer\.lr\)"),
+    "epoch": ({"epoch": 2}, "did you mean 'epochs'"),
+    "plugins": ({"plugins": ["mine.py"]}, "import the file that registers the model"),
+    "two names": (
+        {"run": "resnet_nano", "out": "digits", "model": None, "data": None},
+        "run must be a RunSpec, not str",
+    ),
+    "a recipe's keys": ({"recipe": {"batch_size": 8}}, "recipe must be a name, a .yaml file or a Recipe, not dict"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_arguments_are_told_in_one_line(case: str) -> None:
+    given, said = WRONG[case]
+    with pytest.raises(UserError, match=said) as error:
+        lf.train(**{"model": "resnet_nano", "data": "digits", **given})
+    assert len(str(error.value).splitlines()) <= 2

@@ -10,7 +10,7 @@ import threading
 import traceback
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import Annotated, Final
 
 import typer
 
@@ -41,6 +41,16 @@ from levelfield.thread_waiting import spin_briefly
 UNREAD: Final = 141
 """The exit code where stdout was closed, as a shell knows it from SIGPIPE."""
 
+
+def _say_version(asked: bool) -> None:
+    """Print the version and end."""
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"levelfield {version('levelfield')}")
+        raise typer.Exit
+
+
 app = typer.Typer(
     name="levelfield",
     cls=PlainErrors,
@@ -50,6 +60,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Say which levelfield this is.", is_eager=True, callback=_say_version)
+    ] = False,
+) -> None:
+    """Find out, honestly and fast, which image classifier is better."""
+
 
 app.add_typer(data_command.app, name="data")
 app.command("init")(init)

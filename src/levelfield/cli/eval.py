@@ -9,7 +9,7 @@ import typer
 
 from levelfield.cli.check_names import check_device
 from levelfield.cli.options import DataDir, Device, Json
-from levelfield.cli.output import console, print_json, show_table
+from levelfield.cli.output import console, print_data_notes, print_json, show_table
 from levelfield.cli.what_was_meant import run_meant
 from levelfield.units import plain, short, size
 
@@ -79,6 +79,7 @@ def _print(block: dict[str, Any]) -> None:
     width = max(len(name) for name, _ in lines)
     for name, value in lines:
         console.print(f"  {name:<{width}}  {value}", highlight=False, markup=False)
+    print_data_notes(block["data_notes"])
     rows = []
     for row in block["report"]:
         name = str(row["name"])

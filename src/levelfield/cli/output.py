@@ -10,7 +10,7 @@ import codecs
 import io
 import json
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, TextIO
 
 from rich.console import Console, ConsoleDimensions
@@ -91,6 +91,13 @@ def show_table(
     heading, lines = table_lines(headings, rows, None if console.wide else console.width, numbers)
     for number, line in enumerate((*heading, *lines)):
         console.print(Text(line, style="bold" if number < len(heading) else ""), no_wrap=True)
+
+
+def print_data_notes(notes: Iterable[str]) -> None:
+    """What belongs beside a result on this data; that one's own data are no official set needs no saying."""
+    for note in notes:
+        if not note.startswith("other data"):
+            console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
 
 
 def print_json(command: str, value: Mapping[str, Any]) -> None:

@@ -8,11 +8,21 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from levelfield.cli.guessed_options import meant
 from levelfield.cli.output import messages
 
 
 class PlainErrors(TyperGroup):
     """The root of the commands."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was named; a guessed option ends in a UserError that names the key."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if (said := meant(error)) is not None:
+                raise said from None
+            raise
 
     def main(self, *given: Any, **options: Any) -> Any:
         """Run a command and end the program with its exit code."""

@@ -11,7 +11,7 @@ from levelfield.cli.ask_before_long_work import LONG_S, confirm_long_work
 from levelfield.cli.check_names import check_run
 from levelfield.cli.completion import data_sets, models, recipes
 from levelfield.cli.options import DataDir, Json, Plugins, Yes
-from levelfield.cli.output import console, messages, print_json
+from levelfield.cli.output import console, messages, print_data_notes, print_json
 from levelfield.errors import UserError
 from levelfield.units import duration, short, whole
 
@@ -108,7 +108,7 @@ def _train(prepared: Prepared, folder: Path, precision: str, yes: bool) -> dict[
     from levelfield.page.run_learning_curve import write_learning_curve
 
     write_learning_curve(outcome.folder)
-    return outcome.result
+    return {**outcome.result, "data_notes": list(prepared.data.notes)}
 
 
 def default_folder(spec: RunSpec) -> Path:
@@ -206,5 +206,8 @@ def _print_summary(result: dict[str, Any], folder: Path) -> None:
     )
     speed = result["train_images_per_s"]
     steady = f", in the steady state at {whole(speed)} images/s" if speed else ""
-    console.print(f"trained {duration(result['train_seconds'] + result['compile_seconds'])}{steady}", highlight=False)
+    took = duration(result["train_seconds"] + result["compile_seconds"])
+    how = f"recipe {result['recipe']}, {result['epochs_done']:g} epoch{'s' * (result['epochs_done'] != 1)}"
+    console.print(f"trained {took}: {how}{steady}", markup=False, highlight=False)
+    print_data_notes(result["data_notes"])
     console.print(f"run folder: {folder}   more: levelfield eval {folder}", highlight=False)

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
 from functools import partial
+from numbers import Integral
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -119,9 +120,10 @@ def create_model(
     info = model_info(name)
     classes = info.num_classes if num_classes is None else num_classes
     side_px = info.image_size if image_size is None else image_size
-    for what, value in (("num_classes", classes), ("image_size", side_px)):
-        if value < 1:
-            raise UserError(f"model {name!r}: {what} must be at least 1, got {value}")
+    given: dict[str, Any] = {"num_classes": classes, "image_size": side_px}
+    for what, value in given.items():
+        if not isinstance(value, Integral) or value < 1:
+            raise UserError(f"model {name!r}: {what} must be a whole number of at least 1, got {value!r}")
     if name.startswith(TIMM):
         from levelfield.models.adapt_timm.timm_models import fit_timm
 

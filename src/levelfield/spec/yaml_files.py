@@ -70,7 +70,7 @@ class _Quick(_EachKeyOnce, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # ty
 
 
 def _refuse_repeated_keys(node: yaml.Node, seen: set[int]) -> None:
-    """Raises RepeatedKey for the first mapping in or below `node` that holds a key twice; an alias is looked at once."""
+    """Raises RepeatedKey for a mapping at or below `node` that holds a key twice; aliases are looked at once."""
     if id(node) in seen:
         return
     seen.add(id(node))

@@ -19,6 +19,7 @@ from levelfield.progress import Progress
 from levelfield.runs import RunFolder
 from levelfield.spec import Budget, DataSpec, Execution, Recipe, RunSpec, load_recipe
 from levelfield.training.batch_inputs import evaluation_transform
+from levelfield.training.check_arguments import check_arguments
 from levelfield.training.device import choose_device, current_device
 from levelfield.training.evaluate_finished_run import run_test
 from levelfield.training.evaluate_model import evaluate_model
@@ -56,6 +57,8 @@ def train(
     a line says so. `progress` None shows bars on stderr. Torch's switches and all generators are afterwards as they
     were before. Raises UserError for bad input, a non-finite loss and exhausted memory.
     """
+    names = ("model", "data", "recipe", "epochs", "seed", "image_size", "out", "progress")
+    check_arguments(run, recipe, execution, names)
     with host_unchanged():
         if run is not None:
             given = {"model": model, "data": data, "recipe": recipe, "image_size": image_size}

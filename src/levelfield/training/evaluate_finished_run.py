@@ -57,6 +57,7 @@ def retest(
         "seed": spec.seed,
         "n": scores.n,
         **scores.as_result(),
+        "data_notes": list(run.folder.description().get("data", {}).get("notes", ())),
         "images_per_s": timing.images_per_s,
         "batch": batch,
         "ms_per_batch": timing.ms_median,
@@ -111,7 +112,10 @@ def run_test(
     _check_classes(run.classes, opened)
     images = opened.test if split == "test" else opened.validation
     if images is None:
-        raise UserError(f"{run.folder.path} was trained without a validation slice: use --split test")
+        raise UserError(
+            f"{run.folder.path} was trained without a validation slice, and test images are not for choosing by\n"
+            "train it again with --set recipe.validation=0.1: a tenth of the training images is then held out"
+        )
     size = spec.model.image_size
     assert size is not None
     if images.side_px < size:

@@ -30,6 +30,7 @@ from levelfield.errors import UserError
 if TYPE_CHECKING:
     from levelfield.cli.study.options import Stop
     from levelfield.studies.results.run_folders import Found
+    from levelfield.studies.results.study_request import StudyRequest
     from levelfield.studies.running.until_decided import UntilDecided
     from levelfield.tables.table import StudyTable
 
@@ -70,6 +71,7 @@ def run(
     most = None if growing is None else settle_looks(folder, growing, asked.margin, asked.verdict).most
     planned = wanted or asked.usual if most is None else seeds_up_to(most, asked.usual)
     found = find_all(folder, asked.runs(study, folder, planned, row or ()))
+    _say_if_nothing_is_missing(wanted, found, asked)
     with executor_for(on, parallel, address, cpus_per_run, gpus_per_run) as executor:
         expected_s = measured_seconds(found)
         if on is Where.LOCAL:
@@ -91,10 +93,22 @@ def run(
                 verdict=verdict,
             )
     show_table("study run", table, folder, json)
-    if study.name == "quickstart" and not json:
-        _print_next(folder)
+    _print_next(study.name, folder, json)
     if _any_failed(found, table):
         raise typer.Exit(3)
+
+
+def _say_if_nothing_is_missing(wanted: tuple[int, ...] | None, found: list[Found], asked: StudyRequest) -> None:
+    """That --seeds asked for nothing new; a table is never cut down to fewer seeds than it was asked for before."""
+    from levelfield.tables.lists_in_words import counted
+
+    if wanted is None or any(one.state != "finished" for one in found):
+        return
+    held = max(len(asked.seeds_of(one.run.row.name)) for one in found)
+    more = f"; the table keeps the {held} seeds that it was asked for before" if held > len(wanted) else ""
+    messages.print(
+        f"all runs of {counted(len(wanted), 'seed')} a row are there: nothing to train{more}", highlight=False
+    )
 
 
 def _fastest(found: list[Found], folder: Path) -> int:
@@ -138,11 +152,14 @@ def _expect(found: list[Found], name: str, most: int | None, parallel: int, yes:
     return timed.per_run_s
 
 
-def _print_next(folder: Path) -> None:
+def _print_next(study: str, folder: Path, json: bool) -> None:
+    """After the first study, what to try next."""
+    if study != "quickstart" or json:
+        return
     console.print("\nThree things to try next:")
     for command in (
-        "levelfield study run cifar10-cpu --data-dir DATA   # real colour images: 4 networks, 3 seeds, half an hour",
-        "levelfield train --model resnet_mini --data digits --set budget.epochs=5 --out runs/first",
+        "levelfield study run cifar10-cpu --data-dir DATA   # real colour images: 4 networks, 5 seeds",
+        "levelfield train --model resnet_mini --data digits --set budget.epochs=5 --out runs/digits",
         "levelfield study run quickstart --seeds 6          # only the new seeds are trained",
     ):
         console.print("  " + command, markup=False, highlight=False, soft_wrap=True)

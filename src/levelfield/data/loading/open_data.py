@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 
 from levelfield.data.sources import catalog
+from levelfield.data.sources.done_to_data import left_out
 from levelfield.data.sources.locate import find
 from levelfield.data.sources.readers.contract import Found
 from levelfield.data.store.build import ensure
@@ -101,13 +102,8 @@ def notes(store: Store) -> tuple[str, ...]:
     same = catalog.BY_CHECKSUM.get(index.checksum)
     if same is not None and same.name != index.name:
         found += [f"the content is the official {same.name}", *same.notes]
-    left_out = sum(len(split.bad) for split in index.splits.values())
-    if left_out:
-        found.append(
-            "1 image that does not decode is left out"
-            if left_out == 1
-            else f"{left_out} images that do not decode are left out"
-        )
+    if bad := sum(len(split.bad) for split in index.splits.values()):
+        found.append(left_out(bad))
     if official(store) is False:
         found.append("other data: not the official content of a known data set")
     return tuple(dict.fromkeys(found))

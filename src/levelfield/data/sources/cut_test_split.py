@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from levelfield.data.sources.done_to_data import CUT_TEST
 from levelfield.data.sources.readers.contract import Records, Source, SubsetRecords
 
 UNUSED_VALIDATION: Final = "its own validation images are not used: validation is cut from train"
@@ -15,8 +16,7 @@ def with_test(source: Source) -> Source:
     """`source` with a test split: its own, else a stratified, fixed fifth of the images, which its notes then say."""
     if "test" in source.splits:
         return source
-    note = "no test split was given: a fixed, stratified fifth of the images is the test set"
-    return Source(source.classes, cut_test(source.splits["train"], 0.2), (*source.notes, note))
+    return Source(source.classes, cut_test(source.splits["train"], 0.2), (*source.notes, CUT_TEST))
 
 
 def cut_test(records: Records, share: float) -> dict[str, Records]:

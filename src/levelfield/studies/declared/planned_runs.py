@@ -59,6 +59,13 @@ class PlannedRun:
         return f"{self.row.home} seed {self.seed}"
 
 
+def not_one_text(**lists: object) -> None:
+    """Raise UserError where a list of texts was given as one text, whose letters would be taken for its items."""
+    for name, value in lists.items():
+        if isinstance(value, str):
+            raise UserError(f"{name} must be a list of texts, not one text\ngive {name}=[{value!r}]")
+
+
 def planned_rows(
     study: StudySpec,
     scale: str = "full",
@@ -76,6 +83,7 @@ def planned_rows(
     found for rows whose setting is unknown, or for all where the study declares a search (`tuning`).
     Raises UserError for a repeated row, an unknown model, recipe, key or scale, a pattern without match.
     """
+    not_one_text(overrides=overrides, only=only, plugins=plugins)
     chosen = study.scale(scale)
     extra = dict(read_assignment(text) for text in overrides)
     rows = []

@@ -18,7 +18,7 @@ from levelfield.errors import UserError
 from levelfield.runs import write_json
 from levelfield.spec.overrides import only_how, trained_otherwise
 from levelfield.statistics import MARGIN
-from levelfield.studies.declared.planned_runs import PlannedRow, PlannedRun, planned_rows, runs_of
+from levelfield.studies.declared.planned_runs import PlannedRow, PlannedRun, not_one_text, planned_rows, runs_of
 from levelfield.studies.declared.seeds import seeds_in_words
 from levelfield.studies.declared.study import Changes, StudySpec
 from levelfield.tables.looks import read_looks, rule_of_table
@@ -35,6 +35,9 @@ class StudyOptions:
     overrides: Sequence[str] | None = None
     plugins: Sequence[str] | None = None
     data_dir: str | None = None
+
+    def __post_init__(self) -> None:
+        not_one_text(overrides=self.overrides, plugins=self.plugins)
 
 
 NOTHING: Final = StudyOptions()

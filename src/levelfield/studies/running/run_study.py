@@ -80,10 +80,10 @@ def run(
         begun = (out / "study.json").is_file()
         asked = judged(settle_to_train(study, out, said), out, margin, verdict)  # again, with the lock
         record = _Record(study, asked, out, tuned)
-        if begun and not (until is None and seeds is None):
-            table_before(record.rows(), len(asked.usual), out)
         wanted = None if seeds is None else tuple(seeds)
         runs = asked.runs(study, out, wanted or asked.usual, only, tuned)
+        if begun and (until is not None or (wanted is not None and _missing(find_all(out, runs), {}))):
+            table_before(record.rows(), len(asked.usual), out)
         if wanted is not None:
             record.asked = with_seeds(asked, dict.fromkeys(run.row.name for run in runs), wanted, begun)
         work = _Work(record, executor or (InProcess() if parallel == 1 else Processes(parallel)), shown, may_begin)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from levelfield.data.sources.done_to_data import done_to_data
 from levelfield.known_models import known_model
 from levelfield.statistics.pair_tests import LEAST
 from levelfield.statistics.row_intervals import METHOD
@@ -11,6 +12,7 @@ from levelfield.tables.best_of_trials import sweep_in_words, verdicts_in_words
 from levelfield.tables.lists_in_words import counted, listed
 from levelfield.tables.number_format import difference_interval, percent
 from levelfield.tables.rule_in_words import rule_in_words
+from levelfield.tables.runs_of_row import Trained
 from levelfield.tables.table import StudyTable, TableRow
 
 
@@ -19,6 +21,7 @@ def footnotes(table: StudyTable) -> list[str]:
     notes = [f"{listed([row.title for row in rows], 30)}: {note}" for rows, note in row_notes(table)]
     return (
         basis(table)
+        + data_in_words(table)
         + elsewhere_in_words(table)
         + [sweep_in_words(sweep) for sweep in table.study.sweeps]
         + verdicts_in_words(table.study.sweeps)
@@ -46,6 +49,17 @@ def audit_in_words(table: StudyTable) -> str:
     """The audit's sentence, for forms that do not hold what it only mentions."""
     mentioned = table.audit.of("differs") or table.audit.of("unchecked")
     return table.audit.verdict + (" The page and --json name each." if mentioned else "")
+
+
+def data_in_words(table: StudyTable) -> list[str]:
+    """What levelfield did to the data that rows were trained and tested on, each data set by name."""
+    said: dict[str, None] = {}
+    for row in table.measured:
+        for run in row.runs.finished:
+            if isinstance(run, Trained):
+                notes = run.folder.description().get("data", {}).get("notes", ())
+                said |= dict.fromkeys(f"{run.spec.data.name}: {note}." for note in done_to_data(notes))
+    return list(said)
 
 
 def sources(table: StudyTable) -> list[str]:

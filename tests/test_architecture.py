@@ -30,7 +30,7 @@ FLOORS = [
     {"data.loading"},
     {"data.store"},
     {"data.sources", "data.augment"},
-    {"native", "module_mode", "known_models", "data.ragged_images", "data.stratified_sampling"},
+    {"native", "module_mode", "known_models", "plain_table", "data.ragged_images", "data.stratified_sampling"},
     {"spec", "runs", "recipes", "schemas", "precision", "data.cache_folder", "data.to_device"},
     {
         "randomness",

@@ -10,9 +10,12 @@ import re
 from decimal import Decimal
 from typing import Final
 
+from rich.cells import cell_len
+
 NONE: Final = "–"
-_PIECES: Final = re.compile(r"\s+|[^\s\-_+/:]*[-_+/:]+|[^\s\-_+/:]+")
-"""Where words may be broken: at blanks, and behind - _ + / and : inside of names."""
+_SIGN: Final = r"(?:(?<!\S)[\[(]?[-+](?=\d))?+"
+_PIECES: Final = re.compile(rf"\s+|{_SIGN}[^\s\-_+/:]*[-_+/:]+|{_SIGN}[^\s\-_+/:]+")
+"""Where words may be broken: at blanks, and behind - _ + / and : inside of names; not behind the sign of a number."""
 
 
 def short(value: float | None) -> str:
@@ -59,10 +62,13 @@ def duration(seconds: float) -> str:
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """`text` in lines of at most `width`, broken at blanks and inside of names; a longer piece stays whole."""
+    """`text` in lines of at most `width` columns of a terminal, of which a Chinese letter takes two.
+
+    They are broken at blanks and inside of names; a longer piece stays whole.
+    """
     lines, line = [], ""
     for piece in _PIECES.findall(text):
-        if line and len((line + piece).rstrip()) > width:
+        if line and cell_len((line + piece).rstrip()) > width:
             lines.append(line.rstrip())
             line = ""
         line = line + piece if line else piece.lstrip()

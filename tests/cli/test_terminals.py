@@ -8,13 +8,16 @@ import re
 import struct
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 
 import pytest
 from every_command import CODES, LINES, InOrder, commands, prepare
+from rich.cells import cell_len
 
-from levelfield.cli.plain_table import table_lines
+from levelfield.plain_table import table_lines
 from levelfield.units import duration, plain, short, size, whole, wrap
 
 pytestmark = pytest.mark.xdist_group("every command on a terminal")
@@ -144,6 +147,31 @@ def test_a_table_wraps_then_stacks_and_never_cuts() -> None:
     assert table_lines(("name", "n"), [], 80, ("n",)) == (["name  n"], [])
 
 
+def test_no_table_is_wider_than_its_terminal() -> None:
+    random = Random(0)
+    for _ in range(500):
+        width = random.randrange(24, 100)
+        columns = random.randrange(1, 6)
+
+        def cell(longest: int = width - 12) -> str:
+            words = [
+                "".join(random.choices("ab-_鳥", k=random.randrange(1, 40))) for _ in range(random.randrange(1, 5))
+            ]
+            return " ".join(word for word in words if cell_len(word) <= longest) or "x"
+
+        headings = [f"{'heading ' * random.randrange(1, 3)}{at}" for at in range(columns)]
+        rows = [[cell() for _ in headings] for _ in range(3)]
+        heading, lines = table_lines(headings, rows, width, headings[1:2])
+        assert max(map(cell_len, (*heading, *lines))) <= width, (headings, rows)
+        pieces = [piece for row in rows for each in row for word in each.split() for piece in wrap(word, 1)]
+        assert not Counter("".join(pieces)) - Counter("".join(lines))
+
+
+def test_letters_that_take_two_columns_are_counted_so() -> None:
+    lines = table_lines(("name", "n"), [("鳥の写真", "1"), ("bird", "12")], 80, ("n",))[1]
+    assert {cell_len(line) for line in lines} == {12}
+
+
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
@@ -153,6 +181,7 @@ def test_a_table_wraps_then_stacks_and_never_cuts() -> None:
         (size(99.96), "100 MiB"), (size(1023.6), "1.0 GiB"), (plain(0.02), "0.02"),
         (size(1229), "1.2 GiB"), (size(3.14159), "3.1 MiB"), (duration(200), "3 min 20 s"),
         (duration(90_000), "1 d 1 h"), (wrap("a-b_c", 3), ["a-", "b_c"]), (wrap("", 3), [""]),
+        (wrap("a +1.5 [-2.0, +3]", 4), ["a", "+1.5", "[-2.0,", "+3]"]),
     ],
 )  # fmt: skip
 def test_numbers_are_peoples(said: object, expected: object) -> None:

@@ -81,7 +81,7 @@ def test_every_form_says_it(grid: StudyTable) -> None:
     console = Console(width=100, record=True, file=StringIO())
     console.print(to_rich(grid))
     said = console.export_text()
-    assert "at every" in said and "EXTRAPOLATED" in said and "On the front of accuracy against MACs" in said
+    assert "every cost" in said and "EXTRAPOLATED" in said and "On the front of accuracy against MACs" in said
     assert max(map(len, said.splitlines())) <= 100
     html = page(grid)
     for part in ('id="scaling"', 'id="scaling0-width-macs"', "resnet_mini at every cost", "Dashed: extrapolated"):

@@ -17,7 +17,7 @@ from rich.console import Console, ConsoleDimensions
 from rich.text import Text
 
 from levelfield.cli.json_versions import JSON_VERSIONS, VERSION_KEY
-from levelfield.cli.plain_table import table_lines
+from levelfield.plain_table import table_lines
 
 UNBOUNDED: Final = 1_000_000
 """Columns of what is no terminal: no line is ever so long."""

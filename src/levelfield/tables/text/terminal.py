@@ -1,14 +1,11 @@
-"""The table for a terminal of 80 columns or more."""
+"""The table for a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final, Literal
 
-from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.measure import Measurement
-from rich.table import Table
 from rich.text import Text
 
 from levelfield.tables.effects import BASIS, COLUMNS, Effects, effects_of
@@ -18,6 +15,7 @@ from levelfield.tables.suite import COLUMNS as SUITE
 from levelfield.tables.suite import suite_of
 from levelfield.tables.table import StudyTable, TableRow
 from levelfield.tables.text.columns import against_baseline, against_published
+from levelfield.tables.text.fitting import Fitting, Form
 from levelfield.tables.text.footnotes import audit_in_words, footnotes
 from levelfield.tables.text.scaling import (
     BASIS as CURVES,
@@ -31,7 +29,6 @@ from levelfield.tables.text.scaling import (
     left_out_words,
     pair_lines,
 )
-from levelfield.units import wrap
 
 WIDE: Final = 100
 """So many columns have room for each cost in a column of its own."""
@@ -43,7 +40,7 @@ VERDICT_STYLE = {"better": "green", "worse": "red", "equivalent": "cyan"}
 
 
 def to_rich(table: StudyTable) -> RenderableType:
-    """The table for a terminal of 80 columns or more, with the audit above and its basis below."""
+    """The table for a terminal, with the audit above and its basis below."""
     parts: list[RenderableType] = []
     if table.study.question:
         parts.append(Text(table.study.question, style="bold"))
@@ -81,48 +78,38 @@ def _effects_table(effects: Effects) -> RenderableType:
     return _cells_table(COLUMNS, effects.lines())
 
 
-def _cells_table(columns: Sequence[str], lines: Sequence[tuple[str, ...]]) -> Table:
+def _cells_table(columns: Sequence[str], lines: Sequence[tuple[str, ...]]) -> Fitting:
     """Numbers under their titles between what they are of and a last column of words."""
-    shown = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
-    for name in columns:
-        shown.add_column(name, justify="left" if name in (columns[0], columns[-1]) else "right", overflow="fold")
-    for line in lines:
-        shown.add_row(*line)
-    return shown
+    ends = (0, len(columns) - 1)
+    return Fitting(Form(columns, lines, words=ends, left=ends))
 
 
 class _Rows:
     """The rows at the width of the terminal: in less than `WIDE` columns the costs stand below one another, and where
-    that is still too wide (numbers of many digits) they are left to the page and the other forms."""
+    that is still too wide (numbers of many digits) they are left to the page and the other forms; where even that would
+    be cut, each row is a block of lines."""
 
     def __init__(self, table: StudyTable) -> None:
         self.table = table
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        forms = [self._form(costs) for costs in ("beside", "below", "none")]
-        fitting = [form for form in forms if Measurement.get(console, options, form).minimum <= options.max_width]
-        yield (
-            forms[0]
-            if options.max_width >= WIDE and forms[0] in fitting
-            else next((form for form in forms[1:] if form in fitting), forms[-1])
-        )
+        wide = options.max_width >= WIDE
+        costs: tuple[Costs, ...] = ("beside", "below", "none") if wide else ("below", "none")
+        yield Fitting(*map(self._form, costs))
 
-    def _form(self, costs: Costs) -> Table:
-        shown = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
-        shown.add_column("row", overflow="fold", min_width=12)
+    def _form(self, costs: Costs) -> Form:
         named = {"beside": COSTS, "below": ("cost",), "none": ()}[costs]
-        for name in ("n", "top-1 %", "to baseline", "rank", *named):
-            shown.add_column(name, justify="right", no_wrap=True)
+        rows: list[Sequence[str | Text]] = []
         panel = None
         for row in self.table.rows:
             if len(self.table.panels) > 1 and row.panel != panel:
                 panel = row.panel
-                shown.add_row(Text(panel or "other", style="bold"))
-            shown.add_row(*_terminal_cells(row), *_cost_cells(row, costs))
-        return shown
+                rows.append([Text(panel or "other", style="bold")])
+            rows.append([*_terminal_cells(row), *_cost_cells(row, costs)])
+        return Form(("row", "n", "top-1 %", "to baseline", "rank", *named), rows, widest=NAME_WIDTH)
 
 
-def _cost_cells(row: TableRow, costs: Costs) -> list[RenderableType]:
+def _cost_cells(row: TableRow, costs: Costs) -> list[str | Text]:
     if costs == "none" or row.top1 is None:
         return []
     values = [short(row.means.get("params")), short(row.means.get("macs")), whole(row.means.get("images_per_s"))]
@@ -131,7 +118,7 @@ def _cost_cells(row: TableRow, costs: Costs) -> list[RenderableType]:
     return ["\n".join(f"{value} {name}" for name, value in zip(COSTS, values, strict=True) if value != NONE)]
 
 
-def _terminal_cells(row: TableRow) -> list[RenderableType]:
+def _terminal_cells(row: TableRow) -> list[str | Text]:
     if row.top1 is None:
         return [_title(row), "0", Text(row.state, style="dim")]
     difference, adjusted, verdict = against_baseline(row)
@@ -145,22 +132,16 @@ def _terminal_cells(row: TableRow) -> list[RenderableType]:
     return [_title(row), str(row.n), score, against, str(row.rank or NONE)]
 
 
-def _title(row: TableRow) -> Text:
+def _title(row: TableRow) -> str:
     """The row's name, and below it how many of its seeds failed."""
-    failed = f"\n{row.failed} of {row.n + row.failed} failed" if row.failed else ""
-    return Text("\n".join(wrap(row.title, NAME_WIDTH))).append(failed, style="dim")
+    return row.title + (f"\n{row.failed} of {row.n + row.failed} failed" if row.failed else "")
 
 
-def _published_table(table: StudyTable) -> Table:
-    shown = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
-    shown.add_column("published top-1 %", overflow="fold")
-    for name in ("published", "measured", "difference", ""):
-        shown.add_column(name, justify="right", no_wrap=bool(name))
+def _published_table(table: StudyTable) -> Fitting:
+    rows: list[Sequence[str | Text]] = []
     for row in table.rows:
         if row.runs.row.published is not None:
             value, difference, inside = against_published(row)
             measured = percent(row.top1.value) if row.top1 else row.state
-            shown.add_row(
-                "\n".join(wrap(row.title, NAME_WIDTH)), value, measured, difference, Text(inside, style="dim")
-            )
-    return shown
+            rows.append([row.title, value, measured, difference, Text(inside, style="dim")])
+    return Fitting(Form(("published top-1 %", "published", "measured", "difference", ""), rows, widest=NAME_WIDTH))

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Final
 
+from rich.cells import cell_len
+
 from levelfield.units import wrap
 
 GAP: Final = 2
@@ -19,26 +21,40 @@ NARROWEST: Final = 14
 def table_lines(
     headings: Sequence[str], rows: Sequence[Sequence[str]], width: int | None, numbers: Collection[str] = ()
 ) -> tuple[list[str], list[str]]:
-    """Lines of the heading and of the rows, of at most `width` characters (None: as wide as they are).
+    """Lines of the heading and of the rows, of at most `width` columns of a terminal (None: as wide as they are).
 
     `numbers`: headings of what is aligned right. Longer lines come only from a word that is itself longer than `width`.
     """
     right = [heading in numbers for heading in headings]
-    natural = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    natural = [max(map(cell_len, column)) for column in zip(headings, *rows, strict=True)]
     if width is None or _total(natural) <= width:
         return _drawn(headings, rows, natural, right)
     cells = list(zip(*rows, strict=True)) or [()] * len(headings)
     least = [
-        max([*map(len, heading.split()), *map(len, column)]) for heading, column in zip(headings, cells, strict=True)
+        max(map(cell_len, [*heading.split(), *column]))
+        if numeric
+        else max(min(full, NARROWEST), *map(longest_piece, (heading, *column)))
+        for heading, column, full, numeric in zip(headings, cells, natural, right, strict=True)
     ]
-    wrapped = [few if numeric else full for few, full, numeric in zip(least, natural, right, strict=True)]
-    while _total(wrapped) > width:
-        words = [at for at, numeric in enumerate(right) if not numeric and wrapped[at] > NARROWEST]
-        if not words:
-            return _stacked(headings, rows, width)
-        widest = max(words, key=lambda at: wrapped[at])
-        wrapped[widest] -= 1
-    return _drawn(headings, rows, wrapped, right)
+    wished = [few if numeric else full for few, full, numeric in zip(least, natural, right, strict=True)]
+    widths = narrowed(wished, least, width - GAP * (len(headings) - 1))
+    return _stacked(headings, rows, width) if widths is None else _drawn(headings, rows, widths, right)
+
+
+def longest_piece(text: str) -> int:
+    """The columns of the longest piece of `text` that is never broken."""
+    return max(map(cell_len, wrap(text, 1)))
+
+
+def narrowed(widths: Sequence[int], least: Sequence[int], room: int) -> list[int] | None:
+    """`widths` with the widest narrowed, none below `least`, until all fit into `room`; None where they cannot."""
+    found = list(widths)
+    while sum(found) > room:
+        above = [at for at, width in enumerate(found) if width > least[at]]
+        if not above:
+            return None
+        found[max(above, key=lambda at: found[at])] -= 1
+    return found
 
 
 def _total(widths: Sequence[int]) -> int:
@@ -59,11 +75,15 @@ def _line(row: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> l
     for at in range(max(map(len, columns))):
         shown = [column[at] if at < len(column) else "" for column in columns]
         aligned = [
-            cell.rjust(width) if numeric else cell.ljust(width)
+            _padding(cell, width) + cell if numeric else cell + _padding(cell, width)
             for cell, width, numeric in zip(shown, widths, right, strict=True)
         ]
         lines.append((" " * GAP).join(aligned).rstrip())
     return lines
+
+
+def _padding(cell: str, width: int) -> str:
+    return " " * (width - cell_len(cell))
 
 
 def _stacked(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> tuple[list[str], list[str]]:
@@ -76,11 +96,11 @@ def _stacked(headings: Sequence[str], rows: Sequence[Sequence[str]], width: int)
             pair = f"{heading} {cell}" if heading else cell
             if not cell:
                 continue
-            if line and len(line) + GAP + len(pair) > width:
+            if line and cell_len(line) + GAP + cell_len(pair) > width:
                 lines.append(line)
                 line = ""
             line = f"{line}{' ' * GAP}{pair}" if line else f"{' ' * GAP}{pair}"
-            if len(line) > width:
+            if cell_len(line) > width:
                 *full, line = wrap(line.strip(), width - 2 * GAP)
                 lines += [f"{' ' * GAP}{part}" for part in full]
                 line = f"{' ' * GAP}{line}"

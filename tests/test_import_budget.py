@@ -61,6 +61,8 @@ TRAIN = "train --model resnet_nano --data digits"
         ("train --model timm:resnet19 --data digits", 2, TORCH),
         ("train --model resnet_nano --data digist", 2, TORCH),
         ("train --model resnet_nano --data digist --plugin mine.py", 2, TORCH),
+        (f"{TRAIN} --plugin absent.py", 2, TORCH),
+        ("study run quickstart --plugin absent.py", 2, TORCH),
         (f"{TRAIN} --recipe cpu-fats", 2, TORCH),
         (f"{TRAIN} --set recipe.optimizer.lr=-1", 2, TORCH),
         (f"{TRAIN} --set recipe.optimiser.lr=1", 2, TORCH),

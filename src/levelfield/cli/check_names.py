@@ -19,8 +19,11 @@ DTYPES: Final = ("fp32", "bf16", "fp16")
 def check_run(spec: RunSpec) -> None:
     """Raise UserError where the model or the data set of `spec` is not there, or its device can be none."""
     from levelfield.data.sources.locate import find
+    from levelfield.known_models import plugin_file
 
     check_device(spec.execution.device)
+    for plugin in spec.plugins:
+        plugin_file(plugin.path)
     check_models([spec.model.name], [plugin.path for plugin in spec.plugins])
     find(spec.data.name, spec.execution.data_dir)
 

@@ -47,7 +47,7 @@ def models(
 
         for path in plugin:
             load_plugin(path)
-    names = [name for pattern in patterns or ["*"] for name in _names(pattern)]
+    names = [name for pattern in patterns or ["*"] for name in _names(pattern, plugin or [])]
     if explain:
         if len(names) != 1:
             raise UserError(f"--explain takes one model, got {len(names)}; name one, as in timm:resnet34")
@@ -76,16 +76,16 @@ def _show(rows: list[dict[str, Any]], aliases: bool) -> None:
     show_table(("model", "family", *numbers, *(("published as",) if aliases else ())), lines, numbers)
 
 
-def _names(pattern: str) -> list[str]:
+def _names(pattern: str, plugins: list[str]) -> list[str]:
     """The models that match a pattern, or the one so named. Raises UserError where there is none."""
-    from levelfield.known_models import TIMM, check_name, known_names, matching, timm_names
+    from levelfield.known_models import ELSEWHERE, TIMM, check_name, known_names, matching, timm_names
 
     if not any(character in pattern for character in "*?["):
-        check_name(pattern)
+        check_name(pattern, plugins)
         return [pattern]
     if not (found := matching(pattern)):
         known = [TIMM + name for name in timm_names()] if pattern.startswith(TIMM) else known_names()
-        raise unknown("model pattern", pattern, known, "`levelfield models` lists all; timm's are named timm:<name>")
+        raise unknown("model pattern", pattern, known, ELSEWHERE)
     return found
 
 

@@ -17,13 +17,26 @@ def finite(number: float | None) -> float | None:
     return number
 
 
+def plugin_files(paths: list[str] | None) -> list[str] | None:
+    """The callback of --plugin: raises UserError for what is no Python file, before torch is loaded; '' means none."""
+    from levelfield.known_models import plugin_file
+
+    for path in paths or []:
+        if path:
+            plugin_file(path)
+    return paths
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before long work.")]
 DataDir = Annotated[
     str | None, typer.Option("--data-dir", envvar="LEVELFIELD_DATA", help="Folder that holds the data sets.")
 ]
 Plugins = Annotated[
-    list[str] | None, typer.Option("--plugin", help="A Python file that registers your own models; may be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--plugin", help="A Python file that registers your own models; may be repeated.", callback=plugin_files
+    ),
 ]
 
 

@@ -7,10 +7,20 @@ are read in its source files; what a plugin or a program registers is added as i
 
 from levelfield.known_models.built_in import BuiltIn, built_in
 from levelfield.known_models.model_info import TIMM, ModelInfo
-from levelfield.known_models.names import check_name, is_known, known_model, known_names, matching, registered
+from levelfield.known_models.names import (
+    ELSEWHERE,
+    check_name,
+    is_known,
+    known_model,
+    known_names,
+    matching,
+    registered,
+)
+from levelfield.known_models.plugin_path import plugin_file
 from levelfield.known_models.timm_names import timm_names
 
 __all__ = [
+    "ELSEWHERE",
     "TIMM",
     "BuiltIn",
     "ModelInfo",
@@ -20,6 +30,7 @@ __all__ = [
     "known_model",
     "known_names",
     "matching",
+    "plugin_file",
     "registered",
     "timm_names",
 ]

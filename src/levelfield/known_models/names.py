@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Sequence
+from typing import Final
 
 from levelfield.errors import unknown
 from levelfield.known_models.built_in import built_in
 from levelfield.known_models.model_info import TIMM, ModelInfo
+from levelfield.known_models.plugin_path import plugin_file
 from levelfield.known_models.timm_names import is_timm_name, timm_names
 
+ELSEWHERE: Final = "`levelfield models` lists all; timm's are named timm:<name>; your own: --plugin FILE registers it"
+"""The remedy for the name of no model."""
 _registered: dict[str, ModelInfo] = {}
 
 
@@ -34,13 +39,22 @@ def is_known(name: str) -> bool:
     return is_timm_name(name.removeprefix(TIMM)) if name.startswith(TIMM) else known_model(name) is not None
 
 
-def check_name(name: str) -> None:
-    """Raise UserError, with the nearest names, where `name` stands for no model."""
+def check_name(name: str, plugins: Sequence[str] = ()) -> None:
+    """Raise UserError, with the nearest names, where `name` stands for no model, though `plugins` are loaded."""
     if is_known(name):
         return
     if name.startswith(TIMM):
         raise unknown("timm model", name.removeprefix(TIMM), timm_names(), "`levelfield models 'timm:*'` lists all")
-    raise unknown("model", name, known_names(), "`levelfield models` lists all; timm's are named timm:<name>")
+    told = "\n".join([*(_registers(path, name) for path in plugins)] or [ELSEWHERE])
+    raise unknown("model", name, known_names(), told)
+
+
+def _registers(plugin: str, wanted: str) -> str:
+    """What the loaded file `plugin`, asked for the model `wanted`, registers instead."""
+    file = plugin_file(plugin)
+    if names := sorted(name for name, info in _registered.items() if info.plugin == file):
+        return f"{plugin} registers {', '.join(names)}"
+    return f"{plugin} registers no model: decorate its network with @levelfield.register_model({wanted!r})"
 
 
 def matching(pattern: str) -> list[str]:

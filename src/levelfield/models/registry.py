@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from levelfield.errors import UserError, unknown
-from levelfield.known_models import TIMM, ModelInfo, matching, registered
+from levelfield.known_models import ELSEWHERE, TIMM, ModelInfo, matching, plugin_file, registered
 from levelfield.models.plugin_files import plugin_digest
 from levelfield.models.users_code import failed_to_build
 from levelfield.spec import StartFrom
@@ -169,7 +169,7 @@ def model_info(name: str) -> ModelInfo:
         num_classes, image_size, family = timm_setting(name.removeprefix(TIMM))
         return ModelInfo(name, family, num_classes, image_size, {}, None)
     if name not in _models:
-        raise unknown("model", name, _models, "`levelfield models` lists all; timm's are named timm:<name>")
+        raise unknown("model", name, _models, ELSEWHERE)
     return _models[name][0]
 
 
@@ -208,15 +208,12 @@ def load_plugin(path: str | Path) -> str:
     Raises UserError for a missing file, for an exception inside it (its type, message and line), and where a file
     beside it that it imports has changed since this process imported it.
     """
-    file = Path(path).expanduser().resolve()
-    if not file.is_file():
-        raise UserError(f"plugin {str(path)!r}: no such file; give the path of a Python file that registers models")
+    file = plugin_file(path)
     if file in _loaded_plugins and _loaded_plugins[file] == plugin_digest(file):
         return _loaded_plugins[file]
     module_name = f"levelfield_plugin_{hashlib.sha256(str(file).encode()).hexdigest()[:16]}"
     spec = importlib.util.spec_from_file_location(module_name, file)
-    if spec is None or spec.loader is None:
-        raise UserError(f"plugin {str(path)!r} is no Python file; its name must end in .py")
+    assert spec is not None and spec.loader is not None  # its name ends in .py
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     _plugin_being_loaded.append(file)

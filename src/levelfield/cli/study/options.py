@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from levelfield.cli.completion import studies
-from levelfield.cli.options import Plugins, finite
+from levelfield.cli.options import Plugins, finite, plugin_files
 
 
 class Stop(StrEnum):
@@ -69,7 +69,11 @@ SetAsRun = Annotated[
 ]
 PluginsAsRun = Annotated[
     list[str] | None,
-    typer.Option("--plugin", help="As --plugin of `study run`; '' for none. [default: as the folder was run]"),
+    typer.Option(
+        "--plugin",
+        help="As --plugin of `study run`; '' for none. [default: as the folder was run]",
+        callback=plugin_files,
+    ),
 ]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Change a key of every row: budget.epochs=2. May be repeated.")

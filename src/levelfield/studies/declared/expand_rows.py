@@ -46,7 +46,7 @@ def check_model(name: str, plugins: Sequence[str] = ()) -> None:
     """Raise UserError for a name that stands for no model; `plugins` are loaded where it is not known without them."""
     if not is_known(name):
         loaded(plugins)
-        check_name(name)
+        check_name(name, plugins)
 
 
 def loaded(plugins: Sequence[str]) -> tuple[Plugin, ...]:

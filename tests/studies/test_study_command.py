@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import shlex
 import signal
 import subprocess
 import sys
@@ -106,6 +107,7 @@ def test_plan_and_status_say_what_is_done(finished: tuple[Path, Path]) -> None:
     status = call("status", path, "--out", out, "--json")
     assert {run["state"] for run in status["runs"]} == {"finished"} and status["seconds_left"] is None
     assert "2/2" in call("status", path, "--out", out).stdout
+    assert f"levelfield profile --study {shlex.quote(str(path))}" in build_table(read_study(out)).costs
 
 
 def test_fewer_seeds_than_there_are_is_said(finished: tuple[Path, Path], tmp_path: Path) -> None:

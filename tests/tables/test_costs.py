@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -47,6 +48,27 @@ def test_what_runs_say_of_cost_is_not_shown(two_rows: StudyRows, profiles: Profi
     text = page(table)
     assert "1,271" not in text and "peak memory" not in text
     with pytest.raises(UserError, match="levelfield profile --study two"):
+        pick(table, {"mem_peak_mib": 2000.0})
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "levelfield profile --study two --into FOLDER"),
+        ({"source": "my tables/two.yaml"}, "levelfield profile --study 'my tables/two.yaml' --into FOLDER"),
+        (
+            {"source": "two.yaml", "scale": "smoke", "plugins": ("mine.py",)},
+            "levelfield profile --study two.yaml --scale smoke --plugin mine.py --into FOLDER",
+        ),
+        ({"source": "two", "scale": "full"}, "levelfield profile --study two --into FOLDER"),
+    ],
+)
+def test_the_command_that_measures_names_the_study_as_it_was_asked_for(
+    two_rows: StudyRows, changes: dict[str, Any], said: str
+) -> None:
+    table = build_table(replace(two_rows, **changes))
+    assert f"({said}," in table.costs
+    with pytest.raises(UserError, match=re.escape(said)):
         pick(table, {"mem_peak_mib": 2000.0})
 
 

@@ -9,12 +9,14 @@ whose repeated timings disagree, has no costs; its cells stay empty.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from levelfield.errors import UserError
 from levelfield.spec import RunSpec
+from levelfield.tables.rows import StudyRows
 
 COSTS: Final = "costs.json"
 """In a study's folder: the list that `levelfield profile --study NAME --json` prints."""
@@ -72,10 +74,18 @@ def trusted(profile: Mapping[str, Any]) -> bool:
     return profile.get("resting") is True and profile.get("noisy") is False
 
 
-def costs_in_words(profiles: Sequence[Mapping[str, Any]], study: str = "") -> str:
-    """What the cost figures of a table rest on, in a sentence or two. `study`: the name of the one that it is of."""
+def profile_command(study: StudyRows) -> str:
+    """The command that measures what the networks of `study` cost, and keeps it in its folder."""
+    words = ["levelfield", "profile", "--study", study.source or study.name]
+    words += [] if study.scale in ("", "full") else ["--scale", study.scale]
+    words += [word for path in study.plugins for word in ("--plugin", path)]
+    return f"{shlex.join(words)} --into FOLDER"
+
+
+def costs_in_words(profiles: Sequence[Mapping[str, Any]], command: str = "") -> str:
+    """What the cost figures of a table rest on, in a sentence or two. `command`: what measures them."""
     if not profiles:
-        how = f" (levelfield profile --study {study} --into FOLDER, on a machine at rest)" if study else ""
+        how = f" ({command}, on a machine at rest)" if command else ""
         return f"Time and memory of the networks: not measured{how}."
     first = profiles[0]
     left = [str(each["name"]) for each in profiles if not trusted(each)]

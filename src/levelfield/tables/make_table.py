@@ -28,7 +28,7 @@ from levelfield.statistics.looks import compare_at_looks
 from levelfield.tables.answer_to_question import answer
 from levelfield.tables.audit import AuditRow, audit
 from levelfield.tables.comparable_rows import placed
-from levelfield.tables.cost_columns import costs_in_words, costs_of, read_costs
+from levelfield.tables.cost_columns import costs_in_words, costs_of, profile_command, read_costs
 from levelfield.tables.looks import looks_in_words, rule_of_table, setting_digest
 from levelfield.tables.rows import Row, StudyRows, one_per_training
 from levelfield.tables.runs_of_row import RowRuns, read_row
@@ -77,7 +77,7 @@ def build_table(
         rows=tuple(_line(r, (p := panel_of[r.row.name]), panels[p], intervals[p], study, profiles) for r in runs),
         panels=panels,
         audit=audit([AuditRow(r, panel_of[r.row.name]) for r in runs], study.varies, study.path, data_dir),
-        costs=costs_in_words(profiles, study.name if study.command else ""),
+        costs=costs_in_words(profiles, profile_command(study) if study.command else ""),
     )
     return replace(table, study=replace(study, answer=answer(table)))
 

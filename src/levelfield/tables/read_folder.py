@@ -105,6 +105,8 @@ def _from_json(study: dict[str, Any], folder: Path) -> StudyRows:
         verdict=checked_rule(asked.get("verdict", "usual")),
         notes=tuple(study.get("notes") or ()),
         command=study.get("command") or "",
+        source=asked.get("source") or "",
+        plugins=tuple(asked.get("plugins") or ()),
         path=folder,
     )
 

@@ -69,7 +69,8 @@ class StudyRows:
     `changes`: what was changed on the command line of what its file trains. `varies`: the keys of a run that its
     question is about (`levelfield.spec.varied_keys`); None where it declares none, and VARIES stands for them.
     `margin` (points of top-1), `verdict`: by which rule its table is decided.
-    `command` reproduces the study, `path` is its folder; both may be absent.
+    `command` reproduces the study, `path` is its folder, `source` what it was loaded from (a name or a file), `plugins`
+    with what networks of one's own; all may be absent.
     """
 
     name: str
@@ -91,6 +92,8 @@ class StudyRows:
     margin: float = MARGIN
     verdict: VerdictRule = "usual"
     command: str = ""
+    source: str = ""
+    plugins: tuple[str, ...] = ()
     path: Path | None = None
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from levelfield.errors import UserError, unknown
+from levelfield.tables.cost_columns import profile_command
 from levelfield.tables.number_format import short
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def pick(table: StudyTable, limits: Mapping[str, float], only: Sequence[str] = (
     if not fitting:
         nearest = "; ".join(f"{name}: {why}" for name, why in list(left_out.items())[:2])
         unmeasured = [key for key in limits if key in PROFILED and all(key not in row.means for row in measured)]
-        remedy = f"measure them first: levelfield profile --study {table.study.name} --into FOLDER"
+        remedy = f"measure them first: {profile_command(table.study)}"
         raise UserError(f"no row keeps the budget ({nearest})\n{remedy if unmeasured else 'raise a limit'}")
     panels = list(dict.fromkeys(row.panel for row in fitting))
     if len(panels) > 1:
@@ -93,7 +94,7 @@ def _nothing_finished(table: StudyTable, asked: Sequence[TableRow]) -> UserError
     """That none of these rows has a finished run that counts, with what is said of their runs, and the command."""
     rows = f"study {table.study.name}" if len(asked) == len(table.rows) else ", ".join(row.name for row in asked)
     why = "; ".join(dict.fromkeys(note for row in asked for note in row.runs.row.notes if note.startswith("stale")))
-    remedy = table.study.command or f"levelfield study run {table.study.name}"
+    remedy = table.study.command or f"levelfield study run {table.study.source or table.study.name}"
     return UserError(f"{rows}: no finished run yet{f' ({why})' if why else ''}\n{remedy}")
 
 

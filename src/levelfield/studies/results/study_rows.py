@@ -74,6 +74,8 @@ def study_rows(
         verdict=asked.verdict,
         notes=(*_changed(asked), *_other_number(asked, looks, {row.name: held[row.home].runs for row in rows})),
         command=commands(asked, planned, until=None if looks is None else looks.most),
+        source=asked.source,
+        plugins=asked.plugins,
         sweeps=read_sweeps(out),
         looks=looks,
         path=out,

@@ -1,17 +1,44 @@
-"""What every test leaves behind is what it found: here the models that it registered."""
+"""What every test leaves behind is what it found: the models that it registered, and names in the user's cache."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
+from levelfield.data.cache_folder import cache_dir
 from levelfield.known_models import names
 from levelfield.models import registry
 
 os.environ.setdefault("LEVELFIELD_NATIVE", "built")
 """Tests with a cache of their own compile nothing into it."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give the session, and the programs that it starts, a cache in which names that tests import end with it.
+
+    What takes long to make and no name leads to (the C++ loops, decoded images, a script for charts) is the user's.
+    """
+    users, own = cache_dir(), Path(tempfile.mkdtemp(prefix="levelfield-tests-"))
+    for path in users.iterdir() if users.is_dir() else ():
+        if path.name != "imported":
+            with suppress(OSError):  # Windows links for few
+                (own / path.name).symlink_to(path, target_is_directory=path.is_dir())
+    before = os.environ.get("LEVELFIELD_CACHE")
+    os.environ["LEVELFIELD_CACHE"] = str(own)
+
+    def end() -> None:
+        shutil.rmtree(own, ignore_errors=True)  # links, not what they lead to
+        os.environ.pop("LEVELFIELD_CACHE")
+        if before is not None:
+            os.environ["LEVELFIELD_CACHE"] = before
+
+    config.add_cleanup(end)
 
 
 @pytest.fixture(autouse=True)

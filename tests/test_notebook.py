@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import cast
 from xml.etree.ElementTree import fromstring
 
 import pytest
@@ -16,6 +17,7 @@ from levelfield.errors import UserError
 from levelfield.progress import Progress
 from levelfield.runs import RunFolder
 from levelfield.tables import StudyRows, build_table
+from levelfield.training.load_finished_run import LoadedRun
 from levelfield.training.run import RunResult
 from synthetic_runs import study
 
@@ -55,7 +57,10 @@ def test_a_run_shows_its_scores(tmp_path: Path) -> None:
         "model": HOSTILE, "data": "digits", "seed": 3, "top1": 98.765, "top5": None, "loss": 0.04321, "params": 309432,
         "macs": 3.07e6, "train_seconds": 11.6, "compile_seconds": 0.6,
     }  # fmt: skip
-    html = RunResult(result, [], RunFolder(tmp_path))._repr_html_()
+    folder = RunFolder(tmp_path)
+    html = RunResult(result, [], folder)._repr_html_()
+    read_back = cast(LoadedRun, SimpleNamespace(result=result, folder=folder))
+    assert LoadedRun._repr_html_(read_back) == html
     said = texts(html)
     assert f"{HOSTILE} on digits, seed 3" in said and "<img" not in html
     assert {"98.77", "0.0432", "309,432", "3.07 M", "12 s", str(tmp_path)} <= set(said)

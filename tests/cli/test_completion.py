@@ -32,6 +32,13 @@ def completed(words: str, folder: Path) -> list[str]:
     return done.stdout.split()
 
 
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_module_shows_the_script_of_the_command(shell: str) -> None:
+    command = [sys.executable, "-m", "levelfield", "--show-completion", shell]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    assert "_LEVELFIELD_COMPLETE=" in said and "PYTHON" not in said and "python" not in said
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

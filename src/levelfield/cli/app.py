@@ -102,7 +102,7 @@ def main() -> None:
     interruptions: list[int] = []
     try:
         _remember_interruptions(interruptions)
-        app()
+        app(prog_name="levelfield")  # also where Python runs the module, whose own name no shell completes
     except UserError as error:
         messages.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)

@@ -22,6 +22,7 @@ from levelfield.spec import RunSpec
 from levelfield.training.build_model import build_model, load_plugins, own_builder
 from levelfield.training.predict_images import BATCH, ImagePredictions, Picture, predict
 from levelfield.training.restore_global_settings import host_unchanged
+from levelfield.training.result_in_html import result_in_html
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,10 @@ class LoadedRun:
     def own_data(self) -> bool:
         """Whether it was trained on images that no name stands for."""
         return bool(self.folder.description()["data"].get("own", False))
+
+    def _repr_html_(self) -> str:
+        """As of the run that has just been trained."""
+        return result_in_html(self.result, self.folder)
 
 
 def load_run(path: str | Path, factory: Callable[..., nn.Module] | None = None) -> LoadedRun:

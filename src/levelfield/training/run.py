@@ -8,7 +8,6 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from levelfield import notebook
 from levelfield.native.libraries import build_where_missing
 from levelfield.progress import Progress
 from levelfield.runs import FolderLock, RunFolder
@@ -24,6 +23,7 @@ from levelfield.training.prepare_run import Prepared
 from levelfield.training.process_agreement import check_same_run
 from levelfield.training.processes import World, join_world
 from levelfield.training.record_failed_run import ended_by
+from levelfield.training.result_in_html import result_in_html
 from levelfield.training.save_and_resume import SavedState
 from levelfield.training.steps_and_phases import make_plan
 from levelfield.training.training_loop import train_steps
@@ -42,19 +42,7 @@ class RunResult:
 
     def _repr_html_(self) -> str:
         """What the run is, its scores and what it took, for a notebook."""
-        result = self.result
-        scores = [(name, result.get(key)) for name, key in (("top-1 %", "top1"), ("top-5 %", "top5"))]
-        return notebook.facts(
-            [
-                ("run", f"{result['model']} on {result['data']}, seed {result['seed']}"),
-                *((name, None if score is None else f"{score:.2f}") for name, score in scores),
-                ("loss", f"{result['loss']:.4f}"),
-                ("parameters", f"{result['params']:,}"),
-                ("MACs", f"{result['macs'] / 1e6:,.2f} M"),
-                ("trained", f"{result['train_seconds'] + result['compile_seconds']:.0f} s"),
-                ("folder", self.folder.path),
-            ]
-        )
+        return result_in_html(self.result, self.folder)
 
 
 def train_prepared(prepared: Prepared, out: Path, *, progress: Progress | None = None) -> RunResult:

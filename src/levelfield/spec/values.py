@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, Self, get_origin
+from typing import Annotated, Any, Final, Self, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -25,7 +25,7 @@ class Value(BaseModel):
         try:
             return cls.model_validate(data)
         except ValidationError as error:
-            raise UserError(explain(error, cls, where or cls.__name__)) from None
+            raise UserError(explain(error, cls, where or cls.__name__, data)) from None
 
     def changed(self, changes: Mapping[str, Any]) -> Self:
         """A copy with other values at dotted paths (`model.start_from.digest`); they are taken as they are."""
@@ -36,11 +36,12 @@ class Value(BaseModel):
         return self.model_copy(update=update)
 
 
-def explain(error: ValidationError, root: type[BaseModel], where: str) -> str:
-    """Pydantic's faults as lines 'where: key: what, value; remedy', with the nearest key for a misspelt one."""
+def explain(error: ValidationError, root: type[BaseModel], where: str, data: Any = None) -> str:
+    """Pydantic's faults as lines 'where: key: what, value; remedy', with the nearest key for a misspelt one. `data`:
+    what was given, by which a single value that stands for a list of one is told from a list."""
     lines = []
     for fault in error.errors(include_url=False):
-        path = ".".join(str(part) for part in fault["loc"])
+        path = ".".join(_as_written(fault["loc"], data))
         if fault["type"] == "extra_forbidden":
             lines.append(f"{where}: unknown key {path!r}; {_instead(root, fault['loc'], fault.get('input'))}")
             continue
@@ -49,16 +50,46 @@ def explain(error: ValidationError, root: type[BaseModel], where: str) -> str:
             continue
         given = fault.get("input")
         message = _said(fault["type"], given) or fault["msg"].removeprefix("Value error, ")
-        shown = "" if isinstance(given, (dict, list)) or fault["type"] == "missing" else f" (got {given!r})"
+        hidden = given is None or isinstance(given, (dict, list)) or fault["type"] == "missing"
+        shown = "" if hidden else f" (got {given!r})"
         lines.append(f"{where}: {path}: {message}{shown}" if path else f"{where}: {message}")
     return "\n".join(lines[:3]) + (f"\n... and {len(lines) - 3} more" if len(lines) > 3 else "")
 
 
+_EXPECTED: Final = {
+    **dict.fromkeys(
+        ("model_type", "model_attributes_type", "dict_type", "mapping_type"), "should hold keys and values"
+    ),
+    **dict.fromkeys(("tuple_type", "list_type"), "should be a list"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "should be a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "should be a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "should be true or false"),
+    "string_type": "should be a text",
+}
+"""By pydantic's kind of fault, what should stand there, in words of a file."""
+
+
+def _as_written(path: Sequence[int | str], data: Any) -> list[str]:
+    """`path` without the number of an item where `data` holds a single value in place of a list."""
+    written, here = [], data
+    for part in path:
+        if isinstance(part, int) and here is not None and not isinstance(here, (list, tuple)):
+            continue
+        written.append(str(part))
+        keys = here if isinstance(here, Mapping) else range(len(here)) if isinstance(here, (list, tuple)) else ()
+        if part in keys:
+            here = here[part]
+    return written
+
+
 def _said(kind: str, given: Any) -> str | None:
     """What is wrong where pydantic's own words do not say it; None where they do."""
-    if kind in ("model_type", "model_attributes_type"):
-        return "should hold keys and values"
-    if kind in ("greater_than", "greater_than_equal", "less_than", "less_than_equal") and str(given).lower() == "nan":
+    if given is None and kind in _EXPECTED:
+        return f"holds nothing, and {_EXPECTED[kind]}: what belongs to a key stands behind it, or indented below it"
+    if kind in _EXPECTED:
+        return _EXPECTED[kind]
+    bounds = ("greater_than", "greater_than_equal", "less_than", "less_than_equal", "finite_number")
+    if kind in bounds and str(given).lower() == "nan":
         return "NaN is no number"
     return None
 

@@ -19,7 +19,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise UserError(f"cannot read {path}: it is not a text file") from None
+        raise UserError(f"cannot read {path}: it is not UTF-8 text\nsave it as UTF-8") from None
     return parse_yaml(text, str(path))
 
 
@@ -110,8 +110,13 @@ def parse_yaml(text: str, where: str) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         line = "" if mark is None else f" at line {mark.line + 1}, column {mark.column + 1}"
         problem = getattr(error, "problem", None) or "not YAML"
-        raise UserError(f"{where} does not parse as YAML{line}: {problem}\nmend that line") from None
+        raise UserError(
+            f"{where} does not parse as YAML{line}: {problem}\nmend that line, or its indentation (spaces, no tabs)"
+        ) from None
+    if value is None:
+        raise UserError(f"{where} is empty: it must hold keys and values (a YAML mapping)")
     if not isinstance(value, dict):
-        raise UserError(f"{where} must hold keys and values (a YAML mapping), not {type(value).__name__}")
+        kind = "a list" if isinstance(value, list) else type(value).__name__
+        raise UserError(f"{where} must hold keys and values (a YAML mapping), not {kind}")
     result: dict[str, Any] = value
     return result

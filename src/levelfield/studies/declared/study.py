@@ -36,7 +36,9 @@ def named(value: Any) -> Any:
 
 
 def _counted(value: Any) -> Any:
-    """`seeds: 3` means 0, 1, 2."""
+    """`seeds: 3` means 0, 1, 2. Raises ValueError for text."""
+    if isinstance(value, str):
+        raise ValueError("should be a number of seeds from 0 on, or a list")
     return list(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
 
 

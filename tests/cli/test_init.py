@@ -12,13 +12,21 @@ from pathlib import Path
 import jsonschema
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
+from typer.testing import CliRunner
 
+from levelfield.cli.app import app
 from levelfield.data.checks.quick_look import QuickLook
 from levelfield.known_models import built_in
 from levelfield.schemas import schema_text
+from levelfield.spec.recipe import load_recipe
+from levelfield.spec.recipe_files import read_recipe
 from levelfield.spec.yaml_files import read_yaml
 from levelfield.studies.declared import first_study as first
+from levelfield.studies.declared.planned_runs import planned_rows
+from levelfield.studies.declared.study import StudySpec
+from levelfield.studies.declared.study_file import read_study_file
 
 PLUGIN = """
 from torch import nn
@@ -118,6 +126,61 @@ def test_on_a_terminal_it_asks(tmp_path: Path) -> None:
     assert "Images:" in asked and "Your networks" in asked and "Overwrite" in asked
     assert said.splitlines()[-1] == "levelfield study run digits.yaml"
     assert read_yaml(tmp_path / "digits.yaml")["models"][:2] == ["vit_mini", "resnet_nano"]
+
+
+def in_process(*arguments: str) -> str:
+    """`levelfield init` in this process: what it says beside its answer. Raises UserError."""
+    return CliRunner().invoke(app, ["init", *arguments], catch_exceptions=False).stderr
+
+
+@pytest.mark.parametrize(
+    ("folder", "study"),
+    [
+        ("C:birds", "birds"),
+        (r"C:\pictures\birds", "birds"),
+        ("new\nline", "new-line"),
+        ("it's # not: a", "a"),
+    ],
+)
+def test_a_folder_of_any_name_is_named_as_it_is(
+    folder: str, study: str, pictures: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(pictures.parent)
+    pictures.rename(pictures.parent / folder)
+    in_process("--data", folder, "--yes")
+    read, _ = read_study_file(f"{study}.yaml")
+    assert read["data"]["name"] == f"folder:{pictures.parent / folder}"
+
+
+@pytest.mark.parametrize("recipe", ["rec dir/yes.yaml", "rec dir/my # recipe: a.yaml"])
+@pytest.mark.parametrize("study", ["here.yaml", "sub/deep/there.yaml"])
+def test_a_recipe_of_ones_own_is_found_from_the_study(
+    recipe: str, study: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("rec dir", "sub/deep"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / recipe).write_text(yaml.safe_dump(read_recipe("cpu-fast")))
+    in_process(study, "--data", "digits", "--recipe", recipe, "--yes")
+    assert not Path(read_yaml(Path(study))["recipes"]).is_absolute()
+    (row, *_) = planned_rows(StudySpec.load(study), "full")
+    assert row.spec.recipe == load_recipe("cpu-fast").recipe
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--image-size", "100000"], "images of at most 8 px are enlarged to 100,000 px"),
+        (["--seeds", "100000"], "300,000 runs"),
+        ([], ""),
+    ],
+)
+def test_what_is_hardly_meant_is_said(
+    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    err = in_process("new.yaml", "--data", "digits", *arguments)
+    assert said in err and ("note:" in err) is bool(said)
 
 
 def look(train: int, side: int, classes: int = 10) -> QuickLook:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -17,9 +19,14 @@ from levelfield.errors import UserError
 
 if TYPE_CHECKING:
     from levelfield.data.checks.quick_look import QuickLook
+    from levelfield.studies.declared.first_study import FirstStudy
 
 FEW: Final = 20
 """Training images of a class below which a class is called small."""
+SMALLEST_PX: Final = 32
+"""Sides up to this are usual for the smallest images, too."""
+MANY: Final = 100
+"""More runs than these are seldom meant."""
 Images = Annotated[
     str | None,
     typer.Option(
@@ -108,8 +115,8 @@ def _schema_beside(study: Path) -> str:
 def _named(data: str) -> str:
     """`data` as a study names it: a path by what lies there."""
     path = Path(data).expanduser()
-    if ":" in data or not path.is_dir():
-        return data
+    if data.startswith(("folder:", "parquet:")) or not path.is_dir():
+        return data  # a colon is part of every path on Windows
     from levelfield.data.sources.readers import parquet
 
     return f"{'parquet' if parquet.shards(path) else 'folder'}:{path.resolve()}"
@@ -117,7 +124,7 @@ def _named(data: str) -> str:
 
 def _stem(name: str) -> str:
     """What a study of the data set `name` may be called."""
-    last = name.rpartition("/")[2].rpartition(":")[2]
+    last = re.split(r"[/\\:]", name)[-1]
     kept = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "._-") else "-" for letter in last)
     return kept.strip("._-") or "study"
 
@@ -150,6 +157,7 @@ def _text(
     from levelfield.studies.declared import first_study as first
     from levelfield.studies.declared.expand_rows import check_model, single_rows
     from levelfield.studies.declared.study import StudySpec
+    from levelfield.studies.declared.study_file import anchored
 
     for name in own:
         check_model(name, plugins)
@@ -160,13 +168,38 @@ def _text(
     chosen = recipe or first.suggest_recipe(look)
     load_recipe(chosen)
     study = first.FirstStudy(
-        path.stem, look, side, chosen, batch if recipe is None else None, epochs or length, seeds, models,
-        next((name for name in models if name not in own), models[0]), tuple(own),
+        path.stem, look, side, _from_beside(path, chosen), batch if recipe is None else None, epochs or length, seeds,
+        models, next((name for name in models if name not in own), models[0]), tuple(own),
     )  # fmt: skip
+    _say_what_is_large(study)
     text = first.study_text(study)
-    read = StudySpec.parse({"name": path.stem, **parse_yaml(text, str(path))}, str(path))
+    values = anchored(parse_yaml(text, str(path)), path.parent)
+    read = StudySpec.parse({"name": path.stem, **values}, str(path))
     single_rows(read, read, plugins)
     return text
+
+
+def _from_beside(study: Path, recipe: str) -> str:
+    """`recipe` as the study's file names it: a file by the way that leads to it from there."""
+    if not recipe.endswith((".yaml", ".yml")):
+        return recipe
+    file = Path(recipe).resolve()
+    try:
+        return Path(os.path.relpath(file, study.resolve().parent)).as_posix()
+    except ValueError:  # another drive of Windows
+        return str(file)
+
+
+def _say_what_is_large(study: FirstStudy) -> None:
+    """What was asked for and can be run, but is hardly meant."""
+    runs = study.seeds * len(study.models)
+    lines = []
+    if study.image_size > max(study.look.largest_px, SMALLEST_PX):
+        lines.append(f"images of at most {study.look.largest_px:,} px are enlarged to {study.image_size:,} px")
+    if runs > MANY:
+        lines.append(f"that is {runs:,} runs, {study.seeds:,} of each network: five to ten tell most differences")
+    for line in lines:
+        messages.print(f"note: {line}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _parameters(name: str, classes: int, side: int) -> int | None:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import yaml
+
 from levelfield.data.checks.quick_look import QuickLook
 from levelfield.known_models import built_in
 
@@ -101,7 +103,7 @@ def study_text(study: FirstStudy) -> str:
         f"data: {{name: {_quoted(look.name)}, image_size: {study.image_size}}}",
         "",
         "# How all are trained: a shipped recipe, NAME+VARIANT, or a .yaml file beside this one.",
-        f"recipes: {study.recipe}",
+        f"recipes: {_quoted(study.recipe)}",
         f"budget: {{epochs: {study.epochs}}}  # a first look; more tells networks apart that learn slowly",
         *(["set:", *changes] if study.batch_size else []),
         "",
@@ -136,4 +138,6 @@ def _row(model: str) -> str:
 def _quoted(text: str) -> str:
     """A YAML scalar that is this text, whatever it holds."""
     plain = text and all(letter.isalnum() or letter in "_-./" for letter in text) and text[0] not in "-."
+    if not text.isprintable():
+        return str(yaml.safe_dump(text, default_style='"', width=100_000, allow_unicode=True)).strip()
     return text if plain and not text.replace(".", "").isdigit() else "'" + text.replace("'", "''") + "'"

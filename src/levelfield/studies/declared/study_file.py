@@ -33,7 +33,7 @@ def read_study_file(name: str | Path) -> tuple[dict[str, Any], str]:
         path = Path(text)
         if not path.is_file():
             raise UserError(f"cannot read {path}: no such file\n`levelfield study list` names the shipped studies")
-        return {"name": path.stem, **_anchored(read_yaml(path), path.parent)}, text
+        return {"name": path.stem, **anchored(read_yaml(path), path.parent)}, text
     if text not in list_studies():
         raise unknown("study", text, list_studies(), "or give a file ending in .yaml")
     source = resources.files("levelfield.studies") / "shipped" / f"{text}.yaml"
@@ -50,12 +50,12 @@ def write_study_file(path: Path, values: Mapping[str, Any], written_by: str) -> 
     write_text(path, text)
 
 
-def _anchored(value: Any, folder: Path, key: str = "") -> Any:
+def anchored(value: Any, folder: Path, key: str = "") -> Any:
     """`value` with recipe files named relative to the study file made relative to where we are."""
     if isinstance(value, Mapping):
-        return {name: _anchored(item, folder, name) for name, item in value.items()}
+        return {name: anchored(item, folder, name) for name, item in value.items()}
     if isinstance(value, list):
-        return [_anchored(item, folder, key) for item in value]
+        return [anchored(item, folder, key) for item in value]
     if key in ("recipe", "recipes") and isinstance(value, str) and value.endswith((".yaml", ".yml")):
         return str(folder / value)
     return value

@@ -6,6 +6,7 @@ its name, and below it every cell with its heading.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from typing import Final
 
@@ -14,6 +15,7 @@ from rich.cells import cell_len
 from levelfield.units import wrap
 
 GAP: Final = 2
+_CODES: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 NARROWEST: Final = 14
 """A column of words is not wrapped to less than this."""
 
@@ -25,6 +27,7 @@ def table_lines(
 
     `numbers`: headings of what is aligned right. Longer lines come only from a word that is itself longer than `width`.
     """
+    rows = [[without_codes(cell) for cell in row] for row in rows]
     right = [heading in numbers for heading in headings]
     natural = [max(map(cell_len, column)) for column in zip(headings, *rows, strict=True)]
     if width is None or _total(natural) <= width:
@@ -39,6 +42,11 @@ def table_lines(
     wished = [few if numeric else full for few, full, numeric in zip(least, natural, right, strict=True)]
     widths = narrowed(wished, least, width - GAP * (len(headings) - 1))
     return _stacked(headings, rows, width) if widths is None else _drawn(headings, rows, widths, right)
+
+
+def without_codes(text: str) -> str:
+    """`text` with what would steer a terminal written out: names of files and classes come from anywhere."""
+    return _CODES.sub(lambda code: repr(code[0])[1:-1], text)
 
 
 def longest_piece(text: str) -> int:

@@ -17,6 +17,7 @@ import pytest
 from every_command import CODES, LINES, InOrder, commands, prepare
 from rich.cells import cell_len
 
+from levelfield.cli.output import console, show_table
 from levelfield.plain_table import table_lines
 from levelfield.units import duration, plain, short, size, whole, wrap
 
@@ -165,6 +166,14 @@ def test_no_table_is_wider_than_its_terminal() -> None:
         assert max(map(cell_len, (*heading, *lines))) <= width, (headings, rows)
         pieces = [piece for row in rows for each in row for word in each.split() for piece in wrap(word, 1)]
         assert not Counter("".join(pieces)) - Counter("".join(lines))
+
+
+def test_names_do_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    show_table(("class", "n"), [("\x1b[31mowl\x1b]0;title\x07", "1"), ("crow\r\x9b2J", "2")], numbers=("n",))
+    console.print("left out: a\x1b[2Jb.png")
+    said = capsys.readouterr().out
+    assert not set(said) & {"\x1b", "\x07", "\r", "\x9b"}
+    assert "\\x1b[31mowl" in said and "crow\\r" in said and "a\\x1b[2Jb.png" in said
 
 
 def test_letters_that_take_two_columns_are_counted_so() -> None:

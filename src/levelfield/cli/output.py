@@ -17,7 +17,7 @@ from rich.console import Console, ConsoleDimensions
 from rich.text import Text
 
 from levelfield.cli.json_versions import JSON_VERSIONS, VERSION_KEY
-from levelfield.plain_table import table_lines
+from levelfield.plain_table import table_lines, without_codes
 
 UNBOUNDED: Final = 1_000_000
 """Columns of what is no terminal: no line is ever so long."""
@@ -44,6 +44,7 @@ class _Console(Console):
         raise NotImplementedError("the terminal's own size holds")
 
     def print(self, *objects: Any, soft_wrap: bool | None = None, **how: Any) -> None:
+        objects = tuple(without_codes(each) if isinstance(each, str) else each for each in objects)
         words = " ".join(each for each in objects if isinstance(each, str)).split()
         super().print(*objects, soft_wrap=any(len(word) > self.width for word in words), **how)
 

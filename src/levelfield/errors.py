@@ -35,7 +35,7 @@ def unknown(kind: str, name: str, choices: Iterable[str], remedy: str = "") -> U
     close = nearest(name, pool)
     if close:
         hint = "did you mean " + " or ".join(repr(match) for match in close) + "?"
-    elif len(pool) <= 12:
+    elif 0 < len(pool) <= 12:
         hint = "known: " + ", ".join(pool)
     else:
         hint = ""

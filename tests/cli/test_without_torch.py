@@ -94,6 +94,15 @@ def test_results_are_read_with_the_light_requirements_alone(folder: Path, comman
 
 
 @pytest.mark.parametrize(
+    "command", ["models timm:resnet18", "models timm:*", "train --model timm:resnet18 --data digits"]
+)
+def test_names_of_timms_say_that_timm_is_missing(folder: Path, command: str) -> None:
+    done = without(folder, command, "timm")
+    assert done.returncode == 2 and "error: timm is not installed here" in done.stderr, done.stderr
+    assert "pip install timm" in done.stderr and "known:" not in done.stderr
+
+
+@pytest.mark.parametrize(
     "command",
     [
         "train --model resnet_nano --data digits",

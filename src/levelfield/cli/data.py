@@ -63,7 +63,6 @@ def get(
 
     Example: `levelfield data get cifar10`
     """
-    from levelfield.data.loading.open_data import prepare
     from levelfield.data.sources import catalog
     from levelfield.data.sources.download import get as download
     from levelfield.data.sources.locate import downloads, find
@@ -72,6 +71,8 @@ def get(
     known = catalog.entry(name)
     if known is None:
         raise unknown("data set", name, catalog.BY_NAME)
+    from levelfield.data.loading.open_data import prepare
+
     if known.downloads:
         try:
             messages.print(f"{known.name} is there already: {find(known.name, data_dir).path}", highlight=False)
@@ -152,6 +153,9 @@ def check(
     """
     from dataclasses import asdict
 
+    from levelfield.data.sources.locate import find
+
+    find(name, data_dir)  # before torch is loaded: a name that is none is answered at once
     from levelfield.data.checks.dataset_check import check_data
 
     with on_stderr() as progress:
@@ -213,8 +217,6 @@ def show(
 
     Example: `levelfield data show digits --recipe cpu-fast --out digits.png`
     """
-    from levelfield.data.checks import contact_sheet
-    from levelfield.data.loading.open_data import open_data, prepare
     from levelfield.data.sources.locate import find
     from levelfield.spec import DataSpec, load_recipe
 
@@ -223,8 +225,12 @@ def show(
     chosen = None if recipe is None else load_recipe(recipe).recipe
     if chosen is not None and split == "test":
         raise UserError("--recipe changes training images only; leave out --split test")
+    found = find(name, data_dir)
+    from levelfield.data.checks import contact_sheet
+    from levelfield.data.loading.open_data import open_data, prepare
+
     with on_stderr() as progress:
-        store = prepare(find(name, data_dir), progress=progress)
+        store = prepare(found, progress=progress)
         side = image_size or store.index.native_px or 128
         crop = None if chosen is None else chosen.augment.crop
         data = open_data(DataSpec(name=name, image_size=side), data_dir, crop=crop, progress=progress)

@@ -10,7 +10,7 @@ from levelfield.errors import unknown
 from levelfield.known_models.built_in import built_in
 from levelfield.known_models.model_info import TIMM, ModelInfo
 from levelfield.known_models.plugin_path import plugin_file
-from levelfield.known_models.timm_names import is_timm_name, timm_names
+from levelfield.known_models.timm_names import is_timm_name, no_timm, timm_names
 
 ELSEWHERE: Final = "`levelfield models` lists all; timm's are named timm:<name>; your own: --plugin FILE registers it"
 """The remedy for the name of no model."""
@@ -44,6 +44,8 @@ def check_name(name: str, plugins: Sequence[str] = ()) -> None:
     if is_known(name):
         return
     if name.startswith(TIMM):
+        if (missing := no_timm()) is not None:
+            raise missing
         raise unknown("timm model", name.removeprefix(TIMM), timm_names(), "`levelfield models 'timm:*'` lists all")
     told = "\n".join([*(_registers(path, name) for path in plugins)] or [ELSEWHERE])
     raise unknown("model", name, known_names(), told)
@@ -58,7 +60,12 @@ def _registers(plugin: str, wanted: str) -> str:
 
 
 def matching(pattern: str) -> list[str]:
-    """The names that match `pattern` (as fnmatch has it; one that begins with `timm:` matches timm's)."""
+    """The names that match `pattern` (as fnmatch has it; one that begins with `timm:` matches timm's).
+
+    Raises UserError for timm's where timm is not installed.
+    """
     if pattern.startswith(TIMM):
+        if (missing := no_timm()) is not None:
+            raise missing
         return [TIMM + name for name in fnmatch.filter(timm_names(), pattern.removeprefix(TIMM) or "*")]
     return [name for name in known_names() if fnmatch.fnmatchcase(name, pattern)]

@@ -5,9 +5,12 @@ from __future__ import annotations
 import ast
 import re
 from functools import cache
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from levelfield.errors import UserError
 
 _MODEL: Final = re.compile(r"^@register_model\s*\n(?:[@#].*\n)*def (\w+)", re.MULTILINE)
 _RENAMED: Final = re.compile(r"^register_model_deprecations\(__name__, (\{.*?\})\)", re.MULTILINE | re.DOTALL)
@@ -20,9 +23,23 @@ class TimmNames(NamedTuple):
     renamed: frozenset[str]
 
 
+def _timm() -> ModuleSpec | None:
+    try:
+        return find_spec("timm")
+    except ModuleNotFoundError:
+        return None
+
+
+def no_timm() -> UserError | None:
+    """The error for a name of timm's where timm is not installed; None where it is."""
+    if _timm() is not None:
+        return None
+    return UserError("timm is not installed here, so that none of its models is known\npip install timm")
+
+
 @cache
 def _names() -> TimmNames:
-    timm = find_spec("timm")
+    timm = _timm()
     if timm is None or timm.origin is None:
         return TimmNames((), frozenset())
     models, renamed = set[str](), set[str]()

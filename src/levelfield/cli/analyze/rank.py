@@ -9,6 +9,7 @@ import typer
 
 from levelfield.cli.analyze.network_ranks import network_ranks
 from levelfield.cli.analyze.random_study import random_study
+from levelfield.cli.check_names import check_models
 from levelfield.cli.completion import data_sets, models
 from levelfield.cli.options import DataDir, Json, Plugins, Yes, finite
 from levelfield.errors import UserError
@@ -68,6 +69,7 @@ def rank(
     if model or run:
         if setting:
             raise UserError("--set changes the study of random networks; leave it out with --model or --run")
+        check_models(model or [], plugin or [])
         network_ranks(model or [], run or [], data, images, image_size, tolerance, out, seed, data_dir, plugin, json)
     else:
         random_study(out or Path("rank-study"), networks, sensitivity, setting or [], seed, workers, yes, json)

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from levelfield.cli.missing_packages import PACKAGES, what_to_install
+from levelfield.errors import unknown
 
 ROOT = Path(__file__).parents[2]
 RUN = """
@@ -91,6 +92,10 @@ def test_results_are_read_with_the_light_requirements_alone(folder: Path, comman
     done = without(folder, command, *hidden, "pandas", "sympy", "matplotlib")
     assert done.returncode == 0, done.stderr
     assert said in done.stdout + done.stderr
+
+
+def test_where_nothing_is_known_nothing_is_offered() -> None:
+    assert str(unknown("variant", "nope", [], "give none")) == "unknown variant 'nope'\ngive none"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from schemas import text
 from typer.testing import CliRunner
 
 from levelfield.cli.app import app
+from levelfield.errors import UserError
 from levelfield.schemas import NAMES, schema_text
 from levelfield.spec import RunSpec
 from levelfield.spec.recipe import load_recipe
@@ -52,6 +53,28 @@ def test_what_a_run_says_of_itself_fits_its_schema() -> None:
     spec = RunSpec.parse({**RUN, "recipe": load_recipe("cpu-fast").recipe.model_dump(mode="json")})
     assert faults("run", spec.model_dump(mode="json")) == []
     assert faults("run", {**RUN, "recipe": "cpu-fast"}) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "taken"),
+    [
+        ({"budget": {"epochs": "3"}}, True),
+        ({"budget": {"epochs": "1e-1"}}, True),
+        ({"data": {"name": "digits", "image_size": "16"}}, True),
+        ({"budget": {"steps": "+12 "}}, True),
+        ({"budget": {"epochs": "three"}}, False),
+        ({"budget": {"steps": "1e"}}, False),
+        ({"data": {"name": "digits", "image_size": "16px"}}, False),
+    ],
+)
+def test_a_number_in_quotes_is_one_to_the_schema_and_to_the_program(changes: dict[str, Any], taken: bool) -> None:
+    value = {**STUDY, **changes}
+    assert (faults("study", value) == []) is taken
+    if taken:
+        StudySpec.parse({"name": "mine", **value})
+    else:
+        with pytest.raises(UserError):
+            StudySpec.parse({"name": "mine", **value})
 
 
 @pytest.mark.parametrize(

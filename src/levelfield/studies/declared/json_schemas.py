@@ -19,6 +19,8 @@ from levelfield.spec.run_parts import RunValues
 from levelfield.spec.values import Value, models_in
 from levelfield.studies.declared.study import StudySpec
 
+WRITTEN: Final = {"integer": r"^\s*[+-]?\d+\s*$", "number": r"^\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*$"}
+"""A number may be written as text, too: YAML takes 1e-3 for one, and quotes are no mistake."""
 DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -59,7 +61,7 @@ def make_schema(name: str) -> dict[str, Any]:
             _describe(place, cls)
     if name == "study":
         schema["required"].remove("name")
-    _any_of(schema, tagged=name == "run")
+    _as_read(schema, tagged=name == "run")
     return {"$schema": DRAFT, "title": title} | {key: value for key, value in schema.items() if key != "title"}
 
 
@@ -85,17 +87,19 @@ def _describe(place: dict[str, Any], cls: type[BaseModel]) -> None:
         shown["description"] = f"{said.text} [{said.unit}]" if said.unit else said.text
 
 
-def _any_of(node: Any, *, tagged: bool) -> None:
-    """Let kinds be told apart by their key `name` alone; `tagged`: it must be given."""
+def _as_read(node: Any, *, tagged: bool) -> None:
+    """Let kinds be told apart by their key `name` alone, which must be given where `tagged`; numbers may be texts."""
     if isinstance(node, list):
         for item in node:
-            _any_of(item, tagged=tagged)
+            _as_read(item, tagged=tagged)
     elif isinstance(node, dict):
         node.pop("discriminator", None)
+        if (pattern := WRITTEN.get(str(node.get("type")))) is not None:
+            node |= {"type": [node["type"], "string"], "pattern": pattern}
         if "oneOf" in node:
             node["anyOf"] = node.pop("oneOf")
         kind = node.get("properties", {}).get("name", {})
         if tagged and "const" in kind:
             node["required"] = sorted({*node.get("required", []), "name"})
         for item in node.values():
-            _any_of(item, tagged=tagged)
+            _as_read(item, tagged=tagged)

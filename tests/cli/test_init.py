@@ -104,7 +104,7 @@ def test_what_is_there_is_not_overwritten_unasked(tmp_path: Path) -> None:
         (["--data", "digits", "--recipe", "cpu-fats"], "cpu-fast"),
         (["study.txt", "--data", "digits"], "end in .yaml"),
         (["a b.yaml", "--data", "digits"], "cannot be a folder's name"),
-        (["--data", "."], "no data set"),
+        (["--data", "."], "is empty"),
     ],
 )
 def test_what_cannot_be_is_said_and_nothing_written(arguments: list[str], said: str, tmp_path: Path) -> None:

@@ -52,8 +52,7 @@ def test_a_file_that_is_not_there_is_said_by_every_command(command: str) -> None
 @pytest.mark.parametrize(
     ("plugin", "message"),
     [
-        (".", "plugin '.' is a folder\nname the Python file that registers models, as in"),
-        (".", "mine.py"),
+        (".", "plugin '.' is a folder\nname the Python file that registers models, as in --plugin empty.py"),
         ("mine", "no such file; did you mean 'mine.py'?"),
         ("own.yaml", "plugin 'own.yaml' is no Python file"),
     ],

@@ -200,8 +200,16 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_checkpoi
     assert result is not None and result["status"].startswith("failed: the loss is not finite")
     assert result["top1"] is None
     state, _ = load_newest(tmp_path / "run" / "checkpoints", prepare(spec).identity)
+    assert ("the last good checkpoint is kept" in str(seen.value)) == (state is not None)
     if state is not None:
         assert math.isfinite(float(state["interval"][0]))
+
+
+def test_no_checkpoint_is_said_to_be_kept_where_there_is_none(tmp_path: Path) -> None:
+    spec = run_spec("recipe.optimizer={name: sgd, lr: 1.0e18}", "execution.log_every_steps=1")
+    with pytest.raises(NonFiniteLossError, match="not finite at step") as seen:
+        train_prepared(prepare(spec), tmp_path / "run")
+    assert not list((tmp_path / "run" / "checkpoints").glob("*")) and "checkpoint" not in str(seen.value)
 
 
 NARROW = """

@@ -124,9 +124,14 @@ def _named(data: str) -> str:
 
 def _stem(name: str) -> str:
     """What a study of the data set `name` may be called."""
-    last = re.split(r"[/\\:]", name)[-1]
-    kept = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "._-") else "-" for letter in last)
+    signs = (letter if letter.isascii() and (letter.isalnum() or letter in "._-") else "-" for letter in _last(name))
+    kept = "".join(signs)
     return kept.strip("._-") or "study"
+
+
+def _last(name: str) -> str:
+    """What people call the data set `name`: of a path the last part."""
+    return re.split(r"[/\\:]", name)[-1]
 
 
 def _say(look: QuickLook) -> None:
@@ -140,7 +145,10 @@ def _say(look: QuickLook) -> None:
     ]
     lines += [f"note: {note}" for note in look.notes]
     if look.unreadable:
-        lines.append(f"{look.unreadable} of {look.looked_at} images do not open: levelfield data check {look.name}")
+        lines.append(
+            f"{look.unreadable} of {look.looked_at} images looked at do not open, which the counts include; "
+            f"the file says on_bad_image: skip. Which they are: levelfield data check {quote(look.name)}"
+        )
     if look.fewest < FEW or look.most > 10 * look.fewest:
         lines.append("classes are small or unequal: top-1 then tells of the large ones, and seeds vary more")
     for line in lines:
@@ -168,8 +176,8 @@ def _text(
     chosen = recipe or first.suggest_recipe(look)
     load_recipe(chosen)
     study = first.FirstStudy(
-        path.stem, look, side, _from_beside(path, chosen), batch if recipe is None else None, epochs or length, seeds,
-        models, next((name for name in models if name not in own), models[0]), tuple(own),
+        _last(look.name), look, side, _from_beside(path, chosen), batch if recipe is None else None, epochs or length,
+        seeds, models, next((name for name in models if name not in own), models[0]), tuple(own),
     )  # fmt: skip
     _say_what_is_large(study)
     text = first.study_text(study)

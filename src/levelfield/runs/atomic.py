@@ -5,6 +5,7 @@ A temporary file is locked while it is written, so that one whose writer was kil
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -33,10 +34,20 @@ def write_bytes(path: Path, data: bytes) -> None:
             rename_open(file, path)
         sync_folder(path.parent)
     except BaseException as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where there was none, as in no folder
+            temporary.unlink(missing_ok=True)
         if not isinstance(error, OSError):
             raise
-        raise UserError(f"cannot write {path}: {error.strerror}\nfree some space or choose another --out") from error
+        raise UserError(f"cannot write {path}: {error.strerror}\n{_remedy(error, path.parent)}") from error
+
+
+def _remedy(error: OSError, folder: Path) -> str:
+    """What helps where nothing could be written into `folder`."""
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return f"there is no folder {folder}: make it, or write elsewhere"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"give yourself the right to write in {folder}, or write elsewhere"
+    return "free some space, or write elsewhere"
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -23,7 +23,7 @@ def not_finite(what: str, state: TrainState) -> NonFiniteLossError:
     scale = f", loss scale {state.scaler.get_scale():g}" if state.recipe.precision == "fp16" else ""
     return NonFiniteLossError(
         f"{what} is not finite at step {state.step} (learning rate {plain(float(state.updates.latest_rate))}{scale})\n"
-        "the last good checkpoint is kept; lower recipe.optimizer.lr, lengthen the warm-up, set "
+        "lower recipe.optimizer.lr, lengthen the warm-up, set "
         "recipe.regularisation.clip_norm=1.0 or recipe.precision=fp32"
     )
 

@@ -27,7 +27,8 @@ def ended_by(error: Exception, prepared: Prepared, folder: RunFolder, world: Wor
     """What to raise for `error`, which ended an attempt. Failures of the training itself are recorded."""
     if isinstance(error, NonFiniteLossError):  # all ranks find it together
         record_failure(folder, prepared.spec, str(error), world)
-        return error if world.main else SaidElsewhereError(str(error))
+        kept = "; the last good checkpoint is kept" if any(folder.checkpoints.glob("step-*.ckpt")) else ""
+        return NonFiniteLossError(f"{error}{kept}") if world.main else SaidElsewhereError(str(error))
     if memory_exhausted(error):
         spec = prepared.spec
         or_else = "" if spec.execution.gradient_checkpointing else ", or set execution.gradient_checkpointing=true"

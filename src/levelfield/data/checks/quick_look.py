@@ -24,7 +24,8 @@ LOOKED_AT: Final = 200
 class QuickLook:
     """What a data set seems to hold. Sides in px: of the sampled images, the median and extremes of the shorter side.
 
-    `fewest`, `most`: training images of the smallest and largest class. `unreadable`: sampled images without a header.
+    `fewest`, `most`: training images of the smallest and largest class. `unreadable`: sampled images without a header,
+    or that may not be read, which the counts include.
     """
 
     name: str
@@ -62,7 +63,11 @@ def _short_sides(records: Records) -> Iterator[int | None]:
     from PIL import Image, UnidentifiedImageError
 
     for row in np.linspace(0, len(records) - 1, min(LOOKED_AT, len(records)), dtype=int):
-        item = records.item(int(row))
+        try:
+            item = records.item(int(row))
+        except OSError:  # it may not be read
+            yield None
+            continue
         if isinstance(item, np.ndarray):
             yield min(item.shape[:2])
             continue

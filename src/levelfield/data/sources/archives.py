@@ -50,12 +50,18 @@ def inside(folder: Path, name: str) -> Path:
     return folder / name
 
 
+def _raise_if_forbidden(error: OSError) -> None:
+    """Of a walk through folders: images that may not be listed are not images that are not there."""
+    if isinstance(error, PermissionError):
+        raise error
+
+
 class FolderTree(Tree):
     """The files below a folder."""
 
     def names(self) -> list[str]:
         found = []
-        for folder, below, files in os.walk(self.path, followlinks=True):
+        for folder, below, files in os.walk(self.path, followlinks=True, onerror=_raise_if_forbidden):
             below[:] = sorted(name for name in below if not name.startswith("."))
             prefix = Path(folder).relative_to(self.path).as_posix()
             start = "" if prefix == "." else prefix + "/"

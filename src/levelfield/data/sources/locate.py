@@ -12,6 +12,7 @@ from levelfield.data.sources import catalog
 from levelfield.data.sources.readers import digits
 from levelfield.data.sources.readers.contract import Found, Source
 from levelfield.data.sources.recognise_format import ARCHIVES, DATASETS, official_form, recognise
+from levelfield.data.sources.unrecognised import may_not_be_read, unrecognised
 from levelfield.errors import UserError, unknown
 
 
@@ -107,12 +108,12 @@ def _own(prefix: str, path: Path) -> Found:
             f"no folder {str(path)!r} (from {prefix}:{path})\n"
             f"give {prefix}: the folder that holds the images' splits, train and test"
         )
-    found = recognise(path, path.resolve().name)
+    try:
+        found = recognise(path, path.resolve().name)
+    except PermissionError as error:
+        raise may_not_be_read(error) from error
     if found is None:
-        raise UserError(
-            f"{path}: no data set in a known form\n"
-            "expected train/<class>/*.jpg and test/<class>/*.jpg, or train*.parquet and test*.parquet"
-        )
+        raise unrecognised(prefix, path)
     return found
 
 

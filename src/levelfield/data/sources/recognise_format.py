@@ -17,6 +17,7 @@ from levelfield.data.sources.archives import Tree, below, open_tree
 from levelfield.data.sources.readers import cifar, class_folders, parquet
 from levelfield.data.sources.readers import tiny_imagenet_cub_dogs as listed
 from levelfield.data.sources.readers.contract import Found, Source
+from levelfield.data.sources.unrecognised import may_not_be_read
 from levelfield.errors import UserError
 
 ARCHIVES = {
@@ -101,6 +102,8 @@ def _found(
             return read()
         except (UserError, MemoryError):
             raise
+        except PermissionError as error:
+            raise may_not_be_read(error) from error
         except Exception as error:  # a foreign file can make a decoder or an index raise nearly anything
             why = " ".join([type(error).__name__, *str(error).splitlines()[:1]])
             raise UserError(

@@ -31,7 +31,8 @@ IMAGES_SEEN: Final = 100_000
 
 @dataclass(frozen=True)
 class FirstStudy:
-    """What the file says. `models`: the user's networks and then the baselines, of which `baseline` is one."""
+    """What the file says. `name`: what people call the data. `models`: the user's networks and then the baselines, of
+    which `baseline` is one."""
 
     name: str
     look: QuickLook
@@ -90,6 +91,9 @@ def study_text(study: FirstStudy) -> str:
     px = f"{look.side_px} px" if look.smallest_px == look.largest_px else f"{look.smallest_px} to {look.largest_px} px"
     changes = [f"  recipe.batch_size: {study.batch_size}  # images; the recipe's own is for more"]
     own = set(study.own)
+    skip, why = (
+        (", on_bad_image: skip", "  # some do not open; fail: they stop the reading") if look.unreadable else ("", "")
+    )
     models = [f"  - {_quoted(name)}{'' if name in own else '  # to compare with'}" for name in study.models]
     return "\n".join([
         f"# yaml-language-server: $schema={SCHEMA}",
@@ -100,7 +104,7 @@ def study_text(study: FirstStudy) -> str:
         f"question: {_quoted(f'Which network is best on {study.name}, trained alike?')}",
         "",
         "# The side to which images are resized; larger ones show more and cost its square.",
-        f"data: {{name: {_quoted(look.name)}, image_size: {study.image_size}}}",
+        f"data: {{name: {_quoted(look.name)}, image_size: {study.image_size}{skip}}}{why}",
         "",
         "# How all are trained: a shipped recipe, NAME+VARIANT, or a .yaml file beside this one.",
         f"recipes: {_quoted(study.recipe)}",

@@ -116,6 +116,10 @@ def read_request(out: Path) -> StudyRequest | None:
         return from_json(asked)
     except FileNotFoundError:
         return None
+    except NotADirectoryError:
+        raise UserError(
+            f"{out} lies at or below a file, which holds no study\nchoose another folder with --out"
+        ) from None
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} cannot be read: {error!r}\nremove it: the same command writes a new one") from None
 

@@ -33,7 +33,17 @@ def test_rank_0_shows_and_the_others_are_silent(option: str, monkeypatch: pytest
 def test_rank_0_prints_the_result_and_draws_and_the_others_do_neither(
     json: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    result = {"model": "m", "data": "d", "seed": 0, "top1": 1.0, "loss": 1.0, "params": 1, "macs": 1}
+    result = {
+        "model": "m",
+        "data": "d",
+        "recipe": "r",
+        "epochs_done": 1.0,
+        "seed": 0,
+        "top1": 1.0,
+        "loss": 1.0,
+        "params": 1,
+        "macs": 1,
+    }
     result |= {"train_seconds": 1.0, "compile_seconds": 0.0, "train_images_per_s": 1.0}
     drawn: list[Path] = []
     monkeypatch.setattr(

@@ -47,7 +47,7 @@ def test_nothing_is_passed_over(capsys: pytest.CaptureFixture[str]) -> None:
         marked = [f"{step.page}:{step.line}" for step in STEPS if step.kind == "marked"]
         print(f"\nshown: {kinds['executed']} executed, {kinds['parsed']} parsed, {kinds['marked']} marked {marked}")
     assert kinds["executed"] >= 60 and kinds["parsed"] >= 20
-    assert kinds["marked"] <= 6
+    assert kinds["marked"] <= 7
     fences = sum((ROOT / page).read_text(encoding="utf-8").count("\n```") for page in PAGES)
     assert fences % 2 == 0
 

@@ -10,8 +10,6 @@ import re
 from decimal import Decimal
 from typing import Final
 
-from rich.cells import cell_len
-
 NONE: Final = "–"
 _SIGN: Final = r"(?:(?<!\S)[\[(]?[-+](?=\d))?+"
 _PIECES: Final = re.compile(rf"\s+|{_SIGN}[^\s\-_+/:]*[-_+/:]+|{_SIGN}[^\s\-_+/:]+")
@@ -66,6 +64,8 @@ def wrap(text: str, width: int) -> list[str]:
 
     They are broken at blanks and inside of names; a longer piece stays whole.
     """
+    from rich.cells import cell_len  # training does without it
+
     lines, line = [], ""
     for piece in _PIECES.findall(text):
         if line and cell_len((line + piece).rstrip()) > width:

@@ -17,14 +17,14 @@ def finite(number: float | None) -> float | None:
     return number
 
 
-def plugin_files(paths: list[str] | None) -> list[str] | None:
+def plugin_files(paths: list[str] | None) -> list[str]:
     """The callback of --plugin: raises UserError for what is no Python file, before torch is loaded; '' means none."""
     from levelfield.known_models import plugin_file
 
     for path in paths or []:
         if path:
             plugin_file(path)
-    return paths
+    return paths or []  # typer 0.16 counts what a callback gives back
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]

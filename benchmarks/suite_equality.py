@@ -5,8 +5,8 @@
 
 On random tables of 3 and 6 models over 6 and 20 sets, with and without equal scores, of 3 to 7 runs a set: the largest
 difference of average ranks, Friedman's p and Nemenyi's critical difference from autorank's, of the probability of
-improvement and performance profiles from rliable's, and of Wilcoxon's p from scipy's (on which critdd, which is not on
-PyPI, builds its groups under Holm's procedure). Ends with code 1 where one is above 1e-9, but for
+improvement and performance profiles from rliable's, and of Wilcoxon's p from scipy's (by which critdd, not run
+here, builds its groups under Holm's procedure). Ends with code 1 where one is above 1e-9, but for
 autorank's critical difference, whose quantile is statsmodels' approximation: beside it stands scipy's.
 """
 

@@ -53,7 +53,7 @@ def train(
 ) -> None:
     """Train one model. Interrupted runs go on where they stopped; finished ones are not trained again.
 
-    Example: `levelfield train --model resnet_mini --data digits --set budget.epochs=5 --out runs/first`
+    Example: `levelfield train --model resnet_mini --data digits --set budget.epochs=5 --out runs/mini`
     """
     options = {
         "execution.device": device, "execution.data_dir": data_dir, "data.image_size": image_size,

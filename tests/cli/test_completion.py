@@ -35,7 +35,11 @@ def completed(words: str, folder: Path) -> list[str]:
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_module_shows_the_script_of_the_command(shell: str) -> None:
     command = [sys.executable, "-m", "levelfield", "--show-completion", shell]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    named = {
+        **os.environ,
+        "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1",
+    }  # else the shell above this process is meant
+    said = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, env=named).stdout
     assert "_LEVELFIELD_COMPLETE=" in said and "PYTHON" not in said and "python" not in said
 
 

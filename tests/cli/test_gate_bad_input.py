@@ -116,7 +116,7 @@ def test_a_gain_that_is_no_number_is_bad_input_wherever_it_goes(
 
 
 def exit_code(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> Any:
-    def fail() -> None:
+    def fail(**_: Any) -> None:
         raise error
 
     monkeypatch.setattr(root, "app", fail)

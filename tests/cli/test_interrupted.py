@@ -34,7 +34,7 @@ def test_a_library_that_swallows_it_and_fails_is_no_bug_of_ours(
     """numpy, interrupted while it is imported, ends in a RecursionError. Of several processes one says it."""
     monkeypatch.setenv("RANK", str(rank))
 
-    def swallows() -> None:
+    def swallows(**_: object) -> None:
         try:
             signal.raise_signal(signal.SIGINT)
         except KeyboardInterrupt:

@@ -29,6 +29,7 @@ def plugin_files(paths: list[str] | None) -> list[str]:
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before long work.")]
+OnlyWrite = Annotated[bool, typer.Option("--only-write", help="Write the study file, and train nothing.")]
 DataDir = Annotated[
     str | None, typer.Option("--data-dir", envvar="LEVELFIELD_DATA", help="Folder that holds the data sets.")
 ]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from levelfield.cli.completion import models, recipes
-from levelfield.cli.options import DataDir, Json, Plugins, Yes, finite
+from levelfield.cli.options import DataDir, Json, OnlyWrite, Plugins, Yes, finite
 from levelfield.cli.study.options import Parallel
 from levelfield.cli.study.written import check_file, run_written, write_study
 from levelfield.errors import UserError
@@ -46,7 +46,7 @@ def scale(
     file: Annotated[
         Path | None, typer.Option("--file", help="The study file to write. [default: scale-MODEL-MODEL.yaml]")
     ] = None,
-    only_write: Annotated[bool, typer.Option("--only-write", help="Write the study file, and train nothing.")] = False,
+    only_write: OnlyWrite = False,
     out: Annotated[Path | None, typer.Option(help="The study's folder. [default: runs/NAME of the file]")] = None,
     parallel: Parallel = 1,
     data_dir: DataDir = None,

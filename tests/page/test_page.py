@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html import escape
 from importlib.metadata import version
 from pathlib import Path
@@ -20,9 +21,10 @@ import pytest
 from PIL import Image
 
 from levelfield.page.charts.chart import PALETTE, colours, singled_out
-from levelfield.page.charts.forest import forest
+from levelfield.page.charts.forest import forest, forest_of_steps
 from levelfield.page.charts.trade_offs import ticks_around
 from levelfield.page.page import page, write_page
+from levelfield.page.sections.compared import forest_picture
 from levelfield.page.thumbnails import images_in
 from levelfield.tables import Row, StudyRows, build_table
 from levelfield.tables.answer_to_question import statements
@@ -142,6 +144,24 @@ def test_the_forest_reaches_as_far_as_it_can_be_read(study: StudyRows) -> None:
             assert (value["difference"], value["low"]) == (row.to_baseline.estimate, row.to_baseline.low)
     region = chart.spec["layer"][0]["data"]["values"]
     assert region == [{"low": -comparison.margin, "high": comparison.margin}]
+
+
+def test_steps_have_a_forest_of_their_own_on_page_and_in_the_picture(study: StudyRows) -> None:
+    """A step is the difference of the row after it to the row before it; without steps the picture is of the baseline."""
+    steps = (("mobile to convnext", "mobile_mini", "convnext_mini"), ("never run", "mobile_mini", "efficient_mini"))
+    table = build_table(replace(study, steps=steps))
+    (panel, comparison), *_ = table.panels.items()
+    rows = [row for row in table.measured if row.panel == panel]
+    chart = forest_of_steps(rows, comparison, "f", steps)
+    assert chart is not None and forest_of_steps(rows, comparison, "f", steps[1:]) is None
+    (value,) = chart.spec["data"]["values"]
+    pair = comparison.between("convnext_mini", "mobile_mini")
+    assert pair is not None and pair.estimate is not None and pair.estimate > 0
+    assert (value["difference"], value["low"], value["high"]) == (pair.estimate, pair.low, pair.high)
+    assert "mobile to convnext" in section(page(table), "steps") and "id=\"steps\"" not in page(build_table(study))
+    of_steps, of_rows = forest_picture(table), forest_picture(build_table(study))
+    assert of_steps is not None and "mobile to convnext" in of_steps and "never run" not in of_steps
+    assert of_rows is not None and "Differences to resnet_mini" in of_rows and of_rows.count("worse") >= 3
 
 
 def test_pictures_are_kept_where_the_data_is_not(study: StudyRows, html: str) -> None:

@@ -11,12 +11,13 @@ import pytest
 from levelfield.errors import UserError
 from levelfield.page.sections.answer import answer
 from levelfield.page.sections.audit import audit
+from levelfield.page.sections.compared import forest_picture
 from levelfield.page.sections.ranking_table import ranking_table
 from levelfield.runs import write_json
 from levelfield.studies.results.study_json import as_json
 from levelfield.studies.results.study_request import StudyRequest
 from levelfield.tables import StudyRows, build_table, read_study
-from levelfield.tables.repository_results import PART, fill, markdown, studies_in, study_called
+from levelfield.tables.repository_results import PART, fill, markdown, picture_file, studies_in, study_called
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -131,6 +132,17 @@ def test_committed_pages_are_what_the_generator_writes() -> None:
         assert fill(text, ROOT / "results") == text, (
             f"{page} differs from results/: python benchmarks/results_table.py --write {page}"
         )
+
+
+def test_every_forest_plot_that_a_page_shows_is_drawn_of_the_committed_results() -> None:
+    """Its names and verdicts; how wide they are depends on the fonts at hand."""
+    tables = {name: build_table(read_study(ROOT / "results" / name)) for name in studies_in(ROOT / "results")}
+    drawn = {picture_file(name): picture for name, table in tables.items() if (picture := forest_picture(table))}
+    shown = set(re.findall(r"\(images/(forest-[^)]+)\)", (ROOT / "docs/results.md").read_text(encoding="utf-8")))
+    committed = {path.name: path.read_text(encoding="utf-8") for path in (ROOT / "docs/images").glob("forest-*")}
+    assert shown == drawn.keys() == committed.keys()
+    for name, picture in drawn.items():
+        assert re.findall(r">([^<>]+)</text>", committed[name]) == re.findall(r">([^<>]+)</text>", picture), name
 
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs" / "pages").glob("*.html")), ids=lambda page: page.stem)

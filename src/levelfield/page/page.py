@@ -22,7 +22,7 @@ from levelfield.page.sections.answer import answer
 from levelfield.page.sections.audit import audit
 from levelfield.page.sections.chart_sections import chart_sections
 from levelfield.page.sections.cite import cite
-from levelfield.page.sections.compared import forests, matrices
+from levelfield.page.sections.compared import forests, matrices, steps
 from levelfield.page.sections.differing_settings import differing_settings
 from levelfield.page.sections.disagreements import disagreements
 from levelfield.page.sections.effects import effects
@@ -55,6 +55,7 @@ def page(table: StudyTable, image_of: ImageOf | None = None) -> str:
     sections = [
         answer(table),
         forests(table),
+        steps(table),
         audit(table),
         ranking_table(table),
         scaling(table),

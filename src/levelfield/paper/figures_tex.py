@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
-from levelfield.page.charts.chart import Chart, Spec, colour_scale
+from levelfield.page.charts.chart import Chart, colour_scale
 from levelfield.page.charts.forest import forest
 from levelfield.page.charts.learning_curves import learning_curves
 from levelfield.page.charts.ranking import ranking
+from levelfield.page.charts.standalone import standalone
 from levelfield.page.charts.trade_offs import trade_offs
 from levelfield.paper.ledger import PROVIDE, Ledger
 from levelfield.tables.table import StudyTable, TableRow
@@ -18,14 +18,6 @@ from levelfield.tables.text.latex_words import latex_with_breaks as latex
 WIDTH_PX: Final = 500
 MOVED: Final = " Names that would collide are left out."
 """Said of the page, whose script does it."""
-CONFIG: Final[Spec] = {
-    "background": None,
-    "view": {"stroke": None},
-    "font": "DejaVu Sans, Noto Sans, Helvetica, Arial, sans-serif",
-    "axis": {"labelFontSize": 11, "titleFontSize": 11, "titleFontWeight": "normal", "labelOverlap": "greedy"},
-    "axisYBand": {"labelOverlap": False},
-    "legend": {"labelFontSize": 11, "titleFontSize": 11, "titleFontWeight": "normal"},
-}
 
 
 def charts_of(table: StudyTable) -> list[Chart]:
@@ -46,42 +38,11 @@ def charts_of(table: StudyTable) -> list[Chart]:
 
 
 def pdf_of(chart: Chart) -> bytes:
-    """The chart as a PDF, `WIDTH_PX` wide, on paper: without what only a page's script can place."""
+    """The chart as a PDF, on paper: without what only a page's script can place."""
     import vl_convert
 
-    pdf: bytes = vl_convert.vegalite_to_pdf(on_paper(chart.spec))
+    pdf: bytes = vl_convert.vegalite_to_pdf(standalone([chart], WIDTH_PX))
     return pdf
-
-
-def on_paper(spec: Spec) -> Spec:
-    """A chart's specification with a size of its own, and its names where nothing moves them apart: as a legend."""
-    found = copy.deepcopy(spec)
-    usermeta: dict[str, Any] = found.pop("usermeta", {})
-    found["width"] = WIDTH_PX
-    if "row_px" in usermeta:
-        names = {datum["name"] for datum in found["data"]["values"]}
-        found["height"] = min(usermeta["row_px"], 24) * max(1, len(names))
-    kept = [layer for layer in found["layer"] if layer.get("name") not in ("label_front", "label_rest", "label_end")]
-    if len(kept) < len(found["layer"]):
-        titles = {datum["row"]: datum["name"] for datum in found["data"]["values"] if datum.get("row")}
-        shown = {datum["row"] for datum in found["data"]["values"] if datum.get("shown", True)}
-        for layer in kept:
-            if isinstance(colour := layer["encoding"].get("color"), dict) and "scale" in colour:
-                layer["encoding"]["color"] = _with_legend(colour, titles, shown)
-            x = layer["encoding"].get("x", {})
-            if isinstance(x.get("scale"), dict):
-                x["scale"].pop("range", None)  # which kept room for the names
-        found["layer"] = kept
-    return {"$schema": "https://vega.github.io/schema/vega-lite/v5.json", **found, "config": CONFIG}
-
-
-def _with_legend(colour: Spec, titles: dict[str, str], shown: set[str]) -> Spec:
-    """The colours of the rows that are shown in colour, by their titles."""
-    pairs = [(row, of) for row, of in zip(colour["scale"]["domain"], colour["scale"]["range"], strict=True)]
-    kept = [(row, of) for row, of in pairs if row in titles and row in shown]
-    scale = {"domain": [titles[row] for row, _ in kept], "range": [of for _, of in kept]}
-    legend = {"title": None, "orient": "bottom", "columns": 3, "labelLimit": 150, "symbolOpacity": 1}
-    return {**colour, "field": "name", "scale": scale, "legend": legend}
 
 
 def figures_tex(charts: Sequence[Chart], rows: Sequence[TableRow], ledger: Ledger) -> str:

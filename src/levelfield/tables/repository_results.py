@@ -88,6 +88,11 @@ def study_called(name: str, results: Path) -> str:
     return found[0]
 
 
+def picture_file(name: str) -> str:
+    """The file of a study's forest plot among a page's images, which `results_table.py --pictures` writes."""
+    return f"forest-{name.replace('/', '-')}.svg"
+
+
 def section(table: StudyTable, name: str) -> str:
     """One study: what it asks, what was found, its rows, how it was made and what the numbers rest on."""
     study = table.study
@@ -96,6 +101,8 @@ def section(table: StudyTable, name: str) -> str:
         lines += [f"**Reduced scale `{study.scale}`, not the study as published:** {study.description}", ""]
     if study.answer:
         lines += [study.answer, ""]
+    if table.decided_panels:
+        lines += [f"![Forest plot of {name}](images/{picture_file(name)})", ""]
     lines += ["| " + " | ".join(HEADER) + " |", "|---|" + "---:|" * (len(HEADER) - 1)]
     lines += ["| " + " | ".join(_cells(row)) + " |" for row in table.rows]
     lines += ["", f"`{study.command}`; {_state(table)}. {_measured_on(table)}".strip(), ""]

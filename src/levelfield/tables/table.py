@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from levelfield.statistics import AgainstPublished, Comparison, Difference, Estimate, Rank
+from levelfield.statistics import AgainstPublished, Comparison, Difference, Estimate, Rank, verdict
 from levelfield.tables.audit import AuditReport
 from levelfield.tables.outcomes import failed_seeds
 from levelfield.tables.rows import StudyRows
@@ -84,6 +84,15 @@ class StudyTable:
             (row for row in self.rows if row.top1 is not None),
             key=lambda row: (order[row.panel], -row.top1.value if row.top1 else 0.0),
         )
+
+    @property
+    def decided_panels(self) -> list[str]:
+        """The panels where something was decided: a difference, or that there is none that matters."""
+        return [
+            panel
+            for panel, comparison in self.panels.items()
+            if any(verdict(pair) in ("better", "worse", "equivalent") for pair in comparison.pairs)
+        ]
 
     @property
     def ranked(self) -> list[TableRow]:

@@ -1,4 +1,4 @@
-"""How far each row is from the baseline: the forest plot of a table."""
+"""Forest plots: how far each row is from the baseline, and what each step of a study does."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from typing import Final
 
 from levelfield.page.charts.chart import NAMES_ABOVE, REST, ROW_BELOW_NAME_PX, Chart, Spec, layered
 from levelfield.page.verdict_marks import MARKS
-from levelfield.statistics import Comparison, verdict
+from levelfield.statistics import Comparison, Difference, Verdict, verdict
 from levelfield.tables.number_format import signed
 from levelfield.tables.table import TableRow
 from levelfield.tables.verdicts_in_words import verdict_words
 
 REACH: Final = 3.0
 """How far the chart reaches, in multiples of the largest difference or of the margin, where intervals reach farther."""
+
+WHOLE: Final[Spec] = {**NAMES_ABOVE, "labelLimit": 560}
+"""Names of steps, which are sentences, above their lines."""
 
 NARROW: Final = "width < 260"
 """Where there is room for the sign of a verdict only, in Vega's words."""
@@ -25,8 +28,47 @@ def forest(rows: Sequence[TableRow], comparison: Comparison, key: str) -> Chart 
     values = [_datum(row, place) for place, row in enumerate(rows)]
     if base is None or len(values) < 2:
         return None
-    reach, cut = _reach(values, comparison.margin)
-    region = {"low": -comparison.margin, "high": comparison.margin}
+    told = [value for value in values if value["row"] != base.name]
+    title = f"Differences to {base.title}"
+    return _chart(values, told, comparison.margin, key, title, f"the differences to {base.title}")
+
+
+def forest_of_steps(
+    rows: Sequence[TableRow], comparison: Comparison, key: str, steps: Sequence[tuple[str, str, str]]
+) -> Chart | None:
+    """What each of the study's `steps` (its name, the row before it, the row after it) does, in their order."""
+    line = {name: row for row in rows for name in row.runs.row.names}
+    values = [
+        _of_pair(
+            comparison.between(line[after].name, line[before].name),
+            {"row": line[after].name, "name": name, "order": place},
+        )
+        for place, (name, before, after) in enumerate(steps)
+        if before in line and after in line
+    ]
+    if not values:
+        return None
+    chart = _chart(values, values, comparison.margin, key, "What each step does", "what each step does")
+    spec = chart.spec
+    spec["layer"] = [_names_above(layer) for layer in spec["layer"]]
+    narrow = [
+        {"encoding": {"y": {"axis": NAMES_ABOVE}}} if "field" in layer["encoding"]["y"] else {}
+        for layer in spec["layer"]
+    ]
+    spec["usermeta"] = {"row_px": ROW_BELOW_NAME_PX, "narrow": {"layer": narrow}}
+    return chart
+
+
+def _names_above(layer: Spec) -> Spec:
+    """A layer with its names whole above their lines, as a phone shows them."""
+    y = layer["encoding"]["y"]
+    return layer if "field" not in y else {**layer, "encoding": {**layer["encoding"], "y": {**y, "axis": y["axis"] | WHOLE}}}
+
+
+def _chart(values: list[Spec], told: Sequence[Spec], margin: float, key: str, title: str, of: str) -> Chart:
+    """The plot of `values`; its words tell of `told`."""
+    reach, cut = _reach(values, margin)
+    region = {"low": -margin, "high": margin}
     x = {"field": "difference", "type": "quantitative", "title": "points of top-1",
          "scale": {"domain": [-reach, reach], "nice": False,
                    "range": [0, {"expr": f"width - ({NARROW} ? 22 : 88)"}]},
@@ -66,25 +108,27 @@ def forest(rows: Sequence[TableRow], comparison: Comparison, key: str) -> Chart 
     note = (
         "Dot: difference of the means. Thick bar: the interval that decides: it excludes zero exactly where rows are "
         "decided to be different. Thin bar: simultaneous 95 % interval. Shaded: the region of equivalence, "
-        f"±{comparison.margin:g} points."
+        f"±{margin:g} points."
     )
     note += " Intervals that leave the chart are cut at its edge." if cut else ""
-    alt = f"Forest plot of the differences to {base.title}: " + "; ".join(
-        f"{value['name']} {signed(value['difference'])}, {value['said']}"
-        for value in values
-        if value["row"] != base.name
+    alt = f"Forest plot of {of}: " + "; ".join(
+        f"{value['name']} {signed(value['difference'])}, {value['said']}" for value in told
     )
-    return Chart(key, f"Differences to {base.title}", note, alt, spec, wide=True)
+    return Chart(key, title, note, alt, spec, wide=True)
 
 
 def _datum(row: TableRow, place: int) -> Spec:
     base: Spec = {"row": row.name, "name": row.title, "order": place}
-    pair = row.to_baseline
+    if row.is_baseline:
+        return {**base, "difference": 0.0, "verdict": "baseline", "said": "baseline", "short": "○ baseline"}
+    return _of_pair(row.to_baseline, base)
+
+
+def _of_pair(pair: Difference | None, base: Spec) -> Spec:
+    """What a line shows of the difference that `base` names."""
     if pair is None or pair.estimate is None:
-        said = "baseline" if row.is_baseline else "too few seeds"
-        sign = "○" if row.is_baseline else MARKS["too few seeds"].sign
-        difference = 0.0 if row.is_baseline else None
-        return {**base, "difference": difference, "verdict": said, "said": said, "short": f"{sign} {said}"}
+        said: Verdict = "too few seeds"
+        return {**base, "difference": None, "verdict": said, "said": said, "short": f"{MARKS[said].sign} {said}"}
     word, elsewhere = verdict(pair), pair.elsewhere
     beyond = {} if elsewhere is None else {"elsewhere_low": elsewhere.low, "elsewhere_high": elsewhere.high}
     return {

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Final
 
 from levelfield.page.charts.chart import Chart
 from levelfield.page.charts.decisions import decisions
-from levelfield.page.charts.forest import forest
+from levelfield.page.charts.forest import forest, forest_of_steps
+from levelfield.page.charts.standalone import svg_of
 from levelfield.page.figure import figures
 from levelfield.page.markup import paragraph
 from levelfield.page.section import Section
-from levelfield.statistics import Comparison, verdict
+from levelfield.statistics import Comparison
 from levelfield.tables.table import StudyTable, TableRow
+
+PICTURE_PX: Final = 640
 
 Draw = Callable[[Sequence[TableRow], Comparison, str], Chart | None]
 
@@ -22,13 +27,15 @@ def forests(table: StudyTable) -> Section | None:
     return _section(table, "differences", "Differences to the baseline", forest, table.panels)
 
 
+def steps(table: StudyTable) -> Section | None:
+    """What each step of the study does, on every test set; None where it declares none."""
+    draw = partial(forest_of_steps, steps=table.study.steps)
+    return _section(table, "steps", "What each step does", draw, table.panels)
+
+
 def matrices(table: StudyTable) -> Section | None:
     """The decisions between every two rows of every test set; of one where nothing was decided, that."""
-    decided = [
-        panel
-        for panel, comparison in table.panels.items()
-        if any(verdict(pair) in ("better", "worse", "equivalent") for pair in comparison.pairs)
-    ]
+    decided = table.decided_panels
     found = _section(table, "decisions", "Every pair of rows", decisions, decided)
     pairs = [len(comparison.pairs) for panel, comparison in table.panels.items() if panel not in decided]
     if not sum(pairs):
@@ -36,6 +43,14 @@ def matrices(table: StudyTable) -> Section | None:
     where = f" of the {sum(pairs)} pairs" + (" on the other test sets" if decided else "")
     said = paragraph(f"Undecided is every one{where}: there is no matrix to show.")
     return Section("decisions", "Every pair of rows", said) if found is None else replace(found, body=found.body + said)
+
+
+def forest_picture(table: StudyTable) -> str | None:
+    """As one SVG, what each step of the study does, or where it declares none the differences to the baseline; of the
+    test sets where something was decided, and None where nothing was."""
+    decided = replace(table, panels={panel: table.panels[panel] for panel in table.decided_panels})
+    section = steps(decided) or forests(decided)
+    return None if section is None else svg_of(section.charts, PICTURE_PX)
 
 
 def _section(table: StudyTable, anchor: str, title: str, draw: Draw, panels: Collection[str]) -> Section | None:

@@ -147,7 +147,7 @@ def test_the_forest_reaches_as_far_as_it_can_be_read(study: StudyRows) -> None:
 
 
 def test_steps_have_a_forest_of_their_own_on_page_and_in_the_picture(study: StudyRows) -> None:
-    """A step is the difference of the row after it to the row before it; without steps the picture is of the baseline."""
+    """A step is the row after it minus the row before it; without steps the picture is of the baseline."""
     steps = (("mobile to convnext", "mobile_mini", "convnext_mini"), ("never run", "mobile_mini", "efficient_mini"))
     table = build_table(replace(study, steps=steps))
     (panel, comparison), *_ = table.panels.items()
@@ -158,7 +158,7 @@ def test_steps_have_a_forest_of_their_own_on_page_and_in_the_picture(study: Stud
     pair = comparison.between("convnext_mini", "mobile_mini")
     assert pair is not None and pair.estimate is not None and pair.estimate > 0
     assert (value["difference"], value["low"], value["high"]) == (pair.estimate, pair.low, pair.high)
-    assert "mobile to convnext" in section(page(table), "steps") and "id=\"steps\"" not in page(build_table(study))
+    assert "mobile to convnext" in section(page(table), "steps") and 'id="steps"' not in page(build_table(study))
     of_steps, of_rows = forest_picture(table), forest_picture(build_table(study))
     assert of_steps is not None and "mobile to convnext" in of_steps and "never run" not in of_steps
     assert of_rows is not None and "Differences to resnet_mini" in of_rows and of_rows.count("worse") >= 3

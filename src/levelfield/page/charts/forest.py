@@ -61,8 +61,9 @@ def forest_of_steps(
 
 def _names_above(layer: Spec) -> Spec:
     """A layer with its names whole above their lines, as a phone shows them."""
-    y = layer["encoding"]["y"]
-    return layer if "field" not in y else {**layer, "encoding": {**layer["encoding"], "y": {**y, "axis": y["axis"] | WHOLE}}}
+    encoding = layer["encoding"]
+    y = encoding["y"]
+    return layer if "field" not in y else {**layer, "encoding": encoding | {"y": y | {"axis": y["axis"] | WHOLE}}}
 
 
 def _chart(values: list[Spec], told: Sequence[Spec], margin: float, key: str, title: str, of: str) -> Chart:

@@ -53,6 +53,7 @@ LINES: dict[str, list[str]] = {
     "scale": ["scale resnet_nano vit_mini --widths 0.5,1 --only-write"],
     "analyze rank": ["analyze rank --model resnet_nano --images 8"],
     "analyze compression": ["analyze compression runs/tiny"],
+    "analyze errors": ["analyze errors runs/tiny"],
     "analyze robustness": ["analyze robustness runs/tiny --images 10"],
     "analyze calibration": ["analyze calibration runs/tiny --other digits --images 20"],
     "report": ["report study --no-images"],

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from levelfield.errors import UserError
 from levelfield.statistics import RowScores
+from levelfield.statistics.holm import Decisions, holm
 from levelfield.statistics.measures import Measure, compare_measures
 from levelfield.tables.make_table import compared
 from levelfield.tables.read_folder import read_study
@@ -79,15 +80,21 @@ def whose(found: Studied) -> dict[str, list[str | None]]:
     return {row.name: [identity_of(run) for run in row.runs] for row in found.rows}
 
 
-def differences(found: Studied, measures: Sequence[Measure], values: Mapping[str, Values]) -> list[dict[str, Any]]:
-    """Every row beside its panel's baseline in every measure, one Holm family a panel, as JSON. `values`: by row."""
+def differences(
+    found: Studied,
+    measures: Sequence[Measure],
+    values: Mapping[str, Values],
+    decide: Callable[..., Decisions] = holm,
+) -> list[dict[str, Any]]:
+    """Every row beside its panel's baseline in every measure, one family a panel, as JSON. `values`: by row; `decide`:
+    the rule of a family, as of `compare_measures`."""
     result = []
     for panel, baseline in found.baselines.items():
         scores = {
             measure: {row.name: _scores(row, measure.key, values.get(row.name, {})) for row in found.of(panel)}
             for measure in measures
         }
-        result += [{"panel": panel, **asdict(one)} for one in compare_measures(scores, baseline)]
+        result += [{"panel": panel, **asdict(one)} for one in compare_measures(scores, baseline, decide=decide)]
     return result
 
 

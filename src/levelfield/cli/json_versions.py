@@ -13,6 +13,7 @@ VERSION_KEY: Final = "json_version"
 JSON_VERSIONS: Final = {
     "analyze calibration": 1,
     "analyze compression": 1,
+    "analyze errors": 1,
     "analyze rank": 1,
     "analyze robustness": 1,
     "data check": 1,

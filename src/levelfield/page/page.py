@@ -7,13 +7,14 @@ vl-convert, so that nothing is fetched), and sorts, filters and hides rows.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
 
 from levelfield.page.chart_library import chart_library
+from levelfield.page.listed_images import ImageOf
 from levelfield.page.markup import paragraph, tag, text
 from levelfield.page.section import Section, contents
 from levelfield.page.sections.all_scores import all_scores
@@ -40,9 +41,6 @@ from levelfield.runs import write_text
 from levelfield.tables.prediction_analysis import Predicted, most_disagreed, read_predicted
 from levelfield.tables.table import StudyTable
 
-ImageOf = Callable[[int], bytes | None]
-"""The thumbnail (PNG) of a test image by its index, or None where there is none."""
-
 
 def write_page(table: StudyTable, path: Path, image_of: ImageOf | None = None) -> None:
     """Write the page of `table` to `path`. `image_of`: thumbnails of the first measured panel's test images."""
@@ -63,7 +61,7 @@ def page(table: StudyTable, image_of: ImageOf | None = None) -> str:
         effects(table),
         matrices(table),
         *_of_test_sets(table, predicted, image_of),
-        *analyses(table),
+        *analyses(table, image_of),
         verdicts(table, predicted),
         runs(table),
         all_scores(table, predicted),

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from levelfield.statistics.choose_test import PairTests
-from levelfield.statistics.holm import ALPHA, Holm, holm
+from levelfield.statistics.holm import ALPHA, Decisions, holm
 from levelfield.statistics.pair_tests import PairTest
 from levelfield.statistics.pairwise import Difference, Interval, probability_of_beating, sign_flip
 from levelfield.statistics.row_scores import RowScores
@@ -146,11 +146,11 @@ def compare_rows(
     return Comparison(baseline, tuple(found), ranks(list(measured), found), margin, strict=strict)
 
 
-def _family(p: list[float], weights: NDArray[np.float64], alpha: float) -> Holm:
+def _family(p: list[float], weights: NDArray[np.float64], alpha: float) -> Decisions:
     return holm(np.array(p), weights, alpha)
 
 
-def _interval(test: PairTest, i: int, decided: Holm) -> Interval:
+def _interval(test: PairTest, i: int, decided: Decisions) -> Interval:
     if test.deviation is None:
         return Interval(None, None, None, False)
     low, high = test.interval(float(decided.level[i]))
@@ -158,7 +158,7 @@ def _interval(test: PairTest, i: int, decided: Holm) -> Interval:
 
 
 def _decision(
-    a: str, b: str, test: PairTest, i: int, decided: Holm, close: Holm, least: float, margin: float
+    a: str, b: str, test: PairTest, i: int, decided: Decisions, close: Decisions, least: float, margin: float
 ) -> Difference:
     pair = Difference(
         a, b, test.estimate, (0, 0), test.method == "paired t", test.method, test.assumption, margin, test.reason

@@ -12,7 +12,7 @@ ALPHA: Final = 0.05
 
 
 @dataclass(frozen=True)
-class Holm:
+class Decisions:
     """For each hypothesis: the level at which its interval is drawn, its adjusted p, whether it is rejected."""
 
     level: NDArray[np.float64]
@@ -20,7 +20,7 @@ class Holm:
     rejected: NDArray[np.bool_]
 
 
-def holm(p: NDArray[np.float64], weights: NDArray[np.float64] | None = None, alpha: float = ALPHA) -> Holm:
+def holm(p: NDArray[np.float64], weights: NDArray[np.float64] | None = None, alpha: float = ALPHA) -> Decisions:
     """Holm's weighted step-down over `p` (m,), with positive `weights` (m,; None: equal).
 
     In the order of p / weight, hypothesis i is rejected while p_i <= alpha w_i / (sum of weights not yet rejected). The
@@ -39,4 +39,4 @@ def holm(p: NDArray[np.float64], weights: NDArray[np.float64] | None = None, alp
     level[order] = alpha * w[order] / left
     p_adjusted[order] = adjusted
     rejected[order] = rejected_sorted
-    return Holm(level, p_adjusted, rejected)
+    return Decisions(level, p_adjusted, rejected)

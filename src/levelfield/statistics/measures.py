@@ -1,19 +1,20 @@
-"""Several measures of each row at once: differences to the baseline, one Holm family over all of them.
+"""Several measures of each row at once: differences to the baseline, decided as one family.
 
 What an analysis asks is one question ("whose confidence is to be believed?"), which it answers by several measures.
 Every (measure, row) beside the baseline is one hypothesis, and all of them together are one family: if no row truly
-differed in anything, the chance of any claim is at most 5 %.
+differed in anything, the chance of any claim is at most 5 % (Holm). Where there are as many measures as classes, their
+rule may be the false discovery rate instead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from levelfield.statistics.choose_test import PairTests
-from levelfield.statistics.holm import ALPHA, holm
+from levelfield.statistics.holm import ALPHA, Decisions, holm
 from levelfield.statistics.pair_tests import LEAST
 from levelfield.statistics.row_scores import RowScores
 from levelfield.statistics.verdicts import Verdict
@@ -49,10 +50,14 @@ class MeasuredDifference:
 
 
 def compare_measures(
-    values: Mapping[Measure, Mapping[str, RowScores]], baseline: str, alpha: float = ALPHA
+    values: Mapping[Measure, Mapping[str, RowScores]],
+    baseline: str,
+    alpha: float = ALPHA,
+    decide: Callable[..., Decisions] = holm,
 ) -> tuple[MeasuredDifference, ...]:
     """Every row beside `baseline` in every measure, each by its own runs (Welch's t; seed by seed where rows share
-    their start). `values`: of each measure by row; a measure that the baseline lacks is left out."""
+    their start). `values`: of each measure by row; a measure that the baseline lacks is left out. `decide`: the rule of
+    the family, `holm` or `benjamini_hochberg`."""
     known = {
         measure: {name: row for name, row in rows.items() if row.by_seed}
         for measure, rows in values.items()
@@ -63,7 +68,7 @@ def compare_measures(
     found = [tests[measure].own(name, baseline) for measure, name in asked]
     if not found:
         return ()
-    decided = holm(np.array([test.p for test in found]), None, alpha)
+    decided = decide(np.array([test.p for test in found]), alpha=alpha)
     result = []
     for i, ((measure, name), test) in enumerate(zip(asked, found, strict=True)):
         low, high = test.interval(float(decided.level[i]))

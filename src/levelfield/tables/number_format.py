@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from levelfield.statistics import Difference, Estimate, Interval
 from levelfield.units import NONE, short, whole
 
-__all__ = ["NONE", "bounds", "difference_interval", "interval", "p_value", "percent", "short", "signed", "whole"]
+__all__ = [
+    "NONE",
+    "bounds",
+    "difference_interval",
+    "estimate_with_interval",
+    "interval",
+    "p_value",
+    "percent",
+    "short",
+    "signed",
+    "whole",
+]
 
 
 def percent(value: float | None, digits: int = 2) -> str:
@@ -44,3 +57,14 @@ def p_value(value: float | None) -> str:
     if value is None:
         return NONE
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def estimate_with_interval(found: Mapping[str, float | None] | None, difference: bool = False) -> str:
+    """ "8.10 [7.92, 8.28]" of an `estimate` with its `low` and `high`, as an analysis stores it; with signs where it is
+    a `difference`; without an interval where there is none."""
+    if found is None or found["estimate"] is None:
+        return NONE
+    low, high, form = found["low"], found["high"], signed if difference else percent
+    return form(found["estimate"]) + (
+        "" if low is None or high is None else f" [{form(low if difference else max(0.0, low))}, {form(high)}]"
+    )

@@ -109,17 +109,24 @@ class ConfusionPair:
 
 def confusion_pairs(predicted: Mapping[str, Predicted], count: int = 12) -> list[ConfusionPair]:
     """The confusions that are most frequent on the average over rows, most first."""
-    shares = {name: _shares(p.scores) for name, p in predicted.items()}
+    names = [score.name for score in next(iter(predicted.values())).scores.classes]
+    return most_confused({name: p.scores.confusion for name, p in predicted.items()}, names, count)
+
+
+def most_confused(
+    confusion: Mapping[str, NDArray[np.int64]], classes: Sequence[str], count: int
+) -> list[ConfusionPair]:
+    """As `confusion_pairs`, from each row's counts (C, C): rows are labels, columns predictions."""
+    shares = {name: confused_shares(counts) for name, counts in confusion.items()}
     mean = np.mean(list(shares.values()), axis=0)
-    names: Sequence[str] = [score.name for score in next(iter(predicted.values())).scores.classes]
     return [
-        ConfusionPair(names[y], names[x], {name: float(share[y, x]) for name, share in shares.items()})
-        for y, x in (divmod(i, len(names)) for i in _highest(mean.ravel(), count))
+        ConfusionPair(classes[y], classes[x], {name: float(share[y, x]) for name, share in shares.items()})
+        for y, x in (divmod(i, len(classes)) for i in _highest(mean.ravel(), count))
     ]
 
 
-def _shares(scores: Scores) -> NDArray[np.float64]:
-    support = np.maximum(scores.confusion.sum(1, keepdims=True), 1)
-    shares: NDArray[np.float64] = 100 * scores.confusion / support
+def confused_shares(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Percent (C, C) of each label's images that are taken for each other class; 0 on the diagonal."""
+    shares: NDArray[np.float64] = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
     np.fill_diagonal(shares, 0.0)
     return shares

@@ -6,6 +6,7 @@ import typer
 
 from levelfield.cli.analyze.calibration import calibration
 from levelfield.cli.analyze.compression import compression
+from levelfield.cli.analyze.errors import errors
 from levelfield.cli.analyze.rank import rank
 from levelfield.cli.analyze.robustness import robustness
 
@@ -13,5 +14,6 @@ app = typer.Typer(help="Why is a network better? Its confidence, errors and feat
                   no_args_is_help=True)  # fmt: skip
 app.command("rank")(rank)
 app.command("calibration")(calibration)
+app.command("errors")(errors)
 app.command("robustness")(robustness)
 app.command("compression")(compression)

@@ -32,11 +32,16 @@ def finish(command: str, folder: Path, stem: str, answer: Mapping[str, Any], jso
     return True
 
 
-def show_differences(answer: Mapping[str, Any], title: str) -> None:
-    """Print every row beside its baseline in every measure."""
+def show_differences(
+    answer: Mapping[str, Any],
+    title: str,
+    shown: Sequence[Mapping[str, Any]] | None = None,
+    rule: str = "one Holm family",
+) -> None:
+    """Print every row beside its baseline in every measure, or those that are `shown`; decided by `rule`."""
     from levelfield.tables.number_format import p_value, signed
 
-    found: Sequence[Mapping[str, Any]] = answer["differences"]
+    found: Sequence[Mapping[str, Any]] = answer["differences"] if shown is None else shown
     if not found:
         console.print("nothing to compare: one row")
         return
@@ -52,4 +57,4 @@ def show_differences(answer: Mapping[str, Any], title: str) -> None:
         lines.append((measure["title"], row, *cells))
     baselines = ", ".join(dict.fromkeys(answer["baselines"].values()))
     headings = ("measure", "row", "difference", "interval", "p adjusted", "verdict")
-    show_table(headings, lines, headings[2:5], title=f"{title}, beside {baselines} (one Holm family)")
+    show_table(headings, lines, headings[2:5], title=f"{title}, beside {baselines} ({rule})")

@@ -10,20 +10,23 @@ from typing import Any, Final
 
 from levelfield.errors import UserError
 from levelfield.page.figure import save
+from levelfield.page.listed_images import ImageOf
 from levelfield.page.markup import bullets, folded, line, paragraph, table, tag, text
 from levelfield.page.section import Section
 from levelfield.page.sections.calibration import calibration
+from levelfield.page.sections.errors import errors
 from levelfield.page.sections.robustness import robustness
 from levelfield.tables.number_format import percent
 from levelfield.tables.table import StudyTable
 
-Make = Callable[[StudyTable, Any], Section]
+Make = Callable[[StudyTable, Any, ImageOf | None], Section]
 FOLDER: Final = "analysis"
 """Where in a study's folder `levelfield analyze --out` puts what its page is to show."""
 
 
-def analyses(table: StudyTable) -> list[Section]:
-    """A section for each analysis that lies in the folder of a study; none without a folder.
+def analyses(table: StudyTable, image_of: ImageOf | None = None) -> list[Section]:
+    """A section for each analysis that lies in the folder of a study; none without a folder. `image_of`: thumbnails of
+    the first measured panel's test images.
 
     Raises UserError for a file that is not what `levelfield analyze` writes.
     """
@@ -34,7 +37,7 @@ def analyses(table: StudyTable) -> list[Section]:
         path = table.study.path / FOLDER / f"{stem}.json"
         if path.is_file():
             try:
-                found.append(make(table, json.loads(path.read_text(encoding="utf-8"))))
+                found.append(make(table, json.loads(path.read_text(encoding="utf-8")), image_of))
             except (ValueError, LookupError, TypeError, AttributeError) as error:
                 raise UserError(
                     f"{path} cannot be read: {error!r}\nrun levelfield analyze again, or remove it"
@@ -42,10 +45,14 @@ def analyses(table: StudyTable) -> list[Section]:
     return found
 
 
+def _without_images(make: Callable[[StudyTable, Any], Section]) -> Make:
+    return lambda table, answer, image_of: make(table, answer)
+
+
 def _pictured(stem: str, title: str, shown: Callable[[list[dict[str, Any]]], list[str]]) -> Make:
     """The section of an analysis that drew its own picture."""
 
-    def make(table: StudyTable, answer: Any) -> Section:
+    def make(table: StudyTable, answer: Any, image_of: ImageOf | None) -> Section:
         assert table.study.path is not None
         picture = _figure(table.study.path / FOLDER / f"{stem}.svg", stem, title)
         return Section(f"analysis-{stem}", title, "".join([picture, *shown(answer)]))
@@ -108,8 +115,9 @@ def _ranks(networks: list[dict[str, Any]]) -> list[str]:
 
 
 SECTIONS: Final[dict[str, Make]] = {
-    "calibration": calibration,
-    "robustness": robustness,
+    "errors": errors,
+    "calibration": _without_images(calibration),
+    "robustness": _without_images(robustness),
     "compression": _pictured("compression", "What remains when it is made smaller", _ladder),
     "network-rank": _pictured("network-rank", "Rank of the features", _ranks),
 }

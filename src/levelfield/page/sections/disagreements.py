@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from levelfield.page.charts.chart import colours
+from levelfield.page.listed_images import ImageOf, listed, listed_image, vote
 from levelfield.page.markup import dot, paragraph, tag, text
 from levelfield.page.section import Section
 from levelfield.tables.prediction_analysis import Disagreement
@@ -14,7 +14,7 @@ from levelfield.tables.table import StudyTable
 
 def disagreements(
     table: StudyTable, key: str, of: str, found: Sequence[Disagreement], classes: Sequence[str],
-    image_of: Callable[[int], bytes | None] | None,
+    image_of: ImageOf | None,
 ) -> Section | None:  # fmt: skip
     """Test images on which the rows disagree most, with what each predicts."""
     if not found:
@@ -23,30 +23,20 @@ def disagreements(
     items = []
     for example in found:
         label = classes[example.label]
-        png = image_of(example.index) if image_of else None
-        picture = ""
-        if png:
-            data = base64.b64encode(png).decode()
-            picture = f'<img alt="Test image {example.index}, {text(label)}" src="data:image/png;base64,{data}">'
-        votes = tag("dl", (
-            tag("div", [tag("dt", text(classes[vote]), class_="right" if vote == example.label else "wrong"),
-                        tag("dd", dots)])
-            for vote, dots in _voters(example, colour, title).items()
-        ))  # fmt: skip
-        name = tag("strong", text(label)) + " " + tag("span", f"#{example.index}", class_="muted")
-        items.append(tag("li", picture + tag("div", name + votes)))
+        voters = _voters(example, colour, title)
+        votes = (vote(classes[predicted], label, dots) for predicted, dots in voters.items())
+        items.append(listed_image(example.index, label, votes, image_of))
     note = (
         "The images on whose class the rows disagree most (first seed of each). Bold: the label; dots: who says what."
     )
-    content = paragraph(note, class_="note") + tag("ul", items, class_="examples")
-    return Section(key, f"Most disagreed test images{of}", content)
+    return Section(key, f"Most disagreed test images{of}", paragraph(note, class_="note") + listed(items))
 
 
 def _voters(example: Disagreement, colour: Mapping[str, str], title: Mapping[str, str]) -> dict[int, str]:
     """By predicted class, the dots of the rows that predict it, the most frequent class first."""
     dots: dict[int, list[str]] = {}
-    for name, vote in example.predicted.items():
+    for name, predicted in example.predicted.items():
         who = tag("span", text(title[name]), class_="hidden-text")
         mark = tag("span", dot(colour[name]) + who, data_of=name, title=title[name])
-        dots.setdefault(vote, []).append(mark)
+        dots.setdefault(predicted, []).append(mark)
     return {vote: "".join(found) for vote, found in sorted(dots.items(), key=lambda item: -len(item[1]))}

@@ -11,7 +11,7 @@ from levelfield.page.verdict_marks import chip
 from levelfield.tables.number_format import p_value, signed
 from levelfield.tables.table import StudyTable
 
-COLUMNS = ("measure", "row", "difference", "interval", "p adjusted", "verdict")
+COLUMNS = ("difference", "interval", "p adjusted", "verdict")
 
 
 def measured_differences(table: StudyTable, answer: Mapping[str, Any], key: str) -> str:
@@ -19,6 +19,24 @@ def measured_differences(table: StudyTable, answer: Mapping[str, Any], key: str)
     found: Sequence[Mapping[str, Any]] = answer["differences"]
     if not found:
         return ""
+    title = {row.name: row.title for row in table.rows}
+    baselines = ", ".join(title.get(name, name) for name in dict.fromkeys(answer["baselines"].values()))
+    note = (
+        f"Beside {baselines}, each by its own runs (Welch's t). All lines are one family of Holm's procedure: 5 % for "
+        "any false claim among them. Intervals are at the level of the decision."
+    )
+    claims = sum(one["verdict"] in ("better", "worse") for one in found)
+    content = paragraph(note, class_="note") + lines_of_differences(
+        table, answer, found, ("measure", "row"), "Differences to the baseline", key
+    )
+    return markup.folded(f"Beside {baselines}: {claims} of {len(found)} differences decided", content)
+
+
+def lines_of_differences(
+    table: StudyTable, answer: Mapping[str, Any], found: Sequence[Mapping[str, Any]], first: tuple[str, str],
+    label: str, key: str,
+) -> str:  # fmt: skip
+    """Those of the differences of `answer` that were `found`, as a table; `first`: what measure and row are called."""
     title = {row.name: row.title for row in table.rows}
     measures = {measure["key"]: measure for measure in answer["measures"]}
     lines = []
@@ -34,14 +52,7 @@ def measured_differences(table: StudyTable, answer: Mapping[str, Any], key: str)
             tag("tr", [tag("th", text(measure["title"]), scope="row"), *(tag("td", text(c)) for c in cells), decided],
                 data_of=one["row"])
         )  # fmt: skip
-    baselines = ", ".join(title.get(name, name) for name in dict.fromkeys(answer["baselines"].values()))
-    note = (
-        f"Beside {baselines}, each by its own runs (Welch's t). All lines are one family of Holm's procedure: 5 % for "
-        "any false claim among them. Intervals are at the level of the decision."
-    )
-    claims = sum(one["verdict"] in ("better", "worse") for one in found)
-    content = paragraph(note, class_="note") + markup.table(COLUMNS, lines, "Differences to the baseline", key)
-    return markup.folded(f"Beside {baselines}: {claims} of {len(found)} differences decided", content)
+    return markup.table((*first, *COLUMNS), lines, label, key)
 
 
 def of_other_runs(table: StudyTable, answer: Mapping[str, Any], command: str) -> str:

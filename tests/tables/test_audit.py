@@ -391,6 +391,14 @@ def test_what_a_study_varies_is_declared_and_stated(tmp_path: Path) -> None:
     assert len(audited(rows, varies=("recipe.schedule",)).unfair) == 2
 
 
+def test_a_network_that_is_built_for_its_images_follows_their_declared_size(tmp_path: Path) -> None:
+    """Built for another size than its images have, it does not: that is to be declared by itself."""
+    for name, size, unfair in (("as large", 64, 0), ("smaller", 48, 1)):
+        rows = rows_of(tmp_path / name, odd={"data__image_size": 64, "model__image_size": size})
+        assert len(audited(rows, varies=("data.image_size",)).unfair) == unfair, name
+        assert audited(rows, varies=("data.image_size", "model.image_size")).unfair == []
+
+
 def test_where_the_weights_of_rows_come_from_is_read_in_their_runs(tmp_path: Path) -> None:
     """Two rows fine-tune weights of 12 epochs, the third those of 6: found through the runs that made the weights."""
     study = tmp_path / "study"

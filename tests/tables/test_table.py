@@ -21,6 +21,7 @@ from levelfield.page.page import page
 from levelfield.runs import write_json
 from levelfield.statistics import verdict
 from levelfield.tables import Published, Row, StudyRows, build_table, read_study
+from levelfield.tables.answer_to_question import statements
 from levelfield.tables.number_format import difference_interval
 from levelfield.tables.text.csv import to_csv
 from levelfield.tables.text.footnotes import footnotes
@@ -37,6 +38,14 @@ def text_of(study: StudyRows | Sequence[Row], width: int = 80, **rule: Any) -> s
     console.print(to_rich(build_table(study, **rule)))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
+
+
+def test_the_answer_stands_below_the_question(study: StudyRows) -> None:
+    said = " ".join(text_of(study).split())
+    answer = " ".join(statement.text for statement in statements(build_table(study)))
+    assert said.startswith(f"{study.question} {answer} Fairness:") and len(statements(build_table(study))) > 2
+    alone = replace(study, rows=study.rows[:1], baseline="outgrid_nano")
+    assert " ".join(text_of(alone).split()).startswith(f"{study.question} Fairness:")
 
 
 def test_a_row_shows_mean_interval_difference_and_rank(study: StudyRows) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Final, Literal
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
+from levelfield.tables.answer_to_question import statements
 from levelfield.tables.effects import BASIS, COLUMNS, Effects, effects_of
 from levelfield.tables.number_format import NONE, interval, percent, short, whole
 from levelfield.tables.scaling import ScalingOf, scaling_of
@@ -40,10 +42,11 @@ VERDICT_STYLE = {"better": "green", "worse": "red", "equivalent": "cyan"}
 
 
 def to_rich(table: StudyTable) -> RenderableType:
-    """The table for a terminal, with the audit above and its basis below."""
+    """The table for a terminal, with the answer and the audit above and its basis below."""
     parts: list[RenderableType] = []
     if table.study.question:
         parts.append(Text(table.study.question, style="bold"))
+    parts += [Text(line) for line in _answer(table)]
     if table.study.scale not in ("", "full"):
         parts.append(Text(f"Scale {table.study.scale}: reduced, not the study as published.", style="yellow"))
     parts.append(Text(f"Fairness: {audit_in_words(table)}", style="yellow" if table.audit.unfair else "green"))
@@ -61,6 +64,15 @@ def to_rich(table: StudyTable) -> RenderableType:
         parts += [Text(), _effects_table(effects), Text(BASIS, style="dim")]
     parts += [Text(line, style="dim") for line in footnotes(table)]
     return Group(*parts)
+
+
+def _answer(table: StudyTable) -> list[str]:
+    """The answer sentence by sentence, those of one test set under its name."""
+    return [
+        line
+        for panel, said in groupby(statements(table), key=lambda statement: statement.panel)
+        for line in ([f"On {panel}:"] if panel else []) + [f"  {statement.text}" for statement in said]
+    ]
 
 
 def _scaling(found: ScalingOf) -> list[RenderableType]:

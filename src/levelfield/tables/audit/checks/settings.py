@@ -45,6 +45,9 @@ SECTIONS: Final[Mapping[str, str]] = {
     "execution": "How the runs were carried out",
 }
 """How a key's part of the setting is called; a key of no part here goes by its own name."""
+SIZE_OF_IMAGES: Final = "data.image_size"
+SIZE_OF_NETWORK: Final = "model.image_size"
+"""A network is built for the size of its images: where it has that, who declares the one has declared the other."""
 SHOWN: Final = 5
 """Settings with their values in one finding; more are named."""
 
@@ -65,6 +68,9 @@ def settings(panel: Panel) -> Iterable[Finding]:
         return
     found = {key: values for key, values in contrast(specs).items() if compared(key)}
     declared = [key for key in found if covers(panel.varies, key)]
+    follows = all(spec.model.image_size == spec.data.image_size for spec in specs.values())
+    if follows and SIZE_OF_IMAGES in declared and SIZE_OF_NETWORK in found:
+        declared.append(SIZE_OF_NETWORK)
     if declared:
         named = [one for one in panel.varies if any(covers((one,), key) for key in declared)]
         why = "Varied on purpose, as the study's question declares"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import types
 from dataclasses import asdict
 from typing import Any
 
@@ -14,7 +13,6 @@ import torch
 from typer.testing import CliRunner
 
 from levelfield.cli.app import app
-from levelfield.cost.energy import energy_meter
 from levelfield.cost.machine_at_rest import BUSY_PERCENT
 from levelfield.cost.memory import Memory
 from levelfield.cost.one_process import Setting
@@ -227,31 +225,6 @@ def test_a_quick_profile_measures_memory_before_what_leaves_some_behind(monkeypa
     assert found["throughput"]["repeats"] == 4 and found["throughput"]["warmup"] == 2 and "resting" in found
     words = "memory, then time of inference at batch 1 and 4 and of training steps, each twice"
     assert said == [f"{words}, and once for this machine its peak"]
-
-
-def test_energy_needs_a_gpu_with_a_meter(monkeypatch: pytest.MonkeyPatch) -> None:
-    class NVMLError(Exception):
-        pass
-
-    readings = iter([0, 5_000, 8_500])
-    nvml = types.SimpleNamespace(
-        NVMLError=NVMLError,
-        nvmlInit=lambda: None,
-        nvmlDeviceGetHandleByUUID={"GPU-0": "handle"}.__getitem__,
-        nvmlDeviceGetTotalEnergyConsumption=lambda handle: next(readings),  # millijoules
-    )
-    monkeypatch.setitem(sys.modules, "pynvml", nvml)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: types.SimpleNamespace(uuid="0"))
-    assert energy_meter(torch.device("cpu")) is None
-    meter = energy_meter(torch.device("cuda"))
-    assert meter is not None
-    assert (meter(), meter()) == (5.0, 8.5)
-
-    def without_meter(handle: object) -> int:
-        raise NVMLError
-
-    nvml.nvmlDeviceGetTotalEnergyConsumption = without_meter
-    assert energy_meter(torch.device("cuda")) is None
 
 
 def test_a_training_step_moves_only_what_is_trained() -> None:

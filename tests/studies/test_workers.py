@@ -109,7 +109,7 @@ def test_a_run_ends_as_in_a_fresh_process_whatever_its_worker_did_before(tmp_pat
     with closing(Processes(1, FreshProcesses)) as executor:
         assert ours == trained(executor, run.changed({"execution.threads": 1}), tmp_path / "fresh")
     results = [RunFolder(tmp_path / name).result() for name in ("ours", "fresh")]
-    clocks = ("train_seconds", "compile_seconds", "train_images_per_s", "eval_seconds")
+    clocks = ("train_seconds", "compile_seconds", "train_images_per_s", "train_joules", "eval_seconds")
     ours_said, fresh_said = ({k: v for k, v in (result or {}).items() if k not in clocks} for result in results)
     assert ours_said == fresh_said and ours_said["status"] == "finished"
     assert RunFolder(tmp_path / "ours").environment() == RunFolder(tmp_path / "fresh").environment()

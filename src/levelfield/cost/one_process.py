@@ -146,10 +146,10 @@ class Timed:
         clocks = [_clock_mhz(device)]
         latency, deployed_latency = self._inference(self.model, 1), self._inference_deployed(1)
         meter = energy_meter(device)
-        joules = meter() if meter else 0.0
+        joules = meter.joules() if meter else 0.0
         throughput = self._inference(self.model, setting.batch)
         done = setting.batch * (throughput.repeats + throughput.warmup)
-        joules_per_image = (meter() - joules) / done if meter else None
+        joules_per_image = (meter.joules() - joules) / done if meter else None
         deployed_throughput = self._inference_deployed(setting.batch)
         clocks.append(_clock_mhz(device))
         training = None

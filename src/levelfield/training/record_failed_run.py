@@ -17,7 +17,7 @@ from levelfield.training.processes import SaidElsewhereError, World
 _MEASURED = (
     *("top1", "top3", "top5", "loss", "f1_macro", "f1_weighted", "ece", "brier"),
     *("params", "trainable_params", "param_mib", "macs", "flops"),
-    *("train_seconds", "compile_seconds", "train_images_per_s", "eval_seconds"),
+    *("train_seconds", "compile_seconds", "train_images_per_s", "train_joules", "eval_seconds"),
     *("epochs_done", "samples_seen"),
 )
 """Keys of result.json that hold a measurement, null in a failed run."""

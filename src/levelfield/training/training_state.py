@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from levelfield.cost.energy import energy_meter
 from levelfield.models import checkpoint_gradients
 from levelfield.module_mode import TrainingMode
 from levelfield.precision import DTYPES
@@ -76,7 +77,7 @@ class TrainState:
         self.scaler = self._new_scaler()
         self.dtype = DTYPES.get(recipe.precision, torch.float32)
         self.step = self.generation = 0
-        self.clock = TrainingClock(device)
+        self.clock = TrainingClock(device, energy_meter(device) if world.size == 1 else None)
         self.interval, self.epoch_meter = Meter(device), Meter(device)
         self.best: dict[str, Any] | None = None
         self.mode.enter(self.step)

@@ -1,12 +1,14 @@
-"""How long training takes: one definition for every device, kept without waiting for the device at every step."""
+"""How long training takes, and what energy: one definition for every device, kept without waiting at every step."""
 
 from __future__ import annotations
 
 import time
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import torch
 
+from levelfield.cost.energy import EnergyMeter
 from levelfield.cost.timing import synchronize
 
 WARM_UP_STEPS: Final = 3
@@ -21,10 +23,14 @@ class TrainingClock:
     `train_seconds`: of all other steps, which trained on `train_images` images. A GPU does its work after the host has
     asked for it, so an interval ends when the device has done all of it: at a log, a validation or a checkpoint, never
     at a step of its own account.
+
+    `train_joules`: what `meter` counted in all these seconds, warm-up included; None where it was not always there.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
+    def __init__(self, device: torch.device, meter: EnergyMeter | None = None) -> None:
+        self.device, self.meter = device, meter
+        self.train_joules = None if meter is None else 0.0
+        self._joules = 0.0
         self.train_seconds = self.compile_seconds = 0.0
         self.train_images = 0
         self._warming = WARM_UP_STEPS
@@ -35,6 +41,8 @@ class TrainingClock:
         """Count from here; nothing new where the clock runs already."""
         if self._since is None:
             synchronize(self.device)
+            if self.meter is not None:
+                self._joules = self.meter.joules()
             self._since = time.perf_counter()
 
     def step(self, images: int) -> None:
@@ -52,6 +60,8 @@ class TrainingClock:
             return
         synchronize(self.device)
         seconds = time.perf_counter() - self._since
+        if self.meter is not None and self.train_joules is not None:
+            self.train_joules += self.meter.joules() - self._joules
         if self._warming:
             self.compile_seconds += seconds
         elif self._images:
@@ -72,11 +82,19 @@ class TrainingClock:
         """Images a second of the steady state; None before there is any."""
         return self.train_images / self.train_seconds if self.train_images else None
 
-    def state_dict(self) -> dict[str, float | int]:
-        """The sums. A run that goes on adds to them, its own warm-up apart."""
-        return {key: getattr(self, key) for key in ("train_seconds", "compile_seconds", "train_images")}
+    @property
+    def energy_of(self) -> str | None:
+        """What `train_joules` is the energy of; None where that is not known."""
+        return None if self.meter is None or self.train_joules is None else self.meter.of
 
-    def load_state_dict(self, state: dict[str, float | int]) -> None:
+    def state_dict(self) -> dict[str, Any]:
+        """The sums. A run that goes on adds to them, its own warm-up apart."""
+        sums = ("train_seconds", "compile_seconds", "train_images", "train_joules", "energy_of")
+        return {key: getattr(self, key) for key in sums}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        same_meter = self.meter is not None and state.get("energy_of") == self.meter.of
+        self.train_joules = float(state["train_joules"]) if same_meter else None
         self.train_seconds = float(state["train_seconds"])
         self.compile_seconds = float(state["compile_seconds"])
         self.train_images = int(state["train_images"])

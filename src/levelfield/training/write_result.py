@@ -35,6 +35,8 @@ def write_result(evaluator: RunEvaluator, folder: RunFolder, loader: str, resume
         "train_seconds": state.clock.train_seconds,
         "compile_seconds": state.clock.compile_seconds,
         "train_images_per_s": state.clock.images_per_s,
+        "train_joules": state.clock.train_joules,
+        "energy_of": state.clock.energy_of,
         "eval_seconds": evaluation.seconds,
         "epochs_done": state.step / state.plan.steps_per_epoch,
         "samples_seen": epochs * len(data.train) + min(steps * spec.recipe.batch_size, len(data.train)),

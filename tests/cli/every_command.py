@@ -56,6 +56,7 @@ LINES: dict[str, list[str]] = {
     "analyze errors": ["analyze errors runs/tiny"],
     "analyze robustness": ["analyze robustness runs/tiny --images 10"],
     "analyze calibration": ["analyze calibration runs/tiny --other digits --images 20"],
+    "analyze energy": ["analyze energy runs/tiny --watts 20"],
     "report": ["report study --no-images"],
     "schema": ["schema run"],
 }

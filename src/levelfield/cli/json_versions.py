@@ -12,6 +12,7 @@ VERSION_KEY: Final = "json_version"
 
 JSON_VERSIONS: Final = {
     "analyze calibration": 1,
+    "analyze energy": 1,
     "analyze compression": 1,
     "analyze errors": 1,
     "analyze rank": 1,

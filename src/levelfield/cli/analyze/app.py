@@ -6,6 +6,7 @@ import typer
 
 from levelfield.cli.analyze.calibration import calibration
 from levelfield.cli.analyze.compression import compression
+from levelfield.cli.analyze.energy import energy
 from levelfield.cli.analyze.errors import errors
 from levelfield.cli.analyze.rank import rank
 from levelfield.cli.analyze.robustness import robustness
@@ -16,4 +17,5 @@ app.command("rank")(rank)
 app.command("calibration")(calibration)
 app.command("errors")(errors)
 app.command("robustness")(robustness)
+app.command("energy")(energy)
 app.command("compression")(compression)

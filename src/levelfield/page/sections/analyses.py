@@ -14,6 +14,7 @@ from levelfield.page.listed_images import ImageOf
 from levelfield.page.markup import bullets, folded, line, paragraph, table, tag, text
 from levelfield.page.section import Section
 from levelfield.page.sections.calibration import calibration
+from levelfield.page.sections.energy import energy
 from levelfield.page.sections.errors import errors
 from levelfield.page.sections.robustness import robustness
 from levelfield.tables.number_format import percent
@@ -118,6 +119,7 @@ SECTIONS: Final[dict[str, Make]] = {
     "errors": errors,
     "calibration": _without_images(calibration),
     "robustness": _without_images(robustness),
+    "energy": _without_images(energy),
     "compression": _pictured("compression", "What remains when it is made smaller", _ladder),
     "network-rank": _pictured("network-rank", "Rank of the features", _ranks),
 }

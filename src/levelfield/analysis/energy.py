@@ -1,0 +1,77 @@
+"""What energy a study's trainings took, run by run: measured where the run had a meter, else estimated if asked.
+
+An estimate is a stated power times the seconds of training, and is named so. It says no more than the seconds do, so
+rows are compared only by what was measured.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Final
+
+from levelfield.analysis.studied_rows import Studied, StudiedRow, differences, identity_of, whose
+from levelfield.errors import UserError
+from levelfield.statistics.measures import Measure
+from levelfield.tables.cost_columns import profile_of, read_costs, trusted
+from levelfield.tables.runs_of_row import Measured
+
+MEASURES: Final = (
+    Measure("kilojoules", "kJ of a training", False),
+    Measure("joules_per_point", "J a point above chance", False),
+)
+"""What is compared, where it was measured: one family over both."""
+
+
+def energy(found: Studied, watts: float | None = None) -> dict[str, Any]:
+    """What energy.json holds: `rows` with every run's energy, `differences` to the baselines, `runs`.
+
+    `watts`: what the machine draws while it trains, for runs without a meter. Raises UserError where no run has either.
+    """
+    rows: list[dict[str, Any]] = []
+    values = {}
+    for row in found.rows:
+        runs = [_of_run(run, watts) for run in row.runs]
+        values[row.name] = {run["seed"]: run if run["measured"] else {} for run in runs}
+        inference = _of_inference(found, row)
+        named = {"row": row.name, "title": row.title, "panel": row.panel}
+        rows.append({**named, "joules_per_1000": inference, "runs": runs})
+    if all(run["kilojoules"] is None for row in rows for run in row["runs"]):
+        raise UserError(
+            f"no run in {found.folder} had an energy meter (NVML for a GPU, RAPL for a processor)\n"
+            "estimate: --watts N, what the machine draws while it trains"
+        )
+    return {
+        "baselines": dict(found.baselines),
+        "watts": watts,
+        "measures": [asdict(measure) for measure in MEASURES],
+        "rows": rows,
+        "differences": differences(found, MEASURES, values),
+        "runs": whose(found),
+    }
+
+
+def _of_run(run: Measured, watts: float | None) -> dict[str, Any]:
+    """The energy of a training, of 1,000 of its images, and of a point of top-1 above chance."""
+    result = run.result
+    joules, of = result.get("train_joules"), result.get("energy_of")
+    if joules is None and watts is not None and result.get("train_seconds") is not None:
+        joules = watts * (result["train_seconds"] + (result.get("compile_seconds") or 0.0))
+    images, classes = result.get("samples_seen"), None if run.spec is None else run.spec.model.num_classes
+    points = result["top1"] - 100 / classes if classes else 0.0
+    return {
+        "seed": run.seed,
+        "identity": identity_of(run),
+        "measured": of is not None,
+        "of": of or (f"estimated at {watts:g} W" if joules is not None else "no meter"),
+        "kilojoules": None if joules is None else joules / 1e3,
+        "joules_per_1000_seen": joules / images * 1e3 if joules is not None and images else None,
+        "joules_per_point": joules / points if joules is not None and points > 0 else None,
+    }
+
+
+def _of_inference(found: Studied, row: StudiedRow) -> float | None:
+    """Joules of 1,000 images, as `levelfield profile` measured them; None where it did not, or not at rest."""
+    spec = next((run.spec for run in row.runs if run.spec is not None), None)
+    profile = None if spec is None else profile_of(read_costs(found.folder), spec)
+    joules = None if profile is None or not trusted(profile) else profile.get("joules_per_image")
+    return None if joules is None else 1e3 * float(joules)

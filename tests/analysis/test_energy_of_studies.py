@@ -1,0 +1,71 @@
+"""The energy of a study's rows: what is measured is compared, what is estimated is named so and decides nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from levelfield.analysis.energy import energy
+from levelfield.analysis.studied_rows import studied
+from levelfield.errors import UserError
+from levelfield.page.page import page
+from levelfield.runs import write_json
+from levelfield.tables import build_table, read_study
+from levelfield.tables.text.energy import cells
+from synthetic_runs import spec_of, write_run
+
+METER = "the bench"
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    for model, skill in (("resnet_mini", 4.5), ("vit_mini", 2.0)):
+        for seed in range(3):
+            write_run(tmp_path / model / f"seed{seed}", spec_of(model, seed), skill)
+    return tmp_path
+
+
+def change(folder: Path, **values: object) -> dict[str, float]:
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8")) | values
+    write_json(folder / "result.json", result)
+    return dict(result)
+
+
+def test_what_was_measured_is_compared(study: Path) -> None:
+    for model, joules in (("resnet_mini", 50_000), ("vit_mini", 20_000)):
+        for seed in range(3):
+            said = change(study / model / f"seed{seed}", train_joules=joules + 100 * seed, energy_of=METER)
+    answer = energy(studied(study, "resnet_mini"), watts=1000.0)
+    run = answer["rows"][1]["runs"][2]
+    assert (run["measured"], run["of"], run["kilojoules"]) == (True, METER, 20.2)
+    assert run["joules_per_point"] == pytest.approx(20_200 / (said["top1"] - 10))
+    assert run["joules_per_1000_seen"] == pytest.approx(20_200 / said["samples_seen"] * 1e3)
+    of_a_training = next(one for one in answer["differences"] if one["measure"] == "kilojoules")
+    assert of_a_training["estimate"] == pytest.approx(-30) and of_a_training["verdict"] == "better"
+    assert cells(answer["rows"][1])[:3] == ("vit_mini", "3", "20.1") and cells(answer["rows"][1])[-1] == METER
+
+
+def test_an_estimate_is_named_so_and_decides_nothing(study: Path) -> None:
+    with pytest.raises(UserError, match=r"no run in .* had an energy meter(.|\n)*--watts N"):
+        energy(studied(study))
+    said = change(study / "vit_mini" / "seed0", train_seconds=100.0, compile_seconds=20.0)
+    answer = energy(studied(study), watts=30.0)
+    run = answer["rows"][1]["runs"][0]
+    assert run["kilojoules"] == pytest.approx(3.6) and run["of"] == "estimated at 30 W" and not run["measured"]
+    assert said["top1"] > 10 and answer["differences"] == []
+
+
+def test_a_row_at_chance_has_no_price_of_a_point(study: Path) -> None:
+    change(study / "vit_mini" / "seed0", top1=9.5)
+    row = energy(studied(study), watts=30.0)["rows"][1]
+    assert row["runs"][0]["joules_per_point"] is None and row["runs"][1]["joules_per_point"] > 0
+
+
+def test_the_page_shows_it_where_it_was_computed(study: Path) -> None:
+    assert "What did it take in energy?" not in page(build_table(read_study(study)))
+    (study / "analysis").mkdir()
+    write_json(study / "analysis" / "energy.json", energy(studied(study), watts=30.0))
+    html = page(build_table(read_study(study)))
+    assert "What did it take in energy?" in html and "estimated at 30 W" in html

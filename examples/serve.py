@@ -1,8 +1,10 @@
 """A finished run behind HTTP: an image file in, the likeliest classes out, preprocessed as the run's test images were.
 
-pip install levelfield "fastapi[standard]"
-RUN=runs/first fastapi run examples/serve.py
-curl -F image=@bird.jpg "http://127.0.0.1:8000/predict?top=3"
+Start it, and ask it:
+
+    pip install levelfield "fastapi[standard]"
+    RUN=runs/first fastapi run examples/serve.py
+    curl -F image=@bird.jpg "http://127.0.0.1:8000/predict?top=3"
 """
 
 import os

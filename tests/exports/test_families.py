@@ -1,4 +1,4 @@
-"""One small network of every built-in family computes in ONNX Runtime what it computes here.
+"""One small network of every built-in family computes in ONNX Runtime, and in OpenVINO, what it computes here.
 
 `benchmarks/export_all.py` does the same for timm's families; its table stands in docs/how-to/export.md.
 """
@@ -31,18 +31,20 @@ def test_every_family_is_here() -> None:
     assert set(SMALL) == {built_in()[name].info.family for name in list_models()}
 
 
-@pytest.mark.slow  # nine traces; where onnxruntime is installed
+@pytest.mark.slow  # eighteen traces; where the runtimes are installed
+@pytest.mark.parametrize("to", [To.ONNX, To.OPENVINO])
 @pytest.mark.parametrize("family", SMALL)
-def test_a_family_computes_the_same_in_onnx_runtime(family: str, tmp_path: Path) -> None:
-    for package in FORMS[To.ONNX].packages:
-        pytest.importorskip(package, reason=f"{package} is not installed: pip install 'levelfield[export]'")
+def test_a_family_computes_the_same_in_another_runtime(family: str, to: To, tmp_path: Path) -> None:
+    form = FORMS[to]
+    for package in form.packages:
+        pytest.importorskip(package, reason=f"{package} is not installed: pip install 'levelfield[{form.extra}]'")
     name, size = SMALL[family]
     torch.manual_seed(0)
     network = averaged_twin(create_model(name, num_classes=10))
     normalize = Normalize("imagenet", (), (), torch.contiguous_format)
-    program = ImageProgram(network, Fit("resize", size), size, normalize, 1.0, Layout.NCHW)
-    FORMS[To.ONNX].write(traced(program, size), {}, tmp_path / "model.onnx")
-    runtime = FORMS[To.ONNX].open(tmp_path / "model.onnx", 1)
+    program = ImageProgram(network, Fit("resize", size), size, normalize, 1.0, Layout.NCHW, form.branches)
+    form.write(traced(program, size), {}, tmp_path / form.file)
+    runtime = form.open(tmp_path / form.file, 1)
     for batch in (1, 3):
         images = np.random.default_rng(batch).integers(0, 256, (batch, 3, size, size), dtype=np.uint8)
         probabilities, logits = runtime(images)

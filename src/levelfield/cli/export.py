@@ -13,13 +13,13 @@ from levelfield.cli.what_was_meant import run_meant
 from levelfield.errors import unknown
 from levelfield.units import plain, size
 
-FORMS = ("onnx", "torch-export")
+FORMS = ("onnx", "openvino", "torch-export")
 LAYOUTS = ("nhwc", "nchw")
 
 
 def export(
     run: Annotated[Path, typer.Argument(help="A run folder that `levelfield train` or a study wrote.")],
-    to: Annotated[str, typer.Option("--to", help="onnx or torch-export.")],
+    to: Annotated[str, typer.Option("--to", help="onnx, openvino or torch-export.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder for the file and its export.json.")],
     layout: Annotated[str, typer.Option(help="Of the images: nhwc (B, H, W, 3) or nchw (B, 3, H, W).")] = "nhwc",
     batch: Annotated[int, typer.Option(min=1, help="Images a batch of the test.")] = 64,

@@ -48,7 +48,7 @@ def export_run(
         file = Path(temporary) / form.file
         if progress is not None:
             progress("tracing the network", 0, 1)
-        program = program_of(run, layout)
+        program = program_of(run, layout, form.branches)
         notes = _notes(run, program)
         form.write(traced(program, program.resize.fit.side_px), notes, file)
         runtime, reference = form.open(file, torch.get_num_threads()), InTorch(run, program)
@@ -58,8 +58,9 @@ def export_run(
         content = {
             "to": str(to),
             "file": form.file,
-            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
-            "bytes": file.stat().st_size,
+            "sha256": _sha256(file),
+            "beside": {name: _sha256(file.with_name(name)) for name in form.beside},
+            "bytes": sum(each.stat().st_size for each in (file, *map(file.with_name, form.beside))),
             **_described(run, program),
             "tested": _tested(tested),
             "recorded_top1": (run.result or {}).get("top1"),
@@ -72,11 +73,16 @@ def export_run(
         lost = max(tested.lost, resized.lost)
         before = ASIDE if lost and not allow_loss else ""
         (out / f"{before}{RECORD}").unlink(missing_ok=True)  # of an earlier export, whose file is about to go
-        rename(file, out / f"{before}{form.file}")
+        for name in (*form.beside, form.file):
+            rename(file.with_name(name), out / f"{before}{name}")
         write_json(out / f"{before}{RECORD}", content)
     if before:
         raise UserError(_loss(tested, resized, out / f"{before}{form.file}"))
     return content
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _loss(tested: Compared, resized: Compared, file: Path) -> str:

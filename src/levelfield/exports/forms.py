@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import logging
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ class To(StrEnum):
     """What a run is exported to."""
 
     ONNX = "onnx"
+    OPENVINO = "openvino"
     TORCH = "torch-export"
 
 
@@ -39,16 +41,20 @@ class To(StrEnum):
 class Form:
     """`file`: its name. `packages`: what writes it and runs it, as imported. `extra`: levelfield's extra that brings
     those. `write`: the traced program and what is noted in the file, to a path. `open`: from the path, on so many
-    threads."""
+    threads. `beside`: files that belong to it and share its stem. `branches`: whether its runtime computes a choice
+    between two ways that the images' size makes."""
 
     file: str
     packages: tuple[str, ...]
     extra: str
     write: Callable[[torch.export.ExportedProgram, Mapping[str, str], Path], None]
     open: Callable[[Path, int], Runtime]
+    beside: tuple[str, ...] = ()
+    branches: bool = True
 
     def check(self) -> None:
         """Raise UserError where a package is missing."""
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # else its makers hear of each use
         for package in self.packages:
             try:
                 importlib.import_module(package)
@@ -70,7 +76,7 @@ def _write_onnx(program: torch.export.ExportedProgram, notes: Mapping[str, str],
                 input_names=["images"], output_names=["probabilities", "logits"],
             )  # fmt: skip
     except Exception as error:  # an operator that has no form in ONNX, a conversion that fails
-        raise _refused("ONNX has no form for it", error.__cause__ or error) from error
+        raise _refused(To.ONNX, "ONNX has no form for it", error.__cause__ or error) from error
     assert found is not None
     found.model.metadata_props.update(notes)
     found.save(str(path), external_data=False)
@@ -84,11 +90,47 @@ def _open_onnx(path: Path, threads: int) -> Runtime:
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own, of many kinds: what was written is no valid graph
-        raise _refused("ONNX Runtime does not load it", error) from error
+        raise _refused(To.ONNX, "ONNX Runtime does not load it", error) from error
 
     def run(images: Images) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         probabilities, logits = session.run(["probabilities", "logits"], {"images": images})
         return probabilities, logits
+
+    return run
+
+
+def _write_openvino(program: torch.export.ExportedProgram, notes: Mapping[str, str], path: Path) -> None:
+    import openvino
+
+    try:
+        with _quiet():
+            model = openvino.convert_model(program)
+    except Exception as error:  # an operator that has no form there, a conversion that fails
+        raise _refused(To.OPENVINO, "OpenVINO has no form for it", error) from error
+    (taken,), names = program.graph_signature.user_inputs, ("probabilities", "logits")
+    example = next(node.meta["val"] for node in program.graph.nodes if node.name == taken)
+    model.inputs[0].get_tensor().set_names({"images"})
+    model.reshape([3 if length == 3 else -1 for length in example.shape])
+    for output, name in zip(model.outputs, names, strict=True):
+        output.get_tensor().set_names({name})
+    for key, value in notes.items():
+        model.set_rt_info(value, key.split("."))
+    openvino.save_model(model, path, compress_to_fp16=False)
+
+
+def _open_openvino(path: Path, threads: int) -> Runtime:
+    import openvino
+
+    # Left to itself it computes in bf16 where the processor does.
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
+    try:
+        compiled = openvino.Core().compile_model(path, "CPU", settings)
+    except Exception as error:
+        raise _refused(To.OPENVINO, "OpenVINO does not load it", error) from error
+
+    def run(images: Images) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        said = compiled(images)
+        return said["probabilities"], said["logits"]
 
     return run
 
@@ -112,13 +154,17 @@ def _open_torch(path: Path, threads: int) -> Runtime:
 
 FORMS: Final = {
     To.ONNX: Form("model.onnx", ("onnx", "onnxscript", "onnxruntime"), "export", _write_onnx, _open_onnx),
+    To.OPENVINO: Form(
+        "model.xml", ("openvino",), "openvino", _write_openvino, _open_openvino, beside=("model.bin",), branches=False
+    ),
     To.TORCH: Form("model.pt2", (), "export", _write_torch, _open_torch),
 }
 
 
-def _refused(what: str, error: BaseException) -> UserError:
-    said = " ".join(str(error).split()) or type(error).__name__
-    return UserError(f"this network cannot be exported to ONNX: {what}: {said[:300]}\n--to torch-export may hold it")
+def _refused(to: To, what: str, error: BaseException) -> UserError:
+    said = " ".join(str(error).rpartition("Summary:")[2].split()) or type(error).__name__
+    name = "ONNX" if to is To.ONNX else "OpenVINO"
+    return UserError(f"this network cannot be exported to {name}: {what}: {said[:300]}\n--to torch-export may hold it")
 
 
 @contextmanager

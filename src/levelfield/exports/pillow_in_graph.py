@@ -29,12 +29,15 @@ class PillowInGraph(nn.Module):
     It is what `Fit.apply` makes of each image with the Pillow that is installed, and the centre crop after it.
     """
 
-    def __init__(self, fit: Fit, crop_px: int) -> None:
+    def __init__(self, fit: Fit, crop_px: int, branches: bool = True) -> None:
+        """`branches`: choose inside the graph not to scale images that have the side already, which only saves time."""
         super().__init__()
-        self.fit, self.crop_px, self.skipped = fit, crop_px, (fit.side_px - crop_px) // 2
+        self.fit, self.crop_px, self.skipped, self.branches = fit, crop_px, (fit.side_px - crop_px) // 2, branches
         self.chooses_order = int(PIL.__version__.partition(".")[0]) >= _VERTICAL_FIRST_SINCE
 
     def forward(self, images: Tensor) -> Tensor:
+        if not self.branches:
+            return self._scaled(images)
         height, width = (torch.full((), images.shape[axis], dtype=torch.float64) for axis in (2, 3))
         fitted = (height == self.fit.side_px) & (width == self.fit.side_px)
         return torch.cond(fitted, self._centre, self._scaled, (images,))  # type: ignore[no-any-return]
@@ -88,15 +91,15 @@ def weights(length: int, scaled: Tensor, begin: Tensor, count: int, interpolatio
     filter_scale = scale.clamp(min=1.0)
     support = (2.0 if interpolation == "bicubic" else 1.0) * filter_scale
     centre = (pixel + 0.5) * scale
-    low = (centre - support + 0.5).trunc().clamp(min=0.0)
-    high = torch.minimum((centre + support + 0.5).trunc(), whole)
+    low = torch.floor(centre - support + 0.5).clamp(min=0.0)
+    high = torch.minimum(torch.floor(centre + support + 0.5), whole)
     away = (((source - centre) + 0.5) * (1.0 / filter_scale)).abs()
     raw = _bicubic(away) if interpolation == "bicubic" else (1.0 - away).clamp(min=0.0)
     inside = (source >= low) & (source < high) & (pixel >= 0) & (pixel < scaled)
     raw = torch.where(inside, raw, torch.zeros_like(raw))
     total = raw.sum(1, keepdim=True)
     exact = raw / torch.where(total == 0, torch.ones_like(total), total) * _ONE
-    return torch.where(exact < 0, (exact - 0.5).trunc(), (exact + 0.5).trunc())
+    return torch.where(exact < 0, torch.ceil(exact - 0.5), torch.floor(exact + 0.5))
 
 
 def _bicubic(away: Tensor) -> Tensor:

@@ -34,11 +34,12 @@ class ImageProgram(nn.Module):
     shift: Tensor
 
     def __init__(
-        self, network: nn.Module, fit: Fit, size_px: int, normalize: Normalize, temperature: float, layout: Layout
-    ) -> None:
+        self, network: nn.Module, fit: Fit, size_px: int, normalize: Normalize, temperature: float, layout: Layout,
+        branches: bool = True,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.network = network
-        self.resize = PillowInGraph(fit, size_px)
+        self.resize = PillowInGraph(fit, size_px, branches)
         self.register_buffer("scale", _per_channel([1 / (255 * each) for each in normalize.std]))
         self.register_buffer(
             "shift", _per_channel([-m / s for m, s in zip(normalize.mean, normalize.std, strict=True)])
@@ -51,7 +52,7 @@ class ImageProgram(nn.Module):
         return (logits / self.temperature).softmax(1), logits
 
 
-def program_of(run: LoadedRun, layout: Layout) -> ImageProgram:
+def program_of(run: LoadedRun, layout: Layout, branches: bool) -> ImageProgram:
     """The program of a finished run, in float32, with the temperature of its calibration where it has one."""
     spec, size, described = run.spec, run.spec.model.image_size, run.folder.description()
     assert size is not None
@@ -60,7 +61,7 @@ def program_of(run: LoadedRun, layout: Layout) -> ImageProgram:
     calibration = run.folder.calibration()
     temperature = 1.0 if calibration is None else float(calibration["temperature"])
     network = copy.deepcopy(run.model).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    return ImageProgram(network, fit, size, normalize, temperature, layout)
+    return ImageProgram(network, fit, size, normalize, temperature, layout, branches)
 
 
 def traced(program: ImageProgram, side_px: int) -> torch.export.ExportedProgram:

@@ -210,6 +210,6 @@ def test_the_top_level_commands_are_frozen() -> None:
 
     commands = set(get_command(app).commands)  # type: ignore[attr-defined]
     assert commands == {
-        "ablate", "analyze", "card", "data", "eval", "export", "gate", "init", "models", "paper", "predict", "profile",
-        "record", "report", "scale", "schema", "study", "train",
+        "ablate", "analyze", "card", "data", "eval", "export", "gate", "hub", "init", "models", "paper", "predict",
+        "profile", "record", "report", "scale", "schema", "study", "train",
     }  # fmt: skip

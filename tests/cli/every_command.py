@@ -29,6 +29,7 @@ LINES: dict[str, list[str]] = {
     "eval": ["eval run", "eval run --deploy"],
     "predict": ["predict run pictures", "predict run pictures --deploy"],
     "export": ["export run --to torch-export --out exported"],
+    "hub push": ["hub push run you/net --out repository"],
     "card": ["card run --out card.md"],
     "paper": ["paper study --out paper"],
     "study list": ["study list"],

@@ -18,6 +18,7 @@ from levelfield.cli import ablate as ablate_command
 from levelfield.cli import data as data_command
 from levelfield.cli import eval as eval_command
 from levelfield.cli import gate as gate_command
+from levelfield.cli import hub as hub_command
 from levelfield.cli import models as models_command
 from levelfield.cli import profile as profile_command
 from levelfield.cli import train as train_command
@@ -86,6 +87,7 @@ app.command("profile")(profile_command.profile)
 app.add_typer(analyze_app, name="analyze")
 app.command("report")(report)
 app.command("card")(card)
+app.add_typer(hub_command.app, name="hub")
 app.command("paper")(paper)
 app.command("record")(record)
 app.command("schema")(schema)

@@ -21,6 +21,7 @@ JSON_VERSIONS: Final = {
     "data list": 1,
     "eval": 1,
     "export": 1,
+    "hub push": 1,
     "gate": 1,
     "init": 1,
     "models": 1,

@@ -8,7 +8,8 @@ from typing import Final
 from levelfield.errors import UserError
 
 PACKAGES: Final = {
-    "torch": "torch", "torchvision": "torchvision", "timm": "timm", "numpy": "numpy", "pydantic": "pydantic",
+    "torch": "torch", "torchvision": "torchvision", "timm": "timm", "huggingface_hub": "huggingface-hub",
+    "numpy": "numpy", "pydantic": "pydantic",
     "yaml": "pyyaml", "typer": "typer", "rich": "rich", "sklearn": "scikit-learn", "scipy": "scipy",
     "statsmodels": "statsmodels", "pyarrow": "pyarrow", "PIL": "pillow", "safetensors": "safetensors",
     "tensorboard": "tensorboard", "altair": "altair", "vl_convert": "vl-convert-python",

@@ -110,8 +110,8 @@ def create_model(
     Args:
         name: a registered name (`list_models()`), or `timm:<name>` for any of timm's, fitted to `image_size`.
         num_classes, image_size: classes and side in px; omitted ones are the model's published setting.
-        start_from: weights to begin with: `timm:<name>[.tag]`, a run folder, a .safetensors or .pth file; the
-            account of what was loaded, re-shaped and left out is printed to stderr.
+        start_from: weights to begin with: `timm:<name>[.tag]`, `hub:<owner>/<name>[@revision]`, a run folder, a
+            .safetensors or .pth file; the account of what was loaded, re-shaped and left out is printed to stderr.
         options: what the architecture has (`model_info(name).options`): `drop_path`, `drop_path_mode`, `dropout`, ...
 
     Raises UserError for an unknown name or option, or a size that the architecture cannot have; UsersCodeError, a kind

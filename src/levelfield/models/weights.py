@@ -1,4 +1,4 @@
-"""Weights to start from: timm's through the Hugging Face Hub, a levelfield run, or a local file.
+"""Weights to start from: timm's or a repository's on the Hugging Face Hub, a levelfield run, or a local file.
 
 Nothing is skipped silently. A tensor is loaded as it is where name and shape agree. Where only the shape differs it is
 re-shaped if that has a meaning: a convolution's kernel is cropped or resampled, a position table is interpolated over
@@ -13,7 +13,6 @@ import math
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import safetensors.torch
 import torch
@@ -23,7 +22,7 @@ from torch import Tensor, nn
 
 from levelfield.errors import UserError
 from levelfield.models.network_parts import classifier_name
-from levelfield.runs import RunFolder
+from levelfield.runs import RunFolder, place
 
 TIMM = "timm:"
 
@@ -55,7 +54,8 @@ class Account:
 
 
 def start_model_from(model: nn.Module, source: str) -> Account:
-    """Load `source` (`timm:<name>[.tag]`, a run folder, a .safetensors or .pth file) into `model`, in place.
+    """Load `source` (`timm:<name>[.tag]`, `hub:<owner>/<name>[@revision]`, a run folder, a .safetensors or .pth file)
+    into `model`, in place.
 
     Raises UserError where the source cannot be read, or where less than half of the model's weights, classifier aside,
     find a counterpart: that is another architecture.
@@ -67,13 +67,13 @@ def read_weights(source: str) -> dict[str, Tensor]:
     """The tensors of `source` by name, on the CPU. See `start_model_from`."""
     if source.startswith(TIMM):
         return _from_timm(source.removeprefix(TIMM))
-    path = Path(source).expanduser()
+    path = place(source).expanduser()
     if path.is_dir():
         path = RunFolder(path).weights
     if not path.is_file():
         raise UserError(
             f"start_from {source!r}: no such file ({path})\n"
-            "give timm:<name>, a finished run's folder, or a .safetensors or .pth file"
+            "give timm:<name>, hub:<owner>/<name>, a finished run's folder, or a .safetensors or .pth file"
         )
     try:
         if path.suffix == ".safetensors":

@@ -10,6 +10,7 @@ from levelfield.runs.folder import (
     read_predictions,
     write_predictions,
 )
+from levelfield.runs.hub import at_commit, place, same_repository
 from levelfield.runs.lock import FolderLock
 
 __all__ = [
@@ -18,9 +19,12 @@ __all__ = [
     "FolderLock",
     "Predictions",
     "RunFolder",
+    "at_commit",
     "find_runs",
+    "place",
     "read_predictions",
     "remove_leftovers",
+    "same_repository",
     "write_bytes",
     "write_json",
     "write_predictions",

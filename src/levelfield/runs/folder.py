@@ -58,7 +58,9 @@ class RunFolder:
 
     @property
     def weights(self) -> Path:
-        return self.path / "weights.safetensors"
+        """The final weights, in a repository of the Hugging Face Hub under the name that is usual there."""
+        shared = self.path / "model.safetensors"
+        return shared if shared.is_file() else self.path / "weights.safetensors"
 
     def exists(self) -> bool:
         return (self.path / "run.json").is_file()

@@ -7,23 +7,35 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator
 
+from levelfield.errors import UserError
 from levelfield.spec.budget import Budget
+from levelfield.spec.hub_source import hub_source
 from levelfield.spec.recipe import Recipe
 from levelfield.spec.values import Value
 
 
 class StartFrom(Value):
-    """Weights to start from: `timm:<name>[.tag]`, a run folder, or a .safetensors / .pth file.
+    """Weights to start from: `timm:<name>[.tag]`, `hub:<owner>/<name>[@revision]`, a run folder, or a .safetensors /
+    .pth file. Of a revision that moves (a branch, a tag) the commit is filled in when the run is resolved.
 
     `digest` is the SHA-256 of the weights' content, filled in when the run is resolved.
     """
 
     source: str
-    """`timm:NAME[.TAG]`, a finished run's folder, or a .safetensors or .pth file."""
+    """`timm:NAME[.TAG]`, `hub:OWNER/NAME[@REVISION]`, a finished run's folder, or a .safetensors or .pth file."""
     digest: str | None = None
     """SHA-256 of the weights' content; filled in when the run is resolved."""
+
+    @field_validator("source")
+    @classmethod
+    def _named_on_the_hub(cls, source: str) -> str:
+        try:
+            hub_source(source)
+        except UserError as error:
+            raise ValueError(str(error).replace("\n", "; ")) from None
+        return source
 
 
 class ModelSpec(Value):

@@ -18,7 +18,7 @@ from levelfield.errors import UserError
 from levelfield.models import accepts, create_model, load_plugin, program_builder
 from levelfield.models.users_code import failed_on_images
 from levelfield.module_mode import evaluation_mode
-from levelfield.runs import RunFolder
+from levelfield.runs import RunFolder, place
 from levelfield.spec import Plugin, RunSpec
 
 
@@ -93,7 +93,7 @@ def build_own(seed: int, factory: Callable[..., nn.Module], num_classes: int) ->
 def _normalised_otherwise(spec: RunSpec) -> str | None:
     """A line where the weights come from a run whose images were normalised in another way than here."""
     start = spec.model.start_from
-    if start is None or not (folder := RunFolder(Path(start.source).expanduser())).exists():
+    if start is None or not (folder := RunFolder(place(start.source).expanduser())).exists():
         return None
     then, now = folder.spec().recipe.augment.normalize, spec.recipe.augment.normalize
     if then == now:

@@ -17,8 +17,9 @@ from levelfield.data.sources.decode import read_image
 from levelfield.data.store.resize import Fit
 from levelfield.data.store.splits import centre_crop
 from levelfield.errors import UserError
-from levelfield.runs import RunFolder
+from levelfield.runs import RunFolder, place
 from levelfield.spec import RunSpec
+from levelfield.spec.hub_source import HUB
 from levelfield.training.build_model import build_model, load_plugins, own_builder
 from levelfield.training.predict_images import BATCH, ImagePredictions, Picture, predict
 from levelfield.training.restore_global_settings import host_unchanged
@@ -60,16 +61,20 @@ class LoadedRun:
 
 
 def load_run(path: str | Path, factory: Callable[..., nn.Module] | None = None) -> LoadedRun:
-    """Read a finished run. `factory` builds the network where the run trained the caller's own module.
+    """Read a finished run: a folder, or `hub:OWNER/NAME[@REVISION]` on the Hugging Face Hub.
 
-    Raises UserError for a folder without a finished run and for weights that do not fit the network.
+    `factory` builds the network where the run trained the caller's own module. Raises UserError for a place without a
+    finished run and for weights that do not fit the network.
     """
-    folder = RunFolder(Path(path))
+    folder = RunFolder(place(str(path)))
     description = folder.description()
     result = folder.result()
     if result is None or not folder.weights.is_file():
         raise UserError(f"{path} holds no finished run: it has no weights yet\ntrain it to its end first")
     spec = folder.spec()
+    if spec.plugins and str(path).startswith(HUB):
+        name = Path(spec.plugins[0].path).name
+        raise UserError(f"{path} is the run of a plugin, {name}\nnothing that a repository names is ever run as code")
     load_plugins(spec.plugins)
     own = description["reproducible"] != "by name" and "digest" in spec.model.options
     if own and factory is None and own_builder(spec) is None:

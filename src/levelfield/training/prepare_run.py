@@ -15,6 +15,7 @@ from levelfield.errors import UserError
 from levelfield.known_models import check_name
 from levelfield.models import weights_digest
 from levelfield.precision import choose_precision
+from levelfield.runs import at_commit
 from levelfield.spec import RunSpec
 from levelfield.training.build_model import build_model, build_own, load_plugins, own_builder
 from levelfield.training.device import check_execution, check_step_graph, choose_device
@@ -157,10 +158,11 @@ def _complete(
     if spec.recipe.selection == "best_validation" and data.validation is None:
         raise UserError("recipe.selection best_validation needs data.validation > 0; set data.validation=0.1")
     if (start := spec.model.start_from) is not None and factory is None:
-        digest = weights_digest(start.source)
+        source = at_commit(start.source)
+        digest = weights_digest(source)
         if start.digest not in (None, digest):
             raise UserError(f"model.start_from: {start.source} holds other weights than the run was made with")
-        spec = spec.changed({"model.start_from.digest": digest})
+        spec = spec.changed({"model.start_from.source": source, "model.start_from.digest": digest})
     spec = spec.changed(
         {
             "model.num_classes": classes,

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from levelfield.runs import RunFolder
+from levelfield.runs import RunFolder, same_repository
 from levelfield.spec import RunSpec
 from levelfield.studies.declared.planned_runs import PlannedRow, PlannedRun
 from levelfield.studies.declared.row_to_run import ROW
@@ -187,7 +187,10 @@ def _another(keys: Sequence[str]) -> str:
 
 
 def _same_place(one: str | Path, other: str | Path) -> bool:
-    """Whether two sources of weights are one; of paths the last two parts count, as a study may move."""
+    """Whether two sources of weights are one; of paths the last two parts count, as a study may move, of the Hub the
+    repository where a commit is not said."""
+    if (same := same_repository(str(one), str(other))) is not None:
+        return same
     return Path(one).parts[-2:] == Path(other).parts[-2:]
 
 

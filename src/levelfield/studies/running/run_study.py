@@ -10,7 +10,7 @@ from pathlib import Path
 from levelfield.errors import UserError
 from levelfield.notebook import in_notebook
 from levelfield.progress import Progress
-from levelfield.runs import FolderLock
+from levelfield.runs import FolderLock, at_commit
 from levelfield.spec import StartFrom
 from levelfield.studies.declared.planned_runs import PlannedRun, runs_of
 from levelfield.studies.declared.study import Changes, StudySpec
@@ -186,6 +186,8 @@ class _Session:
     begun: int = 0
     took_s: dict[str, list[float]] = field(default_factory=dict)
     expected_s: float = 0.0
+    commits: dict[str, str] = field(default_factory=dict)
+    """Of weights on the Hub the commit that all runs start from, though its branch may move meanwhile."""
 
     def carry_out(self, tasks: Sequence[Task]) -> None:
         """All of `tasks`; where that is cut short the executor is closed, and the record saved whatever happens."""
@@ -250,6 +252,9 @@ class _Session:
                 raise UserError(f"row {task.run.row.after}, whose weights it starts from, has no finished run")
             start = StartFrom(source=str(before.folder.path))
             spec = spec.changed({"model.start_from": start})
+        elif (given := spec.model.start_from) is not None:
+            self.commits[given.source] = self.commits.get(given.source) or at_commit(given.source)
+            spec = spec.changed({"model.start_from.source": self.commits[given.source]})
         resolved = self.executor.resolve(spec)
         folder = run_folder(self.record.out, task.run, resolved.identity())
         if self.record.failures.pop(task.run.key, None) is not None:

@@ -7,6 +7,7 @@ not made up: the card says where it is missing.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import yaml
@@ -29,13 +30,22 @@ METRICS: Final = {
 """Of a row's means: Hugging Face's name of the metric, and what the card calls it."""
 
 
-def to_card(table: StudyTable, licence: str | None = None) -> str:
-    """The card of a study, or of a folder with one run or several. `licence`: as Hugging Face names it (`mit`)."""
+@dataclass(frozen=True)
+class Shared:
+    """The repository of the Hub that a card lies in, and why timm cannot load the network from it (empty: it can)."""
+
+    repo: str
+    timm_why_not: str
+
+
+def to_card(table: StudyTable, licence: str | None = None, shared: Shared | None = None) -> str:
+    """The card of a study, or of a folder with one run or several. `licence`: as Hugging Face names it (`mit`).
+    `shared`: where the one run of the folder is pushed to."""
     rows = [row for row in table.ranked if row.top1 is not None]
-    head = yaml.safe_dump(_metadata(table, rows, licence), sort_keys=False, allow_unicode=True, width=100)
+    head = yaml.safe_dump(_metadata(table, rows, licence, shared), sort_keys=False, allow_unicode=True, width=100)
     parts = [f"---\n{head}---", f"# {_title(table, rows)}", *_purpose(table)]
     parts += ["## Results", to_markdown(table).strip()]
-    parts += ["## Data", *_data(rows), "## Training", *_training(rows), "## Use", *_use(rows)]
+    parts += ["## Data", *_data(rows), "## Training", *_training(rows), "## Use", *_use(rows, shared)]
     parts += ["## Environment", *_environment(rows), "## How to repeat it", *_commands(table)]
     parts += ["## Limits", *_limits(table, rows, licence)]
     return "\n\n".join(parts) + "\n"
@@ -47,13 +57,13 @@ def _title(table: StudyTable, rows: list[TableRow]) -> str:
     return table.study.name if spec is None else f"{spec.model.name} on {spec.data.name}"
 
 
-def _metadata(table: StudyTable, rows: list[TableRow], licence: str | None) -> dict[str, Any]:
+def _metadata(table: StudyTable, rows: list[TableRow], licence: str | None, shared: Shared | None) -> dict[str, Any]:
     data = list(dict.fromkeys(spec.data.name for row in rows for spec in row.runs.specs[:1]))
     facts: dict[str, Any] = {} if licence is None else {"license": licence}
     return facts | {
         "library_name": "levelfield",
         "pipeline_tag": "image-classification",
-        "tags": ["image-classification", "levelfield"],
+        "tags": ["image-classification", "levelfield", *(["timm"] if shared and not shared.timm_why_not else [])],
         "datasets": data,
         "metrics": ["accuracy", "f1"],
         "model-index": [{"name": _called(row), "results": [_result(row)]} for row in rows],
@@ -126,7 +136,7 @@ def _training(rows: list[TableRow]) -> list[str]:
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return [
         "\n".join(lines),
-        "Every key of every run stands in its `config.json`; the commands below repeat all of it.",
+        "Every key of every run stands in its `run.json`; the commands below repeat all of it.",
     ]
 
 
@@ -138,23 +148,35 @@ def _machine(folder: RunFolder) -> str:
     return f"{where}, {counted(found['threads'], 'thread')}" if "threads" in found else str(where)
 
 
-def _use(rows: list[TableRow]) -> list[str]:
+def _use(rows: list[TableRow], shared: Shared | None) -> list[str]:
     runs = _runs(rows)
     if not runs:
         return ["No run folder with weights is among them."]
-    return [
-        f"```python\n{_CODE}```",
+    said = [
+        f"```python\n{_CODE.format(source='RUN_FOLDER' if shared is None else f'hub:{shared.repo}')}```",
         "`predict` decodes, resizes and normalises an image as the run's test images were; another loader may give "
         "another accuracy.",
     ]
+    if shared is None:
+        return said
+    said.append(f"Training goes on from these weights by `--set model.start_from.source=hub:{shared.repo}`.")
+    if shared.timm_why_not:
+        return [*said, f"timm cannot rebuild this network: {shared.timm_why_not}. `config.json` is not in timm's form."]
+    return [*said, f"timm loads it too, with the same logits:\n\n```python\n{_TIMM.format(repo=shared.repo)}```"]
 
 
 _CODE: Final = """\
 import levelfield as lf
 
-run = lf.load_run("RUN_FOLDER")  # weights, classes and preprocessing
+run = lf.load_run("{source}")  # weights, classes and preprocessing
 found = run.predict(["image.png"])
 print(found.top(5)[0])
+"""
+_TIMM: Final = """\
+import timm
+
+network = timm.create_model("hf-hub:{repo}", pretrained=True).eval()
+transform = timm.data.create_transform(**timm.data.resolve_model_data_config(network))
 """
 
 

@@ -14,6 +14,7 @@ from typing import Final
 
 from levelfield.runs import RunFolder
 from levelfield.spec import RunSpec, StartFrom, covers
+from levelfield.spec.hub_source import HUB
 from levelfield.spec.varied_keys import PRETRAINING
 from levelfield.tables.audit.checks.settings import SHOWN, compared, is_science, section
 from levelfield.tables.audit.compare_values import contrast, words
@@ -152,7 +153,7 @@ def _source(row: AuditRow) -> str:
     if start is None:
         return SCRATCH
     path = Path(start.source)
-    if start.source.startswith("timm:"):
+    if start.source.startswith(("timm:", HUB)):
         return start.source
     home = path.parent.name if path.name.startswith("seed") else ""
     return f"weights of {home}" if home else path.name

@@ -120,10 +120,11 @@ def test_on_a_terminal_it_asks(tmp_path: Path) -> None:
         [sys.executable, "-m", "levelfield", "init"], cwd=tmp_path, stdin=terminal, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, text=True, env={**os.environ, "LEVELFIELD_DATA": ""},
     )  # fmt: skip
-    os.write(main, b"digits\nvit_mini, resnet_nano\ny\n")
+    os.write(main, b"digitz\ndigits\nvit_mini, resnet_nanp\nvit_mini, resnet_nano\ny\n")
     said, asked = child.communicate(timeout=120)
     assert child.returncode == 0, asked
-    assert "Images:" in asked and "Your networks" in asked and "Overwrite" in asked
+    assert asked.count("Images:") == 2 and asked.count("Your networks") == 2 and "Overwrite" in asked
+    assert "digitz" in asked and "resnet_nanp" in asked  # what was wrong with each, and asked again
     assert said.splitlines()[-1] == "levelfield study run digits.yaml"
     assert read_yaml(tmp_path / "digits.yaml")["models"][:2] == ["vit_mini", "resnet_nano"]
 

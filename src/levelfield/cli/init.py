@@ -6,9 +6,10 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import typer
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from levelfield.data.checks.quick_look import QuickLook
     from levelfield.studies.declared.first_study import FirstStudy
 
+T = TypeVar("T")
 FEW: Final = 20
 """Training images of a class below which a class is called small."""
 SMALLEST_PX: Final = 32
@@ -68,12 +70,14 @@ def init(
     if data is None:
         if not asks:
             raise UserError("--data missing: say which images, e.g. levelfield init --data ~/pictures/birds")
-        data = str(typer.prompt("Images: a folder of class folders, or a name of `levelfield data list`", err=True))
-    look = quick_look(_named(data), data_dir)
+        question = "Images: a folder of class folders, or a name of `levelfield data list`"
+        look = _asked(question, None, lambda said: quick_look(_named(said), data_dir))
+    else:
+        look = quick_look(_named(data), data_dir)
     _say(look)
     if model is None and asks:
-        said = typer.prompt("Your networks, separated by commas (empty: three small ones)", default="", err=True)
-        model = [name.strip() for name in str(said).split(",") if name.strip()]
+        question = "Your networks, separated by commas (empty: three small ones)"
+        model = _asked(question, "", lambda said: _networks(said, plugin or []))
     path = file or Path(f"{_stem(look.name)}.yaml")
     if path.suffix not in (".yaml", ".yml"):
         raise UserError(f"{path} would be no study file: let its name end in .yaml")
@@ -98,6 +102,26 @@ def init(
     messages.print("see that every row can be trained, in seconds, then run it:", highlight=False)
     for command in commands:
         typer.echo(command)
+
+
+def _asked(question: str, default: str | None, read: Callable[[str], T]) -> T:
+    """What `read` makes of the answer to a question, which is asked again, with what is wrong, until it takes one."""
+    while True:
+        said = str(typer.prompt(question, default=default, err=True))
+        try:
+            return read(said)
+        except UserError as error:
+            messages.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+
+
+def _networks(said: str, plugins: list[str]) -> list[str]:
+    """The names in an answer, separated by commas. Raises UserError for what is no network."""
+    from levelfield.studies.declared.expand_rows import check_model
+
+    names = [name.strip() for name in said.split(",") if name.strip()]
+    for name in names:
+        check_model(name, plugins)
+    return names
 
 
 def _schema_beside(study: Path) -> str:

@@ -94,6 +94,13 @@ def test_results_are_read_with_the_light_requirements_alone(folder: Path, comman
     assert said in done.stdout + done.stderr
 
 
+def test_a_plan_without_torch_is_one_without_times(folder: Path) -> None:
+    done = without(folder, "study plan quickstart --out new", "torch")
+    assert done.returncode == 0, done.stderr
+    assert "needs torch, which is not installed here" in done.stderr
+    assert done.stdout.splitlines()[-1].startswith("12 runs: 12 ")
+
+
 def test_where_nothing_is_known_nothing_is_offered() -> None:
     assert str(unknown("variant", "nope", [], "give none")) == "unknown variant 'nope'\ngive none"
 
@@ -113,7 +120,6 @@ def test_names_of_timms_say_that_timm_is_missing(folder: Path, command: str) -> 
         "train --model resnet_nano --data digits",
         "study run quickstart --yes",
         "profile resnet_nano",
-        "study plan quickstart",
         "gate resnet_nano vit_mini --data digits --yes",
     ],
 )

@@ -53,12 +53,16 @@ def plan(
 
 
 def _timed(found: list[Found], parallel: int) -> Estimate | None:
-    """The time left; None where the user would not wait for it."""
+    """The time left; None where the user would not wait for it, and without torch."""
     try:
         return timed_estimate(found, parallel)
     except KeyboardInterrupt:
         messages.print("timing stopped: the plan follows without times (--no-probe times nothing)", highlight=False)
-        return None
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        messages.print("no times: to time a few steps needs torch, which is not installed here", highlight=False)
+    return None
 
 
 def _needed(opened: OpenedStudy, found: list[Found], margin: float | None) -> list[ToDecide]:

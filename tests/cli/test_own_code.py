@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from levelfield.cli.app import app
@@ -35,6 +36,11 @@ SLIPS = {
     "own_in_torch": ({"init": "nn.Linear('192', 10)"}, INIT_LINE, "TypeError: "),
     "own_forward": ({"forward": "x = relu(x)"}, FORWARD_LINE, "NameError: name 'relu' is not defined"),
     "own_module": ({"forward": "x = self.conv(x)"}, FORWARD_LINE, "AttributeError: 'Net' object has no attribute"),
+}
+TALKING = {
+    "train": "train --model talking --data digits --image-size 8 --set budget.steps=2 --out run",
+    "eval": "eval run",
+    "predict": "predict run pictures",
 }
 COMMANDS = {
     "train": "train --model {name} --data digits --image-size 8 --out run",
@@ -153,3 +159,17 @@ def test_what_nobody_foresaw_in_ones_own_code_is_no_bug_of_ours(tmp_path: Path) 
     )  # fmt: skip
     assert done.returncode == 2, done.stderr
     assert f"plugin {file} failed at line {line}: {cause}" in done.stderr and "bug in" not in done.stderr
+
+
+def test_what_ones_own_network_prints_stays_out_of_the_json(tmp_path: Path) -> None:
+    own(tmp_path, "talking", forward="print('forward of mine')")
+    (tmp_path / "pictures").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "pictures" / "a.png")
+    for name, line in TALKING.items():
+        plugin = ["--plugin", "talking.py"] if name == "train" else []
+        done = subprocess.run(
+            [sys.executable, "-m", "levelfield", *line.split(), *plugin, "--json"], cwd=tmp_path, capture_output=True,
+            text=True, encoding="utf-8", timeout=300, env={**os.environ, "LEVELFIELD_DATA": ""},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert "forward of mine" in done.stderr and json.loads(done.stdout)["json_version"] >= 1, name

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from levelfield.cli.output import only_json
+
 
 def finite(number: float | None) -> float | None:
     """The callback of every option of a fraction. Raises typer.BadParameter for nan and infinity, which float() reads
@@ -27,7 +29,7 @@ def plugin_files(paths: list[str] | None) -> list[str]:
     return paths or []  # typer 0.16 counts what a callback gives back
 
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, on stdout.", callback=only_json)]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before long work.")]
 OnlyWrite = Annotated[bool, typer.Option("--only-write", help="Write the study file, and train nothing.")]
 DataDir = Annotated[

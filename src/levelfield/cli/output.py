@@ -10,9 +10,11 @@ import codecs
 import io
 import json
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
 from typing import Any, Final, TextIO
 
+import typer
 from rich.console import Console, ConsoleDimensions
 from rich.text import Text
 
@@ -101,10 +103,34 @@ def print_data_notes(notes: Iterable[str]) -> None:
             console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
 
 
+_answers: TextIO | None = None
+"""stdout while --json has it to itself."""
+
+
+def only_json(context: typer.Context, asked: bool) -> bool:
+    """The callback of --json: until the command ends `print_json` alone writes to stdout, and whatever else prints
+    there (a network of the user's, as it computes) to stderr."""
+    if asked and not context.resilient_parsing:
+        context.with_resource(_stdout_for_answers())
+    return asked
+
+
+@contextmanager
+def _stdout_for_answers() -> Iterator[None]:
+    global _answers
+    _answers = sys.stdout
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _answers = None
+
+
 def print_json(command: str, value: Mapping[str, Any]) -> None:
     """Write what `command` answers (plain JSON values) to stdout, indented, under its version of `JSON_VERSIONS`."""
     whole = {VERSION_KEY: JSON_VERSIONS[command], **value}
-    encoded = (sys.stdout.encoding or "utf-8").lower()  # None of what a caller has put there
+    answers = _answers or sys.stdout
+    encoded = (answers.encoding or "utf-8").lower()  # None of what a caller has put there
     text = json.dumps(whole, indent=2, ensure_ascii=not encoded.startswith("utf"), allow_nan=False)
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    answers.write(text + "\n")
+    answers.flush()

@@ -55,7 +55,7 @@ RULES: Final[tuple[tuple[str, Kind, list[str], str], ...]] = (
     (r"levelfield study run (?P<name>\S+)(?P<scale> --scale \S+)?.* (--on ray|--until|--parallel)", "parsed", [],
      "levelfield study plan {name}{scale} --no-probe --out elsewhere"),
     (r"levelfield study run birds\.yaml --scale smoke", "executed", [], ""),
-    (r"levelfield study run (quickstart|(mine|compare|transfer|birds|tuned)\.yaml)", "executed", FEW, ""),
+    (r"levelfield study run (quickstart|(mine|compare|transfer|birds|tuned|distil)\.yaml)", "executed", FEW, ""),
     (r"levelfield init birds\.yaml --data birds ", "executed", [], ""),
     (r"levelfield study (run|sweep) (?P<name>\S+)(?P<scale> --scale \S+)?", "parsed", [],
      "levelfield study plan {name}{scale} --no-probe --out elsewhere"),

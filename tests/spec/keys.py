@@ -7,6 +7,8 @@ POLICY = ["recipe.augment.policy={name: randaugment}"]
 JITTER = ["recipe.augment.color_jitter={hue: 0.1}"]
 PHASE = ["recipe.phases=[{at_epoch: 1, optimizer: {}}]"]
 
+DISTIL = ["recipe.distil={teacher: a, teacher_identity: b, teacher_digest: c}"]
+
 USED: dict[str, tuple[list[str], str]] = {
     "RunSpec.seed": ([], "seed=1"),
     "RunSpec.plugins": ([], "plugins=[{path: my.py, digest: '1'}]"),
@@ -133,6 +135,12 @@ USED: dict[str, tuple[list[str], str]] = {
     "Averaging.decay": (["recipe.averaging.name=ema"], "recipe.averaging.decay=0.5"),
     "Averaging.every_steps": (["recipe.averaging.name=ema"], "recipe.averaging.every_steps=2"),
     "Averaging.evaluate": (["recipe.averaging.name=ema"], "recipe.averaging.evaluate=raw"),
+    "Recipe.distil": ([], *DISTIL),
+    "Distil.form": (DISTIL, "recipe.distil.form=hard"),
+    "Distil.temperature": (DISTIL, "recipe.distil.temperature=1"),
+    "Distil.weight": (DISTIL, "recipe.distil.weight=0.9"),
+    "Distil.teacher_identity": (DISTIL, "recipe.distil.teacher_identity=d"),
+    "Distil.teacher_digest": (DISTIL, "recipe.distil.teacher_digest=d"),
     "Freeze.patterns": ([], "recipe.freeze.patterns=['stem*']"),
     "Freeze.epochs": (["recipe.freeze.patterns=['stem*']"], "recipe.freeze.epochs=1"),
 }  # fmt: skip
@@ -140,6 +148,7 @@ USED: dict[str, tuple[list[str], str]] = {
 NEVER = {
     "Recipe.name": "prose", "Recipe.description": "prose", "Recipe.validation": "data.validation is it, once resolved",
     "DataSpec.name": "the checksum says it", "DataSpec.on_bad_image": "the checksum says what was read",
+    "Distil.teacher": "identity and digest say it",
     "StartFrom.source": "the digest says it", "Plugin.path": "the digest says it", "RunSpec.model": "in parts",
     "RunSpec.data": "in parts", "RunSpec.recipe": "in parts", "RunSpec.budget": "in parts",
 }  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -12,7 +13,7 @@ import pytest
 
 from levelfield.errors import UserError
 from levelfield.runs import RunFolder
-from levelfield.spec import RunSpec, StartFrom
+from levelfield.spec import Distil, RunSpec, StartFrom
 from levelfield.studies.running.executor import resolve_here
 from levelfield.studies.running.ray_node import carry_out
 from levelfield.studies.running.ray_parcel import Parcel, pack, put_files
@@ -38,7 +39,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "elsewhere"
 
 
-def unsent() -> bytes:
+def unsent(file: str) -> bytes:
     raise AssertionError("nothing is fetched that is here")
 
 
@@ -48,7 +49,18 @@ def sent(spec: RunSpec, folder: Path) -> Parcel:
     run = dict(parcel.run)
     run["plugins"] = [{**plugin, "path": f"/not/here/{Path(plugin['path']).name}"} for plugin in run["plugins"]]
     start = None if parcel.start is None else "/not/here/" + Path(parcel.start).name
-    return replace(parcel, run=run, directory="/not/here", start=start)
+    teacher = None if parcel.teacher is None else replace(parcel.teacher, weights="/not/here/weights.safetensors")
+    return replace(parcel, run=run, directory="/not/here", start=start, teacher=teacher)
+
+
+class FileThere:
+    """Fetches a file, whatever is asked for, in another process too."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __call__(self, file: str) -> bytes:
+        return self.path.read_bytes()
 
 
 def test_a_machine_that_sees_the_folder_trains_in_it(study_file: Write, elsewhere: Path, tmp_path: Path) -> None:
@@ -75,7 +87,7 @@ def test_elsewhere_a_run_comes_back_as_files(study_file: Write, elsewhere: Path,
     folder = tmp_path / "there"
     (folder / "checkpoints").mkdir(parents=True)
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as machine:
-        weights = (tmp_path / "first" / "weights.safetensors").read_bytes
+        weights = FileThere(tmp_path / "first" / "weights.safetensors")
         outcome = machine.submit(carry_out, sent(second, folder), weights).result()
     assert outcome.error is None and outcome.files is not None
     assert {"run.json", "result.json", "weights.safetensors", "predictions.parquet"} <= set(outcome.files)
@@ -87,6 +99,29 @@ def test_elsewhere_a_run_comes_back_as_files(study_file: Write, elsewhere: Path,
     assert written.identity() == second.identity() == RunFolder(folder).identity
     assert written.model.start_from is not None and written.model.start_from.source == str(tmp_path / "first")
     assert not list((elsewhere / "cluster").rglob("run.json"))
+
+
+def test_a_teacher_comes_along_with_its_plugin(study_file: Write, elsewhere: Path, tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(PLUGIN)
+    path = study_file(models=["sent_net"], baseline=None, seeds=1)
+    spec = resolve_here(Study.load(path).plan(plugins=[str(tmp_path / "net.py")])[0].spec)
+    train(spec, tmp_path / "first")
+    distil = Distil(teacher=str(tmp_path / "first"), form="hard")
+    taught = resolve_here(spec.changed({"seed": 1, "recipe.distil": distil}))
+    train(taught, tmp_path / "here")
+    parcel = sent(taught, tmp_path / "there")
+    assert parcel.teacher is not None
+    shutil.move(tmp_path / "first", tmp_path / "away")
+    (tmp_path / "net.py").unlink()
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as machine:
+        weights = FileThere(tmp_path / "away" / "weights.safetensors")
+        outcome = machine.submit(carry_out, parcel, weights).result()
+    assert outcome.error is None and outcome.files is not None, outcome.error
+    assert outcome.files["weights.safetensors"] == RunFolder(tmp_path / "here").weights.read_bytes()
+    (tmp_path / "there").mkdir()
+    put_files(outcome.files, tmp_path / "there")
+    written = RunFolder(tmp_path / "there").spec()
+    assert written.recipe.distil is not None and written.recipe.distil.teacher == str(tmp_path / "first")
 
 
 def test_what_stops_a_run_is_told_in_the_words_of_a_run_here(

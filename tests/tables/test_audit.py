@@ -432,6 +432,36 @@ def test_each_seed_may_start_from_weights_of_its_own_but_not_some_of_them(tmp_pa
     assert "neither from one set of weights nor each from its own" in found("1", "1", "2")[0]
 
 
+def test_each_seed_may_have_a_teacher_of_its_own_but_not_some_of_them(tmp_path: Path) -> None:
+    def run(seed: int, digest: str) -> RunFolder:
+        teacher = {"teacher": f"t{digest}", "teacher_identity": digest * 64, "teacher_digest": digest * 64}
+        return write(tmp_path / f"{seed}{digest}", spec_of("resnet_mini", seed, recipe__distil=teacher))
+
+    def found(*digests: str) -> list[str]:
+        row = Row("taught", runs=tuple(run(seed, digest) for seed, digest in enumerate(digests)))
+        report = audited([row])
+        return [each.text for each in report.findings if each.check == "teachers" and each.severity != "passed"]
+
+    assert found("1", "2", "3") == []
+    assert found("1", "1", "1") == [
+        "All runs of taught have one teacher: their spread over seeds leaves out that of teachers."
+    ]
+    assert found("1", "1", "2") == ["The runs of taught have neither one teacher nor each its own."]
+
+
+def test_a_teacher_that_saw_other_images(tmp_path: Path) -> None:
+    write(tmp_path / "study/big/seed0-00000000", spec_of("resnet_mini", data__validation=0.0))
+    teacher = {"teacher": "/away/big/seed0-00000000", "teacher_identity": "a" * 64, "teacher_digest": "b" * 64}
+    student = write(tmp_path / "study/small/seed0-1", spec_of("vit_mini", data__validation=0.1, recipe__distil=teacher))
+    report = audited([Row("small", runs=(student,))], path=tmp_path / "study")
+    (found,) = [one for one in report.findings if one.check == "taught_on"]
+    assert found.severity == "differs"
+    assert found.text == (
+        "The teacher of small was trained on other images than small itself (data.validation differ); it may have seen "
+        "images that are held out for validation here."
+    )
+
+
 def test_runs_of_one_row_that_differ_in_more_than_the_seed(tmp_path: Path) -> None:
     runs = [
         write(tmp_path / "0", spec_of("resnet_mini")),

@@ -32,6 +32,7 @@ FULL: dict[str, Any] = {
         "phases": [{"at_epoch": 3, "optimizer": {"betas": [0.9, 0.95]}}],
         "augment": {"crop": {"name": "pad_crop"}, "policy": {"name": "randaugment"}, "color_jitter": {}, "erasing": {}},
         "averaging": {"name": "ema"},
+        "distil": {"teacher": "runs/big", "teacher_identity": "ab" * 32, "teacher_digest": "cd" * 32},
     },
     "budget": {"epochs": 12},
     "plugins": [{"path": "mine.py", "digest": "ab" * 32}],
@@ -124,8 +125,8 @@ def every_key() -> list[tuple[str, RunSpec, tuple[Any, ...], Any]]:
 
 KEYS = every_key()
 CALM = {
-    "seed", "recipe.name", "recipe.description", "recipe.validation", "model.start_from.source", "plugins.path",
-    "execution.data_dir",
+    "seed", "recipe.name", "recipe.description", "recipe.validation", "model.start_from.source",
+    "recipe.distil.teacher", "plugins.path", "execution.data_dir",
 }  # fmt: skip
 """The only keys in which rows need not agree; each has its reason in NOT_COMPARED."""
 
@@ -169,7 +170,7 @@ def test_no_key_of_a_run_can_differ_unsaid(fair: dict[str, list[Row]], tmp_path:
         edit(odd / "run.json", {"run": spec.model_dump(mode="json"), "identity": spec.identity()})
         report = audited([*rows, Row("odd", runs=(RunFolder(odd),))], varies=())
         found = [f for f in report.findings if f.severity in ("unfair", "differs") and "odd" in f.rows]
-        found = [f for f in found if f.check in ("settings", "execution", "starts", "pretraining", "test_images")]
+        found = [f for f in found if f.check in ("settings", "execution", "starts", "teachers", "pretraining", "test_images")]
         if bool(found) == (key in CALM):
             unsaid.append((name, [f.text for f in report.findings if f.severity != "passed"]))
         if found and key.startswith(("recipe.", "data.")) and key not in ("data.name", "data.test_limit"):

@@ -17,15 +17,18 @@ DTYPES: Final = ("fp32", "bf16", "fp16")
 
 
 def check_run(spec: RunSpec) -> None:
-    """Raise UserError where the model or the data set of `spec` is not there, or its device can be none."""
+    """Raise UserError where model, data set or teacher of `spec` are not there, or its device can be none."""
     from levelfield.data.sources.locate import find
     from levelfield.known_models import plugin_file
+    from levelfield.runs import RunFolder
 
     check_device(spec.execution.device)
     for plugin in spec.plugins:
         plugin_file(plugin.path)
     check_models([spec.model.name], [plugin.path for plugin in spec.plugins])
     find(spec.data.name, spec.execution.data_dir)
+    if spec.recipe.distil is not None:
+        RunFolder(Path(spec.recipe.distil.teacher).expanduser()).check_has_weights("recipe.distil.teacher")
 
 
 def check_models(names: Sequence[str], plugins: Sequence[str] = ()) -> None:

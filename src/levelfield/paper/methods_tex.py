@@ -19,6 +19,7 @@ GROUPS: Final = {
     "data": "Data", "model": "Network", "recipe.optimizer": "Optimiser", "recipe.schedule": "Schedule",
     "recipe.phases": "Phases", "recipe.batch_size": "Batch", "recipe.augment": "Augmentation", "recipe.mix": "Mixing",
     "recipe.regularisation": "Regularisation", "recipe.freeze": "Freezing", "recipe.averaging": "Averaging",
+    "recipe.distil": "Distillation",
     "budget": "Length", "recipe": "Further", "micro_batch": "Execution", "processes": "Execution",
 }  # fmt: skip
 """Where keys of a run begin, and what stands before them; the longest that fits counts."""
@@ -40,6 +41,8 @@ def settings_of(spec: RunSpec) -> dict[str, Any]:
     values["recipe"].pop("validation", None)  # it is data.validation now
     values["model"].pop("name")
     values["model"].pop("start_from", None)
+    for key in ("teacher", "teacher_identity", "teacher_digest"):
+        (values["recipe"].get("distil") or {}).pop(key, None)
     for key in ("seed", "execution", "plugins"):
         values.pop(key, None)
     return flat_with_lists(values)
@@ -118,10 +121,14 @@ def _rows(rows: list[TableRow], ledger: Ledger) -> list[str]:
         began = "" if start is None else ", from weights of content " + ledger.of(
             str(start.digest)[:16], "SHA-256 of the weights that it starts from", [row]
         )  # fmt: skip
+        distil = spec.recipe.distil
+        taught = "" if distil is None else ", taught by the run " + ledger.of(
+            str(distil.teacher_identity)[:16], "identity of the run that teaches it", [row]
+        )  # fmt: skip
         trained = f"seeds {ledger.of(seeds, 'seeds', [row])}" if seeds else "no finished run"
         lines += [
             ledger.row_comment(row),
-            rf"{latex(row.title)}: \texttt{{{latex(spec.model.name)}}}{began}, {trained};",
+            rf"{latex(row.title)}: \texttt{{{latex(spec.model.name)}}}{began}{taught}, {trained};",
         ]
     lines[-1] = lines[-1].removesuffix(";") + "."
     return lines

@@ -69,9 +69,7 @@ class RunFolder:
         """run.json: `identity`, `run` (a valid RunSpec), `reproducible` and what else its writer said of the run."""
         value = self._json("run.json", dict)
         if value is None:
-            raise UserError(
-                f"{self.path} is not a run folder: it has no run.json\ngive a folder that levelfield train wrote"
-            )
+            raise _no_run(str(self.path))
         return value
 
     def spec(self) -> RunSpec:
@@ -90,6 +88,14 @@ class RunFolder:
     def finished(self) -> bool:
         result = self.result()
         return result is not None and result["status"] == "finished"
+
+    def check_has_weights(self, key: str = "") -> None:
+        """Raise UserError where this is no finished run with its weights; `key` says what names the folder."""
+        where = f"{key}: {self.path}" if key else str(self.path)
+        if not self.exists():
+            raise _no_run(where)
+        if not self.finished or not self.weights.is_file():
+            raise UserError(f"{where} holds no finished run: it has no weights yet\ntrain it to its end first")
 
     def environment(self) -> dict[str, Any]:
         """environment.json of the last start; `earlier` lists those of starts before it that differed."""
@@ -134,6 +140,10 @@ class RunFolder:
         if not isinstance(value, kind):
             raise _damaged(path, f"it holds no JSON {'object' if kind is dict else 'list'}")
         return value
+
+
+def _no_run(where: str) -> UserError:
+    return UserError(f"{where} is not a run folder: it has no run.json\ngive a folder that levelfield train wrote")
 
 
 def _damaged(path: Path, why: object) -> UserError:

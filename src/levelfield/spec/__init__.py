@@ -5,6 +5,7 @@ from levelfield.spec.budget import Budget
 from levelfield.spec.identity import SCIENCE_VERSION
 from levelfield.spec.recipe import (
     Averaging,
+    Distil,
     Freeze,
     Optimizer,
     Phase,
@@ -27,6 +28,7 @@ __all__ = [
     "Averaging",
     "Budget",
     "DataSpec",
+    "Distil",
     "Execution",
     "Freeze",
     "Mix",

@@ -78,6 +78,8 @@ def _without_places(values: dict[str, Any]) -> dict[str, Any]:
         plugin.pop("path")
     if (start := values["model"].get("start_from")) is not None and start.get("digest"):
         start.pop("source")
+    if (distil := values["recipe"].get("distil")) is not None and distil.get("teacher_digest"):
+        distil.pop("teacher")
     return values
 
 

@@ -98,6 +98,29 @@ class Averaging(Value):
     """Which weights are the result; the others are tested and reported too."""
 
 
+class Distil(Value):
+    """Knowledge distillation: a trained network, the teacher, is followed beside the targets.
+
+    The loss is (1 - weight) * cross-entropy with the targets + weight * what the teacher asks for. `soft` (Hinton et
+    al., arXiv 1503.02531): temperature^2 * KL(teacher || network), both softened by the temperature. `hard` (DeiT;
+    Touvron et al., arXiv 2012.12877): cross-entropy with the teacher's most likely class. The teacher is frozen, in
+    evaluation mode, and sees the images that the network sees, augmented and mixed.
+    """
+
+    teacher: str
+    """A finished run's folder; its classes are the data's, in their order."""
+    form: Literal["soft", "hard"] = "soft"
+    """Whether the teacher's whole distribution is followed, or its most likely class."""
+    temperature: PositiveFloat = 4.0
+    """What divides the logits of both before they are compared; of the soft form only."""
+    weight: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
+    """Share of the loss that is the teacher's; the rest is the targets'."""
+    teacher_identity: str | None = None
+    """Identity of the teacher's run; filled in when the run is resolved."""
+    teacher_digest: str | None = None
+    """SHA-256 of the content of the teacher's weights; filled in when the run is resolved."""
+
+
 class Freeze(Value):
     """Parameters whose names match one of `patterns` (fnmatch) stay fixed for the first `epochs` (None: throughout)."""
 
@@ -128,6 +151,8 @@ class Recipe(Value):
     """Mixup and CutMix."""
     regularisation: Regularisation = Regularisation()
     """Label smoothing, stochastic depth, dropout and clipping."""
+    distil: Distil | None = None
+    """A teacher that is followed beside the targets. None: the targets alone."""
     freeze: Freeze = Freeze()
     """Parameters that stay as they are, for a while or throughout."""
     precision: Literal["auto", "fp32", "bf16", "fp16", "bf16_if_native"] = "auto"

@@ -183,6 +183,8 @@ class RunValues(Value):
             "data.validation": self.data.validation,
             "data.checksum": self.data.checksum,
             "model.start_from.digest": self.model.start_from is None or self.model.start_from.digest,
+            "recipe.distil.teacher_identity": self.recipe.distil is None or self.recipe.distil.teacher_identity,
+            "recipe.distil.teacher_digest": self.recipe.distil is None or self.recipe.distil.teacher_digest,
             "recipe.precision": self.recipe.precision not in ("auto", "bf16_if_native"),
             "plugins.digest": all(plugin.digest for plugin in self.plugins),
         }

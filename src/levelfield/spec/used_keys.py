@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from levelfield.spec.augment import Augment, Mix
-from levelfield.spec.recipe import Averaging, Freeze, Recipe, Regularisation
+from levelfield.spec.recipe import Averaging, Distil, Freeze, Recipe, Regularisation
 from levelfield.spec.run_parts import DataSpec, RunValues
 from levelfield.spec.schedule import Warmup
 from levelfield.spec.values import Value
@@ -54,10 +54,17 @@ def _used_recipe(recipe: Recipe, own_drop_path: bool) -> Recipe:
             "augment": _used_augment(recipe.augment),
             "mix": _used_mix(recipe.mix),
             "regularisation": regularisation.model_copy(update=plain),
+            "distil": _used_distil(recipe.distil),
             "freeze": recipe.freeze if recipe.freeze.patterns else Freeze(),
             "averaging": recipe.averaging if recipe.averaging.name != "none" else Averaging(),
         }
     )
+
+
+def _used_distil(distil: Distil | None) -> Distil | None:
+    if distil is None or distil.form == "soft":
+        return distil
+    return distil.model_copy(update={"temperature": default(Distil, "temperature")})
 
 
 def _used_schedule(schedule: Any) -> Any:

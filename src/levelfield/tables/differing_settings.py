@@ -10,7 +10,7 @@ from levelfield.tables.audit.compare_values import flat
 from levelfield.tables.number_format import NONE
 from levelfield.tables.table import StudyTable
 
-NOT_SHOWN = ("seed", "model.name", "data.checksum", "model.start_from.digest")
+NOT_SHOWN = ("seed", "model.name", "data.checksum", "model.start_from.digest", "recipe.distil.teacher_digest")
 
 
 def flat_words(value: Mapping[str, Any]) -> dict[str, str]:

@@ -20,7 +20,6 @@ differ in nothing but the seed are a row.
 from __future__ import annotations
 
 import json
-import re
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from levelfield.errors import UserError
 from levelfield.runs import RunFolder, find_runs
 from levelfield.spec import RunSpec
 from levelfield.spec.overrides import trained_otherwise
+from levelfield.spec.weights_taken import with_rows_named
 from levelfield.statistics import MARGIN
 from levelfield.studies.declared.published_figures import Published
 from levelfield.tables.looks import read_looks
@@ -112,13 +112,9 @@ def _from_json(study: dict[str, Any], folder: Path) -> StudyRows:
 
 
 def _setting(spec: RunSpec) -> str:
-    """What the runs of a row have in common. Where each starts from the run of its seed of another row, that is the
-    row, not the weights, which are another seed's each."""
-    science = spec.science() | {"seed": 0}
-    start = spec.model.start_from
-    if start is not None and re.match(rf"seed{spec.seed}(-|$)", (place := Path(start.source)).name):
-        science["model"] = {**science["model"], "start_from": f"the run of its seed of {place.parent.name}"}
-    return json.dumps(science, sort_keys=True)
+    """What the runs of a row have in common. Where each takes weights of the run of its seed of another row, that is
+    the row, not the weights, which are another seed's each."""
+    return json.dumps(with_rows_named(spec).science() | {"seed": 0}, sort_keys=True)
 
 
 def _rows_of(runs: list[RunFolder]) -> list[Row]:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from levelfield.runs import RunFolder
 from levelfield.spec import RunSpec
-from levelfield.studies.declared.row_to_run import ROW
+from levelfield.spec.weights_taken import KNOWN_BY, ROW, START, TEACHER, Taken, weights_taken
 from levelfield.tables.runs_of_row import Trained
 from levelfield.tables.table import StudyTable, TableRow
 
@@ -84,9 +84,9 @@ def _runs(row: TableRow, taken: set[str]) -> list[_Run]:
 
 def _without_seed(spec: RunSpec, folder: RunFolder | None) -> str:
     """What equal set-ups have in common: all that is printed but the seed, and which weights of that seed they take."""
-    values = json.loads(printed(spec, _threads(folder)))
-    values["seed"] = values["model"]["start_from"] = None
-    return json.dumps(values, sort_keys=True)
+    taken = {path: None for key in weights_taken(spec) for path in (key, *KNOWN_BY[key])}
+    values = json.loads(printed(spec.changed(taken), _threads(folder)))
+    return json.dumps({**values, "seed": None}, sort_keys=True)
 
 
 def _free_name(row: str, taken: set[str]) -> str:
@@ -121,20 +121,14 @@ def _setup(runs: Sequence[_Run], places: Mapping[tuple[str, ...], _Run]) -> Setu
     if any(run.folder is not None and not _by_name(run.folder) for run in runs):
         notes.append("A network or data of the caller's own was given to it in Python: no command makes it again.")
         return Setup(first.file, printed(spec, _threads(first.folder)), (), tuple(notes))
-    started = {run.spec.seed: _started(run.spec, places) for run in runs}
-    if before := next((found for found in started.values() if found is not None), None):
-        notes.append(
-            f"Train the runs of {before.file} first: its weights are taken from there. Where they come out otherwise "
-            "in their last digits (another processor), they are refused; add --set model.start_from.digest=null."
-        )
-    elif spec.model.start_from is not None:
-        notes.append(f"It starts from the weights in {spec.model.start_from.source}, whose content is checked.")
+    before = {run.spec.seed: _before(run.spec, places) for run in runs}
+    for key, taken in weights_taken(spec).items():
+        notes.append(_note(key, taken, next((found[key] for found in before.values() if key in found), None)))
     if moved := [run for run in runs if run.folder is not None and run.spec.identity() != run.folder.identity]:
         seeds = ", ".join(str(run.spec.seed) for run in moved)
         notes.append(f"This version of levelfield makes another run of it than the one shown here (seed {seeds}).")
-    if (before := started[spec.seed]) is not None and spec.model.start_from is not None:
-        spec = spec.changed({"model.start_from.source": before.command_folder})
-    commands = tuple(_command(run, started[run.spec.seed], alone=len(runs) == 1) for run in runs)
+    spec = spec.changed({key: found.command_folder for key, found in before[spec.seed].items()})
+    commands = tuple(_command(run, before[run.spec.seed], alone=len(runs) == 1) for run in runs)
     return Setup(first.file, printed(spec, _threads(first.folder)), commands, tuple(notes))
 
 
@@ -142,21 +136,43 @@ def _by_name(folder: RunFolder) -> bool:
     return folder.description().get("reproducible") not in (False, "not reproducible by name")
 
 
-def _started(spec: RunSpec, places: Mapping[tuple[str, ...], _Run]) -> _Run | None:
-    """The run of this table whose weights `spec` starts from, if it is one of them."""
-    if (start := spec.model.start_from) is None:
-        return None
-    return places.get((start.source, str(spec.seed))) or places.get(_place(Path(start.source)))
+def _before(spec: RunSpec, places: Mapping[tuple[str, ...], _Run]) -> dict[str, _Run]:
+    """The runs of this table whose weights `spec` takes, by the key of the place."""
+    found = {
+        key: places.get((taken.place, str(spec.seed))) or places.get(_place(Path(taken.place)))
+        for key, taken in weights_taken(spec).items()
+    }
+    return {key: run for key, run in found.items() if run is not None}
 
 
-def _command(run: _Run, before: _Run | None, alone: bool) -> str:
+def _note(key: str, taken: Taken, before: _Run | None) -> str:
+    """What else the runs need that take weights at `key`: of the table's run `before`, or of another place."""
+    if before is None:
+        what = {START: "It starts from the weights in", TEACHER: "It is taught by the run in"}[key]
+        return f"{what} {taken.place}, whose content is checked."
+    what = {START: "its weights are taken from there", TEACHER: "each teaches the run of its seed"}[key]
+    left_out = " ".join(f"--set {path}=null" for path in KNOWN_BY[key][:1])
+    return (
+        f"Train the runs of {before.file} first: {what}. Where they come out otherwise in their last digits (another "
+        f"processor), they are refused; add {left_out}."
+    )
+
+
+def _command(run: _Run, before: Mapping[str, _Run], alone: bool) -> str:
     """The command that makes one run; what its file does not say (another seed than the first) stands in it."""
     words: list[Any] = ["levelfield", "train", "--config", run.file]
     if not alone:
         words += ["--seed", run.spec.seed]
-        if before is not None and (start := run.spec.model.start_from) is not None:
-            words += ["--set", f"model.start_from.source={before.command_folder}"]
-            words += ["--set", f"model.start_from.digest={start.digest}"]
+        values = run.spec.model_dump(mode="json")
+        for key, found in before.items():
+            words += ["--set", f"{key}={found.command_folder}"]
+            words += [word for path in KNOWN_BY[key] for word in ("--set", f"{path}={_at(values, path)}")]
     if run.spec.execution.data_dir is not None:
         words += ["--data-dir", run.spec.execution.data_dir]
     return shlex.join(map(str, [*words, "--out", run.command_folder]))
+
+
+def _at(values: Any, path: str) -> Any:
+    for key in path.split("."):
+        values = values[key]
+    return values

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from levelfield.spec.weights_taken import ROW
 from levelfield.statistics import RowScores
-from levelfield.studies.declared.row_to_run import ROW
 from levelfield.tables.rows import Row
 from levelfield.tables.runs_of_row import RowRuns
 

@@ -44,7 +44,8 @@ class Sweep:
 
     `setting`: its length, seed and slice in words. `sampler`: how the trials were drawn, from which `space` (key ->
     {log: [low, high]} and its like; empty for a grid), so many of them `alike` for all rows. `rungs` (epochs) and
-    `reduction`: the rule of pruning. `macs`: multiply-accumulates of a forward pass of one image, where they are known.
+    `reduction`: the rule of pruning. `macs`: multiply-accumulates of a forward pass of one image, where they are known;
+    `teacher_macs`: of its teacher's, 0 without one.
     """
 
     rows: tuple[str, ...]
@@ -56,6 +57,7 @@ class Sweep:
     rungs: tuple[int, ...] = ()
     reduction: int = 0
     macs: int | None = None
+    teacher_macs: int = 0
 
     @property
     def finished(self) -> tuple[Trial, ...]:
@@ -118,7 +120,8 @@ class Sweep:
     @property
     def training_macs(self) -> float | None:
         """Multiply-accumulates of all its training, of which a backward pass counts as two forward ones."""
-        return None if self.macs is None else BACKWARD * self.macs * float(sum(trial.images for trial in self.points))
+        images = float(sum(trial.images for trial in self.points))
+        return None if self.macs is None else (BACKWARD * self.macs + self.teacher_macs) * images
 
     def _ordered(self, key: str) -> bool:
         values = [trial.setting[key] for trial in self.points]
@@ -166,6 +169,7 @@ def from_json(found: Mapping[str, Any]) -> Sweep:
         rungs=tuple(found.get("rungs", ())),
         reduction=found.get("reduction", 0),
         macs=found.get("macs"),
+        teacher_macs=found.get("teacher_macs", 0),
     )
 
 

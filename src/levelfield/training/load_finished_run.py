@@ -69,8 +69,8 @@ def load_run(path: str | Path, factory: Callable[..., nn.Module] | None = None) 
     folder = RunFolder(place(str(path)))
     description = folder.description()
     result = folder.result()
-    if result is None or not folder.weights.is_file():
-        raise UserError(f"{path} holds no finished run: it has no weights yet\ntrain it to its end first")
+    folder.check_has_weights()
+    assert result is not None
     spec = folder.spec()
     if spec.plugins and str(path).startswith(HUB):
         name = Path(spec.plugins[0].path).name

@@ -22,6 +22,7 @@ from levelfield.training.device import check_execution, check_step_graph, choose
 from levelfield.training.own_data import with_own_data
 from levelfield.training.own_model import OwnModel, check_frozen
 from levelfield.training.processes import announced_main, announced_size
+from levelfield.training.teacher import Teacher, load_teacher, with_teacher
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,10 @@ class Prepared:
     @property
     def identity(self) -> str:
         return self.spec.identity()
+
+    def load_teacher(self) -> Teacher | None:
+        """The teacher of a distilled run, on the CPU; None where it has none."""
+        return load_teacher(self.spec, self.data)
 
 
 def resolve(spec: RunSpec, device: torch.device | None = None) -> RunSpec:
@@ -163,7 +168,7 @@ def _complete(
         if start.digest not in (None, digest):
             raise UserError(f"model.start_from: {start.source} holds other weights than the run was made with")
         spec = spec.changed({"model.start_from.source": source, "model.start_from.digest": digest})
-    spec = spec.changed(
+    spec = with_teacher(spec, data).changed(
         {
             "model.num_classes": classes,
             "model.image_size": size,

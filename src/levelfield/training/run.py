@@ -98,7 +98,9 @@ class Attempt:
         with nullcontext() if world.main else redirect_stderr(StringIO()):  # rank 0 tells of the weights it starts from
             model = prepared.build_model()
         infinite = infinite_buffers(model)
-        state = TrainState(model, recipe, plan, execution, device, world)
+        if (teacher := prepared.load_teacher()) is not None and recipe.distil is not None:
+            progress.note(f"taught by {recipe.distil.teacher} ({recipe.distil.form})")
+        state = TrainState(model, recipe, plan, execution, device, world, teacher)
         check_smallest_batch(state, len(data.train), size)
         if state.average is not None:
             world.take_from_main(state.average.module.state_dict().values())

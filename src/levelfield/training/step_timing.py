@@ -39,7 +39,8 @@ def seconds_per_step(
         execution = spec.execution.changed(plain)
         with contextlib.redirect_stderr(io.StringIO()):  # the run itself tells of the weights that it starts from
             model = prepared.build_model()
-        state = TrainState(model, spec.recipe, plan, execution, device, World())
+            teacher = prepared.load_teacher()
+        state = TrainState(model, spec.recipe, plan, execution, device, World(), teacher)
         take_step = step_of(state)
         state.train_mode()
         warm_up = min(warm_up, len(loader) - 1)

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from torch.nn.utils import clip_grad_norm_
 
 from levelfield import randomness
+from levelfield.spec import Distil
 from levelfield.training.batch_inputs import Batch, TrainingInputs
 from levelfield.training.micro_batches import own_parts
 from levelfield.training.step_graph import GraphedStep
@@ -71,7 +72,10 @@ def train_step(state: TrainState, batch: Batch) -> None:
         with nullcontext() if last or world.size == 1 else net.no_sync():  # type: ignore[operator]
             with torch.autocast(state.device.type, state.dtype, enabled=state.dtype != torch.float32):
                 logits = net(batch.x[rows])
+                taught = None if state.teacher is None else state.teacher(batch.x[rows])
             loss_sum = cross_entropy_sum(logits, batch.targets[rows])
+            if taught is not None and state.recipe.distil is not None:
+                loss_sum = distilled_sum(loss_sum, logits, taught, state.recipe.distil)
             # The mean over the global batch; DistributedDataParallel divides by the number of ranks.
             state.scaler.scale(loss_sum * (world.size / batch.size)).backward()  # type: ignore[no-untyped-call]
         with torch.no_grad():
@@ -91,3 +95,17 @@ def train_step(state: TrainState, batch: Batch) -> None:
 def cross_entropy_sum(logits: Tensor, targets: Tensor) -> Tensor:
     """Cross-entropy in float32, summed over the batch; `targets` are labels (b,) or distributions (b, classes)."""
     return F.cross_entropy(logits.float(), targets, reduction="sum")
+
+
+def distilled_sum(own_sum: Tensor, logits: Tensor, taught: Tensor, distil: Distil) -> Tensor:
+    """`own_sum`, a cross-entropy with the targets, and what the teacher asks for, by weight; in float32, summed.
+
+    `logits` and the teacher's, `taught`: (b, classes). `soft` is Hinton's form (arXiv 1503.02531; DeiT's equation 2),
+    whose temperature^2 keeps its gradients as large as they are at temperature 1; `hard` is DeiT's equation 3.
+    """
+    if distil.form == "hard":
+        taught_sum = F.cross_entropy(logits.float(), taught.argmax(1), reduction="sum")
+    else:
+        one, two = (F.log_softmax(each.float() / distil.temperature, 1) for each in (logits, taught))
+        taught_sum = distil.temperature**2 * F.kl_div(one, two, reduction="sum", log_target=True)
+    return (1 - distil.weight) * own_sum + distil.weight * taught_sum

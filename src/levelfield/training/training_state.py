@@ -19,6 +19,7 @@ from levelfield.training.optimizers import make_optimizer
 from levelfield.training.processes import World
 from levelfield.training.steps_and_phases import RunPlan
 from levelfield.training.synchronise_batchnorm import synchronise_batchnorm
+from levelfield.training.teacher import Teacher
 from levelfield.training.training_time import TrainingClock
 
 
@@ -53,7 +54,8 @@ class TrainState:
     `step` counts batches since the start of the run; `updates` the optimiser steps since the start of the phase (a
     step that the fp16 scaler skipped is none); `clock` tells what they take. `net` is what is called: the model,
     compiled or wrapped where asked for; `plain` is the same without compilation. `generation` counts the changes after
-    which a captured step is that of another state: of the optimiser, or of what is trained.
+    which a captured step is that of another state: of the optimiser, or of what is trained. `teacher`: of a distilled
+    run; it never changes, and is no part of what is saved.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class TrainState:
         execution: Execution,
         device: torch.device,
         world: World,
+        teacher: Teacher | None = None,
     ) -> None:
         self.recipe, self.plan, self.execution, self.device, self.world = recipe, plan, execution, device, world
         layout = torch.channels_last if execution.channels_last else torch.contiguous_format
@@ -73,6 +76,7 @@ class TrainState:
             checkpoint_gradients(model)
         self.model = model.to(device=device, memory_format=layout)  # type: ignore[call-overload]
         self.mode = TrainingMode(self.model, recipe.freeze, plan.steps_per_epoch)
+        self.teacher = None if teacher is None else teacher.to(device=device, memory_format=layout)  # type: ignore[call-overload]
         self.average = WeightAverage(self.model, recipe.averaging) if recipe.averaging.name == "ema" else None
         self.scaler = self._new_scaler()
         self.dtype = DTYPES.get(recipe.precision, torch.float32)

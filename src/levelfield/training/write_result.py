@@ -89,4 +89,5 @@ def _size(model: nn.Module, evaluator: RunEvaluator) -> dict[str, Any]:
         "param_mib": parameters.mib,
         "macs": macs,
         "flops": 2 * macs,
+        **({} if state.teacher is None else {"teacher_macs": state.teacher.macs}),
     }

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from levelfield.errors import UserError, unknown
 from levelfield.spec import RunSpec
 from levelfield.spec.overrides import read_assignment
+from levelfield.spec.weights_taken import START, TEACHER
 from levelfield.studies.declared.expand_rows import loaded, single_rows
 from levelfield.studies.declared.published_figures import published_alias
 from levelfield.studies.declared.row_to_run import run_of_row
@@ -22,7 +23,7 @@ class PlannedRow:
     """A row of a study at one scale. `spec` is its run at seed 0, as declared (not yet resolved).
 
     `home` is the row whose runs these are: itself, or the first row with the same science. `after` names the row whose
-    weights it starts from, `first` is that row.
+    weights it starts from, `first` is that row; likewise `teacher` and `taught_by`.
     """
 
     name: str
@@ -36,6 +37,14 @@ class PlannedRow:
     setting_unknown: bool = False
     tuned: str = ""
     first: PlannedRow | None = None
+    teacher: str | None = None
+    taught_by: PlannedRow | None = None
+
+    @property
+    def before(self) -> dict[str, PlannedRow]:
+        """The rows whose runs of the same seed come first, by the key of the place that each of them fills in."""
+        rows = {START: self.first, TEACHER: self.taught_by}
+        return {key: row for key, row in rows.items() if row is not None}
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,11 @@ class PlannedRun:
     @property
     def spec(self) -> RunSpec:
         return self.row.spec.changed({"seed": self.seed})
+
+    @property
+    def alone(self) -> RunSpec:
+        """Its run without what other rows' runs will give it, so that its steps can be timed before those are there."""
+        return self.spec.changed({key.rpartition(".")[0]: None for key in self.row.before})
 
     @property
     def name(self) -> str:
@@ -89,7 +103,7 @@ def planned_rows(
     rows = []
     for grid in (study, *study.groups):
         for row in single_rows(study, grid, plugins):
-            searched = row.setting_unknown or (study.tuning is not None and row.after is None)
+            searched = row.setting_unknown or (study.tuning is not None and row.after is row.teacher is None)
             found = (tuned or {}).get(row.name or "") if searched else None
             rows.append(_planned(study, grid, row, run_of_row(study, grid, row, chosen, found, extra), found))
     _check_names(study, scale, rows)
@@ -104,8 +118,9 @@ def planned_rows(
     places = {"plugins": loaded(plugins)} | ({} if data_dir is None else {"execution.data_dir": data_dir})
     by_name = {row.name: replace(row, spec=row.spec.changed(places)) for row in rows}
     for name in sorted(by_name, key=lambda name: depth[name]):
-        if (after := by_name[name].after) is not None:
-            by_name[name] = replace(by_name[name], first=by_name[after])
+        here = by_name[name]
+        first, taught_by = (None if before is None else by_name[before] for before in (here.after, here.teacher))
+        by_name[name] = replace(here, first=first, taught_by=taught_by)
     return list(by_name.values())
 
 
@@ -128,6 +143,7 @@ def _planned(study: StudySpec, grid: Grid, row: RowSpec, spec: RunSpec, tuned: C
         alias=row.alias or published_alias(study.name, key),
         published=key,
         after=row.after,
+        teacher=row.teacher,
         note=row.note,
         setting_unknown=row.setting_unknown,
         tuned=_in_words(tuned),
@@ -140,6 +156,7 @@ def _check_names(study: StudySpec, scale: str, rows: Sequence[PlannedRow]) -> No
     if repeated := repeats(names):
         raise UserError(f"study {study.name} names row {repeated[0]!r} twice; give one of them another name")
     named = [("baseline", study.baseline)] + [(f"row {row.name}, after", row.after) for row in rows]
+    named += [(f"row {row.name}, teacher", row.teacher) for row in rows]
     named += [(f"step {step.name}", row) for step in study.steps for row in (step.before, step.after)]
     named += [
         (f"factor {part}", row)
@@ -156,29 +173,25 @@ def _check_names(study: StudySpec, scale: str, rows: Sequence[PlannedRow]) -> No
             raise unknown(f"row in study {study.name} (scale {scale})", pattern, names)
 
 
-def _depth(row: PlannedRow, rows: Mapping[str, PlannedRow]) -> int:
-    depth, seen = 0, {row.name}
-    while row.after is not None:
-        row, depth = rows[row.after], depth + 1
-        if row.name in seen:
-            raise UserError(f"row {row.name!r} starts after itself; mend the rows' `after`")
-        seen.add(row.name)
-    return depth
+def _depth(row: PlannedRow, rows: Mapping[str, PlannedRow], behind: tuple[str, ...] = ()) -> int:
+    """How many rows' runs come before a row's own, one after another."""
+    if row.name in behind:
+        raise UserError(f"row {row.name!r} starts after itself; mend the rows' `after` and `teacher`")
+    names = [name for name in (row.after, row.teacher) if name is not None]
+    return max((1 + _depth(rows[name], rows, (*behind, row.name)) for name in names), default=0)
 
 
 def _kept(study: StudySpec, rows: list[PlannedRow], patterns: Sequence[str]) -> list[PlannedRow]:
-    """The rows that match a pattern, and those whose weights they start from."""
+    """The rows that match a pattern, and those whose weights they start from or that teach them."""
     names = [row.name for row in rows]
     wanted: set[str] = set()
     for pattern in patterns:
         if not (found := fnmatch.filter(names, pattern)):
             raise unknown(f"row in study {study.name}", pattern, names)
         wanted.update(found)
-    after = {row.name: row.after for row in rows}
-    for name in list(wanted):
-        while (before := after[name]) is not None:
-            wanted.add(before)
-            name = before
+    before = {row.name: {name for name in (row.after, row.teacher) if name is not None} for row in rows}
+    while more := {name for each in wanted for name in before[each]} - wanted:
+        wanted |= more
     return [row for row in rows if row.name in wanted]
 
 

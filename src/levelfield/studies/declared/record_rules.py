@@ -14,6 +14,9 @@ def check_declared(spec: RunSpec) -> None:
         "data.train_limit": "a record trains on the whole train split" if spec.data.train_limit is not None else "",
         "data.test_limit": "a record is tested on every test image" if spec.data.test_limit is not None else "",
         "model.start_from": "a record starts from scratch" if spec.model.start_from is not None else "",
+        "recipe.distil": "a record starts from scratch, without a teacher that was trained before"
+        if spec.recipe.distil is not None
+        else "",
         "seed": "a record's seeds are 0 to n - 1, and none is chosen" if spec.seed else "",
     }
     for key, rule in broken.items():

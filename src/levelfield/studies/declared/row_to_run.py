@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from levelfield.errors import UserError
 from levelfield.spec import DataSpec, RunSpec, load_recipe
 from levelfield.spec.overrides import set_path
 from levelfield.spec.recipe_files import merge
+from levelfield.spec.weights_taken import ROW
 from levelfield.studies.declared.study import Changes, Grid, Group, RowSpec, Scale, StudySpec, named
-
-ROW: Final = "row:"
-"""A source of weights that is another row's run of the same seed, until that run's folder is known."""
 
 
 def run_of_row(
@@ -52,6 +50,8 @@ def run_of_row(
         raise UserError(f"study {study.name}: row {name!r} has no length; give budget: {{epochs: ...}}")
     if row.after is not None:
         config["model"]["start_from"] = {"source": ROW + row.after}
+    if row.teacher is not None:
+        config["recipe"]["distil"] = {**(config["recipe"].get("distil") or {}), "teacher": ROW + row.teacher}
     return RunSpec.parse(config, f"study {study.name}: row {name}")
 
 

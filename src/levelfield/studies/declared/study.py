@@ -58,8 +58,9 @@ Changes = dict[str, Any]
 class RowSpec(Value):
     """One row: a model (or another row's settings) with its own name and changes.
 
-    `after`: the row whose weights (of the same seed) this one starts from. `published`: the key of the published figure
-    that stands beside it. `alias`: what its author calls the model. `setting_unknown`: its author does not state how it
+    `after`: the row whose weights (of the same seed) this one starts from. `teacher`: the row whose run of the same
+    seed teaches it, as `recipe.distil` says. `published`: the key of the published figure that stands beside it.
+    `alias`: what its author calls the model. `setting_unknown`: its author does not state how it
     was tuned; learning rate and weight decay then come from an equal-budget sweep, where one was made.
     """
 
@@ -77,6 +78,8 @@ class RowSpec(Value):
     """Keys of its runs, as --set takes them."""
     after: str | None = None
     """The row whose weights of the same seed it starts from."""
+    teacher: str | None = None
+    """The row whose run of the same seed is its teacher; `recipe.distil` says how it is followed."""
     alias: str = ""
     """What its author calls the model."""
     published: str | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from levelfield.errors import UserError, unknown
 from levelfield.runs import RunFolder, find_runs
 from levelfield.spec import RunSpec
+from levelfield.spec.weights_taken import START, rows_taken_from, with_rows_named
 from levelfield.studies.declared.planned_runs import planned_rows
 from levelfield.studies.declared.study import StudySpec
 from levelfield.studies.results.run_folders import state_of
@@ -97,28 +97,26 @@ def _failures(folder: Path, unfinished: Sequence[RunFolder]) -> dict[int, str]:
 def identity_at_any_seed(spec: RunSpec) -> tuple[str, str | None]:
     """Of a resolved run: an identity that it shares with runs of other seeds, and the row from whose runs, seed by
     seed, it starts (None where it does not)."""
-    start = spec.model.start_from
-    row = None
-    if start is not None and re.match(rf"seed{spec.seed}(-|$)", Path(start.source).name):
-        row = Path(start.source).parent.name
-        spec = spec.model_copy(update={"model": spec.model.model_copy(update={"start_from": None})})
-    identity = spec.model_copy(update={"seed": 0}).identity()[:16]
+    row = rows_taken_from(spec).get(START)
+    spec = with_rows_named(spec).changed({"seed": 0} | ({} if row is None else {"model.start_from": None}))
+    identity = spec.identity()[:16]
     return (identity if row is None else f"{identity} after {row}"), row
 
 
 def study_row(
     text: str, scale: str, overrides: Sequence[str], plugins: Sequence[str], data_dir: str | None
 ) -> RunSpec:  # fmt: skip
-    """The run of STUDY:ROW, as declared. Raises UserError for an unknown one, or one that starts from another row."""
+    """The run of STUDY:ROW, as declared. Raises UserError for an unknown one, or one that needs another row's."""
     study, _, name = text.rpartition(":")
     spec = StudySpec.load(study)
     rows = planned_rows(spec, scale, overrides=overrides, plugins=plugins, data_dir=data_dir)
     row = next((row for row in rows if row.name == name), None)
     if row is None:
         raise unknown(f"row in study {spec.name}", name, [row.name for row in rows])
-    if row.after is not None:
-        raise UserError(
-            f"row {name} starts from the weights of {row.after}, which a gate does not train\n"
-            f"levelfield study run {study} --row {name}, then give the two rows' folders"
-        )
+    for what, before in (("starts from the weights of", row.after), ("is taught by", row.teacher)):
+        if before is not None:
+            raise UserError(
+                f"row {name} {what} {before}, which a gate does not train\n"
+                f"levelfield study run {study} --row {name}, then give the two rows' folders"
+            )
     return row.spec

@@ -9,8 +9,9 @@ from functools import cache
 from pathlib import Path
 
 from levelfield.errors import UserError
+from levelfield.runs import RunFolder
 from levelfield.spec import DataSpec, RunSpec
-from levelfield.studies.declared.row_to_run import ROW
+from levelfield.spec.weights_taken import KNOWN_BY, weights_taken
 
 
 class Contents:
@@ -21,11 +22,13 @@ class Contents:
 
     def filled(self, declared: RunSpec) -> RunSpec:
         """`declared` with the digests of what is here filled in."""
-        data, start = declared.data, declared.model.start_from
+        data = declared.data
         if data.checksum is None:
             declared = declared.changed({"data.checksum": self.checksum(data, declared.execution.data_dir)})
-        if start is not None and start.digest is None and not start.source.startswith(ROW):
-            declared = declared.changed({"model.start_from.digest": self.weights(start.source)})
+        for key, taken in weights_taken(declared).items():
+            if taken.digest is None and not taken.of_row:
+                found = (self.weights(taken.place), _identity(taken.place))
+                declared = declared.changed(dict(zip(KNOWN_BY[key], found, strict=False)))
         return declared
 
 
@@ -59,3 +62,9 @@ def _weights(source: str) -> str | None:
         return weights_digest(source) if Path(source).expanduser().exists() else None
     except UserError:
         return None
+
+
+def _identity(place: str) -> str | None:
+    """The identity of the run in a folder."""
+    folder = RunFolder(Path(place).expanduser())
+    return folder.identity if folder.exists() else None

@@ -14,6 +14,7 @@ from levelfield.errors import UserError
 from levelfield.runs import FolderLock, RunFolder, find_runs, read_predictions, write_json
 from levelfield.runs.compact import without_places, without_study_places, write_compact
 from levelfield.spec import RunSpec
+from levelfield.spec.weights_taken import with_rows_named
 from levelfield.studies.declared.study import NAME
 from levelfield.studies.results.run_folders import differences, state_of
 from levelfield.studies.results.study_json import read_study_json, rows_as_json
@@ -220,10 +221,8 @@ def _check_one_file(folders: Sequence[Path]) -> None:
 
 
 def _seedless(spec: RunSpec) -> RunSpec:
-    """`spec` without its seed and the weights that a first stage of that seed left."""
-    start = spec.model.start_from
-    given = None if start is None or Path(start.source).name.startswith("seed") else start
-    return spec.changed({"seed": 0, "model.start_from": given})
+    """`spec` without its seed and what other rows' runs of that seed gave it."""
+    return with_rows_named(spec).changed({"seed": 0})
 
 
 def _same_setting(one: list[Any], two: list[Any]) -> bool:

@@ -17,8 +17,8 @@ from typing import Any, Final, Literal
 
 from levelfield.runs import RunFolder, same_repository
 from levelfield.spec import RunSpec
+from levelfield.spec.weights_taken import KNOWN_BY, ROW, START, TEACHER, weights_taken
 from levelfield.studies.declared.planned_runs import PlannedRow, PlannedRun
-from levelfield.studies.declared.row_to_run import ROW
 from levelfield.studies.results.input_digests import Contents
 
 State = Literal["finished", "failed", "begun", "missing"]
@@ -146,9 +146,9 @@ def stale_in_words(stale: Iterable[Stale]) -> list[str]:
 def _of_one_content(row: PlannedRow, belonging: Sequence[tuple[RunFolder, RunSpec]]) -> list[RunFolder]:
     """Those of the folders that share data and given weights with the newest one."""
 
-    def content(resolved: RunSpec) -> tuple[str | None, str | None]:
-        start = None if row.first is not None else resolved.model.start_from
-        return resolved.data.checksum, None if start is None else start.digest
+    def content(resolved: RunSpec) -> tuple[str | None, ...]:
+        given = [taken.digest for key, taken in weights_taken(resolved).items() if key not in row.before]
+        return resolved.data.checksum, *given
 
     if not belonging:
         return []
@@ -168,16 +168,18 @@ def _foreign(out: Path, row: PlannedRow, folder: RunFolder, resolved: RunSpec, c
         return _another(differing)
     if resolved.identity() != folder.identity:
         return "of another version of levelfield"
-    if not _from_present_first(out, row, resolved, contents):
-        return f"from weights that {row.after} no longer has"
+    for key, before in row.before.items():
+        if not _from_present(out, key, before, resolved, contents):
+            return f"{FROM[key]} that {before.name} no longer has"
     present = contents.filled(declared)
     if changed := differences(present, resolved):
         return _another(changed)
     if present.data.checksum is None and present.data.name != resolved.data.name:
         return "of another data.name"
-    start, began = present.model.start_from, resolved.model.start_from
-    if start and began and not start.digest and not start.source.startswith(ROW):
-        return "" if _same_place(start.source, began.source) else "of another model.start_from"
+    then = weights_taken(resolved)
+    for key, taken in weights_taken(present).items():
+        if not (taken.digest or taken.of_row or _same_place(taken.place, then[key].place)):
+            return f"of another {key.removesuffix('.source')}"
     return ""
 
 
@@ -194,32 +196,34 @@ def _same_place(one: str | Path, other: str | Path) -> bool:
     return Path(one).parts[-2:] == Path(other).parts[-2:]
 
 
-def _from_present_first(out: Path, row: PlannedRow, resolved: RunSpec, contents: Contents) -> bool:
-    """Whether `resolved` started from the finished run that its first stage now has in `out`.
+def _from_present(out: Path, key: str, before: PlannedRow, resolved: RunSpec, contents: Contents) -> bool:
+    """Whether `resolved` took, at `key`, the weights of the finished run that the row `before` now has in `out`.
 
     Told by row and folder name, which carries that run's identity, so that a study may move to another place.
     """
-    if row.first is None:
-        return True
-    first = _holding(out, row.first, contents).of(PlannedRun(row.first, resolved.seed))
-    start = resolved.model.start_from
-    if first.folder is None or first.state != "finished" or start is None:
+    now = _holding(out, before, contents).of(PlannedRun(before, resolved.seed))
+    taken = weights_taken(resolved).get(key)
+    if now.folder is None or now.state != "finished" or taken is None:
         return False
-    return _same_place(start.source, first.folder.path)
+    return _same_place(taken.place, now.folder.path)
 
 
 OPEN: Final = (
     *("model.num_classes", "model.image_size", "data.image_size", "data.validation", "data.checksum"),
-    *("model.start_from.digest", "processes"),
+    *(key for keys in KNOWN_BY.values() for key in keys),
+    "processes",
 )
 """What resolving may fill in; plugins' digests are known when a study is planned."""
-PLACES: Final = ("model.start_from.source", "data.name")
+PLACES: Final = (START, TEACHER, "data.name")
 """What is no science where a digest or checksum says what was there."""
 CONTENTS: Final = {
     "plugins.digest": "content of the plugin",
     "data.checksum": "content of the data",
     "model.start_from.digest": "content of the weights",
+    "recipe.distil.teacher_digest": "content of the teacher's weights",
 }
+FROM: Final = {START: "from weights", TEACHER: "with a teacher"}
+"""What a run has of another row, by the key of the place."""
 MOST_NAMED: Final = 3
 
 
@@ -240,7 +244,7 @@ def _differences(declared: Any, resolved: Any, path: str) -> list[str]:
         return [] if resolved in {declared, "fp32", "bf16", *(["fp16"] if declared == "auto" else [])} else [path]
     if (path in OPEN and declared is None) or (path in PLACES and None in (declared, resolved)):
         return []
-    if path == "model.start_from.source" and str(declared).startswith(ROW):  # that row's run is told elsewhere
+    if path in KNOWN_BY and str(declared).startswith(ROW):  # that row's run is told elsewhere
         return []
     if isinstance(declared, Mapping) and isinstance(resolved, Mapping):
         pairs = {key: (declared.get(key), resolved.get(key)) for key in sorted(set(declared) | set(resolved))}

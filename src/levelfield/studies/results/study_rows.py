@@ -132,7 +132,7 @@ def _failures(row: PlannedRow, failures: Mapping[str, str]) -> dict[int, str]:
 def _facts(study: StudySpec, row: PlannedRow) -> dict[str, Any]:
     """What the audit is to know of how a row's setting came about."""
     facts: dict[str, Any] = {"setting_unknown": True} if row.setting_unknown else {}
-    if study.tuning is not None and row.after is None:
+    if study.tuning is not None and not row.before:
         facts["tuning"] = study.tuning.model_dump(mode="json", exclude_none=True)
     return facts
 
@@ -150,7 +150,7 @@ def _notes(study: StudySpec, row: PlannedRow) -> list[str]:
     if row.setting_unknown:
         unknown = f"; {row.tuned}" if row.tuned else ", and not swept: the recipe's own is used"
         return [*notes, "setting unknown" + unknown]
-    if study.tuning is not None and row.after is None:
+    if study.tuning is not None and not row.before:
         return [
             *notes,
             row.tuned or "not tuned, as `levelfield study sweep` has not been run: the recipe's own is used",

@@ -52,7 +52,7 @@ def choose_parallel(found: Sequence[Found], out: Path, progress: Progress) -> in
         return 1
     tried = rows.most_common(1)[0][0]
     run = next(run for run in left.values() if run.row.home == tried)
-    spec = run.spec.changed({"model.start_from": None})
+    spec = run.alone
     if choose_device(spec.execution.device).type != "cpu" or spec.execution.threads is not None:
         return 1
     rates = images_per_s(spec, ways, progress)

@@ -10,7 +10,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -120,7 +120,7 @@ class RayCluster:
         name = f"{folder.parent.name} seed {spec.seed}"
         sent = _Sent(name, Future(), folder, progress, [])
         with self._changing:
-            self._sent[self._task.remote(parcel, [self._put(parcel.start)], self._board, name)] = sent
+            self._sent[self._task.remote(parcel, self._put(parcel.weights), self._board, name)] = sent
         return sent.future
 
     def close(self) -> None:
@@ -154,11 +154,12 @@ class RayCluster:
         with self._changing:
             return dict(self._sent)
 
-    def _put(self, file: str | None) -> Any:
-        """The content of a file of weights in Ray's object store, once for all runs that start from it."""
-        if file is not None and file not in self._weights:
-            self._weights[file] = self._ray.put(Path(file).read_bytes())
-        return self._weights.get(file or "")
+    def _put(self, files: Sequence[str]) -> dict[str, Any]:
+        """The content of files of weights in Ray's object store, each once for all runs that take it."""
+        for file in files:
+            if file not in self._weights:
+                self._weights[file] = self._ray.put(Path(file).read_bytes())
+        return {file: self._weights[file] for file in files}
 
     def _nodes(self) -> list[Mapping[str, float]]:
         return [node["Resources"] for node in self._ray.nodes() if node["Alive"]]

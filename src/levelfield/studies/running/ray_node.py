@@ -7,6 +7,8 @@ checkpoint, else in the node's own cache.
 from __future__ import annotations
 
 import _thread
+import hashlib
+import json
 import os
 import shutil
 import socket
@@ -22,7 +24,7 @@ from levelfield.errors import UserError
 from levelfield.runs import FolderLock, RunFolder, write_bytes, write_json
 from levelfield.spec import SCIENCE_VERSION, Plugin, RunSpec
 from levelfield.studies.running.executor import STOPPED
-from levelfield.studies.running.ray_parcel import Outcome, Parcel, read_files
+from levelfield.studies.running.ray_parcel import Outcome, Parcel, SentTeacher, read_files
 
 LOCK_S: Final = 120.0
 """Seconds to wait for the lock of a run folder: a file server frees that of a lost machine only after a while."""
@@ -59,8 +61,8 @@ class Board:
         return self._stopping
 
 
-def carry_out_task(parcel: Parcel, weights: list[Any], board: Any, name: str) -> Outcome:
-    """The task: on a node. `weights` is inside a list so that Ray does not fetch it before it is asked for."""
+def carry_out_task(parcel: Parcel, weights: dict[str, Any], board: Any, name: str) -> Outcome:
+    """The task: on a node. `weights`, by file, are inside a dict so that Ray fetches none before it is asked for."""
     import ray
 
     ended = threading.Event()
@@ -79,7 +81,7 @@ def carry_out_task(parcel: Parcel, weights: list[Any], board: Any, name: str) ->
             return Outcome(0.0, STOPPED)
     threading.Thread(target=stop_when_asked, daemon=True).start()
     try:
-        outcome = carry_out(parcel, lambda: ray.get(weights[0]))
+        outcome = carry_out(parcel, lambda file: ray.get(weights[file]))
     except KeyboardInterrupt:
         outcome = Outcome(0.0, STOPPED)
     except ImportError as problem:
@@ -106,8 +108,8 @@ def describe_node(gpu: bool) -> dict[str, Any]:
     }
 
 
-def carry_out(parcel: Parcel, weights: Callable[[], bytes]) -> Outcome:
-    """Train the run of `parcel` on this machine. `weights` fetches the file that it starts from, if it is not here.
+def carry_out(parcel: Parcel, weights: Callable[[str], bytes]) -> Outcome:
+    """Train the run of `parcel` on this machine. `weights` fetches a file of weights that it needs and is not here.
 
     Whatever stops the run is told in the outcome, in the words in which a run on the machine that sent it would fail.
     """
@@ -137,7 +139,7 @@ def carry_out(parcel: Parcel, weights: Callable[[], bytes]) -> Outcome:
     return Outcome(time.monotonic() - began, error, files)
 
 
-def _train(parcel: Parcel, folder: Path, weights: Callable[[], bytes], scratch: Path) -> None:
+def _train(parcel: Parcel, folder: Path, weights: Callable[[str], bytes], scratch: Path) -> None:
     from levelfield.training import prepare, train_prepared
 
     with suppress(OSError):
@@ -157,25 +159,44 @@ def _train(parcel: Parcel, folder: Path, weights: Callable[[], bytes], scratch: 
             _say_what_was_sent(folder, parcel)
 
 
-def _as_it_is_here(spec: RunSpec, parcel: Parcel, weights: Callable[[], bytes], scratch: Path) -> RunSpec:
-    """`spec` with the paths of this machine: plugins and weights that are not here are put below `scratch`.
+def _as_it_is_here(spec: RunSpec, parcel: Parcel, weights: Callable[[str], bytes], scratch: Path) -> RunSpec:
+    """`spec` with the paths of this machine: plugins, weights and a teacher that are not here are put below `scratch`.
 
     A data folder that is not here is left out, so that this machine's own `LEVELFIELD_DATA` counts.
     """
-    plugins = []
-    for plugin, source in zip(spec.plugins, parcel.plugins, strict=True):
-        if not _holds(plugin.path, source):
-            plugin = Plugin(path=str(_put(source, scratch, plugin.digest, plugin.path)), digest=plugin.digest)
-        plugins.append(plugin)
-    changes: dict[str, Any] = {"plugins": tuple(plugins)}
+    changes: dict[str, Any] = {"plugins": _plugins_here(spec.plugins, parcel.plugins, scratch)}
     if parcel.start is not None and not Path(parcel.start).is_file():
         assert spec.model.start_from is not None
-        path = _put(weights(), scratch, spec.model.start_from.digest, parcel.start)
+        path = _put(weights(parcel.start), scratch, spec.model.start_from.digest, parcel.start)
         changes["model.start_from.source"] = str(path)
+    if parcel.teacher is not None and not Path(parcel.teacher.weights).is_file():
+        changes["recipe.distil.teacher"] = str(_put_teacher(parcel.teacher, weights, scratch))
     data_dir = spec.execution.data_dir
     if data_dir is not None and not Path(data_dir).expanduser().is_dir():
         changes["execution.data_dir"] = None
     return spec.changed(changes)
+
+
+def _plugins_here(plugins: tuple[Plugin, ...], sources: tuple[bytes, ...], scratch: Path) -> tuple[Plugin, ...]:
+    """`plugins` with the paths of this machine."""
+    return tuple(
+        plugin if _holds(plugin.path, source)
+        else Plugin(path=str(_put(source, scratch, plugin.digest, plugin.path)), digest=plugin.digest)
+        for plugin, source in zip(plugins, sources, strict=True)
+    )  # fmt: skip
+
+
+def _put_teacher(teacher: SentTeacher, weights: Callable[[str], bytes], scratch: Path) -> Path:
+    """The folder below `scratch` that holds `teacher`, with the paths of this machine; a folder by its content."""
+    content = {**teacher.files, Path(teacher.weights).name: weights(teacher.weights)}
+    digest = hashlib.sha256(b"".join(hashlib.sha256(each).digest() for each in content.values())).hexdigest()
+    description = json.loads(content["run.json"])
+    plugins = tuple(Plugin.parse(plugin, "the teacher's run.json") for plugin in description["run"]["plugins"])
+    here = _plugins_here(plugins, teacher.plugins, scratch)
+    description["run"]["plugins"] = [plugin.model_dump(mode="json") for plugin in here]
+    content["run.json"] = json.dumps(description).encode()
+    (folder,) = {_put(each, scratch, digest, name).parent for name, each in content.items()}
+    return folder
 
 
 def _put(content: bytes, scratch: Path, digest: str | None, name: str) -> Path:

@@ -1,8 +1,8 @@
 """What travels between a study and the node that carries one of its runs out: the run and what it needs, the outcome.
 
 Where the node sees the study's folder the run is trained in it, and nothing comes back but word of it. Elsewhere the
-ended folder comes back as data, without checkpoints. Plugins, and weights that the run starts from, come along where
-the node does not have them.
+ended folder comes back as data, without checkpoints. Plugins, weights that the run starts from, and its teacher come
+along where the node does not have them.
 """
 
 from __future__ import annotations
@@ -20,12 +20,24 @@ UNSENT: Final = ("lock", "checkpoints")
 
 
 @dataclass(frozen=True)
+class SentTeacher:
+    """The finished run that teaches another: its `folder`, absolute, its small `files`, the source of each plugin, and
+    its file of `weights`, absolute."""
+
+    folder: str
+    files: dict[str, bytes]
+    plugins: tuple[bytes, ...]
+    weights: str
+
+
+@dataclass(frozen=True)
 class Parcel:
     """A resolved run on its way.
 
     `run`: its specification as plain JSON values. `folder`: its run folder, absolute. `mark`: a file that only a
     machine which sees the study's folder can read, and what it holds. `directory`: what relative paths of the run start
-    from. `plugins`: the source of each plugin. `start`: the file of weights that it starts from, absolute.
+    from. `plugins`: the source of each plugin. `start`: the file of weights that it starts from, absolute. `teacher`:
+    whoever teaches a distilled run.
     """
 
     run: dict[str, Any]
@@ -35,6 +47,13 @@ class Parcel:
     directory: str
     plugins: tuple[bytes, ...] = ()
     start: str | None = None
+    teacher: SentTeacher | None = None
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """The files of weights that a node may ask for."""
+        files = (self.start, None if self.teacher is None else self.teacher.weights)
+        return tuple(file for file in files if file is not None)
 
 
 @dataclass(frozen=True)
@@ -49,7 +68,7 @@ class Outcome:
 
 def pack(spec: RunSpec, folder: Path, mark: tuple[str, bytes]) -> Parcel:
     """A resolved run as it is sent from this machine."""
-    start = spec.model.start_from
+    start, distil = spec.model.start_from, spec.recipe.distil
     return Parcel(
         run=spec.model_dump(mode="json"),
         identity=spec.identity(),
@@ -58,6 +77,17 @@ def pack(spec: RunSpec, folder: Path, mark: tuple[str, bytes]) -> Parcel:
         directory=str(Path.cwd()),
         plugins=tuple(Path(plugin.path).read_bytes() for plugin in spec.plugins),
         start=None if start is None else weights_file(start.source),
+        teacher=None if distil is None else sent_teacher(RunFolder(Path(distil.teacher).expanduser().absolute())),
+    )
+
+
+def sent_teacher(run: RunFolder) -> SentTeacher:
+    """A finished run as it is sent to whom it teaches."""
+    return SentTeacher(
+        folder=str(run.path),
+        files={name: (run.path / name).read_bytes() for name in ("run.json", "result.json")},
+        plugins=tuple(Path(plugin.path).read_bytes() for plugin in run.spec().plugins),
+        weights=str(run.weights),
     )
 
 

@@ -11,7 +11,7 @@ from levelfield.errors import UserError
 from levelfield.notebook import in_notebook
 from levelfield.progress import Progress
 from levelfield.runs import FolderLock, at_commit
-from levelfield.spec import StartFrom
+from levelfield.spec.weights_taken import START
 from levelfield.studies.declared.planned_runs import PlannedRun, runs_of
 from levelfield.studies.declared.study import Changes, StudySpec
 from levelfield.studies.results.looks_at_table import further_look, table_before
@@ -239,20 +239,19 @@ class _Session:
         return sum(sum(each) for each in self.took_s.values())
 
     def _must_wait(self, task: Task, waiting: Sequence[Task]) -> bool:
-        """Whether the run whose weights this one starts from is still to be done."""
-        first = task.run.row.first
-        unfinished = [other.run for other in waiting] + [other.run for other, _ in self.active.values()]
-        return first is not None and PlannedRun(first, task.run.seed).key in {run.key for run in unfinished}
+        """Whether a run whose weights this one takes is still to be done."""
+        unfinished = {other.run.key for other in [*waiting, *(other for other, _ in self.active.values())]}
+        return any(PlannedRun(row, task.run.seed).key in unfinished for row in task.run.row.before.values())
 
     def _submit(self, task: Task, progress: Progress) -> None:
-        spec, first = task.run.spec, task.run.row.first
-        if first is not None:
-            before = find(self.record.out, PlannedRun(first, task.run.seed))
+        spec = task.run.spec
+        for key, row in task.run.row.before.items():
+            before = find(self.record.out, PlannedRun(row, task.run.seed))
             if before.state != "finished" or before.folder is None:
-                raise UserError(f"row {task.run.row.after}, whose weights it starts from, has no finished run")
-            start = StartFrom(source=str(before.folder.path))
-            spec = spec.changed({"model.start_from": start})
-        elif (given := spec.model.start_from) is not None:
+                what = "whose weights it starts from" if key == START else "which teaches it"
+                raise UserError(f"row {row.name}, {what}, has no finished run")
+            spec = spec.changed({key: str(before.folder.path)})
+        if START not in task.run.row.before and (given := spec.model.start_from) is not None:
             self.commits[given.source] = self.commits.get(given.source) or at_commit(given.source)
             spec = spec.changed({"model.start_from.source": self.commits[given.source]})
         resolved = self.executor.resolve(spec)

@@ -89,8 +89,8 @@ def _listed(draws: Sequence[Draw]) -> Drawn:
 
 
 def _trainings(rows: Sequence[PlannedRow]) -> list[PlannedRow]:
-    """One row of each training, those that start from another row left out."""
-    return list({row.home: row for row in reversed(rows) if row.after is None}.values())[::-1]
+    """One row of each training, those that take another row's weights left out."""
+    return list({row.home: row for row in reversed(rows) if not row.before}.values())[::-1]
 
 
 def _named(row: PlannedRow, names: Mapping[str, Sequence[str]]) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from levelfield.progress import Progress
 from levelfield.runs import FolderLock, RunFolder, write_json
@@ -56,6 +55,7 @@ def _ended(search: Search, trials: Sequence[Trial]) -> bool:
 
 
 def _sweep(search: Search, trials: Sequence[Trial], folder: Path) -> Sweep:
+    counted = _counted(folder, trials)
     return Sweep(
         rows=search.names,
         points=tuple(trials),
@@ -65,15 +65,18 @@ def _sweep(search: Search, trials: Sequence[Trial], folder: Path) -> Sweep:
         alike=search.alike,
         rungs=search.rungs,
         reduction=search.reduction if search.rungs else 0,
-        macs=next((macs for trial in trials if (macs := _macs(folder, trial)) is not None), None),
+        macs=counted.get("macs"),
+        teacher_macs=counted.get("teacher_macs", 0),
     )
 
 
-def _macs(folder: Path, trial: Trial) -> int | None:
-    """Multiply-accumulates of a forward pass, as a finished trial counted them."""
-    result = RunFolder(folder / trial.run).result() if trial.state == "finished" and trial.run else None
-    macs: Any = (result or {}).get("macs")
-    return None if macs is None else int(macs)
+def _counted(folder: Path, trials: Sequence[Trial]) -> dict[str, int]:
+    """Multiply-accumulates of a forward pass of the network, and of its teacher's, as a finished trial counted them."""
+    for trial in trials:
+        result = (RunFolder(folder / trial.run).result() or {}) if trial.state == "finished" and trial.run else {}
+        if result.get("macs") is not None:
+            return {key: int(result[key]) for key in ("macs", "teacher_macs") if result.get(key) is not None}
+    return {}
 
 
 def _save(out: Path, sweeps: Sequence[Sweep]) -> None:

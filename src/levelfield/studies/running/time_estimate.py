@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 
 from levelfield.errors import UserError
 from levelfield.progress import Progress
+from levelfield.spec.weights_taken import START
+from levelfield.studies.declared.planned_runs import PlannedRun
 from levelfield.studies.results.run_folders import Found
 from levelfield.studies.running.processes import threads_of
+from levelfield.tables.sweep import BACKWARD
 
 OVERHEAD_S = 2.0
 """Seconds that a run takes beside its training steps and its test: opening data, counting, writing files."""
@@ -42,10 +45,11 @@ def estimate(found: Sequence[Found], progress: Progress, parallel: int = 1) -> E
         progress.advance(1)
     progress.finish()
     for home, one in rows.items():
-        first = one.run.row.first
-        if first is not None and first.home in result.impossible and home in result.per_run_s:
-            result.impossible[home] = f"it starts from the weights of {first.name}, which cannot be run"
-            del result.per_run_s[home]
+        for key, before in one.run.row.before.items():
+            if before.home in result.impossible and home in result.per_run_s:
+                what = "starts from the weights of" if key == START else "is taught by"
+                result.impossible[home] = f"it {what} {before.name}, which cannot be run"
+                del result.per_run_s[home]
     left = [
         result.per_run_s[one.run.row.home] * (1.0 - _share_done(one))
         for one in unfinished.values()
@@ -66,15 +70,21 @@ def measured_seconds(found: Sequence[Found]) -> dict[str, float]:
 
 
 def _probed(one: Found, parallel: int) -> float:
+    """Seconds of a run by timed steps, without weights that are not there yet: a step takes as long from fresh ones.
+
+    A teacher that is not there yet is taken to need, for an image, a third of what a training step of its own takes.
+    """
     from levelfield.training.prepare_run import prepare
     from levelfield.training.step_timing import estimate_seconds
 
-    spec = one.run.spec
-    if one.run.row.first is not None:  # weights that are not there yet; a step takes as long without them
-        spec = spec.changed({"model.start_from": None})
-    if parallel > 1:
-        spec = spec.changed({"execution.threads": threads_of(spec, parallel)})
-    return estimate_seconds(prepare(spec)) + OVERHEAD_S
+    spec, taught_by = one.run.alone, one.run.row.taught_by
+    threads = {"execution.threads": threads_of(spec, parallel)} if parallel > 1 else {}
+    seconds = estimate_seconds(prepare(spec.changed(threads))) + OVERHEAD_S
+    if taught_by is None:
+        return seconds
+    as_long = {"recipe.batch_size": spec.recipe.batch_size, "budget": spec.budget}
+    network = PlannedRun(taught_by, one.run.seed).alone.changed({**as_long, **threads})
+    return seconds + estimate_seconds(prepare(network)) / BACKWARD
 
 
 def _share_done(one: Found) -> float:

@@ -105,11 +105,14 @@ def joined_seeds(
 
 
 def with_first_stages(rows: Sequence[PlannedRow], seeds: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
-    """`seeds` by row, with those that the rows whose weights they start from need for it."""
+    """`seeds` by row, with those that the rows whose weights they take need for it."""
     needed = {row.name: seeds.get(row.name, ()) for row in rows}
+
+    def ask(row: PlannedRow, wanted: tuple[int, ...]) -> None:
+        for before in row.before.values():
+            needed[before.name] = tuple(sorted({*needed[before.name], *wanted}))
+            ask(before, wanted)
+
     for row in rows:
-        first, wanted = row.first, needed[row.name]
-        while first is not None:
-            needed[first.name] = tuple(sorted({*needed[first.name], *wanted}))
-            first = first.first
+        ask(row, needed[row.name])
     return needed

@@ -84,12 +84,14 @@ def words(value: Any) -> str:
 
 
 def _kind(value: Value) -> str:
-    """A value by its kind (`name`) and the fields that are not at their default."""
+    """A value by its kind (`name`) and the fields that are not at their default, digests left out."""
     fields = type(value).model_fields
     changed = {
         name: getattr(value, name)
         for name, field in fields.items()
-        if name != "name" and getattr(value, name) != field.get_default(call_default_factory=True)
+        if name != "name"
+        and (part := getattr(value, name)) != field.get_default(call_default_factory=True)
+        and not (isinstance(part, str) and HEX.fullmatch(part))
     }
     inside = ", ".join(
         f"{name} ({words(part)})" if isinstance(part, (Value, Mapping)) else f"{name} {words(part)}"

@@ -19,11 +19,12 @@ NOT_COMPARED: Final[Mapping[str, str]] = {
     "recipe.description": "prose",
     "recipe.validation": "a default of data.validation, which is compared",
     "model.start_from.source": "a place; the digest says which weights, and `origin` what they were trained on",
+    "recipe.distil.teacher": "a place; identity and digest say which run",
     "plugins.path": "a place; the digest says which source",
     "execution.data_dir": "a place; the checksum says which data",
 }
-ELSEWHERE: Final = ("model.start_from",)
-"""Compared by `starting_weights`, seed by seed and network by network."""
+ELSEWHERE: Final = ("model.start_from", "recipe.distil.teacher_identity", "recipe.distil.teacher_digest")
+"""Compared by `starting_weights` and `teachers`, seed by seed."""
 SECTIONS: Final[Mapping[str, str]] = {
     "model.image_size": "The data",
     "model.num_classes": "The data",
@@ -38,6 +39,7 @@ SECTIONS: Final[Mapping[str, str]] = {
     "recipe.augment": "The augmentation",
     "recipe.mix": "The mixing of images",
     "recipe.regularisation": "The regularisation",
+    "recipe.distil": "The teacher, and how it is followed",
     "recipe.freeze": "What is frozen",
     "recipe.precision": "The precision",
     "recipe.averaging": "The average of the weights",

@@ -170,7 +170,8 @@ def test_no_key_of_a_run_can_differ_unsaid(fair: dict[str, list[Row]], tmp_path:
         edit(odd / "run.json", {"run": spec.model_dump(mode="json"), "identity": spec.identity()})
         report = audited([*rows, Row("odd", runs=(RunFolder(odd),))], varies=())
         found = [f for f in report.findings if f.severity in ("unfair", "differs") and "odd" in f.rows]
-        found = [f for f in found if f.check in ("settings", "execution", "starts", "teachers", "pretraining", "test_images")]
+        checks = ("settings", "execution", "starts", "teachers", "pretraining", "test_images")
+        found = [f for f in found if f.check in checks]
         if bool(found) == (key in CALM):
             unsaid.append((name, [f.text for f in report.findings if f.severity != "passed"]))
         if found and key.startswith(("recipe.", "data.")) and key not in ("data.name", "data.test_limit"):

@@ -117,5 +117,10 @@ def evaluation_mode(model: nn.Module, but: Iterable[nn.Module] = ()) -> Iterator
 
 
 def averaged_twin(model: nn.Module) -> nn.Module:
-    """A copy of `model` that is only ever evaluated: no gradients, evaluation mode for good."""
-    return copy.deepcopy(model).eval().requires_grad_(False)
+    """A copy of `model` that is only ever evaluated."""
+    return only_evaluated(copy.deepcopy(model))
+
+
+def only_evaluated(model: nn.Module) -> nn.Module:
+    """`model`, from now on without gradients and in evaluation mode for good."""
+    return model.eval().requires_grad_(False)

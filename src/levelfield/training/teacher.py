@@ -13,6 +13,7 @@ from levelfield.data import ImageData
 from levelfield.data.augment import build_eval_transform
 from levelfield.errors import UserError
 from levelfield.models import weights_digest
+from levelfield.module_mode import only_evaluated
 from levelfield.runs import RunFolder
 from levelfield.spec import RunSpec
 from levelfield.training.build_model import load_plugins, own_builder
@@ -44,7 +45,7 @@ class Teacher(nn.Module):
         )
         self.register_buffer("scale", (deviations / own_deviations).float())
         self.register_buffer("shift", ((centres - own_centres) / own_deviations).float())
-        self.eval().requires_grad_(False)
+        only_evaluated(self)
 
     @torch.no_grad()
     def forward(self, x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import typer
 from levelfield.cli.options import DataDir, Json
 from levelfield.cli.output import console, print_json
 from levelfield.cli.what_was_meant import run_meant
-from levelfield.errors import unknown
+from levelfield.errors import UserError, unknown
 from levelfield.units import plain, size
 
 FORMS = ("onnx", "openvino", "torch-export")
@@ -22,6 +22,9 @@ def export(
     to: Annotated[str, typer.Option("--to", help="onnx, openvino or torch-export.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder for the file and its export.json.")],
     layout: Annotated[str, typer.Option(help="Of the images: nhwc (B, H, W, 3) or nchw (B, 3, H, W).")] = "nhwc",
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Compute in int8, calibrated on training images (onnx only).")
+    ] = False,
     batch: Annotated[int, typer.Option(min=1, help="Images a batch of the test.")] = 64,
     allow_loss: Annotated[
         bool, typer.Option("--allow-loss", help="Keep a file that gets fewer test images right than PyTorch.")
@@ -36,6 +39,8 @@ def export(
     for what, given, known in (("form", to, FORMS), ("layout", layout, LAYOUTS)):
         if given not in known:
             raise unknown(what, given, known)
+    if int8 and to != "onnx":
+        raise UserError("--int8 is of --to onnx: ONNX Runtime's quantiser makes it\nadd --to onnx, or leave --int8 out")
     run = run_meant(run)
 
     from levelfield.exports.export_run import export_run
@@ -45,8 +50,8 @@ def export(
 
     with on_stderr() as progress:
         found = export_run(
-            run, To(to), out, layout=Layout(layout), batch_size=batch, allow_loss=allow_loss, data_dir=data_dir,
-            progress=progress,
+            run, To(to), out, layout=Layout(layout), batch_size=batch, allow_loss=allow_loss, int8=int8,
+            data_dir=data_dir, progress=progress,
         )  # fmt: skip
     if json:
         print_json("export", {"run": str(run), "out": str(out), **found})
@@ -55,20 +60,23 @@ def export(
 
 
 def _print(found: dict[str, Any], out: Path) -> None:
-    def told(test: dict[str, Any]) -> str:
-        differing = f"{test['differing']:,} of {test['images']:,} images named otherwise than by PyTorch"
+    def told(test: dict[str, Any], than: str = "by PyTorch") -> str:
+        differing = f"{test['differing']:,} of {test['images']:,} images named otherwise than {than}"
         off = plain(test["logits_off"], 2) if test["logits_off"] else "0"
         return f"{differing}, logits off by {off} at most (the largest is {plain(test['largest_logit'])})"
 
-    test = found["tested"]
+    test, int8 = found["tested"], found["int8"]
     lines = [
         ("file", f"{out / found['file']}, {size(found['bytes'] / 2**20)}"),
         ("takes", f"{found['input']}, any number of any one size"),
         ("gives", "probabilities, and logits" + _calibrated(found["temperature"])),
         ("top-1", f"{test['top1']:.2f} %, with PyTorch in fp32 {test['top1_in_torch']:.2f} %{_recorded(found)}"),
         ("whole test set", told(test)),
-        ("other image sizes", told(found["other_sizes"])),
+        ("other image sizes", told(found["other_sizes"], *(["where Pillow resized them"] if int8 else []))),
     ]
+    if int8 is not None:
+        said = f"{int8['products']} of {int8['of']} convolutions and products, calibrated on {int8['images']:,} images"
+        lines.insert(3, ("in int8", f"{said} of train"))
     for each in found["latency"]:
         ratio = each["torch_ms"] / each["ms"]
         lines.append(

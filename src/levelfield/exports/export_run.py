@@ -10,9 +10,11 @@ from typing import Any, Final
 
 import torch
 
+from levelfield.data.store.splits import Split
 from levelfield.errors import UserError
-from levelfield.exports.forms import FORMS, To
-from levelfield.exports.held_to_run import Compared, InTorch, at_other_sizes, latencies, over_test_set
+from levelfield.exports.forms import FORMS, Form, To
+from levelfield.exports.held_to_run import Compared, Fitted, InTorch, at_other_sizes, latencies, over_test_set
+from levelfield.exports.int8 import MOST_LOST, Quantised, quantise
 from levelfield.exports.program import ImageProgram, Layout, program_of, traced
 from levelfield.progress import OnProgress
 from levelfield.runs import write_json
@@ -29,31 +31,33 @@ ASIDE: Final = "lossy-"
 
 def export_run(
     path: Path, to: To, out: Path, *, layout: Layout = Layout.NHWC, batch_size: int = 64, allow_loss: bool = False,
-    data_dir: str | None = None, progress: OnProgress | None = None,
+    int8: bool = False, data_dir: str | None = None, progress: OnProgress | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Export the run in `path` into the folder `out`, and test the file over the run's whole test set.
 
     Returns what `export.json` beside the file holds. Raises UserError where a package is missing, where the network
     cannot be traced, where `out` holds another export, and where fewer images are right than with PyTorch, unless
-    `allow_loss`: the file then stays under a name that says so.
+    `allow_loss`: the file then stays under a name that says so. `int8`: convolutions and products of matrices in int8,
+    calibrated on training images; of an ONNX file only, which may lose `MOST_LOST` points.
     """
     form = FORMS[to]
     form.check()
+    if int8 and to is not To.ONNX:
+        raise UserError(f"int8 is a form of ONNX files: ONNX Runtime's quantiser makes it, and not of {to}\n--to onnx")
     if any((out / other.file).exists() for other in FORMS.values() if other is not form):
         raise UserError(f"{out} holds an export to another form\nname a folder of its own with --out")
     run = load_run(path)
-    test = replace(open_tested(run, None, data_dir).test, crop_px=None)  # as files come, before the centre is taken
+    data = open_tested(run, None, data_dir)
+    test = replace(data.test, crop_px=None)  # as files come, before the centre is taken
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=out) as temporary:
         file = Path(temporary) / form.file
-        if progress is not None:
-            progress("tracing the network", 0, 1)
         program = program_of(run, layout, form.branches)
-        notes = _notes(run, program)
-        form.write(traced(program, program.resize.fit.side_px), notes, file)
+        quantised = _write(run, program, form, file, data.train if int8 else None, progress)
         runtime, reference = form.open(file, torch.get_num_threads()), InTorch(run, program)
         tested = over_test_set(reference, runtime, test, layout, batch_size, progress)
-        resized = at_other_sizes(reference, runtime, test, layout)
+        fitted = reference if quantised is None else Fitted(runtime, program)  # else its losses would hide the resize's
+        resized = at_other_sizes(fitted, runtime, test, layout)
         times = latencies(reference, runtime, test, layout, batch_size)
         content = {
             "to": str(to),
@@ -61,7 +65,8 @@ def export_run(
             "sha256": _sha256(file),
             "beside": {name: _sha256(file.with_name(name)) for name in form.beside},
             "bytes": sum(each.stat().st_size for each in (file, *map(file.with_name, form.beside))),
-            **_described(run, program),
+            **_described(run, program, int8),
+            "int8": None if quantised is None else asdict(quantised),
             "tested": _tested(tested),
             "recorded_top1": (run.result or {}).get("top1"),
             "other_sizes": _tested(resized),
@@ -70,7 +75,7 @@ def export_run(
             "versions": form.versions(),
             "environment": describe_environment(choose_device("cpu")),
         }
-        lost = max(tested.lost, resized.lost)
+        lost = resized.lost or tested.lost > (MOST_LOST / 100 * tested.images if int8 else 0)
         before = ASIDE if lost and not allow_loss else ""
         (out / f"{before}{RECORD}").unlink(missing_ok=True)  # of an earlier export, whose file is about to go
         for name in (*form.beside, form.file):
@@ -85,8 +90,22 @@ def _sha256(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
+def _write(
+    run: LoadedRun, program: ImageProgram, form: Form, file: Path, train: Split | None, progress: OnProgress | None
+) -> Quantised | None:
+    """Write the program of `run` into `file`, in int8 where there are images of `train` to calibrate it on."""
+    if progress is not None:
+        progress("tracing the network", 0, 1)
+    form.write(traced(program, program.resize.fit.side_px), _notes(run, program, train is not None), file)
+    if train is None:
+        return None
+    if progress is not None:
+        progress("calibrating on training images", 0, 1)
+    return quantise(file, train, program.layout is Layout.NCHW)
+
+
 def _loss(tested: Compared, resized: Compared, file: Path) -> str:
-    which, found = ("test images", tested) if tested.lost else ("test images brought to other sizes", resized)
+    which, found = ("test images brought to other sizes", resized) if resized.lost else ("test images", tested)
     return (
         f"the export loses accuracy: of {found.images:,} {which} {found.right:,} are right, with PyTorch "
         f"{found.right_in_torch:,}; it stays aside as {file}\n--allow-loss keeps it under its own name"
@@ -101,7 +120,7 @@ def _tested(found: Compared) -> dict[str, Any]:
     }
 
 
-def _described(run: LoadedRun, program: ImageProgram) -> dict[str, Any]:
+def _described(run: LoadedRun, program: ImageProgram, int8: bool) -> dict[str, Any]:
     fit = program.resize.fit
     return {
         "identity": run.folder.identity,
@@ -114,14 +133,14 @@ def _described(run: LoadedRun, program: ImageProgram) -> dict[str, Any]:
         "image_size": program.resize.crop_px,
         "fit": str(fit),
         "temperature": program.temperature,
-        "precision": "fp32",
+        "precision": "int8" if int8 else "fp32",
         "precision_of_run": run.spec.recipe.precision,
     }
 
 
-def _notes(run: LoadedRun, program: ImageProgram) -> dict[str, str]:
+def _notes(run: LoadedRun, program: ImageProgram, int8: bool) -> dict[str, str]:
     """What the file itself says of where it comes from."""
     from json import dumps
 
-    described = _described(run, program)
+    described = _described(run, program, int8)
     return {f"levelfield.{key}": value if isinstance(value, str) else dumps(value) for key, value in described.items()}

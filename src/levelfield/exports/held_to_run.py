@@ -88,6 +88,17 @@ class InTorch:
         return (logits / self.temperature).softmax(1).numpy(), logits.numpy()
 
 
+class Fitted:
+    """An exported program given images that Pillow has fitted already: what it must say of those that it resizes."""
+
+    def __init__(self, runtime: Runtime, program: ImageProgram) -> None:
+        self.runtime, self.fit, self.layout = runtime, program.resize.fit, program.layout
+
+    def __call__(self, images: torch.Tensor) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Probabilities and logits of fitted uint8 images (B, 3, S, S)."""
+        return self.runtime(_laid_out(images.numpy(), self.layout))
+
+
 def over_test_set(
     reference: InTorch, runtime: Runtime, images_of: Split, layout: Layout, batch: int, progress: OnProgress | None
 ) -> Compared:
@@ -101,9 +112,9 @@ def over_test_set(
     return found
 
 
-def at_other_sizes(reference: InTorch, runtime: Runtime, images_of: Split, layout: Layout) -> Compared:
-    """Both on test images brought to other sizes, which the exported program resizes itself and PyTorch's gets fitted
-    by Pillow."""
+def at_other_sizes(reference: InTorch | Fitted, runtime: Runtime, images_of: Split, layout: Layout) -> Compared:
+    """Both on test images brought to other sizes, which the exported program resizes itself and the reference gets
+    fitted by Pillow."""
     loader = make_loader(images_of, batch_size=min(RESIZED, len(images_of)), seed=0, shuffle=True)
     images, labels, _ = next(iter(loader.epoch(0)))
     assert isinstance(images, torch.Tensor)

@@ -1,0 +1,120 @@
+"""An int8 export: products in int8, resizing as it was, calibrated on training images, and tested like any other."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from levelfield.cli.app import app
+from levelfield.data import open_data
+from levelfield.data.store.splits import Split
+from levelfield.errors import UserError
+from levelfield.exports import export_run as export_module
+from levelfield.exports.export_run import export_run
+from levelfield.exports.forms import FORMS, To
+from levelfield.exports.int8 import quantise
+from levelfield.spec import RunSpec
+from levelfield.training import load_run, prepare, train_prepared
+
+for _package in FORMS[To.ONNX].packages:
+    pytest.importorskip(_package, reason=f"{_package} is not installed: pip install 'levelfield[export]'")
+
+SMALL = {
+    "model": {"name": "resnet_nano"},
+    "data": {"name": "digits", "image_size": 16, "resize_px": 19, "train_limit": 600},
+    "recipe": {
+        "batch_size": 32, "optimizer": {"name": "adamw", "lr": 3e-3}, "schedule": {"name": "cosine"},
+        "precision": "fp32", "validation": 0.1,
+    },
+    "budget": {"epochs": 4},
+    "execution": {"device": "cpu", "threads": 1, "loggers": []},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("int8") / "run"
+    train_prepared(prepare(RunSpec.parse(SMALL, "run")), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def seen() -> list[Split]:
+    """The images that an export was calibrated on are of these."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def exported(run: Path, seen: list[Split], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("exported") / "out"
+
+    def noting(file: Path, train: Split, planes: bool) -> Any:
+        seen.append(train)
+        return quantise(file, train, planes)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export_module, "quantise", noting)
+        export_run(run, To.ONNX, out, int8=True, batch_size=50, allow_loss=True)
+    return out
+
+
+def read(out: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((out / "export.json").read_text(encoding="utf-8"))
+    return content
+
+
+def test_it_is_tested_over_the_whole_test_set(exported: Path) -> None:
+    content = read(exported)
+    test = content["tested"]
+    assert content["precision"] == "int8" and test["images"] == 449
+    assert test["top1_in_torch"] > 70 and abs(test["top1"] - test["top1_in_torch"]) < 3
+    assert 0 < test["logits_off"] < 0.2 * test["largest_logit"]
+    assert [each["batch"] for each in content["latency"]] == [1, 50]
+
+
+def test_every_product_of_the_network_is_in_int8_and_resizing_is_as_it_was(run: Path, exported: Path) -> None:
+    import onnx
+
+    content = read(exported)
+    model = onnx.load(str(exported / "model.onnx"))
+    stored = {each.name: each.data_type for each in model.graph.initializer}
+    assert content["int8"]["products"] == content["int8"]["of"] > 5
+    assert sum(kind == onnx.TensorProto.INT8 for kind in stored.values()) >= content["int8"]["of"]
+    (branch,) = [node for node in model.graph.node if node.op_type == "If"]
+    inside = [node.op_type for attribute in branch.attribute for node in attribute.g.node]
+    assert "MatMul" in inside and not [kind for kind in inside if "Quantize" in kind or "Linear" in kind]
+    sizes = content["other_sizes"]
+    assert sizes["images"] == 3 * 64 and sizes["differing"] == 0 and sizes["logits_off"] == 0
+    notes = {each.key: each.value for each in model.metadata_props}
+    assert notes["levelfield.precision"] == "int8" and notes["levelfield.identity"] == load_run(run).folder.identity
+
+
+def test_it_is_calibrated_on_images_that_were_trained_on(run: Path, exported: Path, seen: list[Split]) -> None:
+    data = open_data(load_run(run).spec.data)
+    assert data.validation is not None
+    (train,) = seen
+    assert train.name == "train" and read(exported)["int8"]["images"] == 512
+    assert set(train.index.tolist()) == set(data.train.index.tolist())
+    assert not set(train.index.tolist()) & set(data.validation.index.tolist())
+
+
+@pytest.mark.parametrize("points", [-100.0, 100.0])
+def test_more_than_the_allowed_loss_is_an_error(
+    points: float, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_module, "MOST_LOST", points)
+    if points > 0:
+        assert export_run(run, To.ONNX, tmp_path, int8=True)["int8"]["of"] > 5
+        return
+    with pytest.raises(UserError, match="the export loses accuracy: of 449 test images"):
+        export_run(run, To.ONNX, tmp_path, int8=True)
+    assert {each.name for each in tmp_path.iterdir()} == {"lossy-export.json", "lossy-model.onnx"}
+
+
+def test_other_forms_have_no_int8(tmp_path: Path) -> None:
+    found = CliRunner().invoke(app, ["export", str(tmp_path), "--to", "torch-export", "--int8", "--out", str(tmp_path)])
+    assert isinstance(found.exception, UserError) and "--int8 is of --to onnx" in str(found.exception)

@@ -77,6 +77,7 @@ SPECS = [
     apply(BASE, ["recipe.augment={color_jitter: {hue: 0.1}, policy: {name: trivial_augment_wide}}"]),
     apply(BASE, ["recipe.schedule={name: cosine_annealing}"]),
     apply(BASE, ["recipe.phases=[{at_epoch: 1, optimizer: {}}]"]),
+    apply(BASE, ["recipe.prune={}"]),
     apply(BASE, ["recipe.distil={teacher: a, teacher_identity: b, teacher_digest: c}"]),
     apply(BASE, ["plugins=[{path: my.py, digest: '1'}]", "model.start_from={source: a, digest: b}"]),
 ]

@@ -121,6 +121,16 @@ class Distil(Value):
     """SHA-256 of the content of the teacher's weights; filled in when the run is resolved."""
 
 
+class Prune(Value):
+    """Magnitude pruning (Han et al., arXiv 1506.02626): of the weights that a run starts from the smallest become zero,
+    and stay zero while the others are trained on."""
+
+    share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
+    """Share of the weights of convolutions and linear layers that become zero."""
+    scope: Literal["global", "layer"] = "global"
+    """Whether the smallest are chosen among all layers together, or that share of each layer."""
+
+
 class Freeze(Value):
     """Parameters whose names match one of `patterns` (fnmatch) stay fixed for the first `epochs` (None: throughout)."""
 
@@ -153,6 +163,8 @@ class Recipe(Value):
     """Label smoothing, stochastic depth, dropout and clipping."""
     distil: Distil | None = None
     """A teacher that is followed beside the targets. None: the targets alone."""
+    prune: Prune | None = None
+    """What becomes of the smallest of the weights that a run starts from. None: nothing."""
     freeze: Freeze = Freeze()
     """Parameters that stay as they are, for a while or throughout."""
     precision: Literal["auto", "fp32", "bf16", "fp16", "bf16_if_native"] = "auto"

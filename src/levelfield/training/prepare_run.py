@@ -168,6 +168,11 @@ def _complete(
         if start.digest not in (None, digest):
             raise UserError(f"model.start_from: {start.source} holds other weights than the run was made with")
         spec = spec.changed({"model.start_from.source": source, "model.start_from.digest": digest})
+    if spec.recipe.prune is not None and spec.model.start_from is None and factory is None:
+        raise UserError(
+            "recipe.prune takes the smallest of trained weights away, and this run starts from fresh ones\n"
+            "give model.start_from.source=RUN, or `after: ROW` in a study"
+        )
     spec = with_teacher(spec, data).changed(
         {
             "model.num_classes": classes,

@@ -58,7 +58,7 @@ def step_of(state: TrainState) -> Callable[[TrainState, Batch], None]:
 
 
 def train_step(state: TrainState, batch: Batch) -> None:
-    """One optimiser step on one global batch: forward, backward (in parts if asked), clip, update, average.
+    """One optimiser step on one global batch: forward, backward (in parts if asked), clip, update, prune, average.
 
     Nothing here waits for the device (but torch's scaler under fp16, for optimisers that cannot skip by themselves).
     """
@@ -87,6 +87,8 @@ def train_step(state: TrainState, batch: Batch) -> None:
         clip_grad_norm_(state.model.parameters(), regularisation.clip_norm)
     state.scaler.step(state.optimizer)
     state.scaler.update()
+    if state.pruning is not None:
+        state.pruning.apply()
     state.updates.settle()  # a step skipped for its overflow does not count
     if state.average is not None:
         state.average.update(state.model, state.updates.due(state.average.spec.every_steps))

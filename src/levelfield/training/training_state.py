@@ -17,6 +17,7 @@ from levelfield.training.averaging import WeightAverage
 from levelfield.training.optimizer_steps import Updates
 from levelfield.training.optimizers import make_optimizer
 from levelfield.training.processes import World
+from levelfield.training.pruning import Pruning
 from levelfield.training.steps_and_phases import RunPlan
 from levelfield.training.synchronise_batchnorm import synchronise_batchnorm
 from levelfield.training.teacher import Teacher
@@ -76,7 +77,9 @@ class TrainState:
             checkpoint_gradients(model)
         self.model = model.to(device=device, memory_format=layout)  # type: ignore[call-overload]
         self.mode = TrainingMode(self.model, recipe.freeze, plan.steps_per_epoch)
+        assert (teacher is None) == (recipe.distil is None)
         self.teacher = None if teacher is None else teacher.to(device=device, memory_format=layout)  # type: ignore[call-overload]
+        self.pruning = None if recipe.prune is None else Pruning(self.model, recipe.prune)
         self.average = WeightAverage(self.model, recipe.averaging) if recipe.averaging.name == "ema" else None
         self.scaler = self._new_scaler()
         self.dtype = DTYPES.get(recipe.precision, torch.float32)

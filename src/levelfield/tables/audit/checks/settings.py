@@ -39,6 +39,7 @@ SECTIONS: Final[Mapping[str, str]] = {
     "recipe.augment": "The augmentation",
     "recipe.mix": "The mixing of images",
     "recipe.regularisation": "The regularisation",
+    "recipe.prune": "The pruning",
     "recipe.distil": "The teacher, and how it is followed",
     "recipe.freeze": "What is frozen",
     "recipe.precision": "The precision",

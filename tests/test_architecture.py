@@ -211,5 +211,5 @@ def test_the_top_level_commands_are_frozen() -> None:
     commands = set(get_command(app).commands)  # type: ignore[attr-defined]
     assert commands == {
         "ablate", "analyze", "card", "data", "eval", "export", "gate", "hub", "init", "models", "paper", "predict",
-        "profile", "record", "report", "scale", "schema", "study", "train",
+        "profile", "record", "report", "scale", "schema", "shrink", "study", "train",
     }  # fmt: skip

@@ -64,7 +64,7 @@ RULES: Final[tuple[tuple[str, Kind, list[str], str], ...]] = (
     (r"levelfield (models|data list|data check|data show|schema|eval|predict|card|paper|report)\b", "executed", [], ""),
     (r"levelfield export ", "executed", [], ""),
     (r"levelfield analyze rank --run", "executed", [], ""),
-    (r"levelfield (ablate|scale) ", "executed", ["--only-write"], ""),
+    (r"levelfield (ablate|scale|shrink) ", "executed", ["--only-write"], ""),
     (r"levelfield (gate|record|profile|data get|data import|analyze|init|hub)\b", "parsed", [], ""),
     (r"torchrun ", "parsed", [], ""),
     (r"make [a-z]+$", "parsed", [], ""),

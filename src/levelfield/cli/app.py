@@ -35,6 +35,7 @@ from levelfield.cli.record import record
 from levelfield.cli.report import report
 from levelfield.cli.scale import scale
 from levelfield.cli.schema import schema
+from levelfield.cli.shrink import shrink
 from levelfield.cli.study.app import app as study_app
 from levelfield.errors import INTERNAL_ERROR, UserError
 from levelfield.thread_waiting import spin_briefly
@@ -83,6 +84,7 @@ app.command("gate")(gate_command.gate)
 app.command("eval")(eval_command.evaluate)
 app.command("predict")(predict)
 app.command("export")(export)
+app.command("shrink")(shrink)
 app.command("profile")(profile_command.profile)
 app.add_typer(analyze_app, name="analyze")
 app.command("report")(report)

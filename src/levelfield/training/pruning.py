@@ -39,8 +39,8 @@ def prunable(model: nn.Module) -> list[nn.Parameter]:
 
 
 def kept(weights: list[Tensor], prune: Prune) -> list[Tensor]:
-    """Of each weight 1 where it stays and 0 where it goes, in its dtype and layout: exactly `share` of them go, rounded;
-    among those of equal magnitude the first ones."""
+    """Of each weight 1 where it stays and 0 where it goes, in its dtype and layout. Exactly `share` of them go, of
+    those of equal magnitude the first."""
     groups = [weights] if prune.scope == "global" else [[weight] for weight in weights]
     return [mask for group in groups for mask in _kept_of(group, prune.share)]
 

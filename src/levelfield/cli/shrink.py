@@ -1,0 +1,88 @@
+"""`levelfield shrink`: a finished run made smaller, and what that costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from levelfield.cli.options import DataDir, OnlyWrite, Yes
+from levelfield.cli.output import messages
+from levelfield.cli.study.options import Parallel
+from levelfield.cli.study.written import check_file, run_written, write_study
+from levelfield.cli.what_was_meant import run_meant
+from levelfield.errors import UserError
+
+
+def shrink(
+    run: Annotated[Path, typer.Argument(help="A run folder that `levelfield train` or a study wrote.")],
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Its ONNX file in int8, tested over the whole test set.")
+    ] = False,
+    prune: Annotated[
+        float | None, typer.Option(help="A row in which this share of the weights is zero: 0.5.", show_default=False)
+    ] = None,
+    distil: Annotated[
+        Path | None, typer.Option(help="A row that is taught by this finished run.", show_default=False)
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds a row.")] = 3,
+    file: Annotated[
+        Path | None, typer.Option("--file", help="The study file to write. [default: shrink-MODEL.yaml]")
+    ] = None,
+    only_write: OnlyWrite = False,
+    out: Annotated[Path | None, typer.Option(help="The study's folder. [default: runs/shrink-MODEL]")] = None,
+    parallel: Parallel = 1,
+    data_dir: DataDir = None,
+    yes: Yes = False,
+) -> None:
+    """Shrink a finished run: write and run the study of what is asked for, and export the run in int8.
+
+    Example: `levelfield shrink runs/small --prune 0.5 --distil runs/big`
+    """
+    if not (int8 or prune is not None or distil is not None):
+        raise UserError("say how the run is to shrink: --int8, --prune 0.5 or --distil TEACHER; together, too")
+    if prune is not None and not 0 < prune < 1:
+        raise UserError(f"--prune {prune:g} is no share of the weights: give one between 0 and 1, as 0.5")
+    run = run_meant(run)
+
+    from levelfield.runs import RunFolder
+
+    folder = RunFolder(run)
+    folder.check_has_weights()
+    if distil is not None:
+        RunFolder(distil).check_has_weights("--distil")
+    spec = folder.spec()
+    path = file or Path(f"shrink-{spec.model.name.replace(':', '-').replace('/', '-')}.yaml")
+    if int8:
+        _export(run, path.stem, only_write, data_dir)
+    if prune is None and distil is None:
+        return
+
+    from levelfield.runs import write_text
+    from levelfield.studies.declared.shrink_study import Shrinking
+
+    if folder.description()["reproducible"] != "by name":
+        raise UserError(f"{run} trained your own network or data: no study trains that again\nonly --int8 is left")
+    check_file(path)
+    recipe = path.with_suffix(".recipe.yaml")
+    plan = Shrinking(spec, recipe.name, prune, None if distil is None else str(distil), seeds)
+    write_study(path, plan.study())
+
+    import yaml
+
+    write_text(recipe, yaml.safe_dump(plan.recipe_file(), sort_keys=False, allow_unicode=True, width=100))
+    plugins = [plugin.path for plugin in spec.plugins] or None
+    run_written(path, only_write, out=out, data_dir=data_dir, plugin=plugins, parallel=parallel, yes=yes, json=False)
+
+
+def _export(run: Path, name: str, only_write: bool, data_dir: str | None) -> None:
+    """Export the run in int8, or say how where only files are to be written."""
+    out = Path("exports") / f"{name}-int8"
+    if only_write:
+        said = f"export it: levelfield export {run} --to onnx --int8 --out {out}"
+        messages.print(said, soft_wrap=True, highlight=False)
+        return
+    from levelfield.cli.export import export
+
+    export(run, to="onnx", out=out, int8=True, data_dir=data_dir)

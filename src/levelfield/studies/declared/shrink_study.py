@@ -1,0 +1,79 @@
+"""From a finished run to the study that shrinks it: as it is, pruned, taught, and what they are to be held against."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Final
+
+from levelfield.spec import RunSpec
+from levelfield.spec.identity import differing
+
+WHOLE: Final = "whole"
+LONGER: Final = "whole-longer"
+TAUGHT: Final = "taught"
+SHARE: Final = 1 / 3
+"""Length of what is trained on after pruning, in lengths of the run."""
+SLOWER: Final = 0.1
+"""Learning rate of it, in that of the run (Han et al., arXiv 1506.02626, section 3.3)."""
+
+TO_ZERO: Final[dict[str, Any]] = {
+    "recipe.schedule": {"name": "cosine", "final_lr": 0.0, "warmup": dict.fromkeys(("steps", "epochs", "ratio"))},
+    "recipe.phases": [],
+}
+"""Its schedule: the run's own, with its warm-up and hand-overs, is made for the run's length."""
+
+
+@dataclass(frozen=True)
+class Shrinking:
+    """What becomes of `run`, a resolved one: `prune`, the share of its weights that go, and the folder of a `teacher`;
+    None: not that. `recipe`: the file beside the study's that holds its recipe."""
+
+    run: RunSpec
+    recipe: str
+    prune: float | None = None
+    teacher: str | None = None
+    seeds: int = 3
+
+    def recipe_file(self) -> dict[str, Any]:
+        """The keys of the recipe file: what the run's recipe has otherwise than by default, and its length."""
+        values: dict[str, Any] = differing(self.run.recipe)
+        return {**values, "budget": self.run.budget.model_dump(mode="json", exclude_none=True)}
+
+    def study(self) -> dict[str, Any]:
+        """The keys of the study file."""
+        run = self.run
+        data = run.data.model_dump(mode="json", exclude_defaults=True, exclude={"checksum"})
+        start = {} if run.model.start_from is None else {"model.start_from.source": run.model.start_from.source}
+        rows, varies = [self._row(WHOLE, start)], []
+        if self.prune is not None:
+            slower = {"recipe.optimizer.lr": run.recipe.optimizer.lr * SLOWER, **TO_ZERO}
+            after = {"after": WHOLE, "budget": self._shorter()}
+            rows.append(self._row(LONGER, slower) | after)
+            rows.append(self._row(f"pruned-{100 * self.prune:g}", slower | {"recipe.prune.share": self.prune}) | after)
+            varies += ["recipe.prune", "model.start_from", "pretraining", "budget", *slower]
+        if self.teacher is not None:
+            rows.append(self._row(TAUGHT, start | {"recipe.distil.teacher": self.teacher}))
+            varies += ["recipe.distil"]
+        whole = {f"model.options.{key}": value for key, value in run.model.options.items()}
+        if run.execution.micro_batch is not None:
+            whole["execution.micro_batch"] = run.execution.micro_batch
+        return {
+            "title": f"{run.model.name} on {run.data.name}, made smaller",
+            "question": f"What does {run.model.name} lose or gain on {run.data.name} when it is made smaller?",
+            "data": data,
+            "recipes": self.recipe,
+            "seeds": self.seeds,
+            "baseline": WHOLE,
+            "varies": varies,
+            **({"set": whole} if whole else {}),
+            "rows": rows,
+        }
+
+    def _row(self, name: str, changes: dict[str, Any]) -> dict[str, Any]:
+        return {"model": self.run.model.name, "name": name} | ({"set": changes} if changes else {})
+
+    def _shorter(self) -> dict[str, Any]:
+        """The length of the run times `SHARE`, rounded up to whole units."""
+        length = self.run.budget.model_dump(mode="json", exclude_none=True)
+        return {unit: math.ceil(value * SHARE) for unit, value in length.items()}

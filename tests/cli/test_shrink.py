@@ -1,0 +1,89 @@
+"""`levelfield shrink`: the study that makes a finished run smaller has that run as its first row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from levelfield.cli import export as export_command
+from levelfield.cli.app import app
+from levelfield.errors import UserError
+from levelfield.runs import RunFolder
+from levelfield.spec import RunSpec
+from levelfield.studies.results.run_folders import differences
+from levelfield.study import Study
+from levelfield.training import prepare, train_prepared
+
+SMALL = {
+    "model": {"name": "resnet_nano", "options": {"width_factor": 0.5}},
+    "data": {"name": "digits", "image_size": 16, "train_limit": 200, "test_limit": 60, "validation": 0.1},
+    "recipe": {
+        "name": "mine", "batch_size": 32, "precision": "fp32", "optimizer": {"name": "sgd", "lr": 0.1, "momentum": 0.9},
+        "schedule": {"name": "linear", "warmup": {"epochs": 0.5}}, "augment": {"crop": {"name": "pad_crop"}},
+        "phases": [{"at_epoch": 1, "optimizer": {"lr": 0.01}, "schedule": {"name": "constant"}}],
+    },
+    "budget": {"epochs": 2},
+    "execution": {"device": "cpu", "threads": 1, "loggers": []},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("shrink") / "run"
+    train_prepared(prepare(RunSpec.parse(SMALL, "run")), out)
+    return out
+
+
+def shrink(*words: Any) -> Any:
+    found = CliRunner().invoke(app, ["shrink", *map(str, words)])
+    if found.exception is not None and not isinstance(found.exception, SystemExit):
+        raise found.exception
+    return found
+
+
+def test_the_first_row_is_the_run_and_the_others_differ_as_asked(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shrink(finished, "--prune", 0.5, "--distil", finished, "--only-write", "--seeds", 1)
+    study = Study.load("shrink-resnet_nano.yaml")
+    rows = {run.row.name: run.spec for run in study.plan()}
+    assert list(rows) == ["whole", "taught", "whole-longer", "pruned-50"]  # in the order of training
+    run = RunFolder(finished).spec()
+    assert differences(rows["whole"], run) == []
+    assert differences(rows["taught"], run) == ["recipe.distil"]
+    pruned, longer = rows["pruned-50"], rows["whole-longer"]
+    assert pruned.recipe.prune is not None and pruned.recipe.prune.share == 0.5
+    assert differences(pruned, longer) == ["recipe.prune"]
+    assert pruned.budget.epochs == 1 and pruned.recipe.optimizer.lr == pytest.approx(0.01)
+    table = study.run(tmp_path / "out", page=False)
+    assert [row.n for row in table.rows] == [1] * 4
+    assert not [found for found in table.audit.findings if found.severity == "unfair"]
+    (one,) = (tmp_path / "out/pruned-50").glob("seed0-*")
+    result = RunFolder(one).result()
+    assert result is not None and 0.45 < result["pruned_params"] / result["params"] < 0.5
+
+
+def test_int8_is_an_export(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked: list[Any] = []
+    monkeypatch.setattr(export_command, "export", lambda run, **given: asked.append((run, given)))
+    shrink(finished, "--int8")
+    out = Path("exports/shrink-resnet_nano-int8")
+    assert asked == [(finished, {"to": "onnx", "out": out, "int8": True, "data_dir": None})]
+    assert "--int8 --out exports/shrink-resnet_nano-int8" in shrink(finished, "--int8", "--only-write").stderr
+    assert len(asked) == 1 and list(tmp_path.iterdir()) == []
+
+
+def test_bad_input_is_named(finished: Path, tmp_path: Path) -> None:
+    for words, said in (
+        ([finished], "say how the run is to shrink: --int8, --prune 0.5 or --distil TEACHER"),
+        ([finished, "--prune", 50], "--prune 50 is no share of the weights: give one between 0 and 1"),
+        ([finished, "--distil", tmp_path], "--distil: .* is not a run folder"),
+        ([finished, "--prune", 0.5, "--file", "study.txt"], "study.txt must end in .yaml"),
+    ):
+        with pytest.raises(UserError, match=said):
+            shrink(*words)

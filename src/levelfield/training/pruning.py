@@ -31,7 +31,7 @@ class Pruning:
         torch._foreach_mul_(self._weights, self._kept)
 
 
-def prunable(model: nn.Module) -> list[nn.Parameter]:
+def prunable(model: nn.Module) -> list[Tensor]:
     """The weights of its convolutions and linear layers, each once; norms, biases and tables are left alone."""
     layers = (nn.Linear, nn.modules.conv._ConvNd)
     found = {id(module.weight): module.weight for module in model.modules() if isinstance(module, layers)}

@@ -56,9 +56,12 @@ LINES: dict[str, list[str]] = {
     "analyze rank": ["analyze rank --model resnet_nano --images 8"],
     "analyze compression": ["analyze compression runs/tiny"],
     "analyze errors": ["analyze errors runs/tiny"],
+    "analyze attention": ["analyze attention runs/tiny --images 10"],
+    "analyze curves": ["analyze curves runs/tiny"],
     "analyze robustness": ["analyze robustness runs/tiny --images 10"],
     "analyze calibration": ["analyze calibration runs/tiny --other digits --images 20"],
     "analyze energy": ["analyze energy runs/tiny --watts 20"],
+    "analyze all": ["analyze all runs/tiny --images 10"],
     "report": ["report study --no-images"],
     "schema": ["schema run"],
 }

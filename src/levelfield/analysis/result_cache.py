@@ -18,6 +18,14 @@ from levelfield.runs import Predictions, read_predictions, write_json, write_pre
 CACHE: Final = "cache"
 
 
+def write_answer(folder: Path, stem: str, answer: Mapping[str, Any]) -> Path:
+    """Write what an analysis found into `folder` (a study's analysis/), where the study's page shows it."""
+    path = folder / f"{stem}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, answer)
+    return path
+
+
 class ResultCache:
     """Results of one `kind` of analysis in `folder` (a study's analysis/)."""
 

@@ -11,9 +11,12 @@ VERSION_KEY: Final = "json_version"
 """The first key of every answer."""
 
 JSON_VERSIONS: Final = {
+    "analyze all": 1,
+    "analyze attention": 1,
     "analyze calibration": 1,
     "analyze energy": 1,
     "analyze compression": 1,
+    "analyze curves": 1,
     "analyze errors": 1,
     "analyze rank": 1,
     "analyze robustness": 1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from levelfield.statistics import Difference, Estimate, Interval
 from levelfield.units import NONE, short, whole
@@ -68,3 +69,19 @@ def estimate_with_interval(found: Mapping[str, float | None] | None, difference:
     return form(found["estimate"]) + (
         "" if low is None or high is None else f" [{form(low if difference else max(0.0, low))}, {form(high)}]"
     )
+
+
+def censored_mean(found: Mapping[str, float | None] | None, digits: int) -> str:
+    """ "12.4 [10.1, 14.7]" of a mean of times as an analysis stores it; "at least 18.0" where some never came."""
+    if found is None:
+        return NONE
+    if found["at_least"] is not None:
+        return f"at least {found['at_least']:,.{digits}f}"
+    low, high = found["low"], found["high"]
+    mean = f"{found['estimate']:,.{digits}f}"
+    return mean if low is None or high is None else f"{mean} [{low:,.{digits}f}, {high:,.{digits}f}]"
+
+
+def seeds_never(found: Mapping[str, Any]) -> str:
+    """The seeds that never reached what was asked for."""
+    return ", ".join(map(str, found["never"])) or NONE

@@ -19,12 +19,10 @@ Baseline = Annotated[str | None, typer.Option(help="The row that others are comp
 def finish(command: str, folder: Path, stem: str, answer: Mapping[str, Any], json: bool) -> bool:
     """Write `answer` where the page of the study in `folder` shows it, and print it where JSON is asked for. Returns
     whether it remains to be shown."""
+    from levelfield.analysis.result_cache import write_answer
     from levelfield.analysis.studied_rows import FOLDER
-    from levelfield.runs import write_json
 
-    path = folder / FOLDER / f"{stem}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, answer)
+    path = write_answer(folder / FOLDER, stem, answer)
     if json:
         print_json(f"analyze {command}", answer)
         return False

@@ -13,7 +13,9 @@ from levelfield.page.figure import save
 from levelfield.page.listed_images import ImageOf
 from levelfield.page.markup import bullets, folded, line, paragraph, table, tag, text
 from levelfield.page.section import Section
+from levelfield.page.sections.attention import attention
 from levelfield.page.sections.calibration import calibration
+from levelfield.page.sections.curves import curves
 from levelfield.page.sections.energy import energy
 from levelfield.page.sections.errors import errors
 from levelfield.page.sections.robustness import robustness
@@ -117,8 +119,10 @@ def _ranks(networks: list[dict[str, Any]]) -> list[str]:
 
 SECTIONS: Final[dict[str, Make]] = {
     "errors": errors,
+    "curves": _without_images(curves),
     "calibration": _without_images(calibration),
     "robustness": _without_images(robustness),
+    "attention": _without_images(attention),
     "energy": _without_images(energy),
     "compression": _pictured("compression", "What remains when it is made smaller", _ladder),
     "network-rank": _pictured("network-rank", "Rank of the features", _ranks),

@@ -1,0 +1,112 @@
+"""How each run of a study learnt, epoch by epoch, from the metrics that it keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from levelfield.analysis.studied_rows import Studied, StudiedRow
+from levelfield.tables.runs_of_row import Measured
+from levelfield.tables.sweep import BACKWARD
+
+SPLITS: Final[Mapping[str, str]] = {
+    "val_top1": "validation images, held out of training",
+    "train_top1": "training images as each row's augmentation made them, by which rows are not compared",
+}
+"""By the key of a line of metrics: which images its top-1 is of; the first that all runs of a row have is taken."""
+
+
+@dataclass(frozen=True)
+class RunCurve:
+    """A run after each of its `epochs`, ascending: `top1` in percent, and what it had taken until then: `images` seen,
+    `seconds` of training, multiply-accumulates (`macs`, BACKWARD times those of a forward pass for each image). None
+    where the run does not say. `best`: whether its best epoch on validation counts, not its last."""
+
+    seed: int
+    epochs: tuple[float, ...]
+    top1: tuple[float, ...]
+    images: tuple[float, ...] | None
+    seconds: tuple[float, ...] | None
+    macs: tuple[float, ...] | None
+    best: bool = False
+
+    def stopped(self, place: int) -> float:
+        """The top-1 that counts where the run is stopped after its epoch number `place`, from 0."""
+        return max(self.top1[: place + 1]) if self.best else self.top1[place]
+
+
+@dataclass(frozen=True)
+class RowCurves:
+    """The curves of the `runs` of a row, a seed each."""
+
+    row: StudiedRow
+    runs: tuple[RunCurve, ...]
+
+    @property
+    def name(self) -> str:
+        return self.row.name
+
+
+@dataclass(frozen=True)
+class PanelCurves:
+    """The curves of the rows of a test set in one `metric` (of `SPLITS`). `left_out`: rows without it, and why."""
+
+    panel: str
+    metric: str
+    rows: tuple[RowCurves, ...]
+    left_out: Mapping[str, str]
+
+
+def curves_of_panel(found: Studied, panel: str) -> PanelCurves | str:
+    """In the metric that most rows have, of equals validation; or why there are no curves."""
+    lines = {row.name: [_epochs(run) for run in row.runs] for row in found.of(panel)}
+    able = {
+        metric: [name for name, runs in lines.items() if all(any(metric in line for line in run) for run in runs)]
+        for metric in SPLITS
+    }
+    metric = max(SPLITS, key=lambda one: len(able[one]))
+    if not able[metric]:
+        return "no run of it has a line of metrics an epoch (metrics.jsonl)"
+    rows, left_out = [], {}
+    for row in found.of(panel):
+        if row.name not in able[metric]:
+            left_out[row.name] = f"not all of its runs have {metric} by epoch"
+            continue
+        runs = zip(row.runs, lines[row.name], strict=True)
+        rows.append(RowCurves(row, tuple(_curve(run, own, metric) for run, own in runs)))
+    return PanelCurves(panel, metric, tuple(rows), left_out)
+
+
+def _epochs(run: Measured) -> list[dict[str, Any]]:
+    """The lines of finished epochs, in their order; an epoch that was trained again after a resume counts once."""
+    if run.folder is None:
+        return []
+    lines = (line for line in run.folder.metrics() if line.get("kind", "epoch") == "epoch" and "epoch" in line)
+    by_epoch = {line["epoch"]: {key: value for key, value in line.items() if value is not None} for line in lines}
+    return [by_epoch[epoch] for epoch in sorted(by_epoch)]
+
+
+def _curve(run: Measured, lines: list[dict[str, Any]], metric: str) -> RunCurve:
+    images: list[float | None] = []
+    seen: float | None = 0.0
+    for line in lines:  # an epoch without a validation has trained on its images, too
+        seen = None if seen is None or "samples" not in line else seen + line["samples"]
+        images.append(seen)
+    places = [place for place, line in enumerate(lines) if metric in line]
+    forward = run.result.get("macs")
+    taken = _all([images[place] for place in places])
+    return RunCurve(
+        run.seed,
+        tuple(lines[place]["epoch"] for place in places),
+        tuple(lines[place][metric] for place in places),
+        taken,
+        _all([lines[place].get("train_seconds") for place in places]),
+        None if taken is None or not forward else tuple(BACKWARD * forward * count for count in taken),
+        run.spec is not None and metric == "val_top1" and run.spec.recipe.selection == "best_validation",
+    )
+
+
+def _all(values: list[float | None]) -> tuple[float, ...] | None:
+    known = tuple(value for value in values if value is not None)
+    return known if len(known) == len(values) else None

@@ -1,0 +1,52 @@
+"""`levelfield analyze attention`: how far the attention of each row looks."""
+
+from __future__ import annotations
+
+from statistics import fmean
+from typing import Annotated, Any
+
+import typer
+
+from levelfield.cli.analyze.options import Baseline, StudyFolder, finish
+from levelfield.cli.options import DataDir, Device, Json
+from levelfield.cli.output import console, messages, show_table
+from levelfield.cli.what_was_meant import folder_meant
+
+
+def attention(
+    study: StudyFolder,
+    images: Annotated[int, typer.Option(min=1, help="So many test images, drawn by --seed.")] = 64,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the images.")] = 0,
+    baseline: Baseline = None,
+    device: Device = "auto",
+    data_dir: DataDir = None,
+    json: Json = False,
+) -> None:
+    """The mean distance that attention looks over, by layer and head, of OutGrid, ViT, DeiT, Swin and MaxViT.
+
+    What a run's attention does is kept. Example: levelfield analyze attention runs/quickstart
+    """
+    from levelfield.analysis.attention import attention as analyse
+    from levelfield.analysis.studied_rows import studied
+
+    folder = folder_meant(study)
+    answer = analyse(
+        studied(folder, baseline), images=images, seed=seed, device=device, data_dir=data_dir,
+        see=lambda words: messages.print(words, highlight=False, markup=False),
+    )  # fmt: skip
+    if finish("attention", folder, "attention", answer, json):
+        _show(answer)
+
+
+def _show(answer: dict[str, Any]) -> None:
+    lines = []
+    for row in answer["rows"]:
+        for layers in zip(*(run["layers"] for run in row["runs"]), strict=True):
+            heads = [fmean(values) for values in zip(*(layer["heads_px"] for layer in layers), strict=True)]
+            one = layers[0]
+            lines.append((row["title"], one["name"], one["kind"], f"{fmean(heads):.1f}", f"{min(heads):.1f}",
+                          f"{max(heads):.1f}", f"{one['uniform_px']:.1f}"))  # fmt: skip
+    headings = ("mean px", "nearest head", "farthest head", "uniform")
+    show_table(("row", "layer", "kind", *headings), lines, headings, title="attention distance, means over seeds")
+    for name, why in answer["left_out"].items():
+        console.print(f"left out: {name}: {why}", markup=False)

@@ -1,0 +1,70 @@
+"""How far attention looks: what `levelfield analyze attention` found, as one figure over rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from statistics import fmean
+from typing import Any
+
+from levelfield.page import markup
+from levelfield.page.charts.chart import Chart, Spec, colour_scale, singled_out
+from levelfield.page.charts.lines_with_bands import lines_with_bands
+from levelfield.page.figure import figures, save
+from levelfield.page.markup import bullets, folded, line, paragraph, tag
+from levelfield.page.section import Section
+from levelfield.page.sections.measured_differences import of_other_runs
+from levelfield.tables.table import StudyTable
+
+Answer = Mapping[str, Any]
+
+
+def attention(table: StudyTable, answer: Answer) -> Section:
+    """A line a row over the depth of the network, with a band over heads, and the layers as a table."""
+    layers = {row["row"]: _layers(row) for row in answer["rows"]}
+    chart = _chart(table, answer, layers)
+    lines = [
+        line(row["title"], layer["name"], layer["kind"], *(f"{layer[key]:.1f}" for key in ("mean", "low", "high")),
+             f"{layer['uniform']:.1f}", data_of=row["row"])
+        for row in answer["rows"] for layer in layers[row["row"]]
+    ]  # fmt: skip
+    key = "analysis-attention-table"
+    columns = ("row", "layer", "kind", "mean px", "nearest head", "farthest head", "uniform attention")
+    button = tag("div", save("table", key, "CSV", "Save the table of layers"), class_="save")
+    note = (
+        f"Mean distance between a token and what it attends to, on {answer['images']:,} test images, means over seeds. "
+        "It describes: neither far nor near is better, and no verdict is given."
+    )
+    parts = [
+        of_other_runs(table, answer, "attention"), paragraph(note, class_="note"), figures([chart]),
+        folded("Layer by layer", button + markup.table(columns, lines, "Attention distance by layer", key)),
+    ]  # fmt: skip
+    if answer["left_out"]:
+        parts.append(bullets(f"{name} is left out: {why}." for name, why in answer["left_out"].items()))
+    return Section("analysis-attention", "How far attention looks", "".join(parts), charts=(chart,))
+
+
+def _layers(row: Answer) -> list[dict[str, Any]]:
+    """Of a row, in order: the mean over heads and seeds in px, and the nearest and farthest head."""
+    found = []
+    for layers in zip(*(run["layers"] for run in row["runs"]), strict=True):
+        heads = [fmean(values) for values in zip(*(layer["heads_px"] for layer in layers), strict=True)]
+        one = layers[0]
+        found.append({"name": one["name"], "kind": one["kind"], "mean": fmean(heads), "low": min(heads),
+                      "high": max(heads), "uniform": one["uniform_px"], "side": one["side_px"]})  # fmt: skip
+    return found
+
+
+def _chart(table: StudyTable, answer: Answer, layers: Mapping[str, list[dict[str, Any]]]) -> Chart:
+    names, chosen = singled_out([row for row in table.measured if row.name in layers])
+    values: list[Spec] = [
+        {"row": row["row"], "name": row["title"], "depth": 100 * (place + 1) / len(layers[row["row"]]),
+         **{key: 100 * layer[key] / layer["side"] for key in ("mean", "low", "high")}, "shown": row["row"] in names}
+        for row in answer["rows"] for place, layer in enumerate(layers[row["row"]])
+    ]  # fmt: skip
+    spec = lines_with_bands(
+        colour_scale(table.rows), values, "depth", "attention layers passed (%)", "distance (% of the image's side)"
+    )
+    note = "Line: mean over heads. Band: nearest to farthest head. Local and global layers may take turns." + chosen
+    return Chart(
+        "attention-distance", "Attention distance", note, "Attention distance by depth, by row.", spec, wide=True
+    )

@@ -1,0 +1,92 @@
+"""All analyses within a time: cheapest first, what is left out is said, what is of the same runs is kept."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from levelfield.analysis.all_analyses import ANALYSES, ELSEWHERE, Resources, all_analyses, is_there
+from levelfield.analysis.studied_rows import studied
+from synthetic_runs import spec_of, write_run
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    for model in ("resnet_mini", "vit_mini"):
+        for seed in range(3):
+            write_run(tmp_path / model / f"seed{seed}", spec_of(model, seed), images=300)
+    return tmp_path
+
+
+def carried_out(
+    study: Path, until: float = math.inf, images: int = 100, **changes: Any
+) -> tuple[dict[str, bool], dict[str, str]]:
+    """What was done, and whether it was kept; what was left out, and why."""
+    answer = all_analyses(studied(study, **changes), Resources(until, images, "cpu", None))
+    return (
+        {one["analysis"]: one["kept"] for one in answer["done"]},
+        {one["analysis"]: one["why"] for one in answer["left_out"]},
+    )
+
+
+def test_what_the_rows_do_not_allow_is_left_out_and_said(study: Path) -> None:
+    done, left_out = carried_out(study)
+    assert list(done) == ["curves", "errors", "calibration"] and not any(done.values())
+    assert left_out["robustness"].endswith("has its weights")
+    assert left_out["attention"].endswith("its weights are not here")
+    assert "had an energy meter" in left_out["energy"]
+    assert {name: left_out[name] for name in ELSEWHERE} == dict(ELSEWHERE)
+    assert {path.stem for path in (study / "analysis").glob("*.json")} == set(done)
+
+
+def test_what_is_of_the_same_runs_is_kept_and_after_another_run_it_is_not(study: Path) -> None:
+    carried_out(study)
+    path = study / "analysis" / "curves.json"
+    written = path.stat().st_mtime_ns
+    assert all(carried_out(study)[0].values()) and path.stat().st_mtime_ns == written
+    assert not any(carried_out(study, baseline="vit_mini")[0].values())  # beside another baseline
+    write_run(study / "vit_mini" / "seed3", spec_of("vit_mini", 3), images=300)
+    assert not any(carried_out(study)[0].values())
+    path.write_text("{")
+    assert carried_out(study)[0] == {"curves": False, "errors": True, "calibration": True}
+
+
+def test_nothing_is_begun_when_the_time_is_over(study: Path) -> None:
+    done, left_out = carried_out(study, until=time.monotonic())
+    assert done == {} and all(left_out[one.name].startswith("the time is over") for one in ANALYSES)
+    assert not (study / "analysis").exists()
+
+
+def test_an_analysis_that_is_cut_short_writes_nothing(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock runs out at the fourth run that calibration asks of."""
+    now = iter([0.0] * 10_000)
+    monkeypatch.setattr("levelfield.analysis.all_analyses.time.monotonic", lambda: next(now))
+    seen: list[str] = []
+
+    def see(name: str) -> None:
+        nonlocal now
+        seen.append(name)
+        if name == "calibration":
+            now = iter([0.0] * 3 + [5.0] * 100)
+
+    answer = all_analyses(studied(study), Resources(1.0, 100, "cpu", None), see)
+    assert seen == ["curves", "energy", "errors", "calibration"]
+    assert [one["analysis"] for one in answer["done"]] == ["curves", "errors"]
+    assert [one["analysis"] for one in answer["left_out"]][:3] == ["energy", "calibration", "attention"]
+    assert not (study / "analysis" / "calibration.json").exists()
+
+
+def test_other_images_are_another_robustness(study: Path) -> None:
+    carried_out(study)
+    found = studied(study)
+    robustness = ANALYSES[-1]
+    answer = json.loads((study / "analysis" / "curves.json").read_text())
+    stored = {"baselines": answer["baselines"], "runs": answer["runs"], "images": 100, "seed": 0}
+    (study / "analysis" / "robustness.json").write_text(json.dumps(stored))
+    assert is_there(found, robustness, Resources(math.inf, 100, "cpu", None))
+    assert not is_there(found, robustness, Resources(math.inf, 200, "cpu", None))

@@ -1,0 +1,131 @@
+"""Attention distance: uniform attention has a formula, windows and grids their spacing, networks compute as ever."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from levelfield.analysis.attention import attention
+from levelfield.analysis.attention_distance import Distances, apart, distances_of
+from levelfield.analysis.studied_rows import studied
+from levelfield.errors import UserError
+from levelfield.models import create_model
+from levelfield.page.page import page
+from levelfield.runs import write_json
+from levelfield.spec import RunSpec
+from levelfield.tables import build_table, read_study
+from levelfield.training import train
+from synthetic_runs import spec_of, write_run
+
+
+def uniform(side: int, spacing: float) -> float:
+    """The mean distance of two places of a lattice, by the number of pairs that lie (dy, dx) apart."""
+    count = {d: side - abs(d) for d in range(1 - side, side)}
+    total = sum(count[y] * count[x] * (y * y + x * x) ** 0.5 for y in count for x in count)
+    return spacing * total / side**4
+
+
+def silent(model: nn.Module) -> nn.Module:
+    """Queries and keys of zero, and no bias of place: every token attends to all alike."""
+    for name, parameter in model.named_parameters():
+        if any(word in name for word in ("qkv", "rel_pos", "relative_position", "logits")):
+            nn.init.zeros_(parameter)
+    return model.eval()
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "layers"),
+    [
+        ("vit_mini", 32, {("global", 8, 4.0)}),
+        ("timm:deit_tiny_patch16_224", 64, {("global", 8, 8.0)}),
+        ("outgrid_nano", 32, None),
+        ("timm:swin_tiny_patch4_window7_224", 56, None),
+        ("timm:maxvit_rmlp_pico_rw_256", 64, None),
+    ],
+)
+def test_uniform_attention_has_its_formula(name: str, side: int, layers: set[tuple[str, int, float]] | None) -> None:
+    torch.manual_seed(0)
+    model = silent(create_model(name, 10, side))
+    images = torch.randn(3, 3, side, side)
+    with torch.no_grad(), distances_of(model, side) as found:
+        model(images)
+    assert found.layers
+    for layer in found.layers.values():
+        assert layer.images == 3
+        if layer.kind == "outlook":
+            expected = layer.spacing_px * (4 + 4 * 2**0.5) / 9
+        else:
+            expected = layer.uniform_px
+            window = round(window_of(layer.uniform_px / layer.spacing_px))
+            assert layer.uniform_px == pytest.approx(uniform(window, layer.spacing_px), rel=1e-4)
+            assert window * layer.spacing_px <= side + 1e-6
+        if not (name.startswith("timm:swin") and layer.kind == "window"):  # shifted windows mask some of theirs
+            assert layer.heads_px == pytest.approx([expected] * len(layer.heads_px), rel=1e-4)
+        else:
+            assert max(layer.heads_px) <= expected * (1 + 1e-4)
+    for kind, window, spacing in layers or ():
+        assert {(layer.kind, layer.spacing_px) for layer in found.layers.values()} == {(kind, spacing)}
+        assert layer.uniform_px == pytest.approx(uniform(window, spacing), rel=1e-4)
+
+
+def window_of(ratio: float) -> int:
+    """The side of the lattice whose uniform distance in spacings is `ratio`."""
+    return min(range(1, 65), key=lambda side: abs(uniform(side, 1.0) - ratio))
+
+
+def test_attention_to_oneself_is_no_distance_and_to_the_right_is_one_spacing() -> None:
+    found = Distances()
+    between = apart(2, 3, 5.0)
+    assert between[0].tolist() == pytest.approx([0, 5, 10, 5, 50**0.5, 125**0.5])
+    itself, right = torch.eye(6), torch.eye(6)[[1, 2, 2, 4, 5, 5]]
+    found.add("a", "global", torch.stack([itself, right])[None, None], between, 5.0)
+    assert found.layers["a"].heads_px == pytest.approx([0, 5 * 4 / 6])
+
+
+def test_kinds_and_spacings_are_those_of_the_networks_and_outputs_stay() -> None:
+    torch.manual_seed(0)
+    for name, side, kinds in (
+        ("timm:maxvit_rmlp_pico_rw_256", 64, {"window", "grid", "global"}),
+        ("timm:swin_tiny_patch4_window7_224", 56, {"window", "global"}),
+        ("outgrid_nano", 32, {"outlook", "grid"}),
+    ):
+        model = create_model(name, 10, side).eval()
+        images = torch.randn(2, 3, side, side)
+        with torch.no_grad():
+            plain = model(images)
+            with distances_of(model, side) as found:
+                watched = model(images)
+        torch.testing.assert_close(watched, plain, rtol=1e-3, atol=1e-4)
+        assert {layer.kind for layer in found.layers.values()} <= kinds
+        assert len({layer.kind for layer in found.layers.values()}) > 1
+        first = next(iter(found.layers.values()))
+        assert 0 < first.spacing_px <= side / 2
+
+
+def test_of_a_real_run_it_is_kept_and_shown(tmp_path: Path) -> None:
+    spec = RunSpec.parse({
+        "model": {"name": "vit_mini", "image_size": 16}, "data": {"name": "digits", "image_size": 16},
+        "recipe": {"name": "digits-fast"}, "budget": {"steps": 1},
+    })  # fmt: skip
+    train(spec, tmp_path / "vit")
+    write_run(tmp_path / "other" / "seed0", spec_of("resnet_mini"), images=50)
+    answer = attention(studied(tmp_path), images=10, device="cpu")
+    assert list(answer["left_out"].values()) == ["its weights are not here"]
+    layers = answer["rows"][0]["runs"][0]["layers"]
+    assert [layer["kind"] for layer in layers] == ["global"] * len(layers) and layers[0]["spacing_px"] == 4
+    assert all(0 < head < 16 for layer in layers for head in layer["heads_px"])
+    next(tmp_path.glob("vit/weights.safetensors")).rename(tmp_path / "kept")
+    (tmp_path / "vit" / "weights.safetensors").write_bytes(b"")  # it is not read again
+    assert attention(studied(tmp_path), images=10, device="cpu")["rows"] == answer["rows"]
+    write_json(tmp_path / "analysis" / "attention.json", answer)
+    html = page(build_table(read_study(tmp_path)))
+    assert 'id="analysis-attention"' in html and "cifar10 is left out: its weights are not here." in html
+
+
+def test_rows_without_attention_are_refused(tmp_path: Path) -> None:
+    write_run(tmp_path / "seed0", spec_of("resnet_mini"), images=50)
+    with pytest.raises(UserError, match="has attention that can be read"):
+        attention(studied(tmp_path))

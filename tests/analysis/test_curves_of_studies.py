@@ -1,0 +1,150 @@
+"""How rows get there: crossings and censored seeds by hand, verdicts at earlier stops, and on which images."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from levelfield.analysis.curves import curves
+from levelfield.analysis.run_curves import RunCurve
+from levelfield.analysis.studied_rows import studied
+from levelfield.analysis.time_to_accuracy import of_row
+from levelfield.errors import UserError
+from levelfield.page.page import page
+from levelfield.runs import write_json, write_text
+from levelfield.tables import build_table, read_study
+from synthetic_runs import spec_of, write_run
+
+EPOCHS = 10
+SEEDS = 4
+Curve = Callable[[int, int], float]
+"""Top-1 by epoch (from 1) and seed."""
+
+
+def write_curve(run: Path, curve: Curve, seed: int, key: str = "val_top1", samples: int = 1000, every: int = 1) -> None:
+    lines: list[dict[str, Any]] = []
+    for epoch in range(1, EPOCHS + 1):
+        line: dict[str, Any] = {"kind": "epoch", "epoch": epoch, "samples": samples, "train_seconds": 2.0 * epoch}
+        if epoch % every == 0:
+            line[key] = curve(epoch, seed)
+        lines += [{"kind": "train", "epoch": epoch - 0.5, "train_loss": 1.0}, line]
+    write_text(run / "metrics.jsonl", "\n".join(map(json.dumps, lines)) + "\n")
+
+
+def study_of(folder: Path, rows: dict[str, Curve], **how: Any) -> Path:
+    for model, curve in rows.items():
+        for seed in range(SEEDS):
+            run = write_run(folder / model / f"seed{seed}", spec_of(model, seed, budget__epochs=EPOCHS), images=200)
+            write_curve(run.path, curve, seed, **how)
+    return folder
+
+
+def steady(epoch: int, seed: int) -> float:
+    """50, 55 ... 95, half a point apart by seed."""
+    return 45.0 + 5 * epoch + 0.5 * seed
+
+
+def late(epoch: int, seed: int) -> float:
+    """Far behind until the last fifth, then ahead."""
+    return (20.0 if epoch < 8 else 98.0) + 0.4 * seed
+
+
+def test_epochs_and_seconds_to_an_accuracy_are_those_of_the_lines(tmp_path: Path) -> None:
+    answer = curves(studied(study_of(tmp_path, {"resnet_mini": steady, "vit_mini": late})), 71)
+    panel = answer["panels"][0]
+    found = {row["row"]: row["to_target"] for row in panel["rows"]}
+    # 71 %: seeds 0 and 1 after six epochs (75, 75.5), seeds 2 and 3 too: 70 + 1 and 70 + 1.5 after five
+    assert found["resnet_mini"]["epochs"]["estimate"] == pytest.approx((6 + 6 + 5 + 5) / 4)
+    assert found["resnet_mini"]["seconds"]["estimate"] == pytest.approx(2 * 5.5)
+    assert found["resnet_mini"]["epochs"]["low"] < 5.5 < found["resnet_mini"]["epochs"]["high"]
+    assert found["resnet_mini"]["never"] == [] and panel["stated"] and panel["target"] == 71
+    point = panel["rows"][0]["points"][2]
+    assert (point["epochs"], point["images"], point["seconds"]) == (3, 3000, 6)
+    macs = studied(tmp_path).rows[0].runs[0].result["macs"]
+    assert point["macs"] == pytest.approx(3 * macs * 3000)
+    assert (point["lowest"], point["mean"], point["highest"]) == pytest.approx((60, 60.75, 61.5))
+    verdicts = {one["measure"]: one["verdict"] for one in answer["differences"]}
+    assert verdicts == {"epochs": "worse", "seconds": "worse"}  # vit_mini takes eight
+    json.dumps(answer, allow_nan=False)
+
+
+def test_seeds_that_never_get_there_are_counted_and_not_compared(tmp_path: Path) -> None:
+    def stuck(epoch: int, seed: int) -> float:
+        return 40.0 if seed == 2 else steady(epoch, seed) - 5
+
+    answer = curves(studied(study_of(tmp_path, {"resnet_mini": steady, "vit_mini": stuck})), 71)
+    found = {row["row"]: row["to_target"] for row in answer["panels"][0]["rows"]}["vit_mini"]
+    assert (found["reached"], found["runs"], found["never"]) == (3, 4, [2])
+    assert found["epochs"] == {"estimate": None, "low": None, "high": None, "at_least": (7 + 7 + 10 + 6) / 4}
+    assert answer["differences"] == []
+    html = shown(tmp_path, answer)
+    assert "at least 7.5" in html and "<td>3 of 4</td>" in html and "<td>2</td>" in html
+
+
+def test_a_mean_over_seeds_that_came_alone_is_never_given() -> None:
+    runs = [RunCurve(seed, (1, 2, 3), (10, 20, 30.0 + seed), None, None, None) for seed in range(3)]
+    assert of_row(runs, 31)["epochs"]["estimate"] is None and of_row(runs, 31)["epochs"]["at_least"] == 3
+    assert of_row(runs, 30)["epochs"]["estimate"] == 3 and of_row(runs, 30)["seconds"] is None
+    assert of_row(runs, 30)["epochs"]["low"] is None  # equal times show no spread
+
+
+def test_an_earlier_stop_would_have_said_the_opposite(tmp_path: Path) -> None:
+    answer = curves(studied(study_of(tmp_path, {"resnet_mini": steady, "vit_mini": late})))
+    panel = answer["panels"][0]
+    assert panel["split"] == "validation images, held out of training" and not panel["stated"]
+    stops = panel["stops"]
+    assert [stop["epoch"] for stop in stops["stops"]] == list(range(1, 11))
+    assert [stop["rows"]["vit_mini"]["verdict"] for stop in stops["stops"]] == ["worse"] * 7 + ["better"] * 3
+    assert stops["rows"] == [
+        {"row": "vit_mini", "end": "better", "settled": 80.0, "flipped": [10, 20, 30, 40, 50, 60, 70], "early": []}
+    ]
+    assert "1 would have been the opposite at some time" in shown(tmp_path, answer)
+
+
+def test_by_training_accuracy_alone_nothing_is_concluded(tmp_path: Path) -> None:
+    answer = curves(studied(study_of(tmp_path, {"resnet_mini": steady, "vit_mini": late}, key="train_top1")))
+    stops = answer["panels"][0]["stops"]
+    assert (
+        answer["differences"] == []
+        and stops["stops"] == []
+        and "only train_top1, which no verdict is of" in stops["said"]
+    )
+    assert "which no verdict is of" in shown(tmp_path, answer)
+
+
+def test_epochs_without_validation_and_rows_without_it(tmp_path: Path) -> None:
+    """Every second epoch is validated; the images of all count. A row without any validation is left out and named."""
+    study_of(tmp_path, {"resnet_mini": steady, "vit_mini": late}, every=2)
+    study_of(tmp_path, {"mobile_mini": steady}, key="train_top1")
+    assert "baseline mobile_mini has no such curve" in curves(studied(tmp_path))["panels"][0]["stops"]["said"]
+    panel = curves(studied(tmp_path, "resnet_mini"))["panels"][0]
+    points = panel["rows"][0]["points"]
+    assert [(point["epochs"], point["images"]) for point in points] == [(n, 1000 * n) for n in (2, 4, 6, 8, 10)]
+    assert panel["left_out"] == {"mobile_mini": "not all of its runs have val_top1 by epoch"}
+    assert [stop["share"] for stop in panel["stops"]["stops"]] == [20, 40, 60, 80, 100]
+
+
+def test_without_metrics_it_is_said(tmp_path: Path) -> None:
+    study_of(tmp_path, {"resnet_mini": steady})
+    for file in tmp_path.rglob("metrics.jsonl"):
+        file.unlink()
+    with pytest.raises(UserError, match=r"no curves in .*metrics\.jsonl"):
+        curves(studied(tmp_path))
+
+
+def test_the_best_epoch_counts_where_the_run_keeps_it() -> None:
+    run = RunCurve(0, (1, 2, 3), (50, 70, 60), None, None, None, best=True)
+    assert [run.stopped(place) for place in range(3)] == [50, 70, 70]
+
+
+def shown(study: Path, answer: dict[str, Any]) -> str:
+    """The study's page, with the answer in its folder."""
+    (study / "analysis").mkdir(exist_ok=True)
+    write_json(study / "analysis" / "curves.json", answer)
+    html = page(build_table(read_study(study)))
+    assert 'id="analysis-curves"' in html
+    return html

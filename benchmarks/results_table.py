@@ -14,6 +14,7 @@ example images come from the data, where LEVELFIELD_DATA has it; else those that
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -41,7 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.stdout.write(markdown(options.results, options.pattern))
     for page in options.write or ():
         before = page.read_text(encoding="utf-8")
-        after = fill(before, options.results)
+        after = fill(before, options.results, images_from(page, options.results))
         if after != before:
             write_text(page, after)
         print(f"{page}: {'written' if after != before else 'as it was'}", file=sys.stderr)
@@ -55,6 +56,11 @@ def main(arguments: list[str] | None = None) -> None:
             if drawn is not None:
                 write_text(options.pictures / picture_file(name), drawn)
                 print(f"{options.pictures / picture_file(name)}: written", file=sys.stderr)
+
+
+def images_from(page: Path, results: Path) -> str:
+    """The folder of the pictures, docs/images beside `results`, as a link of `page` names it."""
+    return Path(os.path.relpath(results.resolve().parent / "docs" / "images", page.resolve().parent)).as_posix()
 
 
 def pictures(table: StudyTable, page: Path) -> ImageOf:

@@ -23,7 +23,7 @@ from levelfield.tables.reproduce import printed, setups
 from synthetic_runs import spec_of, write_run
 
 RESULTS = Path(__file__).parents[2] / "results"
-STUDIES = sorted(path.parent for path in RESULTS.glob("cpu/*/study.json"))
+STUDIES = sorted(path.parent for path in RESULTS.glob("*/*/study.json"))
 
 
 def read_back(text: str, folder: Path) -> RunSpec:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from levelfield.runs import write_json
 from levelfield.studies.results.study_json import as_json
 from levelfield.studies.results.study_request import StudyRequest
 from levelfield.tables import StudyRows, build_table, read_study
-from levelfield.tables.repository_results import PART, fill, markdown, picture_file, studies_in, study_called
+from levelfield.tables.repository_results import FINDING, PART, fill, markdown, picture_file, studies_in, study_called
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -124,12 +125,24 @@ def test_only_marked_parts_are_written(results: Path) -> None:
     assert fill("no part", results) == "no part"
 
 
+def test_a_finding_is_a_study_in_short(results: Path) -> None:
+    page = "<!-- finding of synthetic: generated, do not edit -->\nas it was\n<!-- end of finding -->\nafter\n"
+    filled = fill(page, results, "docs/images")
+    study = build_table(read_study(results / "synthetic")).study
+    assert filled.endswith("<!-- end of finding -->\nafter\n") and "as it was" not in filled
+    assert f"*{study.question}*" in filled and study.answer in filled and "### synthetic" not in filled
+    assert "![Forest plot of synthetic](docs/images/forest-synthetic.svg)" in filled
+    assert cells(filled, "vit_mini")[0][1] == "3" and "of training in all" in filled
+    assert fill(filled, results, "docs/images") == filled
+
+
 def test_committed_pages_are_what_the_generator_writes() -> None:
-    marked = [page for page in PAGES if PART.search(page.read_text(encoding="utf-8"))]
-    assert ROOT / "docs" / "results.md" in marked
+    texts = {page: page.read_text(encoding="utf-8") for page in PAGES}
+    marked = [page for page, text in texts.items() if PART.search(text) or FINDING.search(text)]
+    assert {ROOT / "docs" / "results.md", ROOT / "README.md"} <= set(marked)
     for page in marked:
-        text = page.read_text(encoding="utf-8")
-        assert fill(text, ROOT / "results") == text, (
+        text, images = texts[page], os.path.relpath(ROOT / "docs" / "images", page.parent)
+        assert fill(text, ROOT / "results", images) == text, (
             f"{page} differs from results/: python benchmarks/results_table.py --write {page}"
         )
 

@@ -6,8 +6,13 @@ A page holds marked parts, which `fill` writes anew from the folders of finished
     ...
     <!-- end of results -->
 
-The pattern (fnmatch) chooses among the studies' folders, and the profiles of studies' networks (`profile-*.json`, what
-`levelfield profile --study` prints), by their path below the folder of results.
+    <!-- finding of small/simple-convnext: generated, do not edit -->
+    ...
+    <!-- end of finding -->
+
+A finding is one study in short: its question, answer, picture and rows. The pattern (fnmatch) chooses among the
+studies' folders, and the profiles of studies' networks (`profile-*.json`, what `levelfield profile --study` prints), by
+their path below the folder of results.
 """
 
 from __future__ import annotations
@@ -27,10 +32,14 @@ from levelfield.tables.read_folder import read_study
 from levelfield.tables.table import StudyTable, TableRow
 from levelfield.tables.text.columns import against_baseline, against_published, seeds
 from levelfield.tables.text.footnotes import footnotes
+from levelfield.tables.text.markdown import pipe_table
 from levelfield.units import duration
 
 PART: Final = re.compile(
     r"<!-- results of (?P<pattern>\S+): generated, do not edit -->\n.*?<!-- end of results -->", re.S
+)
+FINDING: Final = re.compile(
+    r"<!-- finding of (?P<name>\S+): generated, do not edit -->\n.*?<!-- end of finding -->", re.S
 )
 HEADER: Final = (
     "row", "seeds", "published", "measured top-1 %", "95 % interval", "difference", "inside the interval",
@@ -43,25 +52,31 @@ COST_HEADER: Final = (
 SHORT_COMMIT: Final = 12
 
 
-def fill(page: str, results: Path) -> str:
-    """`page` with every marked part written anew from the studies below `results`."""
+def fill(page: str, results: Path, images: str = "images") -> str:
+    """`page` with every marked part written anew from the studies below `results`; `images`: the folder of pictures as
+    the page names it."""
 
     def written(part: re.Match[str]) -> str:
         pattern = part["pattern"]
-        body = markdown(results, pattern)
+        body = markdown(results, pattern, images)
         return f"<!-- results of {pattern}: generated, do not edit -->\n\n{body}\n<!-- end of results -->"
 
-    return PART.sub(written, page)
+    def found(part: re.Match[str]) -> str:
+        name = part["name"]
+        body = finding(build_table(read_study(results / name)), name, images)
+        return f"<!-- finding of {name}: generated, do not edit -->\n\n{body}\n<!-- end of finding -->"
+
+    return FINDING.sub(found, PART.sub(written, page))
 
 
-def markdown(results: Path, pattern: str = "*") -> str:
+def markdown(results: Path, pattern: str = "*", images: str = "images") -> str:
     """A section for every study and profile below `results` whose path matches, studies at full scale first."""
     tables = {
         name: build_table(read_study(results / name))
         for name in studies_in(results)
         if fnmatch.fnmatchcase(name, pattern)
     }
-    sections = [section(tables[name], name) for name in sorted(tables, key=lambda n: (_reduced(tables[n]), n))]
+    sections = [section(tables[name], name, images) for name in sorted(tables, key=lambda n: (_reduced(tables[n]), n))]
     for path in sorted(results.rglob("profile-*.json")):
         name = path.relative_to(results).with_suffix("").as_posix()
         if fnmatch.fnmatchcase(name, pattern):
@@ -93,7 +108,18 @@ def picture_file(name: str) -> str:
     return f"forest-{name.replace('/', '-')}.svg"
 
 
-def section(table: StudyTable, name: str) -> str:
+def finding(table: StudyTable, name: str, images: str) -> str:
+    """One study in short, for a page that has little room: what it asks, what was found, and its rows."""
+    lines = [f"*{table.study.question}*", "", table.study.answer, "", *_picture(table, name, images)]
+    lines += [*pipe_table(table), "", f"`{table.study.command}`; {_state(table)}. {_measured_on(table)}".strip()]
+    return "\n".join(lines) + "\n"
+
+
+def _picture(table: StudyTable, name: str, images: str) -> list[str]:
+    return [f"![Forest plot of {name}]({images}/{picture_file(name)})", ""] if table.decided_panels else []
+
+
+def section(table: StudyTable, name: str, images: str = "images") -> str:
     """One study: what it asks, what was found, its rows, how it was made and what the numbers rest on."""
     study = table.study
     lines = [f"### {name}", "", f"*{study.question}*", ""]
@@ -101,8 +127,7 @@ def section(table: StudyTable, name: str) -> str:
         lines += [f"**Reduced scale `{study.scale}`, not the study as published:** {study.description}", ""]
     if study.answer:
         lines += [study.answer, ""]
-    if table.decided_panels:
-        lines += [f"![Forest plot of {name}](images/{picture_file(name)})", ""]
+    lines += _picture(table, name, images)
     lines += ["| " + " | ".join(HEADER) + " |", "|---|" + "---:|" * (len(HEADER) - 1)]
     lines += ["| " + " | ".join(_cells(row)) + " |" for row in table.rows]
     lines += ["", f"`{study.command}`; {_state(table)}. {_measured_on(table)}".strip(), ""]

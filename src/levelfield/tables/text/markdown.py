@@ -9,10 +9,14 @@ from levelfield.tables.text.footnotes import audit_in_words, footnotes
 
 def to_markdown(table: StudyTable) -> str:
     """A pipe table, with audit and basis as text."""
-    header, lines = cells(table)
-    rows = [header, ["---"] + ["---:"] * (len(header) - 1), *lines]
     out = [f"**Fairness audit.** {audit_in_words(table)}", ""]
     said = [f"- {finding.text}" for finding in (*table.audit.unfair, *table.audit.of("declared"))]
     out += [*said, ""] if said else []
-    out += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-    return "\n".join([*out, "", *footnotes(table)]) + "\n"
+    return "\n".join([*out, *pipe_table(table), "", *footnotes(table)]) + "\n"
+
+
+def pipe_table(table: StudyTable) -> list[str]:
+    """The rows alone, as lines."""
+    header, lines = cells(table)
+    rows = [header, ["---"] + ["---:"] * (len(header) - 1), *lines]
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]

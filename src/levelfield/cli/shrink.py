@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from levelfield.cli.options import DataDir, OnlyWrite, Yes
+from levelfield.cli.options import DataDir, OnlyWrite, Yes, finite
 from levelfield.cli.output import messages
 from levelfield.cli.study.options import Parallel
 from levelfield.cli.study.written import check_file, run_written, write_study
@@ -21,7 +21,10 @@ def shrink(
         bool, typer.Option("--int8", help="Its ONNX file in int8, tested over the whole test set.")
     ] = False,
     prune: Annotated[
-        float | None, typer.Option(help="A row in which this share of the weights is zero: 0.5.", show_default=False)
+        float | None,
+        typer.Option(
+            callback=finite, help="A row in which this share of the weights is zero: 0.5.", show_default=False
+        ),
     ] = None,
     distil: Annotated[
         Path | None, typer.Option(help="A row that is taught by this finished run.", show_default=False)

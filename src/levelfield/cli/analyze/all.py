@@ -8,14 +8,16 @@ from typing import Annotated
 import typer
 
 from levelfield.cli.analyze.options import Baseline, StudyFolder
-from levelfield.cli.options import DataDir, Device, Json
+from levelfield.cli.options import DataDir, Device, Json, finite
 from levelfield.cli.output import console, messages, print_json, show_table
 from levelfield.cli.what_was_meant import folder_meant
 
 
 def all_of_them(
     study: StudyFolder,
-    minutes: Annotated[float, typer.Option(min=0, help="Nothing more is begun after so many minutes.")] = 10,
+    minutes: Annotated[
+        float, typer.Option(min=0, callback=finite, help="Nothing more is begun after so many minutes.")
+    ] = 10,
     images: Annotated[int, typer.Option(min=10, help="So many test images are corrupted.")] = 1000,
     baseline: Baseline = None,
     device: Device = "auto",

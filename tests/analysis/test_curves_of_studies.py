@@ -68,7 +68,7 @@ def test_epochs_and_seconds_to_an_accuracy_are_those_of_the_lines(tmp_path: Path
     assert point["macs"] == pytest.approx(3 * macs * 3000)
     assert (point["lowest"], point["mean"], point["highest"]) == pytest.approx((60, 60.75, 61.5))
     verdicts = {one["measure"]: one["verdict"] for one in answer["differences"]}
-    assert verdicts == {"epochs": "worse", "seconds": "worse"}  # vit_mini takes eight
+    assert verdicts == {"epochs": "worse"}  # vit_mini takes eight; seconds are of machines that may have been busy
     json.dumps(answer, allow_nan=False)
 
 

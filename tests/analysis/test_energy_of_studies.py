@@ -33,15 +33,20 @@ def change(folder: Path, **values: object) -> dict[str, float]:
     return dict(result)
 
 
-def test_what_was_measured_is_compared(study: Path) -> None:
+@pytest.mark.parametrize("device", ["cuda", "cpu"])
+def test_what_a_gpu_measured_is_compared_and_a_shared_processor_decides_nothing(study: Path, device: str) -> None:
     for model, joules in (("resnet_mini", 50_000), ("vit_mini", 20_000)):
         for seed in range(3):
-            said = change(study / model / f"seed{seed}", train_joules=joules + 100 * seed, energy_of=METER)
+            values = {"train_joules": joules + 100 * seed, "energy_of": METER, "device": device}
+            said = change(study / model / f"seed{seed}", **values)
     answer = energy(studied(study, "resnet_mini"), watts=1000.0)
     run = answer["rows"][1]["runs"][2]
     assert (run["measured"], run["of"], run["kilojoules"]) == (True, METER, 20.2)
     assert run["joules_per_point"] == pytest.approx(20_200 / (said["top1"] - 10))
     assert run["joules_per_1000_seen"] == pytest.approx(20_200 / said["samples_seen"] * 1e3)
+    if device == "cpu":
+        assert answer["differences"] == []
+        return
     of_a_training = next(one for one in answer["differences"] if one["measure"] == "kilojoules")
     assert of_a_training["estimate"] == pytest.approx(-30) and of_a_training["verdict"] == "better"
     assert cells(answer["rows"][1])[:3] == ("vit_mini", "3", "20.1") and cells(answer["rows"][1])[-1] == METER

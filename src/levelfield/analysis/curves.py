@@ -20,7 +20,7 @@ AXES: Final = ("epochs", "images", "seconds", "macs")
 def curves(found: Studied, target: float | None = None) -> dict[str, Any]:
     """What curves.json holds: `panels` with the curves of every row over epochs, images, seconds and MACs, how long
     each takes to `target` percent (None: of each test set the usual one), and what earlier stops would have concluded;
-    `differences` in epochs and seconds to the target, on validation images alone; `runs`.
+    `differences` in epochs to the target, on validation images alone; `runs`.
 
     Raises UserError where no run has metrics by epoch.
     """

@@ -1,7 +1,7 @@
 """What energy a study's trainings took, run by run: measured where the run had a meter, else estimated if asked.
 
-An estimate is a stated power times the seconds of training, and is named so. It says no more than the seconds do, so
-rows are compared only by what was measured.
+An estimate is a stated power times the seconds of training, and is named so. Rows are compared only by what a GPU's
+meter measured: an estimate says no more than the seconds do, and a processor's meter counts the runs beside it, too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MEASURES: Final = (
     Measure("kilojoules", "kJ of a training", False),
     Measure("joules_per_point", "J a point above chance", False),
 )
-"""What is compared, where it was measured: one family over both."""
+"""What is compared, where a GPU's meter measured it: one family over both."""
 
 
 def energy(found: Studied, watts: float | None = None) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def energy(found: Studied, watts: float | None = None) -> dict[str, Any]:
     values = {}
     for row in found.rows:
         runs = [_of_run(run, watts) for run in row.runs]
-        values[row.name] = {run["seed"]: run if run["measured"] else {} for run in runs}
+        values[row.name] = {run["seed"]: run if run["compared"] else {} for run in runs}
         inference = _of_inference(found, row)
         named = {"row": row.name, "title": row.title, "panel": row.panel}
         rows.append({**named, "joules_per_1000": inference, "runs": runs})
@@ -62,6 +62,7 @@ def _of_run(run: Measured, watts: float | None) -> dict[str, Any]:
         "seed": run.seed,
         "identity": identity_of(run),
         "measured": of is not None,
+        "compared": of is not None and result.get("device") == "cuda",
         "of": of or (f"estimated at {watts:g} W" if joules is not None else "no meter"),
         "kilojoules": None if joules is None else joules / 1e3,
         "joules_per_1000_seen": joules / images * 1e3 if joules is not None and images else None,

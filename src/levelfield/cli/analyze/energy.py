@@ -25,8 +25,8 @@ def energy(
 ) -> None:
     """Joules of a training, of its images, of inference, and of a point of accuracy above chance.
 
-    Measured where runs had a meter (NVML, RAPL); else estimated from --watts, and named so. Rows are compared by a GPU's
-    meter alone. Example: levelfield analyze energy runs/quickstart --watts 30
+    Measured where runs had a meter (NVML, RAPL); else estimated from --watts, and named so. Rows are compared by a
+    GPU's meter alone. Example: levelfield analyze energy runs/quickstart --watts 30
     """
     from levelfield.analysis.energy import energy as analyse
     from levelfield.analysis.studied_rows import studied

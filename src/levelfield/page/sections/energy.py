@@ -15,8 +15,8 @@ from levelfield.tables.text.energy import COLUMNS, cells
 
 NOTE = (
     "Of the training steps with their input, tests left out; of the weights that a row starts from, nothing. A meter "
-    "counts whatever ran on its device. An estimate is a stated power times the seconds of training. Neither an estimate "
-    "nor a processor's meter decides anything."
+    "counts whatever ran on its device. An estimate is a stated power times the seconds of training. Neither an "
+    "estimate nor a processor's meter decides anything."
 )
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from levelfield.cost import energy
 from levelfield.cost.energy import EnergyMeter, energy_meter
+from levelfield.system import rapl
 from levelfield.training.training_time import WARM_UP_STEPS, TrainingClock
 
 CPU = torch.device("cpu")
@@ -24,7 +24,7 @@ def zones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         folder.mkdir()
         for file, text in (("name", name), ("energy_uj", "900000"), ("max_energy_range_uj", "1000000")):
             (folder / file).write_text(f"{text}\n")
-    monkeypatch.setattr(energy, "RAPL", tmp_path)
+    monkeypatch.setattr(rapl, "RAPL", tmp_path)
     return tmp_path
 
 

@@ -22,9 +22,7 @@ def shrink(
     ] = False,
     prune: Annotated[
         float | None,
-        typer.Option(
-            callback=finite, help="A row in which this share of the weights is zero: 0.5.", show_default=False
-        ),
+        typer.Option(callback=finite, help="A row in which this share of the weights is zero: 0.5."),
     ] = None,
     distil: Annotated[
         Path | None, typer.Option(help="A row that is taught by this finished run.", show_default=False)
@@ -56,7 +54,7 @@ def shrink(
     if distil is not None:
         RunFolder(distil).check_has_weights("--distil")
     spec = folder.spec()
-    path = file or Path(f"shrink-{spec.model.name.replace(':', '-').replace('/', '-')}.yaml")
+    path = file or _file_of(spec.model.name)
     if int8:
         _export(run, path.stem, only_write, data_dir)
     if prune is None and distil is None:
@@ -77,6 +75,10 @@ def shrink(
     write_text(recipe, yaml.safe_dump(plan.recipe_file(), sort_keys=False, allow_unicode=True, width=100))
     plugins = [plugin.path for plugin in spec.plugins] or None
     run_written(path, only_write, out=out, data_dir=data_dir, plugin=plugins, parallel=parallel, yes=yes, json=False)
+
+
+def _file_of(model: str) -> Path:
+    return Path(f"shrink-{model.replace(':', '-').replace('/', '-')}.yaml")
 
 
 def _export(run: Path, name: str, only_write: bool, data_dir: str | None) -> None:

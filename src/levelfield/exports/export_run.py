@@ -75,14 +75,15 @@ def export_run(
             "versions": form.versions(),
             "environment": describe_environment(choose_device("cpu")),
         }
-        lost = resized.lost or tested.lost > (MOST_LOST / 100 * tested.images if int8 else 0)
-        before = ASIDE if lost and not allow_loss else ""
+        lost = tested.lost > (MOST_LOST / 100 * tested.images if int8 else 0)
+        before = ASIDE if (lost or resized.lost) and not allow_loss else ""
         (out / f"{before}{RECORD}").unlink(missing_ok=True)  # of an earlier export, whose file is about to go
         for name in (*form.beside, form.file):
             rename(file.with_name(name), out / f"{before}{name}")
         write_json(out / f"{before}{RECORD}", content)
     if before:
-        raise UserError(_loss(tested, resized, out / f"{before}{form.file}"))
+        which = ("test images", tested) if lost else ("test images brought to other sizes", resized)
+        raise UserError(_loss(*which, out / f"{before}{form.file}"))
     return content
 
 
@@ -104,8 +105,7 @@ def _write(
     return quantise(file, train, program.layout is Layout.NCHW)
 
 
-def _loss(tested: Compared, resized: Compared, file: Path) -> str:
-    which, found = ("test images brought to other sizes", resized) if resized.lost else ("test images", tested)
+def _loss(which: str, found: Compared, file: Path) -> str:
     return (
         f"the export loses accuracy: of {found.images:,} {which} {found.right:,} are right, with PyTorch "
         f"{found.right_in_torch:,}; it stays aside as {file}\n--allow-loss keeps it under its own name"

@@ -48,26 +48,14 @@ def forest_of_steps(
     ]
     if not values:
         return None
-    chart = _chart(values, values, comparison.margin, key, "What each step does", "what each step does")
-    spec = chart.spec
-    spec["layer"] = [_names_above(layer) for layer in spec["layer"]]
-    narrow = [
-        {"encoding": {"y": {"axis": NAMES_ABOVE}}} if "field" in layer["encoding"]["y"] else {}
-        for layer in spec["layer"]
-    ]
-    spec["usermeta"] = {"row_px": ROW_BELOW_NAME_PX, "narrow": {"layer": narrow}}
-    return chart
+    title = "What each step does"
+    return _chart(values, values, comparison.margin, key, title, "what each step does", sentences=True)
 
 
-def _names_above(layer: Spec) -> Spec:
-    """A layer with its names whole above their lines, as a phone shows them."""
-    encoding = layer["encoding"]
-    y = encoding["y"]
-    return layer if "field" not in y else {**layer, "encoding": encoding | {"y": y | {"axis": y["axis"] | WHOLE}}}
-
-
-def _chart(values: list[Spec], told: Sequence[Spec], margin: float, key: str, title: str, of: str) -> Chart:
-    """The plot of `values`; its words tell of `told`."""
+def _chart(
+    values: list[Spec], told: Sequence[Spec], margin: float, key: str, title: str, of: str, sentences: bool = False
+) -> Chart:
+    """The plot of `values`; its words tell of `told`. Names that are `sentences` stand above their lines."""
     reach, cut = _reach(values, margin)
     region = {"low": -margin, "high": margin}
     x = {"field": "difference", "type": "quantitative", "title": "points of top-1",
@@ -75,7 +63,8 @@ def _chart(values: list[Spec], told: Sequence[Spec], margin: float, key: str, ti
                    "range": [0, {"expr": f"width - ({NARROW} ? 22 : 88)"}]},
          "axis": {"format": "+.3~g", "tickCount": {"expr": f"{NARROW} ? 4 : 9"}}}  # fmt: skip
     y = {"field": "name", "type": "nominal", "title": None, "sort": {"field": "order", "op": "min"},
-         "axis": {"grid": False, "labelLimit": 190, "ticks": False, "domain": False}}  # fmt: skip
+         "axis": {"grid": False, "labelLimit": 190, "ticks": False, "domain": False,
+                  **(WHOLE if sentences else {})}}  # fmt: skip
     colour = {"field": "verdict", "type": "nominal", "legend": None,
               "scale": {"domain": [*MARKS, "baseline"],
                         "range": [*(mark.colour for mark in MARKS.values()), REST]}}  # fmt: skip
@@ -105,7 +94,8 @@ def _chart(values: list[Spec], told: Sequence[Spec], margin: float, key: str, ti
     named = [
         {"encoding": {"y": {"axis": NAMES_ABOVE}}} if layer["encoding"]["y"] is y else {} for layer in spec["layer"]
     ]
-    spec["usermeta"] = {"row_px": 30, "narrow": {"layer": named, "usermeta": {"row_px": ROW_BELOW_NAME_PX}}}
+    row_px = ROW_BELOW_NAME_PX if sentences else 30
+    spec["usermeta"] = {"row_px": row_px, "narrow": {"layer": named, "usermeta": {"row_px": ROW_BELOW_NAME_PX}}}
     note = (
         "Dot: difference of the means. Thick bar: the interval that decides: it excludes zero exactly where rows are "
         "decided to be different. Thin bar: simultaneous 95 % interval. Shaded: the region of equivalence, "

@@ -41,6 +41,14 @@ def spec_of(model: str, seed: int = 0, data: str = "cifar10", **changes: Any) ->
     return RunSpec.parse(value)
 
 
+def write_two_models(folder: Path) -> Path:
+    """Three seeds each of a better and a worse network, in `folder`, which is returned."""
+    for model, skill in (("resnet_mini", 4.5), ("vit_mini", 2.0)):
+        for seed in range(3):
+            write_run(folder / model / f"seed{seed}", spec_of(model, seed), skill)
+    return folder
+
+
 def profile_of(network: str, speed: float, memory: float, **changes: Any) -> dict[str, Any]:
     """What `levelfield profile --study` says of a network, as far as a table reads it."""
     ms = 64e3 / speed

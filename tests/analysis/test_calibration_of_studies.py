@@ -18,15 +18,12 @@ from levelfield.runs import Predictions, write_json
 from levelfield.spec import RunSpec
 from levelfield.tables import build_table, read_study
 from levelfield.training import train
-from synthetic_runs import spec_of, write_run
+from synthetic_runs import spec_of, write_run, write_two_models
 
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
-    for model, skill in (("resnet_mini", 4.5), ("vit_mini", 2.0)):
-        for seed in range(3):
-            write_run(tmp_path / model / f"seed{seed}", spec_of(model, seed), skill)
-    return tmp_path
+    return write_two_models(tmp_path)
 
 
 def test_measures_of_every_run_and_one_family_of_verdicts(study: Path) -> None:

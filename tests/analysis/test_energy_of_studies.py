@@ -14,17 +14,14 @@ from levelfield.page.page import page
 from levelfield.runs import write_json
 from levelfield.tables import build_table, read_study
 from levelfield.tables.text.energy import cells
-from synthetic_runs import spec_of, write_run
+from synthetic_runs import write_two_models
 
 METER = "the bench"
 
 
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
-    for model, skill in (("resnet_mini", 4.5), ("vit_mini", 2.0)):
-        for seed in range(3):
-            write_run(tmp_path / model / f"seed{seed}", spec_of(model, seed), skill)
-    return tmp_path
+    return write_two_models(tmp_path)
 
 
 def change(folder: Path, **values: object) -> dict[str, float]:

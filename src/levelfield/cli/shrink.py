@@ -47,7 +47,7 @@ def shrink(
         raise UserError(f"--prune {prune:g} is no share of the weights: give one between 0 and 1, as 0.5")
     run = run_meant(run)
 
-    from levelfield.runs import RunFolder
+    from levelfield.runs import RunFolder, write_text
 
     folder = RunFolder(run)
     folder.check_has_weights()
@@ -60,7 +60,6 @@ def shrink(
     if prune is None and distil is None:
         return
 
-    from levelfield.runs import write_text
     from levelfield.studies.declared.shrink_study import Shrinking
 
     if folder.description()["reproducible"] != "by name":

@@ -151,10 +151,9 @@ def _note(key: str, taken: Taken, before: _Run | None) -> str:
         what = {START: "It starts from the weights in", TEACHER: "It is taught by the run in"}[key]
         return f"{what} {taken.place}, whose content is checked."
     what = {START: "its weights are taken from there", TEACHER: "each teaches the run of its seed"}[key]
-    left_out = " ".join(f"--set {path}=null" for path in KNOWN_BY[key][:1])
     return (
         f"Train the runs of {before.file} first: {what}. Where they come out otherwise in their last digits (another "
-        f"processor), they are refused; add {left_out}."
+        f"processor), they are refused; add --set {KNOWN_BY[key][0]}=null."
     )
 
 

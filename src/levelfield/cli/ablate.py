@@ -72,7 +72,7 @@ def ablate(
     ] = None,
     only_write: OnlyWrite = False,
     out: Annotated[Path | None, typer.Option(help="The study's folder. [default: runs/ablate-MODEL]")] = None,
-    parallel: Parallel = 1,
+    parallel: Parallel = None,
     data_dir: DataDir = None,
     plugin: Plugins = None,
     yes: Yes = False,

@@ -48,7 +48,7 @@ def scale(
     ] = None,
     only_write: OnlyWrite = False,
     out: Annotated[Path | None, typer.Option(help="The study's folder. [default: runs/NAME of the file]")] = None,
-    parallel: Parallel = 1,
+    parallel: Parallel = None,
     data_dir: DataDir = None,
     plugin: Plugins = None,
     yes: Yes = False,

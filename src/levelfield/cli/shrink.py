@@ -33,7 +33,7 @@ def shrink(
     ] = None,
     only_write: OnlyWrite = False,
     out: Annotated[Path | None, typer.Option(help="The study's folder. [default: runs/shrink-MODEL]")] = None,
-    parallel: Parallel = 1,
+    parallel: Parallel = None,
     data_dir: DataDir = None,
     yes: Yes = False,
 ) -> None:

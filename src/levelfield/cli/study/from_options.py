@@ -80,7 +80,7 @@ def on_a_study(command: Callable[..., None], *, to_train: bool = False) -> Calla
 
 @contextmanager
 def executor_for(
-    on: Where, parallel: int, address: str | None, cpus: int | None, gpus: float | None
+    on: Where, parallel: int | None, address: str | None, cpus: int | None, gpus: float | None
 ) -> Iterator[RayCluster | None]:
     """The executor that the options ask for (None: the study's own), closed at the end.
 
@@ -92,7 +92,7 @@ def executor_for(
             raise UserError(f"{given[0]} belongs to a Ray cluster; add --on ray")
         yield None
         return
-    if parallel != 1:
+    if parallel is not None:
         raise UserError("--parallel belongs to --on local; on Ray say what one run takes: --cpus-per-run 4")
     from levelfield.studies.running.ray_cluster import RayCluster
 

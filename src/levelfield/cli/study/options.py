@@ -40,13 +40,12 @@ Until = Annotated[
     ),
 ]
 MaxSeeds = Annotated[int | None, typer.Option(help="With --until decided: seeds a row at most. [default: 10]")]
-Parallel = Annotated[int, typer.Option(min=1, help="Runs at once, each in a process of its own.")]
 AUTO: Final = 0
-"""Of `ParallelOrAuto`: as many runs at once as a trial finds fastest."""
+"""Of `Parallel`: as many runs at once as a trial finds fastest."""
 
 
 def _number_or_auto(given: str | int) -> int:
-    """Raises typer.BadParameter. Typer gives the default, a number, too."""
+    """Raises typer.BadParameter."""
     text = str(given)
     if text == "auto":
         return AUTO
@@ -55,12 +54,13 @@ def _number_or_auto(given: str | int) -> int:
     return int(text)
 
 
-ParallelOrAuto = Annotated[
-    int,
+Parallel = Annotated[
+    int | None,
     typer.Option(
         parser=_number_or_auto,
         metavar="N|auto",
-        help="Runs at once, each in a process of its own; auto: as many as a short trial finds fastest.",
+        help="Runs at once, each in a process of its own; auto: as many as a short trial finds fastest. "
+        "[default: auto where the work takes over a minute, else 1]",
     ),
 ]
 SetAsRun = Annotated[

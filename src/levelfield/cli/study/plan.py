@@ -9,10 +9,13 @@ import typer
 
 from levelfield.cli.options import Json, Margin
 from levelfield.cli.output import console, messages, print_json, show_table
-from levelfield.cli.study.from_options import OpenedStudy, on_a_study, timed_estimate
+from levelfield.cli.study.from_options import OpenedStudy, on_a_study
 from levelfield.cli.study.options import Parallel, Rows, Seeds
+from levelfield.cli.study.runs_at_once import settle
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from levelfield.studies.declared.planned_runs import PlannedRow
     from levelfield.studies.results.run_folders import Found, Stale
     from levelfield.studies.results.seeds_to_decide import ToDecide
@@ -24,7 +27,7 @@ def plan(
     opened: OpenedStudy,
     seeds: Seeds = None,
     row: Rows = None,
-    parallel: Parallel = 1,
+    parallel: Parallel = None,
     margin: Margin = None,
     probe: Annotated[bool, typer.Option(help="Time a few steps of each row to say how long it takes.")] = True,
     json: Json = False,
@@ -34,7 +37,7 @@ def plan(
     Example: `levelfield study plan cifar10-cpu --data-dir ../shared/data`
     """
     found, stale = find_runs(opened, seeds, row)
-    timed = _timed(found, parallel) if probe else None
+    timed = _timed(found, parallel, opened.folder) if probe else None
     needed = _needed(opened, found, margin)
     per_run_s = _per_run(found, timed)
     if json:
@@ -52,10 +55,10 @@ def plan(
     console.print(line, highlight=False)
 
 
-def _timed(found: list[Found], parallel: int) -> Estimate | None:
+def _timed(found: list[Found], parallel: int | None, folder: Path) -> Estimate | None:
     """The time left; None where the user would not wait for it, and without torch."""
     try:
-        return timed_estimate(found, parallel)
+        return settle(parallel, found, folder).timed
     except KeyboardInterrupt:
         messages.print("timing stopped: the plan follows without times (--no-probe times nothing)", highlight=False)
     except ModuleNotFoundError as error:

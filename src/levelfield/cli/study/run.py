@@ -11,26 +11,28 @@ import typer
 from levelfield.cli.ask_before_long_work import confirm_long_work
 from levelfield.cli.options import Json, Margin, Verdict, Yes
 from levelfield.cli.output import console, messages
-from levelfield.cli.study.from_options import OpenedStudy, executor_for, on_a_study, timed_estimate
+from levelfield.cli.study.from_options import OpenedStudy, executor_for, on_a_study
 from levelfield.cli.study.options import (
     Address,
     CpusPerRun,
     GpusPerRun,
     MaxSeeds,
     On,
-    ParallelOrAuto,
+    Parallel,
     Rows,
     Seeds,
     Until,
     Where,
 )
 from levelfield.cli.study.report import show_table
+from levelfield.cli.study.runs_at_once import record, settle
 from levelfield.errors import UserError
 
 if TYPE_CHECKING:
     from levelfield.cli.study.options import Stop
     from levelfield.studies.results.run_folders import Found
     from levelfield.studies.results.study_request import StudyRequest
+    from levelfield.studies.running.time_estimate import Estimate
     from levelfield.studies.running.until_decided import UntilDecided
     from levelfield.tables.table import StudyTable
 
@@ -44,7 +46,7 @@ def run(
     margin: Margin = None,
     row: Rows = None,
     on: On = Where.LOCAL,
-    parallel: ParallelOrAuto = 1,
+    parallel: Parallel = None,
     address: Address = None,
     cpus_per_run: CpusPerRun = None,
     gpus_per_run: GpusPerRun = None,
@@ -75,23 +77,17 @@ def run(
     with executor_for(on, parallel, address, cpus_per_run, gpus_per_run) as executor:
         expected_s = measured_seconds(found)
         if on is Where.LOCAL:
-            parallel = parallel or _fastest(found, folder)
-            expected_s = _expect(found, study.name, most, parallel, yes)
+            parallel, timed, trial = settle(parallel, found, folder)
+            expected_s = _expect(timed, found, study.name, most, yes)
+            record(trial, folder)  # not before the user has said yes
         with Progress() as progress:
             table = run_study.run(
                 study,
                 folder,
                 **vars(said),
-                seeds=wanted,
-                progress=progress,
-                executor=executor,
-                parallel=parallel,
-                only=row or (),
-                expected_s=expected_s,
-                until=growing,
-                margin=margin,
-                verdict=verdict,
-            )
+                seeds=wanted, progress=progress, executor=executor, parallel=parallel or 1, only=row or (),
+                expected_s=expected_s, until=growing, margin=margin, verdict=verdict,
+            )  # fmt: skip
     show_table("study run", table, folder, json)
     _print_next(study.name, folder, json)
     if _any_failed(found, table):
@@ -109,17 +105,6 @@ def _say_if_nothing_is_missing(wanted: tuple[int, ...] | None, found: list[Found
     messages.print(
         f"all runs of {counted(len(wanted), 'seed')} a row are there: nothing to train{more}", highlight=False
     )
-
-
-def _fastest(found: list[Found], folder: Path) -> int:
-    """Runs at once that a trial finds fastest, which is said and recorded in `folder`."""
-    from levelfield.progress import Progress
-    from levelfield.studies.running.choose_parallel import choose_parallel
-
-    with Progress() as progress:
-        chosen = choose_parallel(found, folder, progress)
-    messages.print(f"{chosen} run{'s' if chosen > 1 else ''} at once", highlight=False)
-    return chosen
 
 
 def _any_failed(found: list[Found], table: StudyTable) -> bool:
@@ -140,10 +125,12 @@ def _growing(until: Stop | None, max_seeds: int | None) -> UntilDecided | None:
     return UntilDecided(max_seeds)
 
 
-def _expect(found: list[Found], name: str, most: int | None, parallel: int, yes: bool) -> dict[str, float]:
-    """Seconds that a run of each row of the study `name` will take on this machine; asks before long work."""
+def _expect(timed: Estimate, found: list[Found], name: str, most: int | None, yes: bool) -> dict[str, float]:
+    """Seconds that a run of each row of the study `name` will take on this machine; asks before long work.
+
+    Raises UserError where no row can be run.
+    """
     what = f"study {name}" + ("" if most is None else f", if all of it takes {most} seeds a row,")
-    timed = timed_estimate(found, parallel)
     if timed.impossible and not timed.per_run_s and not any(one.state == "finished" for one in found):
         raise UserError(next(iter(timed.impossible.values())))
     for home, why in timed.impossible.items():

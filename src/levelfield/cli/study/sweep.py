@@ -11,8 +11,9 @@ import typer
 from levelfield.cli.ask_before_long_work import confirm_long_work
 from levelfield.cli.options import Json, Yes, finite
 from levelfield.cli.output import console, print_json, show_table
-from levelfield.cli.study.from_options import OpenedStudy, executor_for, on_a_study, timed_estimate
+from levelfield.cli.study.from_options import OpenedStudy, executor_for, on_a_study
 from levelfield.cli.study.options import Address, CpusPerRun, GpusPerRun, On, Parallel, Rows, Where
+from levelfield.cli.study.runs_at_once import record, settle
 from levelfield.errors import UserError
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def sweep(
         ),
     ] = None,
     on: On = Where.LOCAL,
-    parallel: Parallel = 1,
+    parallel: Parallel = None,
     address: Address = None,
     cpus_per_run: CpusPerRun = None,
     gpus_per_run: GpusPerRun = None,
@@ -66,11 +67,12 @@ def sweep(
     count = sum(each.count for each in searches)
     with executor_for(on, parallel, address, cpus_per_run, gpus_per_run) as executor:
         if on is Where.LOCAL:
-            timed = timed_estimate(find_all(folder / "sweep", first), parallel)
-            left = timed.left_s * count / max(1, len(first))
-            confirm_long_work(left, f"a sweep of {count} trials{_at_most(searches)}", yes)
+            times = count / max(1, len(first))
+            parallel, timed, trial = settle(parallel, find_all(folder / "sweep", first), folder / "sweep", times)
+            confirm_long_work(timed.left_s * times, f"a sweep of {count} trials{_at_most(searches)}", yes)
+            record(trial, folder / "sweep")
         with Progress() as progress:
-            sweeps = run_sweep(folder, searches, progress, executor, parallel)
+            sweeps = run_sweep(folder, searches, progress, executor, parallel or 1)
     if json:
         print_json("study sweep", _as_json(sweeps))
         return

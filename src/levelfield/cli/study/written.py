@@ -33,8 +33,8 @@ def write_study(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def run_written(
-    path: Path, only_write: bool, *, out: Path | None, data_dir: str | None, plugin: list[str] | None, parallel: int,
-    yes: bool, json: bool,
+    path: Path, only_write: bool, *, out: Path | None, data_dir: str | None, plugin: list[str] | None,
+    parallel: int | None, yes: bool, json: bool,
 ) -> None:  # fmt: skip
     """Run the study of `path`, or say how where only its file was asked for."""
     if only_write:

@@ -8,6 +8,7 @@ environment.json says it.
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import subprocess
@@ -16,6 +17,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,11 +39,38 @@ BETTER: Final = 1.05
 """More runs at once must train that much more images a second: a single run ends sooner, and shows how far it is."""
 
 
-def choose_parallel(found: Sequence[Found], out: Path, progress: Progress) -> int:
-    """How many of the runs that are not finished to train at once; the trial is recorded in `out`.
+@dataclass(frozen=True)
+class Trial:
+    """What was tried with the runs of one row: images a second of all runs together, by how many ran at once."""
 
-    1 without a trial where a GPU trains, and where one run or one core is left. Raises UserError where the row that is
-    tried cannot be run.
+    row: str
+    images_per_s: dict[int, list[float]]
+    threads: dict[int, int]
+
+    @property
+    def chosen(self) -> int:
+        return best(self.images_per_s)
+
+    @property
+    def faster(self) -> float:
+        """How many times as many images a second the chosen way trains as one run on all cores."""
+        one, chosen = (statistics.median(self.images_per_s[count]) for count in (1, self.chosen))
+        return chosen / one
+
+    def record(self, out: Path) -> None:
+        """Write what was tried and chosen into a study's folder."""
+        out.mkdir(parents=True, exist_ok=True)
+        rates = {count: [round(rate, 1) for rate in each] for count, each in self.images_per_s.items()}
+        ways = self.threads.items()
+        tried = [{"parallel": n, "threads": threads, "images_per_s": rates[n]} for n, threads in ways]
+        write_json(out / FILE, {"row": self.row, **_here(), "chosen": self.chosen, "tried": tried})
+
+
+def try_parallel(found: Sequence[Found], progress: Progress) -> Trial | None:
+    """How many of the runs that are not finished to train at once, by a trial with the row that has most of them.
+
+    None where nothing is to be tried: a GPU trains, the threads of a run are given, one run or one core is left. Raises
+    UserError where the row that is tried cannot be run.
     """
     from levelfield.training.device import choose_device
 
@@ -49,22 +78,25 @@ def choose_parallel(found: Sequence[Found], out: Path, progress: Progress) -> in
     rows = Counter(run.row.home for run in left.values())
     ways = ways_to_share(usable_cores(), len(left))
     if len(ways) < 2:
-        return 1
+        return None
     tried = rows.most_common(1)[0][0]
-    run = next(run for run in left.values() if run.row.home == tried)
-    spec = run.alone
+    spec = next(run for run in left.values() if run.row.home == tried).alone
     if choose_device(spec.execution.device).type != "cpu" or spec.execution.threads is not None:
-        return 1
-    rates = images_per_s(spec, ways, progress)
-    chosen = best(rates)
-    told: dict[str, Any] = {"row": tried, "processor": processor_name(), "cores": usable_cores(), "chosen": chosen}
-    told["tried"] = [
-        {"parallel": parallel, "threads": threads, "images_per_s": [round(rate, 1) for rate in rates[parallel]]}
-        for parallel, threads in ways.items()
-    ]
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(out / FILE, told)
-    return chosen
+        return None
+    return Trial(tried, images_per_s(spec, ways, progress), ways)
+
+
+def recorded_choice(out: Path) -> int | None:
+    """How many runs at once a trial chose on a machine like this one, for the study in the folder `out`."""
+    try:
+        held = json.loads((out / FILE).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return int(held["chosen"]) if _here().items() <= held.items() else None
+
+
+def _here() -> dict[str, Any]:
+    return {"processor": processor_name(), "cores": usable_cores()}
 
 
 def ways_to_share(cores: int, runs: int) -> dict[int, int]:

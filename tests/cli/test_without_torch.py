@@ -131,6 +131,11 @@ def test_what_needs_torch_says_what_to_install(folder: Path, command: str) -> No
     assert done.stderr.splitlines()[-1] == "to train, evaluate and profile: pip install levelfield"
 
 
+def test_a_source_tree_that_was_never_installed_says_what_to_do() -> None:
+    said = what_to_install(PackageNotFoundError("levelfield"))
+    assert said is not None and "not installed" in str(said) and "pip install -e ." in str(said)
+
+
 def test_other_missing_packages_are_named_and_modules_of_others_stay_errors() -> None:
     named = what_to_install(ModuleNotFoundError("No module named 'sklearn.datasets'", name="sklearn.datasets"))
     assert str(named) == "this needs scikit-learn, which is not installed here\npip install scikit-learn"

@@ -20,6 +20,11 @@ PACKAGES: Final = {
 def what_to_install(error: Exception) -> UserError | None:
     """A package that levelfield needs and that is not installed, with what to do; None of another error."""
     if isinstance(error, PackageNotFoundError):  # its version was asked for
+        if error.name == "levelfield":
+            return UserError(
+                "levelfield is on Python's path here, but not installed, so that it has no version to state\n"
+                "in the folder with its pyproject.toml: pip install -e ."
+            )
         package = error.name if error.name in PACKAGES.values() else None
     elif isinstance(error, ModuleNotFoundError):
         package = PACKAGES.get((error.name or "").partition(".")[0])

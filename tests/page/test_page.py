@@ -21,11 +21,13 @@ import pytest
 from PIL import Image
 
 from levelfield.page.charts.chart import PALETTE, colours, singled_out
-from levelfield.page.charts.forest import forest, forest_of_steps
+from levelfield.page.charts.forest import LINE, forest, forest_of_steps
 from levelfield.page.charts.trade_offs import ticks_around
 from levelfield.page.page import page, write_page
 from levelfield.page.sections.compared import forest_picture
 from levelfield.page.thumbnails import images_in
+from levelfield.studies.declared.study import StudySpec
+from levelfield.studies.declared.study_file import list_studies
 from levelfield.tables import Row, StudyRows, build_table
 from levelfield.tables.answer_to_question import statements
 from synthetic_runs import spec_of, write_run
@@ -144,6 +146,28 @@ def test_the_forest_reaches_as_far_as_it_can_be_read(study: StudyRows) -> None:
             assert (value["difference"], value["low"]) == (row.to_baseline.estimate, row.to_baseline.low)
     region = chart.spec["layer"][0]["data"]["values"]
     assert region == [{"low": -comparison.margin, "high": comparison.margin}]
+
+
+def test_a_long_name_of_a_step_takes_two_lines_on_a_phone(study: StudyRows) -> None:
+    table = build_table(study)
+    (panel, comparison), *_ = table.panels.items()
+    rows = [row for row in table.measured if row.panel == panel]
+
+    def on_a_phone(name: str) -> str:
+        chart = forest_of_steps(rows, comparison, "f", [(name, "mobile_mini", "convnext_mini")])
+        assert chart is not None
+        return json.dumps(chart.spec["usermeta"]["narrow"])
+
+    assert "labelExpr" in on_a_phone("depthwise convolution moved up, kernel of seven (III to IV)")
+    assert "labelExpr" not in on_a_phone("GELU")
+
+
+@pytest.mark.parametrize("name", list_studies())
+def test_names_of_shipped_steps_fit_in_two_lines_of_a_phone(name: str) -> None:
+    """As the chart breaks them: at the last space of the first 46 letters."""
+    for step in StudySpec.load(name).steps:
+        space = step.name[:LINE].rfind(" ")
+        assert len(step.name) <= LINE or (space > 0 and len(step.name[space + 1 :]) <= LINE + 6), step.name
 
 
 def test_steps_have_a_forest_of_their_own_on_page_and_in_the_picture(study: StudyRows) -> None:

@@ -18,6 +18,17 @@ REACH: Final = 3.0
 WHOLE: Final[Spec] = {**NAMES_ABOVE, "labelLimit": 560}
 """Names of steps, which are sentences, above their lines."""
 
+LINE: Final = 46
+"""Letters of a name that a phone has room for; a longer one takes two lines there, ..."""
+_BREAK: Final = f"lastindexof(slice(datum.label, 0, {LINE}), ' ')"
+TWO_LINES: Final[Spec] = {
+    **NAMES_ABOVE, "labelOffset": -22, "labelLimit": 340,
+    "labelExpr": f"length(datum.label) <= {LINE} ? datum.label"
+    f" : [slice(datum.label, 0, {_BREAK}), slice(datum.label, {_BREAK} + 1)]",
+}  # fmt: skip
+ROW_BELOW_TWO_LINES_PX: Final = 58
+"""... with rows as high as this."""
+
 NARROW: Final = "width < 260"
 """Where there is room for the sign of a verdict only, in Vega's words."""
 
@@ -91,11 +102,11 @@ def _chart(
          "encoding": {"x": {"value": "width"}, "y": y, "text": {"field": "label"}, "color": colour}},
     )  # fmt: skip
     del spec["height"]
-    named = [
-        {"encoding": {"y": {"axis": NAMES_ABOVE}}} if layer["encoding"]["y"] is y else {} for layer in spec["layer"]
-    ]
+    broken = max(len(value["name"]) for value in values) > LINE
+    above, narrow_px = (TWO_LINES, ROW_BELOW_TWO_LINES_PX) if broken else (NAMES_ABOVE, ROW_BELOW_NAME_PX)
+    named = [{"encoding": {"y": {"axis": above}}} if layer["encoding"]["y"] is y else {} for layer in spec["layer"]]
     row_px = ROW_BELOW_NAME_PX if sentences else 30
-    spec["usermeta"] = {"row_px": row_px, "narrow": {"layer": named, "usermeta": {"row_px": ROW_BELOW_NAME_PX}}}
+    spec["usermeta"] = {"row_px": row_px, "narrow": {"layer": named, "usermeta": {"row_px": narrow_px}}}
     note = (
         "Dot: difference of the means. Thick bar: the interval that decides: it excludes zero exactly where rows are "
         "decided to be different. Thin bar: simultaneous 95 % interval. Shaded: the region of equivalence, "

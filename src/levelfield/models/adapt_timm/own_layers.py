@@ -36,15 +36,15 @@ class OwnAttention(Attention):  # type: ignore[misc]
 def with_own_layers(model: nn.Module) -> nn.Module:
     """`model`, its layers of torch's own kind replaced where levelfield has the same one."""
     for module in model.modules():
-        if _is_depthwise(module):
+        if is_depthwise(module):
             module.__class__ = Depthwise
         elif type(module) is Attention:
             module.__class__ = OwnAttention
     return model
 
 
-def _is_depthwise(module: nn.Module) -> bool:
-    """Whether it is what `Depthwise` computes: a kernel for each channel, padded by half of it on all sides."""
+def is_depthwise(module: nn.Module) -> bool:
+    """Whether it is torch's own form of what `Depthwise` computes: a kernel a channel, padded by half on all sides."""
     if type(module) is not nn.Conv2d:
         return False
     kernel, (stride, other) = module.kernel_size[0], module.stride

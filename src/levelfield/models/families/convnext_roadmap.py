@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from levelfield.models.layers import ChannelNorm, he_normal, lowered_to, truncated_normal, zero_biases
+from levelfield.models.layers import ChannelNorm, Depthwise, he_normal, lowered_to, truncated_normal, zero_biases
 from levelfield.models.network_contract import Network
 from levelfield.models.registry import register_model
 from levelfield.models.size_rule import SIZE_OPTIONS, deeper, wider
@@ -97,11 +97,12 @@ class Block(nn.Module):
         s = switches
         norm, activation = s.kinds
         spatial_width = inputs if s.moved_up else inside
-        groups = spatial_width if s.depthwise else 1
 
         def spatial() -> list[nn.Module]:
-            convolution = nn.Conv2d(
-                spatial_width, spatial_width, s.kernel, stride, s.kernel // 2, groups=groups, bias=s.layer_norm
+            convolution = (
+                Depthwise(spatial_width, s.kernel, s.layer_norm, stride)
+                if s.depthwise
+                else nn.Conv2d(spatial_width, spatial_width, s.kernel, stride, s.kernel // 2, bias=s.layer_norm)
             )
             last_before_1x1 = not s.moved_up
             quiet = s.fewer_activations and not last_before_1x1

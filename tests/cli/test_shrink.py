@@ -67,6 +67,23 @@ def test_the_first_row_is_the_run_and_the_others_differ_as_asked(
     assert result is not None and 0.45 < result["pruned_params"] / result["params"] < 0.5
 
 
+def test_a_row_has_fewer_channels(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch_pruning", reason="torch_pruning is not installed: pip install 'levelfield[prune]'")
+    monkeypatch.chdir(tmp_path)
+    said = shrink(finished, "--prune-channels", 0.4, "--seeds", 1, "--out", "out", "--yes")
+    assert "cannot be run" not in said.stderr
+    study = Study.load("shrink-resnet_nano.yaml")
+    rows = {run.row.name: run.spec for run in study.plan()}
+    assert list(rows) == ["whole", "whole-longer", "channels-40"]
+    assert differences(rows["channels-40"], rows["whole-longer"]) == ["recipe.prune_channels"]
+    table = study.run(tmp_path / "out", page=False)
+    assert [row.n for row in table.rows] == [1] * 3
+    assert not [found for found in table.audit.findings if found.severity == "unfair"]
+    folders = {name: next((tmp_path / "out" / name).glob("seed0-*")) for name in rows}
+    macs = {name: (RunFolder(folder).result() or {})["macs"] for name, folder in folders.items()}
+    assert macs["whole"] == macs["whole-longer"] and 0.4 < macs["channels-40"] / macs["whole"] <= 0.6
+
+
 def test_int8_is_an_export(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     asked: list[Any] = []
@@ -80,8 +97,9 @@ def test_int8_is_an_export(finished: Path, tmp_path: Path, monkeypatch: pytest.M
 
 def test_bad_input_is_named(finished: Path, tmp_path: Path) -> None:
     for words, said in (
-        ([finished], "say how the run is to shrink: --int8, --prune 0.5 or --distil TEACHER"),
+        ([finished], "say how the run is to shrink: --int8, --prune 0.5, --prune-channels 0.5 or --distil TEACHER"),
         ([finished, "--prune", 50], "--prune 50 is no share of the weights: give one between 0 and 1"),
+        ([finished, "--prune-channels", 1], "--prune-channels 1 is no share of the multiply-accumulates"),
         ([finished, "--distil", tmp_path], "--distil: .* is not a run folder"),
         ([finished, "--prune", 0.5, "--file", "study.txt"], "study.txt must end in .yaml"),
     ):

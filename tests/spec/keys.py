@@ -7,6 +7,7 @@ POLICY = ["recipe.augment.policy={name: randaugment}"]
 JITTER = ["recipe.augment.color_jitter={hue: 0.1}"]
 PHASE = ["recipe.phases=[{at_epoch: 1, optimizer: {}}]"]
 
+CHANNELS = ["model.channels={head: {inputs: 3, outputs: 2}}"]
 DISTIL = ["recipe.distil={teacher: a, teacher_identity: b, teacher_digest: c}"]
 
 USED: dict[str, tuple[list[str], str]] = {
@@ -17,6 +18,9 @@ USED: dict[str, tuple[list[str], str]] = {
     "ModelSpec.image_size": ([], "model.image_size=8"),
     "ModelSpec.options": ([], "model.options={drop_path: 0.1}"),
     "ModelSpec.start_from": ([], "model.start_from={source: a, digest: b}"),
+    "ModelSpec.channels": ([], *CHANNELS),
+    "Channels.inputs": (CHANNELS, "model.channels.head.inputs=4"),
+    "Channels.outputs": (CHANNELS, "model.channels.head.outputs=4"),
     "StartFrom.digest": (["model.start_from={source: a, digest: b}"], "model.start_from.digest=c"),
     "DataSpec.image_size": ([], "data.image_size=8"),
     "DataSpec.resize_px": ([], "data.resize_px=20"),
@@ -138,6 +142,9 @@ USED: dict[str, tuple[list[str], str]] = {
     "Recipe.prune": ([], "recipe.prune={}"),
     "Prune.share": (["recipe.prune={}"], "recipe.prune.share=0.9"),
     "Prune.scope": (["recipe.prune={}"], "recipe.prune.scope=layer"),
+    "Recipe.prune_channels": ([], "recipe.prune_channels={}"),
+    "PruneChannels.share": (["recipe.prune_channels={}"], "recipe.prune_channels.share=0.9"),
+    "PruneChannels.of": (["recipe.prune_channels={}"], "recipe.prune_channels.of=params"),
     "Recipe.distil": ([], *DISTIL),
     "Distil.form": (DISTIL, "recipe.distil.form=hard"),
     "Distil.temperature": (DISTIL, "recipe.distil.temperature=1"),
@@ -152,6 +159,7 @@ NEVER = {
     "Recipe.name": "prose", "Recipe.description": "prose", "Recipe.validation": "data.validation is it, once resolved",
     "DataSpec.name": "the checksum says it", "DataSpec.on_bad_image": "the checksum says what was read",
     "Distil.teacher": "identity and digest say it",
-    "StartFrom.source": "the digest says it", "Plugin.path": "the digest says it", "RunSpec.model": "in parts",
+    "StartFrom.source": "the digest says it", "StartFrom.channels": "the digest says it",
+    "Plugin.path": "the digest says it", "RunSpec.model": "in parts",
     "RunSpec.data": "in parts", "RunSpec.recipe": "in parts", "RunSpec.budget": "in parts",
 }  # fmt: skip

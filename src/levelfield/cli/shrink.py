@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +15,9 @@ from levelfield.cli.study.written import check_file, run_written, write_study
 from levelfield.cli.what_was_meant import run_meant
 from levelfield.errors import UserError
 
+if TYPE_CHECKING:
+    from levelfield.studies.declared.shrink_study import Shrinking
+
 
 def shrink(
     run: Annotated[Path, typer.Argument(help="A run folder that `levelfield train` or a study wrote.")],
@@ -21,8 +25,10 @@ def shrink(
         bool, typer.Option("--int8", help="Its ONNX file in int8, tested over the whole test set.")
     ] = False,
     prune: Annotated[
-        float | None,
-        typer.Option(callback=finite, help="A row in which this share of the weights is zero: 0.5."),
+        float | None, typer.Option(callback=finite, help="A row in which this share of the weights is zero: 0.5.")
+    ] = None,
+    prune_channels: Annotated[
+        float | None, typer.Option(callback=finite, help="A row with fewer channels, this share of the MACs gone: 0.5.")
     ] = None,
     distil: Annotated[
         Path | None, typer.Option(help="A row that is taught by this finished run.", show_default=False)
@@ -41,13 +47,15 @@ def shrink(
 
     Example: `levelfield shrink runs/small --prune 0.5 --distil runs/big`
     """
-    if not (int8 or prune is not None or distil is not None):
-        raise UserError("say how the run is to shrink: --int8, --prune 0.5 or --distil TEACHER; together, too")
-    if prune is not None and not 0 < prune < 1:
-        raise UserError(f"--prune {prune:g} is no share of the weights: give one between 0 and 1, as 0.5")
+    rows = (prune, prune_channels, distil) != (None, None, None)
+    if not (int8 or rows):
+        raise UserError(
+            "say how the run is to shrink: --int8, --prune 0.5, --prune-channels 0.5 or --distil TEACHER; together, too"
+        )
+    _check_shares(prune, prune_channels, only_write)
     run = run_meant(run)
 
-    from levelfield.runs import RunFolder, write_text
+    from levelfield.runs import RunFolder
 
     folder = RunFolder(run)
     folder.check_has_weights()
@@ -57,7 +65,7 @@ def shrink(
     path = file or _file_of(spec.model.name)
     if int8:
         _export(run, path.stem, only_write, data_dir)
-    if prune is None and distil is None:
+    if not rows:
         return
 
     from levelfield.studies.declared.shrink_study import Shrinking
@@ -66,14 +74,29 @@ def shrink(
         raise UserError(f"{run} trained your own network or data: no study trains that again\nonly --int8 is left")
     check_file(path)
     recipe = path.with_suffix(".recipe.yaml")
-    plan = Shrinking(spec, recipe.name, prune, None if distil is None else str(distil), seeds)
-    write_study(path, plan.study())
-
-    import yaml
-
-    write_text(recipe, yaml.safe_dump(plan.recipe_file(), sort_keys=False, allow_unicode=True, width=100))
+    plan = Shrinking(spec, recipe.name, prune, prune_channels, None if distil is None else str(distil), seeds)
+    _write(plan, path, recipe)
     plugins = [plugin.path for plugin in spec.plugins] or None
     run_written(path, only_write, out=out, data_dir=data_dir, plugin=plugins, parallel=parallel, yes=yes, json=False)
+
+
+def _check_shares(prune: float | None, prune_channels: float | None, only_write: bool) -> None:
+    given = {"--prune": (prune, "the weights"), "--prune-channels": (prune_channels, "the multiply-accumulates")}
+    for option, (share, of) in given.items():
+        if share is not None and not 0 < share < 1:
+            raise UserError(f"{option} {share:g} is no share of {of}: give one between 0 and 1, as 0.5")
+    if prune_channels is not None and not only_write and find_spec("torch_pruning") is None:
+        raise UserError("--prune-channels needs torch-pruning: pip install 'levelfield[prune]'")
+
+
+def _write(plan: Shrinking, path: Path, recipe: Path) -> None:
+    """Write the study's file, and beside it that of its recipe."""
+    import yaml
+
+    from levelfield.runs import write_text
+
+    write_study(path, plan.study())
+    write_text(recipe, yaml.safe_dump(plan.recipe_file(), sort_keys=False, allow_unicode=True, width=100))
 
 
 def _file_of(model: str) -> Path:

@@ -139,6 +139,8 @@ def _in_timms_form(run: LoadedRun, prepared: dict[str, Any], general: dict[str, 
     spec, size = run.spec, prepared["image_size"]
     if not spec.model.name.startswith(TIMM):
         return "its architecture is levelfield's own"
+    if spec.model.channels is not None:
+        return "channels have been pruned from it, and timm builds whole networks"
     from levelfield.models.adapt_timm.timm_models import timm
 
     name = spec.model.name.removeprefix(TIMM).partition(".")[0]

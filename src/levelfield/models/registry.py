@@ -131,9 +131,12 @@ def create_model(
     else:
         model = _build(name, classes, side_px, options)
     if start_from is not None:
+        from levelfield.models.channels import narrow
         from levelfield.models.weights import start_model_from
 
-        account = start_model_from(model, start_from if isinstance(start_from, str) else start_from.source)
+        start = StartFrom(source=start_from) if isinstance(start_from, str) else start_from
+        narrow(model, start.channels or {})
+        account = start_model_from(model, start.source)
         for line in account.lines():
             print(line, file=sys.stderr)
     return model

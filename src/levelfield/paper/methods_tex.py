@@ -40,7 +40,8 @@ def settings_of(spec: RunSpec) -> dict[str, Any]:
     values["data"] = whole.data.model_dump(mode="json", exclude_none=True, exclude={"name", "checksum"})
     values["recipe"].pop("validation", None)  # it is data.validation now
     values["model"].pop("name")
-    values["model"].pop("start_from", None)
+    if values["model"].pop("start_from", None) is not None:
+        values["model"].pop("channels", None)  # they follow from those weights and from what is pruned
     for key in ("teacher", "teacher_identity", "teacher_digest"):
         (values["recipe"].get("distil") or {}).pop(key, None)
     for key in ("seed", "execution", "plugins"):

@@ -10,6 +10,7 @@ from levelfield.spec.recipe import (
     Optimizer,
     Phase,
     Prune,
+    PruneChannels,
     Recipe,
     RecipeFile,
     Regularisation,
@@ -17,7 +18,7 @@ from levelfield.spec.recipe import (
 )
 from levelfield.spec.recipe_files import list_recipes
 from levelfield.spec.run import RunSpec
-from levelfield.spec.run_parts import DataSpec, Execution, ModelSpec, Plugin, StartFrom
+from levelfield.spec.run_parts import Channels, DataSpec, Execution, ModelSpec, Plugin, StartFrom
 from levelfield.spec.schedule import Schedule
 from levelfield.spec.values import Value
 from levelfield.spec.varied_keys import VARIES, covers
@@ -28,6 +29,7 @@ __all__ = [
     "Augment",
     "Averaging",
     "Budget",
+    "Channels",
     "DataSpec",
     "Distil",
     "Execution",
@@ -38,6 +40,7 @@ __all__ = [
     "Phase",
     "Plugin",
     "Prune",
+    "PruneChannels",
     "Recipe",
     "RecipeFile",
     "Regularisation",

@@ -78,6 +78,7 @@ def _without_places(values: dict[str, Any]) -> dict[str, Any]:
         plugin.pop("path")
     if (start := values["model"].get("start_from")) is not None and start.get("digest"):
         start.pop("source")
+        start.pop("channels", None)  # the digest is of their shapes, too
     if (distil := values["recipe"].get("distil")) is not None and distil.get("teacher_digest"):
         distil.pop("teacher")
     return values

@@ -131,6 +131,16 @@ class Prune(Value):
     """Whether the smallest are chosen among all layers together, or that share of each layer."""
 
 
+class PruneChannels(Value):
+    """Structured pruning (DepGraph; Fang et al., arXiv 2301.12900): of the network that a run starts from the channels
+    that weigh least are taken out, of all layers that share them, and what is left is trained on."""
+
+    share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
+    """Share of the network's multiply-accumulates or parameters that goes, at least."""
+    of: Literal["macs", "params"] = "macs"
+    """Whether the share is of multiply-accumulates or of parameters."""
+
+
 class Freeze(Value):
     """Parameters whose names match one of `patterns` (fnmatch) stay fixed for the first `epochs` (None: throughout)."""
 
@@ -165,6 +175,8 @@ class Recipe(Value):
     """A teacher that is followed beside the targets. None: the targets alone."""
     prune: Prune | None = None
     """What becomes of the smallest of the weights that a run starts from. None: nothing."""
+    prune_channels: PruneChannels | None = None
+    """Which channels are taken out of the network that a run starts from. None: none."""
     freeze: Freeze = Freeze()
     """Parameters that stay as they are, for a while or throughout."""
     precision: Literal["auto", "fp32", "bf16", "fp16", "bf16_if_native"] = "auto"

@@ -16,6 +16,20 @@ from levelfield.spec.recipe import Recipe
 from levelfield.spec.values import Value
 
 
+class Channels(Value):
+    """How many channels a layer has where some of them have been removed."""
+
+    inputs: PositiveInt | None = None
+    """Channels that it takes. None: as many as in the whole network."""
+    outputs: PositiveInt | None = None
+    """Channels that it gives. None: as many as in the whole network."""
+
+    def of_sides(self) -> dict[Literal["inputs", "outputs"], int]:
+        """The sides of which channels have been removed, and how many are left."""
+        sides: dict[Literal["inputs", "outputs"], int | None] = {"inputs": self.inputs, "outputs": self.outputs}
+        return {side: count for side, count in sides.items() if count is not None}
+
+
 class StartFrom(Value):
     """Weights to start from: `timm:<name>[.tag]`, `hub:<owner>/<name>[@revision]`, a run folder, or a .safetensors /
     .pth file. Of a revision that moves (a branch, a tag) the commit is filled in when the run is resolved.
@@ -27,6 +41,8 @@ class StartFrom(Value):
     """`timm:NAME[.TAG]`, `hub:OWNER/NAME[@REVISION]`, a finished run's folder, or a .safetensors or .pth file."""
     digest: str | None = None
     """SHA-256 of the weights' content; filled in when the run is resolved."""
+    channels: dict[str, Channels] | None = None
+    """`model.channels` of the run whose weights they are; filled in when the run is resolved."""
 
     @field_validator("source")
     @classmethod
@@ -51,6 +67,8 @@ class ModelSpec(Value):
     """Keyword arguments of the model's constructor."""
     start_from: StartFrom | None = None
     """Weights to start from. None: a fresh start."""
+    channels: dict[str, Channels] | None = None
+    """By layer the channels that are left, where some have been removed; filled in when the run is resolved."""
 
 
 class DataSpec(Value):

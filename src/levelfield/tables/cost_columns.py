@@ -59,8 +59,9 @@ def costs_of(profiles: Sequence[Mapping[str, Any]], spec: RunSpec | None) -> dic
 
 
 def profile_of(profiles: Sequence[Mapping[str, Any]], spec: RunSpec | None) -> Mapping[str, Any] | None:
-    """The profile of the network that `spec` trains; None where there is none."""
-    if spec is None:
+    """The profile of the network that `spec` trains; None where there is none, as of one that channels are missing of:
+    a name builds the whole one."""
+    if spec is None or spec.model.channels is not None:
         return None
     network = (spec.model.name, spec.model.num_classes, spec.model.image_size, spec.model.options)
     for each in profiles:

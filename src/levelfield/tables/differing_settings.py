@@ -6,11 +6,15 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from levelfield.spec import covers
 from levelfield.tables.audit.compare_values import flat
 from levelfield.tables.number_format import NONE
 from levelfield.tables.table import StudyTable
 
-NOT_SHOWN = ("seed", "model.name", "data.checksum", "model.start_from.digest", "recipe.distil.teacher_digest")
+NOT_SHOWN = (
+    *("seed", "model.name", "model.channels", "data.checksum"),
+    *("model.start_from.digest", "recipe.distil.teacher_digest"),
+)
 
 
 def flat_words(value: Mapping[str, Any]) -> dict[str, str]:
@@ -27,7 +31,9 @@ def _words(value: Any) -> str:
 def differences(table: StudyTable) -> tuple[dict[str, dict[str, str]], dict[str, str]]:
     """Settings that differ: {key: {row: value}}; and those that all rows share: {key: value}."""
     settings = {row.name: flat_words(row.runs.spec.science()) for row in table.rows if row.runs.spec is not None}
-    keys = [key for key in dict.fromkeys(k for setting in settings.values() for k in setting) if key not in NOT_SHOWN]
+    keys = [
+        key for key in dict.fromkeys(k for setting in settings.values() for k in setting) if not covers(NOT_SHOWN, key)
+    ]
     different, shared = {}, {}
     for key in keys:
         values = {name: setting.get(key, NONE) for name, setting in settings.items()}

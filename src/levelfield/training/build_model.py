@@ -6,6 +6,8 @@ import copy
 import random
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,12 @@ from torch import nn
 from levelfield import randomness
 from levelfield.errors import UserError
 from levelfield.models import accepts, create_model, load_plugin, program_builder
+from levelfield.models.channels import fewer, narrow
 from levelfield.models.users_code import failed_on_images
 from levelfield.module_mode import evaluation_mode
 from levelfield.runs import RunFolder, place
 from levelfield.spec import Plugin, RunSpec
+from levelfield.training.channel_pruning import prune_channels
 
 
 def build_model(spec: RunSpec, factory: Callable[..., nn.Module] | None = None) -> nn.Module:
@@ -38,13 +42,37 @@ def build_model(spec: RunSpec, factory: Callable[..., nn.Module] | None = None) 
     if registered_here:
         options.pop("digest", None)
     if spec.model.start_from is not None:
-        options["start_from"] = spec.model.start_from.source
+        options["start_from"] = spec.model.start_from
     model = create_model(
         spec.model.name, num_classes=spec.model.num_classes, image_size=spec.model.image_size, **options
     )
     if line := _normalised_otherwise(spec):
         print(line, file=sys.stderr)
+    if spec.model.start_from is None:
+        narrow(model, spec.model.channels or {})
+    elif spec.recipe.prune_channels is not None:
+        assert spec.model.image_size is not None
+        print(f"  {prune_channels(model, spec.recipe.prune_channels, spec.model.image_size)}", file=sys.stderr)
     return _checked_outputs(model, spec) if spec.plugins or registered_here else model
+
+
+def with_channels(spec: RunSpec) -> RunSpec:
+    """A run that is resolved but for it, with the channels of its network filled in: those of what it starts from, less
+    what it prunes. Raises UserError where they are others than the run was made with."""
+    start = spec.model.start_from
+    if start is None:
+        return spec
+    found = start.channels
+    if spec.recipe.prune_channels is not None:
+        whole = {"model.start_from": None, "model.channels": None}
+        with torch.random.fork_rng(devices=[]), redirect_stderr(StringIO()):
+            found = fewer(build_model(spec), build_model(spec.changed(whole))) or None
+    if spec.model.channels not in (None, found):
+        raise UserError(
+            "model.channels says other channels than are left of the weights that the run starts from\n"
+            "leave model.channels out: it is taken from them"
+        )
+    return spec.changed({"model.channels": found})
 
 
 def _checked_outputs(model: nn.Module, spec: RunSpec) -> nn.Module:

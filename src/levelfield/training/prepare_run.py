@@ -15,9 +15,9 @@ from levelfield.errors import UserError
 from levelfield.known_models import check_name
 from levelfield.models import weights_digest
 from levelfield.precision import choose_precision
-from levelfield.runs import at_commit
+from levelfield.runs import RunFolder, at_commit, place
 from levelfield.spec import RunSpec
-from levelfield.training.build_model import build_model, build_own, load_plugins, own_builder
+from levelfield.training.build_model import build_model, build_own, load_plugins, own_builder, with_channels
 from levelfield.training.device import check_execution, check_step_graph, choose_device
 from levelfield.training.own_data import with_own_data
 from levelfield.training.own_model import OwnModel, check_frozen
@@ -127,6 +127,22 @@ def _without_unused(spec: RunSpec) -> RunSpec:
     return spec.changed({"recipe.regularisation": left})
 
 
+def _check_pruning(spec: RunSpec, own: bool) -> None:
+    """Raise UserError where a recipe prunes weights that nothing has trained; a network of one's own may be."""
+    recipe, fresh = spec.recipe, spec.model.start_from is None
+    if recipe.prune is not None and fresh and not own:
+        raise UserError(
+            "recipe.prune takes the smallest of trained weights away, and this run starts from fresh ones\n"
+            "give model.start_from.source=RUN, or `after: ROW` in a study"
+        )
+    if recipe.prune_channels is not None and (fresh or own):
+        raise UserError(
+            "recipe.prune_channels takes channels out of a trained network that a name builds, and this run "
+            + ("is given a module of your own" if own else "starts from fresh weights")
+            + "\ngive model.start_from.source=RUN, or `after: ROW` in a study"
+        )
+
+
 def _complete(
     spec: RunSpec, data: ImageData, device: torch.device, factory: Callable[..., nn.Module] | None
 ) -> Prepared:
@@ -167,12 +183,11 @@ def _complete(
         digest = weights_digest(source)
         if start.digest not in (None, digest):
             raise UserError(f"model.start_from: {start.source} holds other weights than the run was made with")
-        spec = spec.changed({"model.start_from.source": source, "model.start_from.digest": digest})
-    if spec.recipe.prune is not None and spec.model.start_from is None and factory is None:
-        raise UserError(
-            "recipe.prune takes the smallest of trained weights away, and this run starts from fresh ones\n"
-            "give model.start_from.source=RUN, or `after: ROW` in a study"
-        )
+        folder = RunFolder(place(source).expanduser())
+        channels = folder.spec().model.channels if folder.exists() else start.channels
+        found = {"source": source, "digest": digest, "channels": channels}
+        spec = spec.changed({f"model.start_from.{key}": value for key, value in found.items()})
+    _check_pruning(spec, factory is not None)
     spec = with_teacher(spec, data).changed(
         {
             "model.num_classes": classes,
@@ -184,4 +199,5 @@ def _complete(
             "execution.processes": processes,
         }
     )
+    spec = spec if factory is not None else with_channels(spec)
     return Prepared(spec, data, device, lambda: build_model(spec, factory))

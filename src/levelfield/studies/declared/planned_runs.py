@@ -60,8 +60,10 @@ class PlannedRun:
 
     @property
     def alone(self) -> RunSpec:
-        """Its run without what other rows' runs will give it, so that its steps can be timed before those are there."""
-        return self.spec.changed({key.rpartition(".")[0]: None for key in self.row.before})
+        """Its run without what other rows' runs will give it, or what it would prune of that, so that its steps can be
+        timed before those are there."""
+        pruned = ("recipe.prune", "recipe.prune_channels") if START in self.row.before else ()
+        return self.spec.changed(dict.fromkeys((*(key.rpartition(".")[0] for key in self.row.before), *pruned)))
 
     @property
     def name(self) -> str:

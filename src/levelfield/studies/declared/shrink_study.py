@@ -26,12 +26,14 @@ TO_ZERO: Final[dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Shrinking:
-    """What becomes of `run`, a resolved one: `prune`, the share of its weights that go, and the folder of a `teacher`;
-    None: not that. `recipe`: the file beside the study's that holds its recipe."""
+    """What becomes of `run`, a resolved one: `prune`, the share of its weights that go, `prune_channels`, the share of
+    its multiply-accumulates that goes with whole channels, and the folder of a `teacher`; None: not that. `recipe`: the
+    file beside the study's that holds its recipe."""
 
     run: RunSpec
     recipe: str
     prune: float | None = None
+    prune_channels: float | None = None
     teacher: str | None = None
     seeds: int = 3
 
@@ -46,12 +48,15 @@ class Shrinking:
         data = run.data.model_dump(mode="json", exclude_defaults=True, exclude={"checksum"})
         start = {} if run.model.start_from is None else {"model.start_from.source": run.model.start_from.source}
         rows, varies = [self._row(WHOLE, start)], []
-        if self.prune is not None:
+        pruned = {"pruned": ("recipe.prune", self.prune), "channels": ("recipe.prune_channels", self.prune_channels)}
+        shares = {f"{name}-{100 * share:g}": (key, share) for name, (key, share) in pruned.items() if share is not None}
+        if shares:
             slower = {"recipe.optimizer.lr": run.recipe.optimizer.lr * SLOWER, **TO_ZERO}
             after = {"after": WHOLE, "budget": self._shorter()}
             rows.append(self._row(LONGER, slower) | after)
-            rows.append(self._row(f"pruned-{100 * self.prune:g}", slower | {"recipe.prune.share": self.prune}) | after)
-            varies += ["recipe.prune", "model.start_from", "pretraining", "budget", *slower]
+            rows += [self._row(name, slower | {f"{key}.share": share}) | after for name, (key, share) in shares.items()]
+            varies += [*(key for key, _ in shares.values()), "model.start_from", "pretraining", "budget", *slower]
+            varies += ["model.channels"] if self.prune_channels is not None else []
         if self.teacher is not None:
             rows.append(self._row(TAUGHT, start | {"recipe.distil.teacher": self.teacher}))
             varies += ["recipe.distil"]

@@ -209,7 +209,7 @@ def _from_present(out: Path, key: str, before: PlannedRow, resolved: RunSpec, co
 
 
 OPEN: Final = (
-    *("model.num_classes", "model.image_size", "data.image_size", "data.validation", "data.checksum"),
+    *("model.num_classes", "model.image_size", "data.image_size", "data.validation", "data.checksum", "model.channels"),
     *(key for keys in KNOWN_BY.values() for key in keys),
     "processes",
 )

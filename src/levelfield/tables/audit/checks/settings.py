@@ -40,6 +40,7 @@ SECTIONS: Final[Mapping[str, str]] = {
     "recipe.mix": "The mixing of images",
     "recipe.regularisation": "The regularisation",
     "recipe.prune": "The pruning",
+    "recipe.prune_channels": "The pruning of channels",
     "recipe.distil": "The teacher, and how it is followed",
     "recipe.freeze": "What is frozen",
     "recipe.precision": "The precision",

@@ -37,7 +37,7 @@ from levelfield.system.machine import processor_name
 
 FAMILIES = (
     "outgrid_nano", "vit_mini", "convnext_nano_p2", "resnet_nano", "resnet_mini", "rexnet_tiny_0.35", "resnet18_s1",
-    "deit_tiny_p4", "swin_tiny_p2", "efficientnet_tiny_s1",
+    "deit_tiny_p4", "swin_tiny_p2", "efficientnet_tiny_s1", "roadmap_3", "roadmap_5",
 )  # fmt: skip
 CPU = torch.device("cpu")
 FORMS = {"bf16": ("bf16", False), "fp32": ("fp32", False), "plain bf16": ("bf16", True)}

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from levelfield.analysis.calibration import calibration, of_predictions
-from levelfield.analysis.result_cache import ResultCache
+from levelfield.analysis.result_cache import ResultCache, asked_of
 from levelfield.analysis.studied_rows import studied
-from levelfield.analysis.validation_predictions import ASKED, validation_predictions
+from levelfield.analysis.validation_predictions import validation_predictions
 from levelfield.errors import UserError
 from levelfield.evaluation.temperature import fit_temperature
 from levelfield.page.page import page
@@ -49,7 +49,7 @@ def test_validation_images_and_they_alone_choose_the_temperature(study: Path) ->
     assert test is not None and run.folder is not None
     sharper = test.probabilities.astype(np.float64) ** 2
     held = Predictions(test.index, test.label, (sharper / sharper.sum(1, keepdims=True)).astype(np.float32))
-    ResultCache(study / "analysis", "validation").put_predictions(run.folder.identity, ASKED, held)
+    ResultCache(study / "analysis", "validation").put_predictions(run.folder.identity, asked_of(run), held)
     one = calibration(found)["rows"][0]["runs"][0]
     assert one["temperature"] == pytest.approx(fit_temperature(held.probabilities, held.label), rel=1e-6)
     assert one["temperature"] == pytest.approx(2 * fit_temperature(test.probabilities, test.label), rel=0.02)

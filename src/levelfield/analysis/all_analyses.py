@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from levelfield.analysis.result_cache import write_answer
-from levelfield.analysis.studied_rows import FOLDER, Studied, whose
+from levelfield.analysis.studied_rows import FOLDER, Studied, is_still, whose
 from levelfield.errors import UserError
 
 ELSEWHERE: Final[Mapping[str, str]] = {
@@ -128,7 +128,8 @@ def all_analyses(
 
 
 def is_there(found: Studied, analysis: Analysis, resources: Resources) -> bool:
-    """Whether its answer lies in the folder, of these runs, beside these baselines, and of what is asked for now."""
+    """Whether its answer lies in the folder: of these runs as they were carried out, beside these baselines, of what is
+    asked for now; and nothing is here that was not when it was made."""
     path = found.folder / FOLDER / f"{analysis.name}.json"
     try:
         answer = json.loads(path.read_text(encoding="utf-8"))
@@ -137,4 +138,6 @@ def is_there(found: Studied, analysis: Analysis, resources: Resources) -> bool:
     runs = whose(found)
     asked = {"baselines": dict(found.baselines), "runs": runs} | analysis.asked(resources)
     known = all(None not in row for row in runs.values())
-    return isinstance(answer, dict) and known and all(answer.get(key) == asked[key] for key in asked)
+    if not isinstance(answer, dict) or not known or not is_still(found, answer.get("made_of")):
+        return False
+    return all(answer.get(key) == asked[key] for key in asked)

@@ -14,8 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from levelfield.analysis.out_of_distribution import detections
-from levelfield.analysis.studied_rows import Studied, differences, identity_of, whose
+from levelfield.analysis.studied_rows import (
+    Studied,
+    differences,
+    identity_of,
+    made_of,
+    whose,
+    without_predictions,
+)
 from levelfield.analysis.validation_predictions import validation_predictions
+from levelfield.errors import UserError
 from levelfield.evaluation import calibration_error as error
 from levelfield.evaluation.brier_parts import brier_parts
 from levelfield.evaluation.conformal import conformal_sets
@@ -43,11 +51,14 @@ def calibration(
     found: Studied, *, other: str | None = None, images: int | None = None, seed: int = 0, device: str = "auto",
     data_dir: str | None = None, see: Callable[[str], None] = lambda words: None,
 ) -> dict[str, Any]:  # fmt: skip
-    """What calibration.json holds: `rows` with the measures of every run, `differences` to the baselines, `runs`.
+    """What calibration.json holds: `rows` with the measures of every run, `differences` to the baselines, `left_out`:
+    whose predictions are not here; `runs`.
 
     `other`: a data set at hand whose images are to be told from the test images, `images` of each (None: all). `see` is
-    told of each run.
+    told of each run. Raises UserError where no run has predictions.
     """
+    if not any(run.has_predictions for row in found.rows for run in row.runs):
+        raise UserError(f"no stored predictions in {found.folder}\nconfidence is read from predictions")
     rows, values = [], {}
     for row in found.rows:
         runs = []
@@ -68,8 +79,10 @@ def calibration(
         "other": other,
         "measures": [asdict(measure) for measure in MEASURES],
         "rows": rows,
+        "left_out": {row.name: said for row in found.rows if (said := without_predictions(row))},
         "differences": differences(found, MEASURES, values),
         "runs": whose(found),
+        "made_of": made_of(found),
     }
 
 

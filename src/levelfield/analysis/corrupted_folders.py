@@ -51,8 +51,13 @@ def _set(name: str, data: Path, labels: Path, levels: int, run: LoadedRun) -> tu
             f"{data} holds {images.dtype} {images.shape}, not uint8 images (N, H, W, 3) for {len(label)} labels\n"
             "get the set again"
         )
-    if label.max() >= len(run.classes) or len(images) % levels:
-        raise UserError(f"{data} has {label.max() + 1} classes in {levels} levels, the run {len(run.classes)} classes")
+    if len(images) % levels:
+        raise UserError(f"{data} holds {len(images):,} images, which are not {levels} levels of as many\nget it again")
+    if label.max() + 1 != len(run.classes):
+        raise UserError(
+            f"{data} has {label.max() + 1} classes, the run {run.folder.path} has {len(run.classes)}\n"
+            "give the set of the data that the runs were trained on"
+        )
     size = run.spec.model.image_size
     assert size is not None
     fit = Fit(run.spec.data.fit, run.spec.data.resize_px or size, run.spec.data.interpolation)

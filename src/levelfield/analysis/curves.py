@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from levelfield.analysis.earlier_stops import earlier_stops
 from levelfield.analysis.run_curves import SPLITS, PanelCurves, RunCurve, curves_of_panel
-from levelfield.analysis.studied_rows import Studied, differences, whose
+from levelfield.analysis.studied_rows import Studied, differences, made_of, whose
 from levelfield.analysis.time_to_accuracy import MEASURES, of_row, to_compare, usual_target
 from levelfield.errors import UserError
 from levelfield.statistics import seeds_interval
@@ -43,6 +43,7 @@ def curves(found: Studied, target: float | None = None) -> dict[str, Any]:
         "panels": panels,
         "differences": differences(found, MEASURES, values),
         "runs": whose(found),
+        "made_of": made_of(found),
     }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, Final
 
-from levelfield.analysis.studied_rows import Studied, StudiedRow, differences, identity_of, whose
+from levelfield.analysis.studied_rows import Studied, StudiedRow, differences, identity_of, made_of, whose
 from levelfield.errors import UserError
 from levelfield.statistics.measures import Measure
 from levelfield.tables.cost_columns import profile_of, read_costs, trusted
@@ -47,6 +47,7 @@ def energy(found: Studied, watts: float | None = None) -> dict[str, Any]:
         "rows": rows,
         "differences": differences(found, MEASURES, values),
         "runs": whose(found),
+        "made_of": made_of(found),
     }
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from levelfield.analysis.confusion_clusters import clusters
 from levelfield.analysis.hard_images import hardest, label_candidates
 from levelfield.analysis.predicted_panels import PanelPredictions, RowPredictions, predictions_of_panel
-from levelfield.analysis.studied_rows import Studied, differences, whose
+from levelfield.analysis.studied_rows import Studied, differences, made_of, whose
 from levelfield.errors import UserError
 from levelfield.statistics.churn import churn_between, churn_beyond_seeds, churn_within, disagreement
 from levelfield.statistics.false_discovery import benjamini_hochberg
@@ -60,6 +60,7 @@ def errors(found: Studied, see: Callable[[str], None] = lambda words: None) -> d
         "said": _in_words(beside),
         "differences": sorted(beside, key=lambda one: float(one["p_adjusted"])),
         "runs": whose(found),
+        "made_of": made_of(found),
     }
 
 
@@ -146,7 +147,7 @@ def _interval(test: PairTest, level: float) -> dict[str, Any]:
 def _in_words(differences: Sequence[dict[str, Any]]) -> str:
     """How many differences of recall were decided, and how many could not be."""
     if not differences:
-        return "Recall of classes: nothing to compare, as there is one row."
+        return "Recall of classes: nothing is compared: that takes predictions of the baseline and of another row."
     decided = sum(one["verdict"] in ("better", "worse") for one in differences)
     few = sum(one["verdict"] == "too few seeds" for one in differences)
     said = (

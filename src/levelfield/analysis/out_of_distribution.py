@@ -6,8 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from levelfield.analysis.result_cache import ResultCache
+from levelfield.analysis.result_cache import ResultCache, asked_of
 from levelfield.analysis.studied_rows import FOLDER
+from levelfield.errors import UserError
 from levelfield.evaluation.out_of_distribution import detection, highest_probability, negative_energy
 from levelfield.tables.runs_of_row import Measured
 
@@ -24,13 +25,18 @@ def detections(
     """
     if run.folder is None or not run.folder.weights.is_file():
         return {"ood": "its weights are not here"}
-    cache, asked = ResultCache(study / FOLDER, "ood"), {"other": other, "images": images, "seed": seed}
-    if (known := cache.get(run.folder.identity, asked)) is not None:
-        return known
     from levelfield.analysis.network_of_run import NetworkOfRun, drawn
 
     network = NetworkOfRun(run.folder.path, device)
-    own, others = network.own_data(data_dir).test, network.other_data(other, data_dir).test
+    opened = network.other_data(other, data_dir)
+    cache = ResultCache(study / FOLDER, "ood")
+    asked = asked_of(run, other=opened.checksum, images=images, seed=seed)
+    if (known := cache.get(run.folder.identity, asked)) is not None:
+        return known
+    try:
+        own, others = network.own_data(data_dir).test, opened.test
+    except UserError as error:
+        return {"ood": str(error).splitlines()[0]}
     logits = [network.logits_of(split, drawn(split, images, seed)) for split in (own, others)]
     found: dict[str, Any] = {
         "ood": {

@@ -1,7 +1,8 @@
 """What was computed of a run, kept under its identity in the study's folder: an analysis goes on where it was stopped.
 
-A key of what was asked (data, seed, how many images) belongs to each result, so that nothing is taken for something
-else. What cannot be read counts as absent, and is computed again.
+A key of what was asked (data, seed, how many images), of the run's result and of levelfield's version belongs to each,
+so that nothing is taken for something else: a run that was trained again has the same identity. What cannot be read
+counts as absent, and is computed again.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from levelfield import __version__
 from levelfield.errors import UserError
 from levelfield.runs import Predictions, read_predictions, write_json, write_predictions
+from levelfield.tables.runs_of_row import Measured
 
 CACHE: Final = "cache"
 
@@ -26,6 +29,11 @@ def write_answer(folder: Path, stem: str, answer: Mapping[str, Any]) -> Path:
     return path
 
 
+def asked_of(run: Measured, **asked: Any) -> dict[str, Any]:
+    """What is `asked` (plain JSON values) of `run` as it was carried out, for a `ResultCache`."""
+    return {**asked, "result": run.digest}
+
+
 class ResultCache:
     """Results of one `kind` of analysis in `folder` (a study's analysis/)."""
 
@@ -33,8 +41,9 @@ class ResultCache:
         self.folder = folder / CACHE / kind
 
     def path(self, identity: str, asked: Mapping[str, Any], suffix: str = ".json") -> Path:
-        """Where the result of the run `identity` lies, for what was `asked` (plain JSON values)."""
-        digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:12]
+        """Where the result of the run `identity` lies, for what was `asked` (of `asked_of`)."""
+        key = json.dumps({**asked, "levelfield": __version__}, sort_keys=True)
+        digest = hashlib.sha256(key.encode()).hexdigest()[:12]
         return self.folder / f"{identity[:16]}-{digest}{suffix}"
 
     def get(self, identity: str | None, asked: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -16,7 +16,16 @@ from typing import Any, Final
 from levelfield.analysis.corruptions.corrupt import CORRUPTIONS, SEVERITIES
 from levelfield.analysis.corruptions.severities import COMMON, EXTRA
 from levelfield.analysis.result_cache import ResultCache
-from levelfield.analysis.studied_rows import FOLDER, Studied, StudiedRow, differences, identity_of, whose
+from levelfield.analysis.studied_rows import (
+    FOLDER,
+    Studied,
+    StudiedRow,
+    differences,
+    identity_of,
+    made_of,
+    whose,
+    without_weights,
+)
 from levelfield.errors import UserError
 from levelfield.statistics.measures import Measure
 from levelfield.tables.runs_of_row import Measured
@@ -42,7 +51,9 @@ def robustness(
     found: Studied, *, images: int | None = None, seed: int = 0, device: str = "auto", data_dir: str | None = None,
     folders: Sequence[Path] = (), see: See = lambda what, done, total: None,
 ) -> dict[str, Any]:  # fmt: skip
-    """What robustness.json holds: `rows` with the scores of every run, `differences` to the baselines, `runs`.
+    """What robustness.json holds: `rows` with the scores of every run, `differences` to the baselines, `left_out`: of
+    what rows are left out, and why; `runs`. Rows are compared where they see the same images: the corruptions of larger
+    ones are of another strength.
 
     `images` of the test images, drawn by `seed`, which also makes the corruptions (None: all). `folders`: CIFAR-10.1 or
     CIFAR-C folders, which are read, too. Raises UserError where no run has weights.
@@ -58,24 +69,38 @@ def robustness(
         raise UserError(f"no run in {found.folder} has its weights\ncorrupted images have to go through the networks")
     asked = {"images": images, "seed": seed}
     scores: dict[str, dict[str, Sequence[float]]] = {}
-    sides: dict[str, int] = {}
+    seen: dict[str, dict[str, int]] = {}
+    failed: dict[str | None, str] = {}
     for runs in together.values():
         cache = ResultCache(found.folder / FOLDER, "robustness")
-        own, side_px = scores_of_runs(runs, cache, asked, device, data_dir, folders, see)
+        try:
+            own, images_seen = scores_of_runs(runs, cache, asked, device, data_dir, folders, see)
+        except UserError as error:
+            if runs is list(together.values())[-1] and not scores:
+                raise
+            failed |= {identity_of(run): str(error).splitlines()[0] for run in runs}
+            continue
         scores |= own
-        sides |= {run.folder.identity: side_px for run in runs if run.folder is not None}
-    rows = [_row(row, found, scores) for row in found.rows]
-    values = {row["row"]: {run["seed"]: run for run in row["runs"]} for row in rows}
+        seen |= dict.fromkeys(own, images_seen)
+    apart = {row.name: _apart(row, found) for row in found.rows}
+    rows = [_row(row, found, scores, seen, not apart[row.name]) for row in found.rows]
+    values = {row["row"]: {run["seed"]: run for run in row["runs"]} for row in rows if not apart[row["row"]]}
     return {
         "baselines": dict(found.baselines),
         "images": images,
         "seed": seed,
-        "side_px": sorted(set(sides.values())),
+        "side_px": sorted({one["side_px"] for one in seen.values()}),
         "corruptions": {"common": list(COMMON), "extra": list(EXTRA)},
         "measures": [asdict(measure) for measure in MEASURES],
         "rows": rows,
+        "left_out": {
+            row.name: said
+            for row in found.rows
+            if (said := without_weights(row) or failed.get(identity_of(row.runs[0])) or apart[row.name])
+        },
         "differences": differences(found, MEASURES, values),
         "runs": whose(found),
+        "made_of": made_of(found),
     }
 
 
@@ -87,14 +112,34 @@ def seen_images(run: Measured) -> str:
     return json.dumps([[getattr(data, key) for key in keys], run.spec.model.image_size], default=str)
 
 
-def _row(row: StudiedRow, found: Studied, scores: Mapping[str, Scores]) -> dict[str, Any]:
-    of_baseline = next((one for one in found.rows if one.name == found.baselines.get(row.panel)), None)
-    reference = [own for one in (of_baseline.runs if of_baseline else ()) if (own := _own(one, scores)) is not None]
+def _apart(row: StudiedRow, found: Studied) -> str:
+    """Why a row is not compared with its baseline, whose test images it sees otherwise; "" where it is."""
+    baseline = _baseline(row, found)
+    if baseline is None:
+        return ""
+    own, other = ([run for run in one.runs if run.spec is not None] for one in (row, baseline))
+    if not own or not other or seen_images(own[0]) == seen_images(other[0]):
+        return ""
+    sizes = [run.spec.model.image_size for run in (own[0], other[0]) if run.spec is not None]
+    how = f"images of {sizes[0]} px, not {sizes[1]} px," if sizes[0] != sizes[1] else "images that are fitted otherwise"
+    return f"not compared with {baseline.name}: {how} are corrupted otherwise"
+
+
+def _baseline(row: StudiedRow, found: Studied) -> StudiedRow | None:
+    return next((one for one in found.rows if one.name == found.baselines.get(row.panel)), None)
+
+
+def _row(
+    row: StudiedRow, found: Studied, scores: Mapping[str, Scores], seen: Mapping[str, Mapping[str, int]], compared: bool
+) -> dict[str, Any]:
+    baseline = _baseline(row, found) if compared else None
+    reference = [own for one in (baseline.runs if baseline else ()) if (own := _own(one, scores)) is not None]
     runs = []
     for run in row.runs:
         own = _own(run, scores)
         if own is not None:
-            runs.append({"seed": run.seed, "identity": identity_of(run), **summary(own, reference)})
+            identity = identity_of(run)
+            runs.append({"seed": run.seed, "identity": identity, **seen[identity or ""], **summary(own, reference)})
     return {"row": row.name, "title": row.title, "panel": row.panel, "runs": runs}
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor
 from levelfield.analysis.corrupted_folders import read_sets
 from levelfield.analysis.corruptions.corrupt import CORRUPTIONS, SEVERITIES, corrupt
 from levelfield.analysis.network_of_run import NetworkOfRun, batches, drawn
-from levelfield.analysis.result_cache import ResultCache
+from levelfield.analysis.result_cache import ResultCache, asked_of
 from levelfield.data import Split
 from levelfield.system.machine import usable_cores
 from levelfield.tables.runs_of_row import Measured
@@ -28,10 +29,12 @@ Batch = tuple[Tensor, NDArray[np.int64]]
 def scores_of_runs(
     runs: Sequence[Measured], cache: ResultCache, asked: Mapping[str, Any], device: str, data_dir: str | None,
     folders: Sequence[Path], see: Callable[[str, int, int], None],
-) -> tuple[dict[str, dict[str, Sequence[float]]], int]:  # fmt: skip
-    """By identity the top-1 in percent by corruption, and the side of the images in px."""
-    networks = {run.folder.identity: NetworkOfRun(run.folder.path, device) for run in runs if run.folder is not None}
-    first = next(iter(networks.values()))
+) -> tuple[dict[str, dict[str, Sequence[float]]], dict[str, int]]:  # fmt: skip
+    """By identity the top-1 in percent by corruption; and how many `images` were corrupted, of which `side_px`."""
+    networks = {
+        run.folder.identity: (run, NetworkOfRun(run.folder.path, device)) for run in runs if run.folder is not None
+    }
+    _, first = next(iter(networks.values()))
     split = first.own_data(data_dir).test
     positions = drawn(split, asked["images"], asked["seed"])
     sets = [(folder, *each) for folder in folders for each in read_sets(folder, first.run)]  # a wrong one is told first
@@ -42,20 +45,25 @@ def scores_of_runs(
         _fill(name, asked, networks, cache, found, lambda name=name: _levels(name, split, positions, asked["seed"]))  # type: ignore[misc]
     for folder, name, levels in sets:
         see(name, len(names), len(names))
-        _fill(name, {"folder": str(folder.resolve())}, networks, cache, found, levels)
+        _fill(name, {"folder": str(folder.resolve()), "files": _files(folder)}, networks, cache, found, levels)
     see("done", len(names), len(names))
-    return found, split.side_px
+    return found, {"images": len(positions), "side_px": split.side_px}
+
+
+def _files(folder: Path) -> list[list[Any]]:
+    """The .npy files of `folder` as they are: name, size and time of the last change."""
+    return [[one.name, one.stat().st_size, one.stat().st_mtime_ns] for one in sorted(folder.glob("*.npy"))]
 
 
 def _fill(
-    name: str, asked: Mapping[str, Any], networks: Mapping[str, NetworkOfRun], cache: ResultCache,
+    name: str, asked: Mapping[str, Any], networks: Mapping[str, tuple[Measured, NetworkOfRun]], cache: ResultCache,
     found: dict[str, dict[str, Sequence[float]]], levels: Callable[[], Iterator[Iterator[Batch]]],
 ) -> None:  # fmt: skip
     """Put the scores of every network on `name` into `found`: kept ones, or those on the images of each level."""
-    key = {"corruption": name, **asked}
-    pending = {}
-    for identity, network in networks.items():
-        known = cache.get(identity, key)
+    pending, key = {}, {}
+    for identity, (run, network) in networks.items():
+        key[identity] = asked_of(run, corruption=name, **asked)
+        known = cache.get(identity, key[identity])
         if known is None:
             pending[identity] = network
         else:
@@ -72,7 +80,7 @@ def _fill(
         for identity in pending:
             scores[identity].append(100 * right[identity] / count)
     for identity, own in scores.items():
-        cache.put(identity, key, {"top1": own})
+        cache.put(identity, key[identity], {"top1": own})
         found[identity][name] = own
 
 
@@ -88,4 +96,16 @@ def _levels(name: str, split: Split, positions: Tensor, seed: int) -> Iterator[I
 
     with ThreadPoolExecutor(usable_cores()) as threads:
         for severity in SEVERITIES if name != CLEAN else SEVERITIES[:1]:
-            yield threads.map(lambda some, severity=severity: made(severity, some), list(batches(positions)))
+            yield _ahead(threads, lambda some, severity=severity: made(severity, some), batches(positions))
+
+
+def _ahead(threads: ThreadPoolExecutor, make: Callable[[Tensor], Batch], each: Iterator[Tensor]) -> Iterator[Batch]:
+    """What `make` makes of each, in order, a few ahead of what is asked for: a whole test set is never in memory, and
+    an interruption waits for few."""
+    begun: deque[Future[Batch]] = deque()
+    for some in each:
+        begun.append(threads.submit(make, some))
+        if len(begun) > 2 * usable_cores():
+            yield begun.popleft().result()
+    while begun:
+        yield begun.popleft().result()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
+from levelfield import __version__
 from levelfield.errors import UserError
 from levelfield.statistics import RowScores
 from levelfield.statistics.holm import Decisions, holm
@@ -78,6 +80,53 @@ def identity_of(run: Measured) -> str | None:
 def whose(found: Studied) -> dict[str, list[str | None]]:
     """The identities of each row's runs: what an analysis was made of, so that a page can tell that more have come."""
     return {row.name: [identity_of(run) for run in row.runs] for row in found.rows}
+
+
+def made_of(found: Studied) -> dict[str, Any]:
+    """What an answer was computed from and by, so that it is known when another would be due: the digest of every run's
+    result by row, and what of that which analyses read is `here`."""
+    return {
+        "levelfield": __version__,
+        "results": {row.name: [run.digest for run in row.runs] for row in found.rows},
+        "here": [name for name, is_here in _readable(found) if is_here],
+    }
+
+
+def is_still(found: Studied, before: Any) -> bool:
+    """Whether an answer that was `made_of` so much would be made of the same now. What has gone since changes nothing;
+    what has come may."""
+    now = made_of(found)
+    if not isinstance(before, dict) or any(before.get(key) != now[key] for key in ("levelfield", "results")):
+        return False
+    return set(now["here"]) <= set(before.get("here") or ())
+
+
+def _readable(found: Studied) -> Iterator[tuple[str, bool]]:
+    """What an analysis would say is not here, by name."""
+    yield "cleanlab", find_spec("cleanlab") is not None
+    yield "costs.json", (found.folder / "costs.json").is_file()
+    for row in found.rows:
+        for run in row.runs:
+            name = f"{row.name}, seed {run.seed}"
+            yield f"{name}: weights", run.folder is not None and run.folder.weights.is_file()
+            yield f"{name}: predictions", run.has_predictions
+
+
+def without_weights(row: StudiedRow) -> str:
+    """Which of a row's runs cannot go through their network; "" where all can."""
+    gone = [run.seed for run in row.runs if run.folder is None or not run.folder.weights.is_file()]
+    return _of_seeds(row, gone, "weights")
+
+
+def without_predictions(row: StudiedRow) -> str:
+    """Which of a row's runs have no predictions; "" where all have."""
+    return _of_seeds(row, [run.seed for run in row.runs if not run.has_predictions], "predictions")
+
+
+def _of_seeds(row: StudiedRow, gone: Sequence[int], what: str) -> str:
+    if len(gone) == len(row.runs):
+        return f"its {what} are not here"
+    return f"the {what} of seed {', '.join(map(str, gone))} are not here" if gone else ""
 
 
 def differences(

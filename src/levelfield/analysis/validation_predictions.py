@@ -5,13 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from levelfield.analysis.result_cache import ResultCache
+from levelfield.analysis.result_cache import ResultCache, asked_of
 from levelfield.analysis.studied_rows import FOLDER
 from levelfield.errors import UserError
 from levelfield.runs import Predictions
 from levelfield.tables.runs_of_row import Measured
 
-ASKED: Final = {"split": "validation"}
 BATCH: Final = 250
 
 
@@ -22,8 +21,8 @@ def validation_predictions(study: Path, run: Measured, device: str, data_dir: st
         return "somebody else's predictions: no validation images of theirs are here"
     if not run.spec.data.validation:
         return "no validation images were held out (data.validation: 0)"
-    cache, identity = ResultCache(study / FOLDER, "validation"), run.folder.identity
-    if (known := cache.predictions(identity, ASKED)) is not None:
+    cache, identity, asked = ResultCache(study / FOLDER, "validation"), run.folder.identity, asked_of(run)
+    if (known := cache.predictions(identity, asked)) is not None:
         return known
     if not run.folder.weights.is_file():
         return "its weights are not here"
@@ -42,5 +41,5 @@ def validation_predictions(study: Path, run: Measured, device: str, data_dir: st
         return str(error).splitlines()[0]
     found = tested.evaluation.predictions
     assert found is not None
-    cache.put_predictions(identity, ASKED, found)
+    cache.put_predictions(identity, asked, found)
     return found

@@ -124,9 +124,16 @@ class RunFolder:
         """calibration.json: the `temperature` that divides logits, and what it was fitted on; None where it was not."""
         return self._json(CALIBRATION, dict)
 
+    @property
+    def has_predictions(self) -> bool:
+        return self._predictions.is_file()
+
+    @property
+    def _predictions(self) -> Path:
+        return self.path / "predictions.parquet"
+
     def predictions(self) -> Predictions | None:
-        path = self.path / "predictions.parquet"
-        return read_predictions(path) if path.is_file() else None
+        return read_predictions(self._predictions) if self.has_predictions else None
 
     def _json(self, name: str, kind: type[T]) -> T | None:
         """What a file of JSON holds, which must be of `kind`; None where it is absent."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +33,16 @@ class Measured:
     folder: RunFolder | None
     spec: RunSpec | None
     file: Path | None
+
+    @property
+    def digest(self) -> str:
+        """Of its result, seconds and all: a run that is carried out again has another, and the same identity."""
+        return hashlib.sha256(json.dumps(dict(self.result), sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def has_predictions(self) -> bool:
+        """Whether `predictions` would find a file."""
+        return self.file is not None or (self.folder is not None and self.folder.has_predictions)
 
     def predictions(self) -> Predictions | None:
         if self.file is not None:

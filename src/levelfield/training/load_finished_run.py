@@ -83,6 +83,8 @@ def load_run(path: str | Path, factory: Callable[..., nn.Module] | None = None) 
         model = build_model(spec.changed({"model.start_from": None}), factory)
     try:
         model.load_state_dict(safetensors.torch.load_file(folder.weights))
+    except (OSError, safetensors.SafetensorError) as error:
+        raise UserError(f"{folder.weights} cannot be read: {error}\ntrain the run again") from None
     except RuntimeError as error:
         raise UserError(
             f"{folder.weights} does not fit {spec.model.name}: {str(error).splitlines()[-1].strip()}"

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from levelfield.cli.analyze.options import Baseline, StudyFolder, finish
+from levelfield.cli.analyze.options import Baseline, StudyFolder, finish, show_left_out
 from levelfield.cli.options import DataDir, Device, Json
-from levelfield.cli.output import console, messages, show_table
+from levelfield.cli.output import messages, show_table
 from levelfield.cli.what_was_meant import folder_meant
 
 
@@ -39,14 +39,20 @@ def attention(
 
 
 def _show(answer: dict[str, Any]) -> None:
+    from levelfield.tables.text.attention import images_drawn, mean_heads
+
     lines = []
     for row in answer["rows"]:
         for layers in zip(*(run["layers"] for run in row["runs"]), strict=True):
-            heads = [fmean(values) for values in zip(*(layer["heads_px"] for layer in layers), strict=True)]
+            heads = mean_heads(layers)
             one = layers[0]
             lines.append((row["title"], one["name"], one["kind"], f"{fmean(heads):.1f}", f"{min(heads):.1f}",
                           f"{max(heads):.1f}", f"{one['uniform_px']:.1f}"))  # fmt: skip
     headings = ("mean px", "nearest head", "farthest head", "uniform")
-    show_table(("row", "layer", "kind", *headings), lines, headings, title="attention distance, means over seeds")
-    for name, why in answer["left_out"].items():
-        console.print(f"left out: {name}: {why}", markup=False)
+    show_table(
+        ("row", "layer", "kind", *headings),
+        lines,
+        headings,
+        title=f"attention distance on {images_drawn(answer)} test images, means over seeds",
+    )
+    show_left_out(answer)

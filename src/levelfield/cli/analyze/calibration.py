@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from levelfield.cli.analyze.options import Baseline, StudyFolder, finish, show_differences
+from levelfield.cli.analyze.options import Baseline, StudyFolder, finish, show_differences, show_left_out
 from levelfield.cli.completion import data_sets
 from levelfield.cli.options import DataDir, Device, Json
 from levelfield.cli.output import console, messages, show_table
@@ -64,6 +64,7 @@ def _show(answer: dict[str, Any]) -> None:
         console.print(f"{'all rows' if len(who) == len(said) else ', '.join(who)}: {words}", markup=False)
     if answer["other"] is not None:
         _show_detection(answer)
+    show_left_out(answer)
     show_differences(answer, "confidence")
 
 

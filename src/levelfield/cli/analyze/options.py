@@ -41,7 +41,7 @@ def show_differences(
 
     found: Sequence[Mapping[str, Any]] = answer["differences"] if shown is None else shown
     if not found:
-        console.print("nothing to compare: one row")
+        console.print("nothing is compared: that takes the baseline and another row that both have these measures")
         return
     measures = {measure["key"]: measure for measure in answer["measures"]}
     several = len({one["panel"] for one in found}) > 1
@@ -55,4 +55,12 @@ def show_differences(
         lines.append((measure["title"], row, *cells))
     baselines = ", ".join(dict.fromkeys(answer["baselines"].values()))
     headings = ("measure", "row", "difference", "interval", "p adjusted", "verdict")
-    show_table(headings, lines, headings[2:5], title=f"{title}, beside {baselines} ({rule})")
+    show_table(
+        headings, lines, headings[2:5], title=f"{title}, beside {baselines} ({rule}{' a test set' if several else ''})"
+    )
+
+
+def show_left_out(answer: Mapping[str, Any]) -> None:
+    """Print which rows an answer leaves out, and why."""
+    for name, why in answer["left_out"].items():
+        console.print(f"left out: {name}: {why}", markup=False)

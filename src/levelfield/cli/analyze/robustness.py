@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from levelfield.cli.analyze.options import Baseline, StudyFolder, finish, show_differences
+from levelfield.cli.analyze.options import Baseline, StudyFolder, finish, show_differences, show_left_out
 from levelfield.cli.options import DataDir, Device, Json
 from levelfield.cli.output import console, show_table
 from levelfield.cli.what_was_meant import folder_meant
@@ -79,5 +79,6 @@ def _show(answer: dict[str, Any]) -> None:
             known = [sum(run["sets"][name]) / len(run["sets"][name]) for run in row["runs"] if name in run["sets"]]
             if known:
                 console.print(f"{name}: {row['title']} {percent(sum(known) / len(known))}", markup=False)
+    show_left_out(answer)
     console.print("frost is left out: it needs photographs; mCE is over 14 corruptions, the baseline's is 100")
     show_differences(answer, "robustness")

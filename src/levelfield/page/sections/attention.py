@@ -14,6 +14,7 @@ from levelfield.page.markup import bullets, folded, line, paragraph, tag
 from levelfield.page.section import Section
 from levelfield.page.sections.measured_differences import of_other_runs
 from levelfield.tables.table import StudyTable
+from levelfield.tables.text.attention import images_drawn, mean_heads
 
 Answer = Mapping[str, Any]
 
@@ -31,8 +32,8 @@ def attention(table: StudyTable, answer: Answer) -> Section:
     columns = ("row", "layer", "kind", "mean px", "nearest head", "farthest head", "uniform attention")
     button = tag("div", save("table", key, "CSV", "Save the table of layers"), class_="save")
     note = (
-        f"Mean distance between a token and what it attends to, on {answer['images']:,} test images, means over seeds. "
-        "It describes: neither far nor near is better, and no verdict is given."
+        f"Mean distance between a token and what it attends to, on {images_drawn(answer)} test images, means over "
+        "seeds. It describes: neither far nor near is better, and no verdict is given."
     )
     parts = [
         of_other_runs(table, answer, "attention"), paragraph(note, class_="note"), figures([chart]),
@@ -44,10 +45,10 @@ def attention(table: StudyTable, answer: Answer) -> Section:
 
 
 def _layers(row: Answer) -> list[dict[str, Any]]:
-    """Of a row, in order: the mean over heads and seeds in px, and the nearest and farthest head."""
+    """Of a row, in order: the mean over heads and seeds in px, and of the nearest and farthest head of each seed."""
     found = []
     for layers in zip(*(run["layers"] for run in row["runs"]), strict=True):
-        heads = [fmean(values) for values in zip(*(layer["heads_px"] for layer in layers), strict=True)]
+        heads = mean_heads(layers)
         one = layers[0]
         found.append({"name": one["name"], "kind": one["kind"], "mean": fmean(heads), "low": min(heads),
                       "high": max(heads), "uniform": one["uniform_px"], "side": one["side_px"]})  # fmt: skip

@@ -12,7 +12,7 @@ from levelfield.page.charts.lines_with_bands import lines_with_bands
 from levelfield.page.figure import figures, save
 from levelfield.page.markup import bullets, line, tag
 from levelfield.page.section import Section
-from levelfield.page.sections.measured_differences import measured_differences, of_other_runs
+from levelfield.page.sections.measured_differences import left_out, measured_differences, of_other_runs
 from levelfield.tables.number_format import percent
 from levelfield.tables.table import StudyTable
 
@@ -33,6 +33,7 @@ def calibration(table: StudyTable, answer: Answer) -> Section:
         markup.table(_columns(answer), map(_line, answer["rows"]), "Calibration by row", "analysis-calibration-table"),
         _fitted(answer["rows"]),
         _detection(answer),
+        left_out(answer),
         measured_differences(table, answer, "analysis-calibration-differences"),
     ]
     return Section("analysis-calibration", "Is its confidence to be believed?", "".join(parts), charts=tuple(charts))

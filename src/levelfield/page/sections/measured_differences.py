@@ -21,15 +21,21 @@ def measured_differences(table: StudyTable, answer: Mapping[str, Any], key: str)
         return ""
     title = {row.name: row.title for row in table.rows}
     baselines = ", ".join(title.get(name, name) for name in dict.fromkeys(answer["baselines"].values()))
+    lines = "The lines of each test set" if len({one["panel"] for one in found}) > 1 else "All lines"
     note = (
-        f"Beside {baselines}, each by its own runs (Welch's t). All lines are one family of Holm's procedure: 5 % for "
-        "any false claim among them. Intervals are at the level of the decision."
+        f"Beside {baselines}, each by its own runs ({methods(found)}). {lines} are one family of Holm's procedure: 5 % "
+        "for any false claim among them. Intervals are at the level of the decision."
     )
     claims = sum(one["verdict"] in ("better", "worse") for one in found)
     content = paragraph(note, class_="note") + lines_of_differences(
         table, answer, found, ("measure", "row"), "Differences to the baseline", key
     )
     return markup.folded(f"Beside {baselines}: {claims} of {len(found)} differences decided", content)
+
+
+def methods(found: Sequence[Mapping[str, Any]]) -> str:
+    """By which tests the differences were decided."""
+    return ", ".join(dict.fromkeys(str(one["method"]) for one in found))
 
 
 def lines_of_differences(
@@ -61,8 +67,17 @@ def of_other_runs(table: StudyTable, answer: Mapping[str, Any], command: str) ->
         row.name: [None if run.folder is None else run.folder.identity for run in row.runs.finished]
         for row in table.measured
     }
-    if known == answer["runs"]:
+    results = {row.name: [run.digest for run in row.runs.finished] for row in table.measured}
+    if known != answer["runs"]:
+        count = sum(len(runs) for runs in answer["runs"].values())
+        said = f"Computed of {count} runs, which are not the runs of this table"
+    elif answer.get("made_of", {}).get("results", results) != results:
+        said = "Computed before runs of this table were carried out again"
+    else:
         return ""
-    count = sum(len(runs) for runs in answer["runs"].values())
-    words = f"Computed of {count} runs, which are not the runs of this table: levelfield analyze {command} again."
-    return paragraph(words, class_="note")
+    return paragraph(f"{said}: levelfield analyze {command} again.", class_="note")
+
+
+def left_out(answer: Mapping[str, Any]) -> str:
+    """The rows that an answer leaves out, and why."""
+    return markup.bullets(f"{name}: {why}." for name, why in (answer.get("left_out") or {}).items())

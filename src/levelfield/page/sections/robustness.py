@@ -13,7 +13,7 @@ from levelfield.page.charts.lines_with_bands import lines_with_bands
 from levelfield.page.figure import figures, save
 from levelfield.page.markup import line, paragraph, tag
 from levelfield.page.section import Section
-from levelfield.page.sections.measured_differences import measured_differences, of_other_runs
+from levelfield.page.sections.measured_differences import left_out, measured_differences, of_other_runs
 from levelfield.tables.number_format import percent
 from levelfield.tables.table import StudyTable
 
@@ -47,16 +47,18 @@ def robustness(table: StudyTable, answer: Answer) -> Section:
         tag("div", save("table", key, "CSV", "Save the table of robustness"), class_="save"),
         markup.table(("row", "seeds", *(title for _, title in COLUMNS)), lines, "Robustness by row", key),
         _sets(answer["rows"]),
+        left_out(answer),
         measured_differences(table, answer, "analysis-robustness-differences"),
     ]
     return Section("analysis-robustness", "How well it bears corrupted images", "".join(parts), charts=tuple(charts))
 
 
 def _note(answer: Answer) -> str:
-    images = "all test images" if answer["images"] is None else f"{answer['images']:,} test images"
+    drawn = {run["images"] for row in answer["rows"] for run in row["runs"] if "images" in run} or {answer["images"]}
+    images = "all" if answer["images"] is None else " or ".join(f"{count:,}" for count in sorted(drawn))
     said = (
-        f"Corruptions of Hendrycks and Dietterich at five severities, of {images} (seed {answer['seed']}). Without "
-        "frost, which needs photographs: means and mCE (errors over the baseline's, which has 100) are over 14."
+        f"Corruptions of Hendrycks and Dietterich at five severities, of {images} test images (seed {answer['seed']}). "
+        "Without frost, which needs photographs: means and mCE (errors over the baseline's, which has 100) are over 14."
     )
     odd = [f"{side} px" for side in answer["side_px"] if side not in (32, 64)]
     return said + (f" Images of {', '.join(odd)}: the parameters are those for 32 or 64 px." if odd else "")

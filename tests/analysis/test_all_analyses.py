@@ -86,7 +86,7 @@ def test_other_images_are_another_robustness(study: Path) -> None:
     found = studied(study)
     robustness = ANALYSES[-1]
     answer = json.loads((study / "analysis" / "curves.json").read_text())
-    stored = {"baselines": answer["baselines"], "runs": answer["runs"], "images": 100, "seed": 0}
+    stored = {key: answer[key] for key in ("baselines", "runs", "made_of")} | {"images": 100, "seed": 0}
     (study / "analysis" / "robustness.json").write_text(json.dumps(stored))
     assert is_there(found, robustness, Resources(math.inf, 100, "cpu", None))
     assert not is_there(found, robustness, Resources(math.inf, 200, "cpu", None))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from torch import nn
 
 from levelfield.analysis.attention import attention
-from levelfield.analysis.attention_distance import Distances, apart, distances_of
+from levelfield.analysis.attention_distance import Distances, apart, distances_of, windows_of
 from levelfield.analysis.studied_rows import studied
 from levelfield.errors import UserError
 from levelfield.models import create_model
@@ -69,6 +71,59 @@ def test_uniform_attention_has_its_formula(name: str, side: int, layers: set[tup
     for kind, window, spacing in layers or ():
         assert {(layer.kind, layer.spacing_px) for layer in found.layers.values()} == {(kind, spacing)}
         assert layer.uniform_px == pytest.approx(uniform(window, spacing), rel=1e-4)
+
+
+NOT_READ = ("xcit_nano_12_p8_224", "mobilevit_xxs", "nest_tiny", "twins_svt_small", "volo_d1_224")
+"""Their attention is over channels, over scattered places, or over several maps: no distance is to be said of it."""
+
+
+@pytest.mark.parametrize("name", NOT_READ)
+def test_attention_of_another_kind_is_not_taken_for_one_over_the_image(name: str) -> None:
+    model = timm.create_model(name, **({} if name.startswith("mobilevit") else {"img_size": 64})).eval()
+    with torch.no_grad(), distances_of(model, 64) as found:
+        model(torch.randn(1, 3, 64, 64))
+    assert found.layers == {}
+
+
+def test_registers_are_no_places_of_the_image() -> None:
+    """A class token, four registers and 2 x 2 patches are not 3 x 3 of them."""
+    model = silent(timm.create_model("vit_small_patch16_dinov3", img_size=32, depth=1))
+    with torch.no_grad(), distances_of(model, 32) as found:
+        model(torch.randn(1, 3, 32, 32))
+    (layer,) = found.layers.values()
+    assert layer.spacing_px == 16 and layer.uniform_px == pytest.approx(uniform(2, 16.0), rel=1e-5)
+
+
+@pytest.mark.parametrize(("side", "window", "tokens"), [(32, 7, 8), (48, 5, 12), (32, 4, 8)])
+def test_windows_that_do_not_divide_the_map_are_cut_where_the_image_ends(side: int, window: int, tokens: int) -> None:
+    """Padding is nowhere in the image: neighbours stay one patch of 4 px apart."""
+    model = silent(timm.create_model("swin_tiny_patch4_window7_224", img_size=side, window_size=window, depths=(2,)))
+    with torch.no_grad(), distances_of(model, side) as found:
+        model(torch.randn(2, 3, side, side))
+    straight, shifted = found.layers.values()
+    lengths = [min(window, tokens - start) for start in range(0, tokens, window)]
+    own = [  # of each window's tokens the mean distance to the tokens of their window
+        (h * w, sum(math.hypot(a - c, b - d) for a in range(h) for b in range(w) for c in range(h) for d in range(w)))
+        for h in lengths for w in lengths
+    ]  # fmt: skip
+    expected = 4 * sum(total / count for count, total in own) / tokens**2
+    assert straight.spacing_px == 4 and straight.uniform_px == pytest.approx(expected, rel=1e-4)
+    assert straight.heads_px == pytest.approx([expected] * len(straight.heads_px), rel=1e-4)
+    assert shifted.spacing_px == 4 and max(shifted.heads_px) < side
+
+
+def test_a_map_of_another_size_than_its_network_was_built_for_is_as_it_is() -> None:
+    model = create_model("swin_tiny_p2w4", 10, 32).eval()  # its patch projection was swapped after building
+    with torch.no_grad(), distances_of(model, 32) as found:
+        model(torch.randn(1, 3, 32, 32))
+    assert [layer.spacing_px for layer in found.layers.values()][:2] == [2, 2]
+
+
+def test_tokens_of_a_shifted_window_are_where_they_lie_in_the_image() -> None:
+    places, real = windows_of(5, 5, 3, 1)
+    assert len(places) == 4 and real.sum() == 25 and real[0].all()
+    assert sorted(map(tuple, places[real].long().tolist())) == [(i, j) for i in range(5) for j in range(5)]
+    assert places[0, 0].tolist() == [1, 1] and places[3].long().tolist()[:2] == [[4, 4], [4, 0]]
 
 
 def window_of(ratio: float) -> int:

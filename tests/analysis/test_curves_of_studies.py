@@ -92,6 +92,32 @@ def test_a_mean_over_seeds_that_came_alone_is_never_given() -> None:
     assert of_row(runs, 30)["epochs"]["low"] is None  # equal times show no spread
 
 
+def test_a_seed_that_diverged_never_came_and_its_row_is_not_compared(tmp_path: Path) -> None:
+    """As one that never got there, though it has no curve to its end."""
+    study_of(tmp_path, {"resnet_mini": steady, "vit_mini": steady})
+    path = tmp_path / "vit_mini" / "seed3" / "result.json"
+    write_json(path, json.loads(path.read_text(encoding="utf-8")) | {"status": "failed: loss is not finite at step 9"})
+    answer = curves(studied(tmp_path), 71)
+    found = {row["row"]: row["to_target"] for row in answer["panels"][0]["rows"]}
+    assert found["resnet_mini"]["failed"] == [] and found["resnet_mini"]["epochs"]["estimate"] is not None
+    one = found["vit_mini"]
+    assert (one["reached"], one["runs"], one["never"], one["failed"]) == (3, 4, [], [3])
+    assert one["epochs"]["estimate"] is None and one["epochs"]["at_least"] == pytest.approx((6 + 6 + 5) / 3)
+    assert not [d for d in answer["differences"] if d["row"] == "vit_mini"]
+    assert "3 (failed)" in shown(tmp_path, answer)
+
+
+@pytest.mark.parametrize("teacher", [0, 7])
+def test_a_teachers_forward_passes_are_counted(tmp_path: Path, teacher: int) -> None:
+    study_of(tmp_path, {"resnet_mini": steady})
+    for seed in range(SEEDS):
+        path = tmp_path / "resnet_mini" / f"seed{seed}" / "result.json"
+        result = json.loads(path.read_text(encoding="utf-8"))
+        write_json(path, result | {"macs": 5} | ({"teacher_macs": teacher} if teacher else {}))
+    (row,) = curves(studied(tmp_path))["panels"][0]["rows"]
+    assert row["points"][0]["macs"] == (3 * 5 + teacher) * 1000
+
+
 def test_an_earlier_stop_would_have_said_the_opposite(tmp_path: Path) -> None:
     answer = curves(studied(study_of(tmp_path, {"resnet_mini": steady, "vit_mini": late})))
     panel = answer["panels"][0]

@@ -11,7 +11,7 @@ from levelfield.analysis.energy import energy
 from levelfield.analysis.studied_rows import studied
 from levelfield.errors import UserError
 from levelfield.page.page import page
-from levelfield.runs import write_json
+from levelfield.runs import RunFolder, write_json
 from levelfield.tables import build_table, read_study
 from levelfield.tables.text.energy import cells
 from synthetic_runs import write_two_models
@@ -47,6 +47,27 @@ def test_what_a_gpu_measured_is_compared_and_a_shared_processor_decides_nothing(
     of_a_training = next(one for one in answer["differences"] if one["measure"] == "kilojoules")
     assert of_a_training["estimate"] == pytest.approx(-30) and of_a_training["verdict"] == "better"
     assert cells(answer["rows"][1])[:3] == ("vit_mini", "3", "20.1") and cells(answer["rows"][1])[-1] == METER
+
+
+@pytest.mark.parametrize(
+    ("gpus", "said"),
+    [
+        (("H100", "H100"), ""),
+        (("H100", "T4"), "not compared: trained on T4, resnet_mini on H100"),
+        (("", "T4"), "not compared: trained on T4, resnet_mini on no GPU"),
+    ],
+)
+def test_between_gpus_of_two_models_nothing_is_decided(study: Path, gpus: tuple[str, str], said: str) -> None:
+    for model, gpu, joules in (("resnet_mini", gpus[0], 50_000), ("vit_mini", gpus[1], 20_000)):
+        for seed in range(3):
+            run = study / model / f"seed{seed}"
+            change(run, train_joules=joules + 100 * seed, energy_of=METER, device="cuda")
+            if gpu:
+                write_json(run / "environment.json", RunFolder(run).environment() | {"gpu": gpu})
+    answer = energy(studied(study, "resnet_mini"))
+    assert answer["left_out"] == ({"vit_mini": said} if said else {})
+    assert bool(answer["differences"]) == (not said)
+    assert [run["kilojoules"] for run in answer["rows"][1]["runs"]] == [20, 20.1, 20.2]
 
 
 def test_an_estimate_is_named_so_and_decides_nothing(study: Path) -> None:

@@ -34,7 +34,7 @@ def curves(found: Studied, target: float | None = None) -> dict[str, Any]:
         wanted = usual_target(read, found.baselines.get(panel)) if target is None else target
         panels.append(_of_panel(read, wanted, target is None, found.baselines.get(panel)))
         if read.metric == "val_top1":
-            values |= {one.name: to_compare(one.runs, wanted) for one in read.rows}
+            values |= {one.name: to_compare(one.runs, wanted, one.row.failed) for one in read.rows}
     if not panels:
         raise UserError(f"no curves in {found.folder}: {'; '.join(why)}\nthey are read from the runs' metrics.jsonl")
     return {
@@ -60,7 +60,7 @@ def _of_panel(read: PanelCurves, target: float, usual: bool, baseline: str | Non
                 "row": one.name,
                 "title": one.row.title,
                 "points": points(one.runs),
-                "to_target": of_row(one.runs, target),
+                "to_target": of_row(one.runs, target, one.row.failed),
             }
             for one in read.rows
         ],

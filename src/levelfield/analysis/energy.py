@@ -2,6 +2,7 @@
 
 An estimate is a stated power times the seconds of training, and is named so. Rows are compared only by what a GPU's
 meter measured: an estimate says no more than the seconds do, and a processor's meter counts the runs beside it, too.
+Between GPUs of two models nothing is compared, as it would be the GPUs that are.
 """
 
 from __future__ import annotations
@@ -23,15 +24,17 @@ MEASURES: Final = (
 
 
 def energy(found: Studied, watts: float | None = None) -> dict[str, Any]:
-    """What energy.json holds: `rows` with every run's energy, `differences` to the baselines, `runs`.
+    """What energy.json holds: `rows` with every run's energy, `differences` to the baselines, `left_out`: the
+    rows that were measured and are not compared, and why; `runs`.
 
     `watts`: what the machine draws while it trains, for runs without a meter. Raises UserError where no run has either.
     """
     rows: list[dict[str, Any]] = []
     values = {}
+    left_out = {row.name: said for row in found.rows if (said := _apart(row, found))}
     for row in found.rows:
         runs = [_of_run(run, watts) for run in row.runs]
-        values[row.name] = {run["seed"]: run if run["compared"] else {} for run in runs}
+        values[row.name] = {run["seed"]: run if run["compared"] and row.name not in left_out else {} for run in runs}
         inference = _of_inference(found, row)
         named = {"row": row.name, "title": row.title, "panel": row.panel}
         rows.append({**named, "joules_per_1000": inference, "runs": runs})
@@ -45,10 +48,28 @@ def energy(found: Studied, watts: float | None = None) -> dict[str, Any]:
         "watts": watts,
         "measures": [asdict(measure) for measure in MEASURES],
         "rows": rows,
+        "left_out": left_out,
         "differences": differences(found, MEASURES, values),
         "runs": whose(found),
         "made_of": made_of(found),
     }
+
+
+def _apart(row: StudiedRow, found: Studied) -> str:
+    """Why a row that was trained on GPUs is not compared with its baseline; "" where it is."""
+    name = found.baselines.get(row.panel)
+    baseline = next((one for one in found.rows if one.name == name), row)
+    own, other = (sorted({gpu for run in one.runs for gpu in _gpus(run)}) for one in (row, baseline))
+    if not own or (own == other and len(own) == 1):
+        return ""
+    said = f"not compared: trained on {' and '.join(own)}"
+    return said if own == other else f"{said}, {name} on {' and '.join(other) or 'no GPU'}"
+
+
+def _gpus(run: Measured) -> list[str]:
+    """The models of all GPUs that a run was trained on; none where it does not say."""
+    now = {} if run.folder is None else run.folder.environment()
+    return [str(one["gpu"]) for one in (now, *now.get("earlier", ())) if one.get("gpu")]
 
 
 def _of_run(run: Measured, watts: float | None) -> dict[str, Any]:

@@ -20,8 +20,9 @@ SPLITS: Final[Mapping[str, str]] = {
 @dataclass(frozen=True)
 class RunCurve:
     """A run after each of its `epochs`, ascending: `top1` in percent, and what it had taken until then: `images` seen,
-    `seconds` of training, multiply-accumulates (`macs`, BACKWARD times those of a forward pass for each image). None
-    where the run does not say. `best`: whether its best epoch on validation counts, not its last."""
+    `seconds` of training, multiply-accumulates (`macs`: for each image BACKWARD times those of a forward pass, and once
+    those of its teacher's). None where the run does not say. `best`: whether its best epoch on validation counts, not
+    its last."""
 
     seed: int
     epochs: tuple[float, ...]
@@ -95,6 +96,7 @@ def _curve(run: Measured, lines: list[dict[str, Any]], metric: str) -> RunCurve:
         images.append(seen)
     places = [place for place, line in enumerate(lines) if metric in line]
     forward = run.result.get("macs")
+    each = None if not forward else BACKWARD * forward + (run.result.get("teacher_macs") or 0)
     taken = _all([images[place] for place in places])
     return RunCurve(
         run.seed,
@@ -102,7 +104,7 @@ def _curve(run: Measured, lines: list[dict[str, Any]], metric: str) -> RunCurve:
         tuple(lines[place][metric] for place in places),
         taken,
         _all([lines[place].get("train_seconds") for place in places]),
-        None if taken is None or not forward else tuple(BACKWARD * forward * count for count in taken),
+        None if taken is None or each is None else tuple(each * count for count in taken),
         run.spec is not None and metric == "val_top1" and run.spec.recipe.selection == "best_validation",
     )
 

@@ -14,6 +14,7 @@ from levelfield.statistics import RowScores
 from levelfield.statistics.holm import Decisions, holm
 from levelfield.statistics.measures import Measure, compare_measures
 from levelfield.tables.make_table import compared
+from levelfield.tables.outcomes import failed_seeds
 from levelfield.tables.read_folder import read_study
 from levelfield.tables.rows import one_per_training
 from levelfield.tables.runs_of_row import Measured
@@ -28,13 +29,15 @@ FOLDER: Final = "analysis"
 @dataclass(frozen=True)
 class StudiedRow:
     """A row with its finished `runs`, one a seed. `panel`: the test set that it shares with the rows it is compared
-    with. `start`: equal where rows start, seed by seed, from the same weights."""
+    with. `start`: equal where rows start, seed by seed, from the same weights. `failed`: seeds that failed while they
+    trained."""
 
     name: str
     title: str
     panel: str
     start: str | None
     runs: tuple[Measured, ...]
+    failed: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,14 @@ def studied(folder: Path, baseline: str | None = None) -> Studied:
     runs, panel_of, panels, _ = compared(study, baseline)
     starts = shared_starts(study.rows)
     rows = tuple(
-        StudiedRow(one.row.name, one.row.title, panel_of[one.row.name], starts.get(one.row.name), one.finished)
+        StudiedRow(
+            one.row.name,
+            one.row.title,
+            panel_of[one.row.name],
+            starts.get(one.row.name),
+            one.finished,
+            tuple(failed_seeds(one)),
+        )
         for one in runs
         if one.finished
     )

@@ -33,25 +33,31 @@ def reached(run: RunCurve, target: float) -> dict[str, Any]:
     return {"epochs": run.epochs[place], "seconds": None if run.seconds is None else run.seconds[place]}
 
 
-def of_row(runs: Sequence[RunCurve], target: float) -> dict[str, Any]:
+def of_row(runs: Sequence[RunCurve], target: float, failed: Sequence[int] = ()) -> dict[str, Any]:
     """Over the `runs` of a row: how many `reached` the target, the seeds that `never` did, and by measure the mean with
     its interval, where all did. Where some never did their mean is `at_least` so much: they count with the whole of
-    their training (they are censored there)."""
+    their training (they are censored there). Seeds that `failed` in training count as a mean of the others at least."""
     found = {run.seed: reached(run, target) for run in runs}
     never = [run.seed for run in runs if found[run.seed]["epochs"] is None]
-    said: dict[str, Any] = {"reached": len(runs) - len(never), "runs": len(runs), "never": never}
+    said: dict[str, Any] = {
+        "reached": len(runs) - len(never),
+        "runs": len(runs) + len(failed),
+        "never": never,
+        "failed": list(failed),
+    }
     for key, ends in (("epochs", [run.epochs for run in runs]), ("seconds", [run.seconds for run in runs])):
         known = {run.seed: end for run, end in zip(runs, ends, strict=True) if end}
-        said[key] = _summary({seed: found[seed][key] for seed in known}, {seed: end[-1] for seed, end in known.items()})
+        taken = {seed: found[seed][key] for seed in known}
+        said[key] = _summary(taken, {seed: end[-1] for seed, end in known.items()}, bool(failed))
     return said
 
 
-def _summary(taken: Mapping[int, float | None], ends: Mapping[int, float]) -> dict[str, Any] | None:
-    """None where not known of any run."""
+def _summary(taken: Mapping[int, float | None], ends: Mapping[int, float], more: bool) -> dict[str, Any] | None:
+    """None where not known of any run. `more`: other runs never had it."""
     if not taken:
         return None
     values = [value for value in taken.values() if value is not None]
-    if len(values) < len(taken):
+    if len(values) < len(taken) or more:
         bound = fmean(ends[seed] if value is None else value for seed, value in taken.items())
         return {"estimate": None, "low": None, "high": None, "at_least": bound}
     mean = seeds_interval(values)
@@ -59,8 +65,10 @@ def _summary(taken: Mapping[int, float | None], ends: Mapping[int, float]) -> di
     return {"estimate": mean.value, "low": low, "high": mean.high, "at_least": None}
 
 
-def to_compare(runs: Sequence[RunCurve], target: float) -> dict[int, Mapping[str, float | None]]:
-    """By seed what may be compared with another row: nothing where any run never reached the target, as the mean of
-    the others would be of chosen runs."""
+def to_compare(
+    runs: Sequence[RunCurve], target: float, failed: Sequence[int] = ()
+) -> dict[int, Mapping[str, float | None]]:
+    """By seed what may be compared with another row: nothing where any run failed or never reached the target, as the
+    mean of the others would be of chosen runs."""
     found = {run.seed: reached(run, target) for run in runs}
-    return {} if any(one["epochs"] is None for one in found.values()) else dict(found)
+    return {} if failed or any(one["epochs"] is None for one in found.values()) else dict(found)

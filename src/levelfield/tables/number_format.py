@@ -83,5 +83,6 @@ def censored_mean(found: Mapping[str, float | None] | None, digits: int) -> str:
 
 
 def seeds_never(found: Mapping[str, Any]) -> str:
-    """The seeds that never reached what was asked for."""
-    return ", ".join(map(str, found["never"])) or NONE
+    """The seeds that never reached what was asked for, those that failed in training among them."""
+    failed = (f"{seed} (failed)" for seed in found.get("failed", ()))
+    return ", ".join([*map(str, found["never"]), *failed]) or NONE

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from levelfield.cli.analyze.options import Baseline, StudyFolder, finish, show_differences
+from levelfield.cli.analyze.options import Baseline, StudyFolder, finish, show_differences, show_left_out
 from levelfield.cli.options import Json, finite
 from levelfield.cli.output import show_table
 from levelfield.cli.what_was_meant import folder_meant
@@ -42,4 +42,5 @@ def _show(answer: dict[str, Any]) -> None:
 
     lines = [cells(row) for row in answer["rows"]]
     show_table(COLUMNS, lines, COLUMNS[1:-1], title="energy, means over seeds")
+    show_left_out(answer)
     show_differences(answer, "energy")

@@ -9,7 +9,7 @@ from levelfield.page import markup
 from levelfield.page.figure import save
 from levelfield.page.markup import line, paragraph, tag
 from levelfield.page.section import Section
-from levelfield.page.sections.measured_differences import measured_differences, of_other_runs
+from levelfield.page.sections.measured_differences import left_out, measured_differences, of_other_runs
 from levelfield.tables.table import StudyTable
 from levelfield.tables.text.energy import COLUMNS, cells
 
@@ -28,6 +28,7 @@ def energy(table: StudyTable, answer: Mapping[str, Any]) -> Section:
         paragraph(NOTE, class_="note"),
         tag("div", save("table", "analysis-energy-table", "CSV", "Save the table of energy"), class_="save"),
         markup.table(COLUMNS, lines, "Energy by row", "analysis-energy-table"),
+        left_out(answer),
         measured_differences(table, answer, "analysis-energy-differences"),
     ]
     return Section("analysis-energy", "What did it take in energy?", "".join(parts))

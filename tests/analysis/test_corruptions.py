@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import colorsys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from numpy.typing import NDArray
 from scipy.ndimage import zoom
+from torch import Tensor
 from typer.testing import CliRunner
 
 from levelfield.analysis.corrupted_folders import read_sets
@@ -17,11 +21,13 @@ from levelfield.analysis.corruptions.resample import zoomed
 from levelfield.analysis.corruptions.severities import COMMON, EXTRA
 from levelfield.analysis.corruptions.weather import plasma
 from levelfield.analysis.robustness import robustness, summary
+from levelfield.analysis.scores_under_corruption import ahead
 from levelfield.analysis.studied_rows import studied
 from levelfield.cli.app import app
 from levelfield.errors import UserError
 from levelfield.progress import Progress
 from levelfield.spec import Budget, DataSpec, Execution, ModelSpec, RunSpec
+from levelfield.system.machine import usable_cores
 from levelfield.training import load_run, train
 
 REFERENCE = np.load(Path(__file__).parent / "corrupted_by_reference.npz")
@@ -115,6 +121,20 @@ def test_a_study_is_analysed_kept_and_printed(study: Path) -> None:
     assert done.exit_code == 0 and "frost is left out" in done.output
     done = CliRunner().invoke(app, ["report", str(study), "--no-images"])
     assert done.exit_code == 0 and 'id="analysis-robustness"' in (study / "report.html").read_text()
+
+
+def test_images_are_corrupted_a_few_batches_ahead_and_in_their_order() -> None:
+    """Not the whole test set at once, which an interruption would wait for."""
+    begun: list[int] = []
+
+    def make(some: Tensor) -> tuple[Tensor, NDArray[np.int64]]:
+        begun.append(int(some[0]))
+        return some, some.numpy()
+
+    with ThreadPoolExecutor(2) as threads:
+        found = ahead(threads, make, iter(torch.arange(1000).split(1)))
+        assert next(found)[0].item() == 0 and len(begun) <= 2 * usable_cores() + 1
+        assert [int(one[0]) for one, _ in found] == list(range(1, 1000)) and sorted(begun) == list(range(1000))
 
 
 def test_folders_of_others_are_read_level_by_level_or_refused(study: Path, tmp_path: Path) -> None:

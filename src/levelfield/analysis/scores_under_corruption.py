@@ -96,10 +96,10 @@ def _levels(name: str, split: Split, positions: Tensor, seed: int) -> Iterator[I
 
     with ThreadPoolExecutor(usable_cores()) as threads:
         for severity in SEVERITIES if name != CLEAN else SEVERITIES[:1]:
-            yield _ahead(threads, lambda some, severity=severity: made(severity, some), batches(positions))
+            yield ahead(threads, lambda some, severity=severity: made(severity, some), batches(positions))
 
 
-def _ahead(threads: ThreadPoolExecutor, make: Callable[[Tensor], Batch], each: Iterator[Tensor]) -> Iterator[Batch]:
+def ahead(threads: ThreadPoolExecutor, make: Callable[[Tensor], Batch], each: Iterator[Tensor]) -> Iterator[Batch]:
     """What `make` makes of each, in order, a few ahead of what is asked for: a whole test set is never in memory, and
     an interruption waits for few."""
     begun: deque[Future[Batch]] = deque()

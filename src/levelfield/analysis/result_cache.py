@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from levelfield import __version__
 from levelfield.errors import UserError
 from levelfield.runs import Predictions, read_predictions, write_json, write_predictions
 from levelfield.tables.runs_of_row import Measured
@@ -42,7 +42,7 @@ class ResultCache:
 
     def path(self, identity: str, asked: Mapping[str, Any], suffix: str = ".json") -> Path:
         """Where the result of the run `identity` lies, for what was `asked` (of `asked_of`)."""
-        key = json.dumps({**asked, "levelfield": __version__}, sort_keys=True)
+        key = json.dumps({**asked, "levelfield": version("levelfield")}, sort_keys=True)
         digest = hashlib.sha256(key.encode()).hexdigest()[:12]
         return self.folder / f"{identity[:16]}-{digest}{suffix}"
 

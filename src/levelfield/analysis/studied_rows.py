@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from levelfield import __version__
 from levelfield.errors import UserError
 from levelfield.statistics import RowScores
 from levelfield.statistics.holm import Decisions, holm
@@ -96,7 +96,7 @@ def made_of(found: Studied) -> dict[str, Any]:
     """What an answer was computed from and by, so that it is known when another would be due: the digest of every run's
     result by row, and what of that which analyses read is `here`."""
     return {
-        "levelfield": __version__,
+        "levelfield": version("levelfield"),
         "results": {row.name: [run.digest for run in row.runs] for row in found.rows},
         "here": [name for name, is_here in _readable(found) if is_here],
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +97,7 @@ def _levels(name: str, split: Split, positions: Tensor, seed: int) -> Iterator[I
 
     with ThreadPoolExecutor(usable_cores()) as threads:
         for severity in SEVERITIES if name != CLEAN else SEVERITIES[:1]:
-            yield ahead(threads, lambda some, severity=severity: made(severity, some), batches(positions))
+            yield ahead(threads, partial(made, severity), batches(positions))
 
 
 def ahead(threads: ThreadPoolExecutor, make: Callable[[Tensor], Batch], each: Iterator[Tensor]) -> Iterator[Batch]:

@@ -35,6 +35,7 @@ def later(schedule: str) -> str:
         (later("{name: cosine, warmup: {steps: 5, on_top: true}}"), [LATER]),
         ("recipe.precision=bf16", []),
         ("model.name=vit_mini", []),
+        ("recipe.prune={}", ["no-gradients-of-pruned-weights"]),
     ],
 )
 def test_a_mend_counts_where_it_moves_numbers_and_nowhere_else(assignment: str, names: list[str]) -> None:

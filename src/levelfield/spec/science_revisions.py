@@ -76,6 +76,8 @@ REVISIONS: Final[dict[str, Callable[[RunValues], bool]]] = {
     # Layer scale and position tables no longer make the residual stream float32. (That fused forms round once where
     # every operator rounded is within what processors differ in, and makes no other run.)
     "bf16-residual-streams": _streams_in_bf16,
+    # The gradients of pruned weights had a part in clipping, and in the steps of optimisers that take matrices whole.
+    "no-gradients-of-pruned-weights": lambda spec: spec.recipe.prune is not None,
 }
 """Name of the mend -> whether it moves the numbers of a run. Never renamed, never removed before the next version."""
 

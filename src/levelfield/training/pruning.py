@@ -1,29 +1,58 @@
 """Magnitude pruning: the smallest of a network's weights are set to zero, and held there at every step.
 
 The masks are a function of the weights that the run starts from, so nothing of them is saved; averages of zeros are
-zeros. A network computes as much as before: files that are compressed get smaller, and runtimes that skip zeros faster.
+zeros. What is not there has no gradient, so that it has no part in clipping, nor in optimisers that take a matrix as a
+whole. A network computes as much as before: files that are compressed get smaller, and runtimes that skip zeros faster.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
+from levelfield.errors import UserError
 from levelfield.spec import Prune
+
+_LAYERS: Final = (nn.Linear, nn.modules.conv._ConvNd)
+_PLAIN: Final = frozenset(layer.forward for layer in (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d))
 
 
 class Pruning:
-    """Zeroes the weights of `model`'s convolutions and linear layers that are smallest as it is given."""
+    """Zeroes the weights of `model`'s convolutions and linear layers that are smallest as it is given.
+
+    `zeros`: how many are held at zero, `of` how many; `empty`: layers that have none left. Raises UserError for a share
+    that is less than one weight, and for a layer in which a weight of zero is no zero.
+    """
 
     def __init__(self, model: nn.Module, prune: Prune) -> None:
         self._weights = prunable(model)
         self._kept = kept([weight.detach() for weight in self._weights], prune)
+        left = [int(torch.count_nonzero(mask)) for mask in self._kept]
+        self.of = sum(mask.numel() for mask in self._kept)
+        self.zeros, self.empty = self.of - sum(left), left.count(0)
+        if not self.zeros:
+            raise UserError(
+                f"recipe.prune.share {prune.share:f} of {self.of:,} weights is none\ngive a larger share, as 0.5"
+            )
         self.apply()
 
-    @property
-    def zeros(self) -> int:
-        """How many weights are held at zero."""
-        return sum(int((~mask.bool()).sum()) for mask in self._kept)
+    def __str__(self) -> str:
+        lost = f"; {self.empty} of {len(self._kept)} layers have none left" if self.empty else ""
+        return f"pruned: {self.zeros:,} of {self.of:,} weights are zero{lost}"
+
+    @torch.no_grad()
+    def mask_gradients(self) -> None:
+        """Take the gradients of what was pruned away."""
+        pairs = [
+            (weight.grad, mask)
+            for weight, mask in zip(self._weights, self._kept, strict=True)
+            if weight.grad is not None
+        ]
+        if pairs:
+            torch._foreach_mul_(*map(list, zip(*pairs, strict=True)))
 
     @torch.no_grad()
     def apply(self) -> None:
@@ -32,10 +61,43 @@ class Pruning:
 
 
 def prunable(model: nn.Module) -> list[Tensor]:
-    """The weights of its convolutions and linear layers, each once; norms, biases and tables are left alone."""
-    layers = (nn.Linear, nn.modules.conv._ConvNd)
-    found = {id(module.weight): module.weight for module in model.modules() if isinstance(module, layers)}
+    """The weights of its convolutions and linear layers, each once; norms, biases and tables are left alone.
+
+    Raises UserError for a layer that does not multiply by its weight as it is.
+    """
+    found: dict[int, Tensor] = {}
+    for name, module in model.named_modules():
+        if not isinstance(module, _LAYERS):
+            continue
+        if not _multiplies_by_its_weight(module):
+            raise UserError(
+                f"recipe.prune: {name or 'the network'} ({type(module).__name__}) computes with another weight than "
+                "its own, made anew at each step (normalised, or reparametrised): a zero of its own is none there\n"
+                "train this network without recipe.prune"
+            )
+        found[id(module.weight)] = module.weight
     return list(found.values())
+
+
+@torch.no_grad()
+def _multiplies_by_its_weight(module: nn.Module) -> bool:
+    """Whether `weight` is a parameter of the layer, and twice of it gives twice as much."""
+    if "weight" not in module._parameters:
+        return False
+    if type(module).forward in _PLAIN and "forward" not in vars(module):
+        return True
+    weight = module.get_parameter("weight")
+    sides = [
+        (size - 1) * step + 2 for size, step in zip(weight.shape[2:], getattr(module, "dilation", ()), strict=False)
+    ]
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, getattr(module, "in_channels", weight.shape[1]), *sides, generator=generator).to(weight)
+    own = {} if module.bias is None else {"bias": torch.zeros_like(module.bias)}
+    try:
+        once, twice = (functional_call(module, {**own, "weight": factor * weight}, (x,)) for factor in (1, 2))
+    except Exception:  # a stranger's layer that takes something else than such images: taken at its word
+        return True
+    return torch.allclose(2 * once, twice, rtol=1e-3, atol=0)
 
 
 def kept(weights: list[Tensor], prune: Prune) -> list[Tensor]:

@@ -101,6 +101,8 @@ class Attempt:
         if (teacher := prepared.load_teacher()) is not None and recipe.distil is not None:
             progress.note(f"taught by {recipe.distil.teacher} ({recipe.distil.form})")
         state = TrainState(model, recipe, plan, execution, device, world, teacher)
+        if state.pruning is not None:
+            progress.note(str(state.pruning))
         check_smallest_batch(state, len(data.train), size)
         if state.average is not None:
             world.take_from_main(state.average.module.state_dict().values())

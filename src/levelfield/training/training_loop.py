@@ -82,6 +82,8 @@ def train_step(state: TrainState, batch: Batch) -> None:
             correct = (logits.argmax(1) == batch.labels[rows]).sum()
             state.interval.add(loss_sum.detach(), correct, len(logits))
 
+    if state.pruning is not None:
+        state.pruning.mask_gradients()
     if regularisation.clip_norm is not None:
         state.scaler.unscale_(state.optimizer)
         clip_grad_norm_(state.model.parameters(), regularisation.clip_norm)

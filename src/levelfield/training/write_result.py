@@ -89,6 +89,8 @@ def _size(model: nn.Module, evaluator: RunEvaluator) -> dict[str, Any]:
         "param_mib": parameters.mib,
         "macs": macs,
         "flops": 2 * macs,
-        **({} if state.pruning is None else {"pruned_params": state.pruning.zeros}),
+        **(
+            {} if state.pruning is None else {"pruned_params": state.pruning.zeros, "prunable_params": state.pruning.of}
+        ),
         **({} if state.teacher is None else {"teacher_macs": state.teacher.macs}),
     }

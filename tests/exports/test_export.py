@@ -187,6 +187,24 @@ def test_an_export_that_loses_accuracy_is_an_error_and_stays_aside(
     assert (tmp_path / "model.pt2").is_file() and (tmp_path / "export.json").is_file()
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_an_export_that_computes_no_numbers_is_refused_whatever_is_allowed(
+    value: float, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not one image need be lost by it: the likeliest of no numbers is the first class."""
+    made = export_module.program_of
+
+    def broken(*arguments: object) -> object:
+        program = made(*arguments)  # type: ignore[arg-type]
+        program.shift.fill_(value)
+        return program
+
+    monkeypatch.setattr(export_module, "program_of", broken)
+    with pytest.raises(UserError, match=r"the exported file gives .* for 50 of 50 images .*\nno file was kept"):
+        export_run(run, To.TORCH, tmp_path, batch_size=50, allow_loss=True)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_interrupted_export_leaves_what_was_there(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -82,8 +82,9 @@ def export_run(
             rename(file.with_name(name), out / f"{before}{name}")
         write_json(out / f"{before}{RECORD}", content)
     if before:
+        than = "with PyTorch" if lost or quantised is None else "where Pillow resized them"
         which = ("test images", tested) if lost else ("test images brought to other sizes", resized)
-        raise UserError(_loss(*which, out / f"{before}{form.file}"))
+        raise UserError(_loss(*which, than, out / f"{before}{form.file}"))
     return content
 
 
@@ -105,9 +106,9 @@ def _write(
     return quantise(file, train, program.layout is Layout.NCHW)
 
 
-def _loss(which: str, found: Compared, file: Path) -> str:
+def _loss(which: str, found: Compared, than: str, file: Path) -> str:
     return (
-        f"the export loses accuracy: of {found.images:,} {which} {found.right:,} are right, with PyTorch "
+        f"the export loses accuracy: of {found.images:,} {which} {found.right:,} are right, {than} "
         f"{found.right_in_torch:,}; it stays aside as {file}\n--allow-loss keeps it under its own name"
     )
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from levelfield.data import build_eval_transform, make_loader
 from levelfield.data.store.splits import Split, centre_crop
+from levelfield.errors import UserError
 from levelfield.exports.forms import Images, Runtime
 from levelfield.exports.program import ImageProgram, Layout
 from levelfield.progress import OnProgress
@@ -158,6 +159,12 @@ def _compared(
     exported: tuple[NDArray[np.float32], NDArray[np.float32]],
     labels: NDArray[np.int64],
 ) -> Compared:
+    for what, found in (("the run's network in fp32", own), ("the exported file", exported)):
+        if wrong := sum(not np.isfinite(np.concatenate(both)).all() for both in zip(*found, strict=True)):
+            raise UserError(
+                f"{what} gives values that are no numbers (NaN, infinite) for {wrong} of {len(labels)} images\n"
+                "no file was kept; levelfield predict uses the run as it is, in its own precision"
+            )
     (own_p, own_logits), (p, logits) = own, exported
     first, other = own_logits.argmax(1), logits.argmax(1)
     return Compared(

@@ -8,9 +8,9 @@ Start it, and ask it:
 """
 
 import os
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI, HTTPException, UploadFile
+from fastapi import FastAPI, HTTPException, Query, UploadFile
 
 import levelfield as lf
 
@@ -19,7 +19,8 @@ app = FastAPI(title=f"{run.spec.model.name} on {run.spec.data.name}")
 
 
 @app.post("/predict")
-async def predict(image: UploadFile, top: int = 5) -> dict[str, Any]:  # async: one image at a time has the cores
+async def predict(image: UploadFile, top: Annotated[int, Query(ge=1)] = 5) -> dict[str, Any]:
+    # async: one image at a time has the cores
     found = run.predict([await image.read()])
     if found.bad:
         raise HTTPException(422, found.bad[0][1])

@@ -54,3 +54,5 @@ def test_what_is_no_image_is_refused_with_the_reason_and_the_server_goes_on(clie
     refused = client.post("/predict", files={"image": ("a.png", b"no image")})
     assert refused.status_code == 422 and "image" in refused.json()["detail"]
     assert client.post("/predict", files={"image": ("a.png", png(8, 8))}).status_code == 200
+    none = client.post("/predict", params={"top": -1}, files={"image": ("a.png", png(8, 8))})
+    assert none.status_code == 422

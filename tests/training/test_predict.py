@@ -7,9 +7,11 @@ import io
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from small_run import run_spec
 from test_preprocess import KINDS, write_every_kind
@@ -18,6 +20,7 @@ from typer.testing import CliRunner
 from levelfield.cli.app import app
 from levelfield.data.loading.image_files import image_files
 from levelfield.errors import UserError
+from levelfield.models.network_parts import classifier_name
 from levelfield.training import load_run, prepare, train_prepared
 from levelfield.training.calibrate_finished_run import calibrate
 from levelfield.training.predict_images import predict
@@ -88,6 +91,57 @@ def test_arrays_are_images_and_other_arrays_are_not(folder: Path) -> None:
     assert [name for name, _ in found.bad] == ["#2", "#3"] and "give uint8 (H, W, 3)" in found.bad[0][1]
 
 
+@pytest.mark.parametrize("kind", [str, Path, bytes, np.ndarray, Image.Image, iter])
+def test_one_image_in_place_of_a_list_is_refused(kind: Any, folder: Path) -> None:
+    path = folder / "images" / "test" / "a" / "plain.png"
+    picture = Image.open(path)
+    one = {
+        str: str(path), Path: path, bytes: path.read_bytes(), np.ndarray: np.asarray(picture.convert("RGB")),
+        Image.Image: picture, iter: iter([path]),
+    }[kind]  # fmt: skip
+    with pytest.raises(UserError, match=r"predict takes a list of images, and this is .*\ngive a list, as \[image\]"):
+        load_run(folder / "one").predict(one)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"batch_size": 0}, "a batch of 0 images"),
+        ({"names": ["a"]}, "1 names are given for 2 of them"),
+        ({"temperatures": []}, "0 temperatures are given for 1 of them"),
+        ({"temperatures": [0.0]}, "temperature 0 is no divisor"),
+        ({"temperatures": [-2.0]}, "temperature -2 is no divisor"),
+        ({"temperatures": [float("nan")]}, "temperature nan is no divisor"),
+    ],
+)
+def test_numbers_that_mean_nothing_are_refused(options: dict[str, Any], said: str, folder: Path) -> None:
+    path, run = folder / "images" / "test" / "a" / "plain.png", load_run(folder / "one")
+    with pytest.raises(UserError, match=said):
+        predict([run], [path, path], **options)
+
+
+def test_what_is_no_image_is_named_and_no_count_below_one_is_taken(folder: Path) -> None:
+    nothing = [np.zeros((0, 5, 3), np.uint8), torch.zeros(4, 5, 3, dtype=torch.uint8), None]
+    found = load_run(folder / "one").predict([*nothing, np.zeros((1, 1, 3), np.uint8)])  # type: ignore[list-item]
+    assert [name for name, _ in found.bad] == ["#0", "#1", "#2"] and found.names == ("#3",)
+    for count in (0, -1):
+        with pytest.raises(UserError, match="give 1 or more"):
+            found.top(count)
+
+
+def test_temperature_divides_logits_of_any_size(folder: Path) -> None:
+    """Not the logarithms of probabilities, of which the small ones are zero in float32."""
+    run = load_run(folder / "one")
+    head = run.model.get_submodule(str(classifier_name(run.model)))
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter.mul_(6000)
+        logits = run.model(run.preprocess(folder / "images" / "test" / "a" / "plain.png"))
+    assert float(logits.max() - logits.min()) > 100
+    found = predict([run], [folder / "images" / "test" / "a" / "plain.png"], temperatures=[50.0], device="cpu")
+    np.testing.assert_allclose(found.probabilities, (logits / 50).softmax(1).numpy(), rtol=1e-4)
+
+
 def test_several_runs_are_their_mean(folder: Path) -> None:
     paths, _ = what_was_tested(folder / "one")
     one, two = load_run(folder / "one"), load_run(folder / "two")
@@ -150,6 +204,9 @@ def test_images_are_named_in_every_way(tmp_path: Path) -> None:
         path.touch()
     (tmp_path / "list.csv").write_text("label,path\n1,b.png\n2,in/c.webp\n", encoding="utf-8")
     (tmp_path / "one.csv").write_text("anything\nb.png\n", encoding="utf-8")
+    (tmp_path / "headless.csv").write_text("b.png\na.JPG\n", encoding="utf-8")
+    (tmp_path / "single.csv").write_text("b.png\n", encoding="utf-8")
+    (tmp_path / "gap.csv").write_text("path,label\nb.png,1\n,2\n", encoding="utf-8")
     (tmp_path / "none.csv").write_text("label,place\n1,b.png\n", encoding="utf-8")
 
     def named(*names: str, stdin: str = "") -> list[str]:
@@ -163,6 +220,9 @@ def test_images_are_named_in_every_way(tmp_path: Path) -> None:
     assert named("-", stdin="x.png\n\n y.png \n") == ["x.png", "y.png"]
     nothing = {
         ("none.csv",): "no column of paths",
+        ("headless.csv",): "names an image .*, not columns",
+        ("single.csv",): "names an image .*, not columns",
+        ("gap.csv",): "row 2 below the heading names no image",
         ("*.gif",): "no image in",
         ("-",): "no image in stdin",
         (): "no image",

@@ -22,7 +22,6 @@ from levelfield.data.store.resize import Fit
 from levelfield.data.store.splits import centre_crop
 from levelfield.data.to_device import to_device
 from levelfield.errors import UserError
-from levelfield.evaluation.temperature import at_temperature
 from levelfield.models.deploy import Account, DeployedNetwork, deployed
 from levelfield.progress import OnProgress
 from levelfield.training.device import choose_device, current_device
@@ -30,6 +29,8 @@ from levelfield.training.network_on_device import FinishedRun, network_on
 
 Picture = str | Path | bytes | Image.Image | NDArray[np.uint8]
 """A path, the bytes of a file, a PIL image, or RGB pixels (H, W, 3)."""
+_ONE: Final = (str, Path, bytes, Image.Image)
+"""The kinds of them that are one image wherever they stand."""
 
 BATCH: Final = 64
 
@@ -50,7 +51,12 @@ class ImagePredictions:
     deployed: tuple[Account, ...] = ()
 
     def top(self, count: int = 5) -> list[list[tuple[str, float]]]:
-        """Of each image the `count` likeliest classes and their probabilities, likeliest first; of equals the first."""
+        """Of each image the `count` likeliest classes and their probabilities, likeliest first; of equals the first.
+
+        Raises UserError for a count below 1.
+        """
+        if count < 1:
+            raise UserError(f"the {count} likeliest classes of an image are none\ngive 1 or more")
         order = np.argsort(-self.probabilities, axis=1, kind="stable")[:, :count]
         return [
             [(self.classes[place], float(row[place])) for place in places]
@@ -75,9 +81,11 @@ def predict(
     divided by its temperature: `temperatures`, else that of its folder's calibration, else 1. With `deploy` its network
     predicts in the form that does nothing else, made with the first batch. Images that cannot be read are named in
     `bad`, and the others go on.
-    Raises UserError for runs of other classes, or of the same in another order.
+    Raises UserError for runs of other classes, or of the same in another order, for one image in place of several, and
+    for names or temperatures that are not as many as what they belong to.
     """
     classes = _classes_of_all(runs)
+    _check_many(images, names, runs, temperatures, batch_size)
     given = names if names is not None else [_name(image, row) for row, image in enumerate(images)]
     temperatures = tuple(map(_calibrated, runs) if temperatures is None else temperatures)
     target = choose_device(device)
@@ -141,14 +149,18 @@ class _Seer:
             self.form = deployed(self.network, images, self.dtype)
         with torch.autocast(self.target.type, self.dtype, enabled=self.dtype != torch.float32):
             logits = (self.form or self.network)(images).float()
-        probabilities: NDArray[np.float64] = logits.softmax(1).cpu().numpy().astype(np.float64)
-        return probabilities if self.temperature == 1 else at_temperature(probabilities, self.temperature)
+        probabilities: NDArray[np.float64] = (logits / self.temperature).softmax(1).cpu().numpy().astype(np.float64)
+        return probabilities
 
 
 def _views(image: Picture, seers: Sequence[_Seer]) -> list[Tensor] | str:
     """The image as each run takes it, or why it cannot be read."""
-    if isinstance(image, np.ndarray) and (image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3):
+    if isinstance(image, np.ndarray) and (
+        image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size
+    ):
         return f"{image.dtype} {image.shape} is no image; give uint8 (H, W, 3)"
+    if not isinstance(image, (*_ONE, np.ndarray)):
+        return f"a {type(image).__name__} is no image; give a path, a file's bytes, a PIL image or uint8 (H, W, 3)"
     try:
         pixels = decode(Path(image) if isinstance(image, str) else image)[0]
     except BadImageError as error:
@@ -156,6 +168,24 @@ def _views(image: Picture, seers: Sequence[_Seer]) -> list[Tensor] | str:
     except OSError as error:
         return error.strerror or str(error)
     return [seer.view(pixels) for seer in seers]
+
+
+def _check_many(
+    images: Sequence[Picture], names: Sequence[str] | None, runs: Sequence[FinishedRun],
+    temperatures: Sequence[float] | None, batch_size: int,
+) -> None:  # fmt: skip
+    """Raise UserError for one image given as if it were several, and for counts that do not fit."""
+    one = isinstance(images, _ONE) or (isinstance(images, np.ndarray) and images.ndim == 3)
+    if one or not hasattr(images, "__len__"):
+        what = "one image" if one else type(images).__name__
+        raise UserError(f"predict takes a list of images, and this is {what}\ngive a list, as [image]")
+    if batch_size < 1:
+        raise UserError(f"a batch of {batch_size} images is none\ngive 1 or more")
+    for what, given, of in (("names", names, images), ("temperatures", temperatures, runs)):
+        if given is not None and len(given) != len(of):
+            raise UserError(f"{len(given)} {what} are given for {len(of)} of them\ngive one for each, or none at all")
+    if wrong := [each for each in temperatures or () if not 0 < each < float("inf")]:
+        raise UserError(f"temperature {wrong[0]:g} is no divisor of logits\ngive numbers above 0")
 
 
 def _calibrated(run: FinishedRun) -> float:

@@ -53,13 +53,17 @@ def _is_image(name: str) -> bool:
 def _of_csv(path: Path) -> Iterable[str]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.DictReader(file))
+            lines = csv.DictReader(file)
+            columns, rows = list(lines.fieldnames or ()), list(lines)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path} cannot be read as CSV: {error}") from None
+    if headless := next((name for name in columns if _is_image(name)), None):
+        raise UserError(f"the first line of {path} names an image ({headless}), not columns\nwrite 'path' above it")
     if not rows:
         return []
-    columns = [name for name in rows[0] if name is not None]
     column = next((name for name in COLUMNS if name in columns), columns[0] if len(columns) == 1 else None)
     if column is None:
         raise UserError(f"{path} has no column of paths (it has {', '.join(columns)})\nname it {COLUMNS[0]}")
-    return [str(path.parent / row[column]) for row in rows if row[column]]
+    if empty := next((number for number, row in enumerate(rows, start=1) if not row[column]), None):
+        raise UserError(f"{path}: row {empty} below the heading names no image in {column}\nfill it in, or take it out")
+    return [str(path.parent / row[column]) for row in rows]

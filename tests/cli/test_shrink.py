@@ -12,12 +12,12 @@ from levelfield.cli import export as export_command
 from levelfield.cli.app import app
 from levelfield.errors import UserError
 from levelfield.runs import RunFolder
-from levelfield.spec import RunSpec
+from levelfield.spec import Distil, RunSpec, StartFrom
 from levelfield.studies.results.run_folders import differences
 from levelfield.study import Study
 from levelfield.training import prepare, train_prepared
 
-SMALL = {
+SMALL: dict[str, Any] = {
     "model": {"name": "resnet_nano", "options": {"width_factor": 0.5}},
     "data": {"name": "digits", "image_size": 16, "train_limit": 200, "test_limit": 60, "validation": 0.1},
     "recipe": {
@@ -84,6 +84,31 @@ def test_a_row_has_fewer_channels(finished: Path, tmp_path: Path, monkeypatch: p
     assert macs["whole"] == macs["whole-longer"] and 0.4 < macs["channels-40"] / macs["whole"] <= 0.6
 
 
+def test_a_run_that_was_taught_gets_another_teacher_and_starts_where_it_started(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the run's own recipe says of its own teacher stays with the row that is the run as it is."""
+    monkeypatch.chdir(tmp_path)
+    recipe = {**SMALL["recipe"], "schedule": {"name": "linear"}, "phases": []}
+    run = RunSpec.parse({**SMALL, "recipe": recipe, "budget": {"epochs": 0.5}}, "run")
+    keys = {"recipe.distil": Distil(teacher=str(finished)), "model.start_from": StartFrom(source=str(finished))}
+    train_prepared(prepare(run.changed(keys)), Path("mine"))
+    train_prepared(prepare(run.changed({"seed": 3})), Path("other"))
+    shrink("mine", "--prune", 0.5, "--distil", "other", "--only-write", "--seeds", 1)
+    assert "&id" not in Path("shrink-resnet_nano.yaml").read_text(encoding="utf-8")
+    plan = Study.load("shrink-resnet_nano.yaml").plan()
+    rows = {each.row.name: each.spec for each in plan}
+    mine = RunFolder(Path("mine"))
+    assert prepare(rows["whole"]).identity == mine.identity
+    assert differences(rows["whole"], mine.spec()) == []
+    taught = prepare(rows["taught"]).spec
+    assert taught.recipe.distil is not None
+    assert taught.recipe.distil.teacher_identity == RunFolder(Path("other")).identity
+    assert all(key.startswith("recipe.distil.teacher_") for key in differences(taught, mine.spec()))
+    assert {each.row.home for each in plan} == set(rows)
+    assert rows["pruned-50"].budget.epochs == 0.5  # never longer than the run
+
+
 def test_int8_is_an_export(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     asked: list[Any] = []
@@ -96,12 +121,14 @@ def test_int8_is_an_export(finished: Path, tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_bad_input_is_named(finished: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.recipe.yaml").write_text("name: of my own", encoding="utf-8")
     for words, said in (
         ([finished], "say how the run is to shrink: --int8, --prune 0.5, --prune-channels 0.5 or --distil TEACHER"),
         ([finished, "--prune", 50], "--prune 50 is no share of the weights: give one between 0 and 1"),
         ([finished, "--prune-channels", 1], "--prune-channels 1 is no share of the multiply-accumulates"),
         ([finished, "--distil", tmp_path], "--distil: .* is not a run folder"),
         ([finished, "--prune", 0.5, "--file", "study.txt"], "study.txt must end in .yaml"),
+        ([finished, "--prune", 0.5, "--file", tmp_path / "a.yaml"], "a.recipe.yaml is there already"),
     ):
         with pytest.raises(UserError, match=said):
             shrink(*words)

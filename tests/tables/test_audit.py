@@ -450,8 +450,8 @@ def test_each_seed_may_have_a_teacher_of_its_own_but_not_some_of_them(tmp_path: 
 
 
 def test_a_teacher_that_saw_other_images(tmp_path: Path) -> None:
-    write(tmp_path / "study/big/seed0-00000000", spec_of("resnet_mini", data__validation=0.0))
-    teacher = {"teacher": "/away/big/seed0-00000000", "teacher_identity": "a" * 64, "teacher_digest": "b" * 64}
+    big = write(tmp_path / "study/big/seed0-00000000", spec_of("resnet_mini", data__validation=0.0))
+    teacher = {"teacher": "/away/big/seed0-00000000", "teacher_identity": big.identity, "teacher_digest": "b" * 64}
     student = write(tmp_path / "study/small/seed0-1", spec_of("vit_mini", data__validation=0.1, recipe__distil=teacher))
     report = audited([Row("small", runs=(student,))], path=tmp_path / "study")
     (found,) = [one for one in report.findings if one.check == "taught_on"]
@@ -460,6 +460,15 @@ def test_a_teacher_that_saw_other_images(tmp_path: Path) -> None:
         "The teacher of small was trained on other images than small itself (data.validation differ); it may have seen "
         "images that are held out for validation here."
     )
+
+
+def test_another_run_in_the_place_of_a_teacher_is_not_taken_for_it(tmp_path: Path) -> None:
+    write(tmp_path / "study/big/seed0-00000000", spec_of("resnet_mini", data__validation=0.0))
+    teacher = {"teacher": "/away/big/seed0-00000000", "teacher_identity": "a" * 64, "teacher_digest": "b" * 64}
+    student = write(tmp_path / "study/small/seed0-1", spec_of("vit_mini", data__validation=0.1, recipe__distil=teacher))
+    report = audited([Row("small", runs=(student,))], path=tmp_path / "study")
+    (found,) = [one for one in report.findings if one.check == "taught_on"]
+    assert found.severity == "unchecked" and "its run is not at hand" in found.text
 
 
 def test_runs_of_one_row_that_differ_in_more_than_the_seed(tmp_path: Path) -> None:

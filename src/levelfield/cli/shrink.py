@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from levelfield.cli.options import DataDir, OnlyWrite, Yes, finite
 from levelfield.cli.output import messages
 from levelfield.cli.study.options import Parallel
-from levelfield.cli.study.written import check_file, run_written, write_study
+from levelfield.cli.study.written import check_file, run_written, write_keys, write_study
 from levelfield.cli.what_was_meant import run_meant
 from levelfield.errors import UserError
 
 if TYPE_CHECKING:
-    from levelfield.studies.declared.shrink_study import Shrinking
+    pass
 
 
 def shrink(
@@ -75,7 +75,8 @@ def shrink(
     check_file(path)
     recipe = path.with_suffix(".recipe.yaml")
     plan = Shrinking(spec, recipe.name, prune, prune_channels, None if distil is None else str(distil), seeds)
-    _write(plan, path, recipe)
+    write_keys(recipe, plan.recipe_file())
+    write_study(path, plan.study())
     plugins = [plugin.path for plugin in spec.plugins] or None
     run_written(path, only_write, out=out, data_dir=data_dir, plugin=plugins, parallel=parallel, yes=yes, json=False)
 
@@ -87,16 +88,6 @@ def _check_shares(prune: float | None, prune_channels: float | None, only_write:
             raise UserError(f"{option} {share:g} is no share of {of}: give one between 0 and 1, as 0.5")
     if prune_channels is not None and not only_write and find_spec("torch_pruning") is None:
         raise UserError("--prune-channels needs torch-pruning: pip install 'levelfield[prune]'")
-
-
-def _write(plan: Shrinking, path: Path, recipe: Path) -> None:
-    """Write the study's file, and beside it that of its recipe."""
-    import yaml
-
-    from levelfield.runs import write_text
-
-    write_study(path, plan.study())
-    write_text(recipe, yaml.safe_dump(plan.recipe_file(), sort_keys=False, allow_unicode=True, width=100))
 
 
 def _file_of(model: str) -> Path:

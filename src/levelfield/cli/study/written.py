@@ -24,12 +24,19 @@ def write_study(path: Path, values: Mapping[str, Any]) -> None:
     Raises UserError for keys that make no study, and for a file that no such command wrote.
     """
     from levelfield.studies.declared.study import StudySpec
-    from levelfield.studies.declared.study_file import write_study_file
 
     study = StudySpec.parse({"name": path.stem, **values}, str(path))
-    write_study_file(path, values, shlex.join(["levelfield", *sys.argv[1:]]))
+    write_keys(path, values)
     rows = f"{len(study.rows)} rows, {len(study.seeds)} {'seed' if len(study.seeds) == 1 else 'seeds'} each"
     messages.print(f"written: {path} ({rows})", soft_wrap=True, highlight=False)
+
+
+def write_keys(path: Path, values: Mapping[str, Any]) -> None:
+    """Write keys to `path`, with the command that does it above. Raises UserError for a file that no such command
+    wrote."""
+    from levelfield.studies.declared.study_file import write_study_file
+
+    write_study_file(path, values, shlex.join(["levelfield", *sys.argv[1:]]))
 
 
 def run_written(

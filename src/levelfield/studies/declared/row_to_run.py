@@ -10,7 +10,7 @@ from levelfield.errors import UserError
 from levelfield.spec import DataSpec, RunSpec, load_recipe
 from levelfield.spec.overrides import set_path
 from levelfield.spec.recipe_files import merge
-from levelfield.spec.weights_taken import ROW
+from levelfield.spec.weights_taken import KNOWN_BY, ROW, TEACHER
 from levelfield.studies.declared.study import Changes, Grid, Group, RowSpec, Scale, StudySpec, named
 
 
@@ -51,7 +51,8 @@ def run_of_row(
     if row.after is not None:
         config["model"]["start_from"] = {"source": ROW + row.after}
     if row.teacher is not None:
-        config["recipe"]["distil"] = {**(config["recipe"].get("distil") or {}), "teacher": ROW + row.teacher}
+        known = {key.rpartition(".")[2]: None for key in KNOWN_BY[TEACHER]}  # of another teacher, in the recipe's file
+        config["recipe"]["distil"] = {**(config["recipe"].get("distil") or {}), "teacher": ROW + row.teacher, **known}
     return RunSpec.parse(config, f"study {study.name}: row {name}")
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from levelfield.spec import RunSpec
 from levelfield.spec.identity import differing
+from levelfield.spec.weights_taken import KNOWN_BY, TEACHER
 
 WHOLE: Final = "whole"
 LONGER: Final = "whole-longer"
@@ -46,7 +47,8 @@ class Shrinking:
         """The keys of the study file."""
         run = self.run
         data = run.data.model_dump(mode="json", exclude_defaults=True, exclude={"checksum"})
-        start = {} if run.model.start_from is None else {"model.start_from.source": run.model.start_from.source}
+        begun = {} if run.model.start_from is None else run.model.start_from.model_dump(mode="json")
+        start = {f"model.start_from.{key}": value for key, value in begun.items()}
         rows, varies = [self._row(WHOLE, start)], []
         pruned = {"pruned": ("recipe.prune", self.prune), "channels": ("recipe.prune_channels", self.prune_channels)}
         shares = {f"{name}-{100 * share:g}": (key, share) for name, (key, share) in pruned.items() if share is not None}
@@ -58,7 +60,8 @@ class Shrinking:
             varies += [*(key for key, _ in shares.values()), "model.start_from", "pretraining", "budget", *slower]
             varies += ["model.channels"] if self.prune_channels is not None else []
         if self.teacher is not None:
-            rows.append(self._row(TAUGHT, start | {"recipe.distil.teacher": self.teacher}))
+            another = {TEACHER: self.teacher, **dict.fromkeys(KNOWN_BY[TEACHER] if run.recipe.distil else ())}
+            rows.append(self._row(TAUGHT, start | another))
             varies += ["recipe.distil"]
         whole = {f"model.options.{key}": value for key, value in run.model.options.items()}
         if run.execution.micro_batch is not None:
@@ -79,6 +82,6 @@ class Shrinking:
         return {"model": self.run.model.name, "name": name} | ({"set": changes} if changes else {})
 
     def _shorter(self) -> dict[str, Any]:
-        """The length of the run times `SHARE`, rounded up to whole units."""
+        """The length of the run times `SHARE`, rounded up to whole units; of a shorter run than one, its own."""
         length = self.run.budget.model_dump(mode="json", exclude_none=True)
-        return {unit: math.ceil(value * SHARE) for unit, value in length.items()}
+        return {unit: min(value, math.ceil(value * SHARE)) for unit, value in length.items()}

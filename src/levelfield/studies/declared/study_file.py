@@ -41,10 +41,19 @@ def read_study_file(name: str | Path) -> tuple[dict[str, Any], str]:
     return {"name": text, **values}, f"study {text}"
 
 
+class _Spelt(yaml.SafeDumper):
+    """Every value where it stands, for a file that a person changes: no value is a reference to another."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
 def write_study_file(path: Path, values: Mapping[str, Any], written_by: str) -> None:
-    """Write a study's keys as YAML, with the command that wrote it above. Raises UserError where a file is there that
-    no such command wrote."""
-    text = f"{WRITTEN_BY}{written_by}\n" + yaml.safe_dump(dict(values), sort_keys=False, width=100, allow_unicode=True)
+    """Write the keys of a study, or of a recipe, as YAML, with the command that wrote it above. Raises UserError where
+    a file is there that no such command wrote."""
+    text = f"{WRITTEN_BY}{written_by}\n" + yaml.dump(
+        dict(values), Dumper=_Spelt, sort_keys=False, width=100, allow_unicode=True
+    )
     if path.exists() and not path.read_text(encoding="utf-8").startswith(WRITTEN_BY):
         raise UserError(f"{path} is there already, and was not written by this command\nname another with --file")
     write_text(path, text)

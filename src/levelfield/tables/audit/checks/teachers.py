@@ -65,11 +65,11 @@ def _who(taught: Iterable[AuditRow]) -> dict[str, str]:
 
 
 def _teacher(distil: Distil, folder: Path | None) -> RunSpec | None:
-    """The setting of the teacher's run; None where that run is not at hand."""
+    """The setting of the teacher's run; None where that run is not at hand: another one may lie in its place."""
     path = Path(distil.teacher).expanduser()
     places = [path] + ([folder / Path(*path.parts[-2:])] if folder is not None else [])
-    found = next((run for place in places if (run := RunFolder(place)).exists()), None)
-    return None if found is None else found.spec()
+    runs = (run for place in places if (run := RunFolder(place)).exists())
+    return next((run.spec() for run in runs if run.identity == distil.teacher_identity), None)
 
 
 def _distil(spec: RunSpec) -> Distil | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from typer.testing import CliRunner
 from fake_hub import FakeHub
 from levelfield.cli.app import app
 from levelfield.errors import UserError
+from levelfield.exports import hub_repository
 from levelfield.exports.hub_repository import push_run
 from levelfield.models import create_model, weights_digest
 from levelfield.runs import RunFolder, at_commit, find_runs, place, same_repository
@@ -198,6 +200,14 @@ def test_timm_loads_what_is_its_own_and_unresized(size: int, loads: bool, hub: F
         theirs = network(transform(Image.fromarray(pixels)).unsqueeze(0))
         own = here.model(here.preprocess(buffer.getvalue()))
     np.testing.assert_allclose(theirs.numpy(), own.numpy(), atol=1e-3 * float(own.abs().max()))
+
+
+def test_timm_finds_the_side_to_resize_to_in_the_share_that_it_is_told() -> None:
+    """size / (size / side) is less than the side by a rounding where timm then cuts: of 28 px, 50 became 49."""
+    for size in range(8, 513, 4):
+        for side in range(size, 2 * size + 1):
+            share = hub_repository._crop_share(size, side)
+            assert math.floor(size / share) == side and share == pytest.approx(size / side), (size, side)
 
 
 def test_a_folder_is_written_instead_where_nothing_shall_be_sent(run: Path, hub: FakeHub, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,7 +16,7 @@ from levelfield.cli.what_was_meant import run_meant
 from levelfield.errors import UserError
 
 if TYPE_CHECKING:
-    pass
+    from levelfield.studies.declared.shrink_study import Shrinking
 
 
 def shrink(
@@ -75,8 +75,7 @@ def shrink(
     check_file(path)
     recipe = path.with_suffix(".recipe.yaml")
     plan = Shrinking(spec, recipe.name, prune, prune_channels, None if distil is None else str(distil), seeds)
-    write_keys(recipe, plan.recipe_file())
-    write_study(path, plan.study())
+    _write(plan, path, recipe)
     plugins = [plugin.path for plugin in spec.plugins] or None
     run_written(path, only_write, out=out, data_dir=data_dir, plugin=plugins, parallel=parallel, yes=yes, json=False)
 
@@ -88,6 +87,12 @@ def _check_shares(prune: float | None, prune_channels: float | None, only_write:
             raise UserError(f"{option} {share:g} is no share of {of}: give one between 0 and 1, as 0.5")
     if prune_channels is not None and not only_write and find_spec("torch_pruning") is None:
         raise UserError("--prune-channels needs torch-pruning: pip install 'levelfield[prune]'")
+
+
+def _write(plan: Shrinking, path: Path, recipe: Path) -> None:
+    """Write the study's file, and beside it that of its recipe."""
+    write_keys(recipe, plan.recipe_file())
+    write_study(path, plan.study())
 
 
 def _file_of(model: str) -> Path:

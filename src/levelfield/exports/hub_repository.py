@@ -8,6 +8,7 @@ logits.
 from __future__ import annotations
 
 import hashlib
+import math
 import shutil
 import tempfile
 from pathlib import Path
@@ -134,6 +135,12 @@ def _facts(run: LoadedRun) -> dict[str, Any]:
     }
 
 
+def _crop_share(size: int, resize_px: int) -> float:
+    """timm's `crop_pct`, by which it finds the side to resize to: the whole part of size / crop_pct."""
+    share = size / resize_px
+    return share if math.floor(size / share) == resize_px else math.nextafter(share, 0.0)
+
+
 def _in_timms_form(run: LoadedRun, prepared: dict[str, Any], general: dict[str, Any], folder: Path) -> str:
     """Write timm's files for the network into `folder` and try them out. Why they do not hold; empty where they do."""
     spec, size = run.spec, prepared["image_size"]
@@ -152,7 +159,7 @@ def _in_timms_form(run: LoadedRun, prepared: dict[str, Any], general: dict[str, 
         network.pretrained_cfg = {
             **{key: network.pretrained_cfg[key] for key in kept if key in network.pretrained_cfg},
             "num_classes": len(run.classes), "input_size": (3, size, size), "interpolation": prepared["interpolation"],
-            "crop_pct": size / prepared["resize_px"], "crop_mode": CROP_MODES[prepared["fit"]],
+            "crop_pct": _crop_share(size, prepared["resize_px"]), "crop_mode": CROP_MODES[prepared["fit"]],
             "mean": tuple(prepared["mean"]), "std": tuple(prepared["std"]),
         }  # fmt: skip
         timm.models.save_for_hf(

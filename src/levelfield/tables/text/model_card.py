@@ -13,7 +13,9 @@ from typing import Any, Final
 import yaml
 
 from levelfield.known_models import known_model
+from levelfield.known_models.model_info import TIMM
 from levelfield.runs import RunFolder
+from levelfield.spec.hub_source import HUB
 from levelfield.statistics import Estimate
 from levelfield.tables.lists_in_words import counted, listed
 from levelfield.tables.reproduce import setups
@@ -136,8 +138,29 @@ def _training(rows: list[TableRow]) -> list[str]:
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return [
         "\n".join(lines),
+        *_beside_recipe(rows),
         "Every key of every run stands in its `run.json`; the commands below repeat all of it.",
     ]
+
+
+def _beside_recipe(rows: list[TableRow]) -> list[str]:
+    """What made rows that the name of a recipe does not tell: weights to start from, a teacher, pruning."""
+    said = {}
+    for row, run in _runs(rows):
+        start, distil = run.spec.model.start_from, run.spec.recipe.distil
+        facts = []
+        if start is not None:
+            place = f" of `{start.source}`" if start.source.startswith((TIMM, HUB)) else ""
+            facts.append(f"starts from trained weights{place}, content `{str(start.digest)[:16]}`")
+        if distil is not None:
+            soft = f"at temperature {distil.temperature:g}, " if distil.form == "soft" else ""
+            who = f"run `{str(distil.teacher_identity)[:16]}`"
+            facts.append(f"is taught by the {who} ({distil.form}, {soft}weight {distil.weight:g} of the loss)")
+        if (zeros := run.result.get("pruned_params")) is not None:
+            facts.append(f"is pruned: {zeros:,} of its {run.result['params']:,} parameters are zero")
+        if facts:
+            said[f"- {row.title}, seed {run.seed}: {'; '.join(facts)}."] = None
+    return ["\n".join(said)] if said else []
 
 
 def _machine(folder: RunFolder) -> str:
@@ -162,9 +185,15 @@ def _use(rows: list[TableRow], shared: Shared | None) -> list[str]:
     said.append(f"Training goes on from these weights by `--set model.start_from.source=hub:{shared.repo}`.")
     if shared.timm_why_not:
         return [*said, f"timm cannot rebuild this network: {shared.timm_why_not}. `config.json` is not in timm's form."]
-    return [*said, f"timm loads it too, with the same logits:\n\n```python\n{_TIMM.format(repo=shared.repo)}```"]
+    said.append(f"timm loads it too, with the same logits:\n\n```python\n{_TIMM.format(repo=shared.repo)}```")
+    return said + [why for fit, why in _FITS_IN_TIMM.items() if fit == runs[0][1].spec.data.fit]
 
 
+_FITS_IN_TIMM: Final = {
+    "crop": "Its transform may cut an image half a pixel beside where this run's did.",
+    "pad": "Its transform enlarges images that are smaller than the network's input, which this run only padded.",
+}
+"""Where timm prepares images otherwise than a run did, by the run's `data.fit`."""
 _CODE: Final = """\
 import levelfield as lf
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -153,7 +153,7 @@ class _Seer:
         return probabilities
 
 
-def _views(image: Picture, seers: Sequence[_Seer]) -> list[Tensor] | str:
+def _views(image: Any, seers: Sequence[_Seer]) -> list[Tensor] | str:
     """The image as each run takes it, or why it cannot be read."""
     if isinstance(image, np.ndarray) and (
         image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size
@@ -171,7 +171,7 @@ def _views(image: Picture, seers: Sequence[_Seer]) -> list[Tensor] | str:
 
 
 def _check_many(
-    images: Sequence[Picture], names: Sequence[str] | None, runs: Sequence[FinishedRun],
+    images: Any, names: Sequence[str] | None, runs: Sequence[FinishedRun],
     temperatures: Sequence[float] | None, batch_size: int,
 ) -> None:  # fmt: skip
     """Raise UserError for one image given as if it were several, and for counts that do not fit."""

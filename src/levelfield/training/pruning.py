@@ -92,7 +92,7 @@ def _multiplies_by_its_weight(module: nn.Module) -> bool:
     ]
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2, getattr(module, "in_channels", weight.shape[1]), *sides, generator=generator).to(weight)
-    own = {} if module.bias is None else {"bias": torch.zeros_like(module.bias)}
+    own = {name: torch.zeros_like(value) for name, value in module.named_parameters(recurse=False) if name == "bias"}
     try:
         once, twice = (functional_call(module, {**own, "weight": factor * weight}, (x,)) for factor in (1, 2))
     except Exception:  # a stranger's layer that takes something else than such images: taken at its word

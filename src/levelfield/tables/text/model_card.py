@@ -145,7 +145,7 @@ def _training(rows: list[TableRow]) -> list[str]:
 
 def _beside_recipe(rows: list[TableRow]) -> list[str]:
     """What made rows that the name of a recipe does not tell: weights to start from, a teacher, pruning."""
-    said = {}
+    said: dict[str, None] = {}
     for row, run in _runs(rows):
         start, distil = run.spec.model.start_from, run.spec.recipe.distil
         facts = []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -171,6 +173,7 @@ def test_of_a_real_run_it_is_kept_and_shown(tmp_path: Path) -> None:
     assert list(answer["left_out"].values()) == ["its weights are not here"]
     layers = answer["rows"][0]["runs"][0]["layers"]
     assert [layer["kind"] for layer in layers] == ["global"] * len(layers) and layers[0]["spacing_px"] == 4
+    assert answer["rows"][0]["runs"][0]["training"] == []  # two checkpoints at most are no course
     assert all(0 < head < 16 for layer in layers for head in layer["heads_px"])
     next(tmp_path.glob("vit/weights.safetensors")).rename(tmp_path / "kept")
     (tmp_path / "vit" / "weights.safetensors").write_bytes(b"")  # it is not read again
@@ -178,6 +181,38 @@ def test_of_a_real_run_it_is_kept_and_shown(tmp_path: Path) -> None:
     write_json(tmp_path / "analysis" / "attention.json", answer)
     html = page(build_table(read_study(tmp_path)))
     assert 'id="analysis-attention"' in html and "cifar10 is left out: its weights are not here." in html
+    assert 'id="attention-training"' not in html
+
+
+@pytest.mark.parametrize("evaluate", ["averaged", "raw"])
+def test_of_a_run_that_kept_checkpoints_it_is_given_over_training(evaluate: str, tmp_path: Path) -> None:
+    spec = RunSpec.parse({
+        "model": {"name": "vit_mini", "image_size": 16},
+        "data": {"name": "digits", "image_size": 16, "train_limit": 160, "test_limit": 40},
+        "recipe": {"name": "digits-fast", "batch_size": 80, "optimizer": {"name": "sgd", "lr": 0.5},
+                   "averaging": {"name": "ema", "decay": 0.9, "evaluate": evaluate}},
+        "budget": {"epochs": 3}, "execution": {"checkpoint_every_steps": 2, "keep_checkpoints": 9},
+    })  # fmt: skip
+    train(spec, tmp_path / "vit")
+    seen: list[str] = []
+    answer = attention(studied(tmp_path), images=10, device="cpu", see=seen.append)
+    assert seen[1:] == [f"vit_mini at step {step}" for step in (2, 4, 6)]
+    (run,) = answer["rows"][0]["runs"]
+    assert [(point["step"], point["epoch"]) for point in run["training"]] == [(2, 1), (4, 2), (6, 3)]
+    first, _, last = (point["heads_px"] for point in run["training"])
+    assert last == [layer["heads_px"] for layer in run["layers"]] != first
+    for checkpoint in (tmp_path / "vit" / "checkpoints").iterdir():
+        checkpoint.write_bytes(b"")  # they are not read again
+    assert attention(studied(tmp_path), images=10, device="cpu") == answer
+    with pytest.raises(UserError, match=r"checkpoint .*step-000000002\.ckpt is damaged .*\nremove it"):
+        attention(studied(tmp_path), images=9, device="cpu")
+    write_json(tmp_path / "analysis" / "attention.json", answer)
+    html = page(build_table(read_study(tmp_path)))
+    charts = json.loads(html.split('id="charts-data">')[1].split("</script>")[0])
+    drawn = charts["attention-training"]["data"]["values"]
+    assert [value["epoch"] for value in drawn] == [1, 2, 3]
+    assert drawn[-1]["mean"] == pytest.approx(np.mean(last) / 16 * 100)
+    assert drawn[-1]["high"] == pytest.approx(np.mean(last, axis=1).max() / 16 * 100)
 
 
 def test_rows_without_attention_are_refused(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from levelfield.runs import write_bytes
 from levelfield.training.not_finite import first_not_finite
 
 _NAME: Final = re.compile(r"step-(\d+)\.ckpt")
+UNREADABLE: Final = (OSError, ValueError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError)
+"""What reading a damaged checkpoint raises."""
 
 
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int) -> Path:
@@ -34,7 +36,7 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int) -
     body = buffer.getvalue()
     path = folder / f"step-{step:09d}.ckpt"
     write_bytes(path, hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
-    numbered = _by_number(folder)
+    numbered = by_number(folder)
     passed_over = [old for number, old in numbered if number > step]
     for old in passed_over + [old for number, old in numbered if number <= step][keep:]:
         old.unlink(missing_ok=True)
@@ -49,11 +51,11 @@ def load_newest(
     `infinite` as in `first_not_finite`.
     """
     notes: list[str] = []
-    for _, path in _by_number(folder):
+    for _, path in by_number(folder):
         try:
             state = _read(path)
             identity_there = str(state["identity"])
-        except (OSError, ValueError, RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+        except UNREADABLE as error:
             notes.append(f"checkpoint {path.name} is damaged ({error}); going back to the one before")
             continue
         if identity_there != identity:
@@ -68,6 +70,16 @@ def load_newest(
     return None, notes
 
 
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """The state that the checkpoint `path` holds, on the CPU. Raises UserError where it is damaged."""
+    try:
+        state = _read(path)
+        state["identity"]
+    except UNREADABLE as error:
+        raise UserError(f"checkpoint {path} is damaged ({error})\nremove it") from None
+    return state
+
+
 def fingerprint(tensors: dict[str, Tensor]) -> str:
     """SHA-256 (16 hex digits) over names and bytes of `tensors`."""
     digest = hashlib.sha256()
@@ -77,7 +89,7 @@ def fingerprint(tensors: dict[str, Tensor]) -> str:
     return digest.hexdigest()[:16]
 
 
-def _by_number(folder: Path) -> list[tuple[int, Path]]:
+def by_number(folder: Path) -> list[tuple[int, Path]]:
     """(step, checkpoint), newest step first."""
     found = [(match, path) for path in folder.glob("step-*.ckpt") if (match := _NAME.fullmatch(path.name))]
     return sorted(((int(match[1]), path) for match, path in found), reverse=True)

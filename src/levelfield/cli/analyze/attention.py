@@ -24,7 +24,7 @@ def attention(
 ) -> None:
     """The mean distance that attention looks over, by layer and head, of OutGrid, ViT, DeiT, Swin and MaxViT.
 
-    What a run's attention does is kept. Example: levelfield analyze attention runs/quickstart
+    Over training, too, of runs that kept three checkpoints. Example: levelfield analyze attention runs/quickstart
     """
     from levelfield.analysis.attention import attention as analyse
     from levelfield.analysis.studied_rows import studied
@@ -55,4 +55,11 @@ def _show(answer: dict[str, Any]) -> None:
         headings,
         title=f"attention distance on {images_drawn(answer)} test images, means over seeds",
     )
+    over = [
+        (row["title"], str(run["seed"]), f"{point['epoch']:.4g}", f"{fmean(map(fmean, point['heads_px'])):.1f}")
+        for row in answer["rows"] for run in row["runs"] for point in run["training"]
+    ]  # fmt: skip
+    if over:
+        show_table(("row", "seed", "epoch", "mean px"), over, ("seed", "epoch", "mean px"),
+                   title="over training, from checkpoints, mean over layers and heads")  # fmt: skip
     show_left_out(answer)

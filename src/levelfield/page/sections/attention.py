@@ -22,7 +22,7 @@ Answer = Mapping[str, Any]
 def attention(table: StudyTable, answer: Answer) -> Section:
     """A line a row over the depth of the network, with a band over heads, and the layers as a table."""
     layers = {row["row"]: _layers(row) for row in answer["rows"]}
-    chart = _chart(table, answer, layers)
+    charts = [_chart(table, answer, layers), *_over_training(table, answer)]
     lines = [
         line(row["title"], layer["name"], layer["kind"], *(f"{layer[key]:.1f}" for key in ("mean", "low", "high")),
              f"{layer['uniform']:.1f}", data_of=row["row"])
@@ -36,12 +36,12 @@ def attention(table: StudyTable, answer: Answer) -> Section:
         "seeds. It describes: neither far nor near is better, and no verdict is given."
     )
     parts = [
-        of_other_runs(table, answer, "attention"), paragraph(note, class_="note"), figures([chart]),
+        of_other_runs(table, answer, "attention"), paragraph(note, class_="note"), figures(charts),
         folded("Layer by layer", button + markup.table(columns, lines, "Attention distance by layer", key)),
     ]  # fmt: skip
     if answer["left_out"]:
         parts.append(bullets(f"{name} is left out: {why}." for name, why in answer["left_out"].items()))
-    return Section("analysis-attention", "How far attention looks", "".join(parts), charts=(chart,))
+    return Section("analysis-attention", "How far attention looks", "".join(parts), charts=tuple(charts))
 
 
 def _layers(row: Answer) -> list[dict[str, Any]]:
@@ -69,3 +69,33 @@ def _chart(table: StudyTable, answer: Answer, layers: Mapping[str, list[dict[str
     return Chart(
         "attention-distance", "Attention distance", note, "Attention distance by depth, by row.", spec, wide=True
     )
+
+
+def _over_training(table: StudyTable, answer: Answer) -> list[Chart]:
+    """A line a row from checkpoint to checkpoint; none where no row kept several."""
+    courses = {row["row"]: _course(row) for row in answer["rows"]}
+    courses = {name: course for name, course in courses.items() if course}
+    if not courses:
+        return []
+    names, chosen = singled_out([row for row in table.measured if row.name in courses])
+    values: list[Spec] = [
+        {"row": row["row"], "name": row["title"], **point, "shown": row["row"] in names}
+        for row in answer["rows"] for point in courses.get(row["row"], ())
+    ]  # fmt: skip
+    spec = lines_with_bands(colour_scale(table.rows), values, "epoch", "epoch", "distance (% of the image's side)")
+    note = "From checkpoints. Line: mean over layers and heads. Band: nearest to farthest layer." + chosen
+    alt = "Attention distance by epoch, by row."
+    return [Chart("attention-training", "Attention distance over training", note, alt, spec, wide=True)]
+
+
+def _course(row: Answer) -> list[Spec]:
+    """The mean, nearest and farthest layer of a row in % of the image's side, means over seeds, by epoch: at the steps
+    of which all seeds kept checkpoints."""
+    runs = [{point["step"]: point for point in run.get("training", ())} for run in row["runs"]]
+    side = row["runs"][0]["layers"][0]["side_px"]
+    found = []
+    for step in sorted(set.intersection(*(set(points) for points in runs))):
+        layers = [[fmean(heads) for heads in points[step]["heads_px"]] for points in runs]
+        means = [100 * fmean(layer) / side for layer in zip(*layers, strict=True)]
+        found.append({"epoch": runs[0][step]["epoch"], "mean": fmean(means), "low": min(means), "high": max(means)})
+    return found

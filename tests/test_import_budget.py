@@ -84,6 +84,7 @@ TRAIN = "train --model resnet_nano --data digits"
         ("data show nope", 2, TORCH),
         ("data get nope", 2, TORCH),
         ("analyze rank --model nope", 2, TORCH),
+        ("analyze overlays study --images 3,x", 2, TORCH),
         ("study list", 0, TORCH),
         ("study status rexnet-cifar10 --out study", 0, READING),
         ("study report rexnet-cifar10 --out study", 0, READING),

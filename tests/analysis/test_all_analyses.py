@@ -39,6 +39,7 @@ def test_what_the_rows_do_not_allow_is_left_out_and_said(study: Path) -> None:
     assert list(done) == ["curves", "errors", "calibration"] and not any(done.values())
     assert left_out["robustness"].endswith("has its weights")
     assert left_out["attention"].endswith("its weights are not here")
+    assert "weights are not here" in left_out["overlays"] or "is not installed" in left_out["overlays"]
     assert "had an energy meter" in left_out["energy"]
     assert {name: left_out[name] for name in ELSEWHERE} == dict(ELSEWHERE)
     assert {path.stem for path in (study / "analysis").glob("*.json")} == set(done)
@@ -77,7 +78,7 @@ def test_an_analysis_that_is_cut_short_writes_nothing(study: Path, monkeypatch: 
     answer = all_analyses(studied(study), Resources(1.0, 100, "cpu", None), see)
     assert seen == ["curves", "energy", "errors", "calibration"]
     assert [one["analysis"] for one in answer["done"]] == ["curves", "errors"]
-    assert [one["analysis"] for one in answer["left_out"]][:3] == ["energy", "calibration", "attention"]
+    assert [one["analysis"] for one in answer["left_out"]][:3] == ["energy", "calibration", "overlays"]
     assert not (study / "analysis" / "calibration.json").exists()
 
 

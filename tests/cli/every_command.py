@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -57,6 +58,7 @@ LINES: dict[str, list[str]] = {
     "analyze compression": ["analyze compression runs/tiny"],
     "analyze errors": ["analyze errors runs/tiny"],
     "analyze attention": ["analyze attention runs/tiny --images 10"],
+    "analyze overlays": ["analyze overlays runs/tiny --images 3,17"],
     "analyze curves": ["analyze curves runs/tiny"],
     "analyze robustness": ["analyze robustness runs/tiny --images 10"],
     "analyze calibration": ["analyze calibration runs/tiny --other digits --images 20"],
@@ -66,8 +68,8 @@ LINES: dict[str, list[str]] = {
     "schema": ["schema run"],
 }
 """In an order in which each finds what it needs: `eval run` after the training of `run`."""
-CODES = {"data get": 2, "gate": 2}
-"""Exit codes other than 0: digits is built in, and a run is not better than itself."""
+CODES = {"data get": 2, "gate": 2} | ({} if find_spec("pytorch_grad_cam") else {"analyze overlays": 2})
+"""Exit codes other than 0: digits is built in, a run is not better than itself, and an extra may be missing."""
 TINY = """
 data: {name: digits, image_size: 16}
 recipes: digits-fast

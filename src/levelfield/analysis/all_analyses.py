@@ -83,6 +83,12 @@ def _attention(found: Studied, resources: Resources) -> dict[str, Any]:
     return attention(found, device=resources.device, data_dir=resources.data_dir, see=resources.ask)
 
 
+def _overlays(found: Studied, resources: Resources) -> dict[str, Any]:
+    from levelfield.analysis.overlays import overlays
+
+    return overlays(found, device=resources.device, data_dir=resources.data_dir, see=resources.ask)
+
+
 def _robustness(found: Studied, resources: Resources) -> dict[str, Any]:
     from levelfield.analysis.robustness import robustness
 
@@ -96,11 +102,12 @@ ANALYSES: Final = (
     Analysis("energy", _energy),
     Analysis("errors", _errors),
     Analysis("calibration", _calibration),
+    Analysis("overlays", _overlays, lambda resources: {"chosen": "most disagreed"}),
     Analysis("attention", _attention),
     Analysis("robustness", _robustness, lambda resources: {"images": resources.images, "seed": 0}),
 )
 """Cheapest first: metrics are read, then predictions; validation images and a few of the test go through
-networks once, corrupted ones often."""
+networks once (overlays: through one of each row), corrupted ones often."""
 
 
 def all_analyses(

@@ -16,6 +16,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
+from levelfield.analysis.attention_weights import is_timms, unfused, weights_of_products
 from levelfield.models.families.outgrid import GridAttention, OutlookAttention
 from levelfield.models.families.vit import TransformerBlock
 from levelfield.models.watch_calls import watching
@@ -105,11 +106,11 @@ def distances_of(network: nn.Module, side_px: int) -> Iterator[Distances]:
                 within.enter_context(watching([module], _grid(found, name, side_px)))
             elif isinstance(module, TransformerBlock):
                 within.enter_context(watching([module.qkv], _products(found, name, module.heads, side_px)))
-            elif plain is not None and _is_timms(module):
+            elif plain is not None and is_timms(module):
                 parent = network.get_submodule(name.rpartition(".")[0])
                 if hasattr(parent, "shift_size"):
                     within.enter_context(watching([parent], nothing, given))
-                within.enter_context(_unfused(module))
+                within.enter_context(unfused(module))
                 within.enter_context(watching([module.attn_drop], _timms(found, name, parent, plain, side_px)))
         yield found
 
@@ -121,20 +122,6 @@ def _prefix_of_timms(network: nn.Module) -> int | None:
         if any(one.__module__.startswith("timm.models") and one.__name__ in READ for one in type(module).__mro__):
             return int(getattr(module, "num_prefix_tokens", 0))
     return None
-
-
-def _is_timms(module: Any) -> bool:
-    """timm's forms of attention hand their weights to `attn_drop` where nothing is fused."""
-    return all(hasattr(module, name) for name in ("fused_attn", "attn_drop", "num_heads", "qkv"))
-
-
-@contextmanager
-def _unfused(module: Any) -> Iterator[None]:
-    fused, module.fused_attn = module.fused_attn, False
-    try:
-        yield
-    finally:
-        module.fused_attn = fused
 
 
 def _outlook(found: Distances, name: str, side_px: int) -> Any:
@@ -160,10 +147,8 @@ def _grid(found: Distances, name: str, side_px: int) -> Any:
 
 def _products(found: Distances, name: str, heads: int, side_px: int) -> Any:
     def after(module: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        B, N, wide = output.shape
-        q, k, _ = output.float().reshape(B, N, 3, heads, wide // 3 // heads).permute(2, 0, 3, 1, 4).unbind(0)
-        weights = (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(-1)
-        side = math.isqrt(N)
+        weights = weights_of_products(output, heads)
+        side = math.isqrt(output.shape[1])
         found.add(
             name, "global", weights[:, None], apart(side, side, side_px / side).to(weights.device), side_px / side
         )

@@ -18,6 +18,7 @@ JSON_VERSIONS: Final = {
     "analyze compression": 1,
     "analyze curves": 1,
     "analyze errors": 1,
+    "analyze overlays": 1,
     "analyze rank": 1,
     "analyze robustness": 1,
     "data check": 1,

@@ -78,13 +78,17 @@ def most_disagreed(predicted: Mapping[str, Predicted], count: int = 24) -> list[
     reference = next(iter(predicted.values()))
     rows = {name: p for name, p in predicted.items() if np.array_equal(p.index, reference.index)}
     votes = np.stack([p.first for p in rows.values()])
-    entropy = np.array([_entropy(column) for column in votes.T])
     return [
         Disagreement(
             int(reference.index[i]), int(reference.label[i]), {name: int(p.first[i]) for name, p in rows.items()}
         )
-        for i in _highest(entropy, count)
+        for i in places_disagreed(votes, count)
     ]
+
+
+def places_disagreed(votes: NDArray[np.int64], count: int) -> list[int]:
+    """The places of the `count` images on whose class `votes` (rows, N) differ most (entropy), most first."""
+    return _highest(np.array([_entropy(column) for column in votes.T]), count)
 
 
 def _highest(values: NDArray[np.float64], count: int) -> list[int]:

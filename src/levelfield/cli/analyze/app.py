@@ -11,6 +11,7 @@ from levelfield.cli.analyze.compression import compression
 from levelfield.cli.analyze.curves import curves
 from levelfield.cli.analyze.energy import energy
 from levelfield.cli.analyze.errors import errors
+from levelfield.cli.analyze.overlays import overlays
 from levelfield.cli.analyze.rank import rank
 from levelfield.cli.analyze.robustness import robustness
 
@@ -22,6 +23,7 @@ app.command("calibration")(calibration)
 app.command("errors")(errors)
 app.command("curves")(curves)
 app.command("attention")(attention)
+app.command("overlays")(overlays)
 app.command("robustness")(robustness)
 app.command("energy")(energy)
 app.command("compression")(compression)

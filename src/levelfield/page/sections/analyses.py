@@ -18,6 +18,7 @@ from levelfield.page.sections.calibration import calibration
 from levelfield.page.sections.curves import curves
 from levelfield.page.sections.energy import energy
 from levelfield.page.sections.errors import errors
+from levelfield.page.sections.overlays import overlays
 from levelfield.page.sections.robustness import robustness
 from levelfield.tables.number_format import percent
 from levelfield.tables.table import StudyTable
@@ -123,6 +124,7 @@ SECTIONS: Final[dict[str, Make]] = {
     "calibration": _without_images(calibration),
     "robustness": _without_images(robustness),
     "attention": _without_images(attention),
+    "overlays": overlays,
     "energy": _without_images(energy),
     "compression": _pictured("compression", "What remains when it is made smaller", _ladder),
     "network-rank": _pictured("network-rank", "Rank of the features", _ranks),

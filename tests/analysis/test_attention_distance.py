@@ -181,7 +181,7 @@ def test_of_a_real_run_it_is_kept_and_shown(tmp_path: Path) -> None:
     write_json(tmp_path / "analysis" / "attention.json", answer)
     html = page(build_table(read_study(tmp_path)))
     assert 'id="analysis-attention"' in html and "cifar10 is left out: its weights are not here." in html
-    assert 'id="attention-training"' not in html
+    assert 'id="attention-training-far"' not in html
 
 
 @pytest.mark.parametrize("evaluate", ["averaged", "raw"])
@@ -209,8 +209,8 @@ def test_of_a_run_that_kept_checkpoints_it_is_given_over_training(evaluate: str,
     write_json(tmp_path / "analysis" / "attention.json", answer)
     html = page(build_table(read_study(tmp_path)))
     charts = json.loads(html.split('id="charts-data">')[1].split("</script>")[0])
-    drawn = charts["attention-training"]["data"]["values"]
-    assert [value["epoch"] for value in drawn] == [1, 2, 3]
+    drawn = charts["attention-training-far"]["data"]["values"]
+    assert [value["epoch"] for value in drawn] == [1, 2, 3] and "attention-training-near" not in charts
     assert drawn[-1]["mean"] == pytest.approx(np.mean(last) / 16 * 100)
     assert drawn[-1]["high"] == pytest.approx(np.mean(last, axis=1).max() / 16 * 100)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean
-from typing import Any
+from typing import Any, Final
 
 from levelfield.page import markup
 from levelfield.page.charts.chart import Chart, Spec, colour_scale, singled_out
@@ -17,6 +18,11 @@ from levelfield.tables.table import StudyTable
 from levelfield.tables.text.attention import images_drawn, mean_heads
 
 Answer = Mapping[str, Any]
+REACHES: Final = {
+    "far": (("global", "grid"), "layers that reach over the whole image"),
+    "near": (("outlook", "window"), "layers that see a neighbourhood"),
+}
+"""Kinds of layers that are drawn together over training, and what they are called."""
 
 
 def attention(table: StudyTable, answer: Answer) -> Section:
@@ -72,30 +78,38 @@ def _chart(table: StudyTable, answer: Answer, layers: Mapping[str, list[dict[str
 
 
 def _over_training(table: StudyTable, answer: Answer) -> list[Chart]:
-    """A line a row from checkpoint to checkpoint; none where no row kept several."""
-    courses = {row["row"]: _course(row) for row in answer["rows"]}
-    courses = {name: course for name, course in courses.items() if course}
-    if not courses:
-        return []
+    """A line a row from checkpoint to checkpoint, for each reach that layers have; none where no row kept several."""
+    found = []
+    for key, (kinds, said) in REACHES.items():
+        courses = {row["row"]: course for row in answer["rows"] if (course := _course(row, kinds))}
+        if courses:
+            found.append(_training_chart(table, answer, courses, key, said))
+    return [replace(chart, wide=len(found) == 1) for chart in found]
+
+
+def _training_chart(table: StudyTable, answer: Answer, courses: Mapping[str, list[Spec]], key: str, said: str) -> Chart:
     names, chosen = singled_out([row for row in table.measured if row.name in courses])
     values: list[Spec] = [
         {"row": row["row"], "name": row["title"], **point, "shown": row["row"] in names}
         for row in answer["rows"] for point in courses.get(row["row"], ())
     ]  # fmt: skip
     spec = lines_with_bands(colour_scale(table.rows), values, "epoch", "epoch", "distance (% of the image's side)")
-    note = "From checkpoints. Line: mean over layers and heads. Band: nearest to farthest layer." + chosen
-    alt = "Attention distance by epoch, by row."
-    return [Chart("attention-training", "Attention distance over training", note, alt, spec, wide=True)]
+    note = "From checkpoints. Line: mean over heads and layers. Band: nearest to farthest layer."
+    title, alt = f"Over training: {said}", f"Attention distance by epoch, by row, of {said}."
+    return Chart(f"attention-training-{key}", title, note + chosen, alt, spec)
 
 
-def _course(row: Answer) -> list[Spec]:
-    """The mean, nearest and farthest layer of a row in % of the image's side, means over seeds, by epoch: at the steps
-    of which all seeds kept checkpoints."""
+def _course(row: Answer, kinds: Sequence[str]) -> list[Spec]:
+    """The mean, nearest and farthest layer of `kinds` of a row in % of the image's side, means over seeds, by epoch: at
+    the steps of which all seeds kept checkpoints."""
     runs = [{point["step"]: point for point in run.get("training", ())} for run in row["runs"]]
-    side = row["runs"][0]["layers"][0]["side_px"]
+    layers = row["runs"][0]["layers"]
+    places = [place for place, layer in enumerate(layers) if layer["kind"] in kinds]
     found = []
-    for step in sorted(set.intersection(*(set(points) for points in runs))):
-        layers = [[fmean(heads) for heads in points[step]["heads_px"]] for points in runs]
-        means = [100 * fmean(layer) / side for layer in zip(*layers, strict=True)]
+    for step in sorted(set.intersection(*(set(points) for points in runs))) if places else ():
+        means = [
+            100 * fmean(fmean(points[step]["heads_px"][place]) for points in runs) / layers[place]["side_px"]
+            for place in places
+        ]
         found.append({"epoch": runs[0][step]["epoch"], "mean": fmean(means), "low": min(means), "high": max(means)})
     return found

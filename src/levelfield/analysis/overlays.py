@@ -12,8 +12,8 @@ import numpy as np
 
 from levelfield.analysis.grad_cam import check_grad_cam
 from levelfield.analysis.predicted_panels import predictions_of_panel
-from levelfield.analysis.result_cache import ResultCache
-from levelfield.analysis.studied_rows import FOLDER, Studied, StudiedRow, whose
+from levelfield.analysis.result_cache import ResultCache, asked_of
+from levelfield.analysis.studied_rows import FOLDER, Studied, StudiedRow, made_of, whose
 from levelfield.errors import UserError
 from levelfield.tables.prediction_analysis import places_disagreed
 
@@ -63,6 +63,7 @@ def overlays(
         "left_out": left_out,
         "panels": panels,
         "runs": whose(found),
+        "made_of": made_of(found),
     }
 
 
@@ -89,7 +90,7 @@ def _of_row(
     if folder is None or not folder.weights.is_file():
         return {"why": "its weights are not here"}
     cache = ResultCache(found.folder / FOLDER, "overlays")
-    asked = {"images": chosen, "grad_cam": by}
+    asked = asked_of(row.runs[0], images=chosen, grad_cam=by)
     known = cache.get(folder.identity, asked)
     if known is None:
         from levelfield.analysis.overlays_of_run import overlays_of_run

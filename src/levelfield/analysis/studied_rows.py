@@ -114,6 +114,7 @@ def is_still(found: Studied, before: Any) -> bool:
 def _readable(found: Studied) -> Iterator[tuple[str, bool]]:
     """What an analysis would say is not here, by name."""
     yield "cleanlab", find_spec("cleanlab") is not None
+    yield "pytorch-grad-cam", find_spec("pytorch_grad_cam") is not None
     yield "costs.json", (found.folder / "costs.json").is_file()
     for row in found.rows:
         for run in row.runs:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from levelfield.cli.analyze.options import Baseline, StudyFolder, finish
+from levelfield.cli.analyze.options import Baseline, StudyFolder, finish, show_left_out
 from levelfield.cli.options import DataDir, Device, Json
 from levelfield.cli.output import console, messages, show_table
 from levelfield.cli.what_was_meant import folder_meant
@@ -65,5 +65,4 @@ def _show(answer: dict[str, Any]) -> None:
             said = f"{row['title']}, seed {row['seed']}: Grad-CAM of {layer['name']}, {places} places"
             said += "" if row["read"] is None else f"; rollout to the {row['read']}"
             console.print(said, markup=False, highlight=False)
-    for name, why in answer["left_out"].items():
-        console.print(f"left out: {name}: {why}", markup=False)
+    show_left_out(answer)

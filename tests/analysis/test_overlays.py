@@ -6,6 +6,7 @@ import sys
 from base64 import b64decode
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
+from levelfield.analysis import overlays_of_run
 from levelfield.analysis.attention_rollout import attention_of, reads, rolled_out, rollout
 from levelfield.analysis.overlays import overlays
 from levelfield.analysis.spatial_map import last_map
@@ -202,6 +204,21 @@ def test_rows_without_weights_are_left_out_and_none_is_refused(tmp_path: Path) -
         overlays(studied(tmp_path))
     with pytest.raises(UserError, match=r"can be looked into: .*: its weights are not here"):
         overlays(studied(tmp_path), [3])
+
+
+def test_a_row_whose_data_are_not_here_is_left_out(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pytorch_grad_cam", reason=NEEDED)
+    made = overlays_of_run.overlays_of_run
+
+    def elsewhere(folder: Path, *how: Any) -> dict[str, Any]:
+        if "vit_mini" in str(folder):
+            raise UserError("data digits is not here\ngive --data-dir")
+        return made(folder, *how)
+
+    monkeypatch.setattr(overlays_of_run, "overlays_of_run", elsewhere)
+    answer = overlays(studied(study), [2], device="cpu")
+    assert answer["left_out"] == {"vit_mini": "data digits is not here"}
+    assert [row["row"] for row in answer["panels"][0]["rows"]] == ["resnet_nano"]
 
 
 def test_what_is_no_index_is_refused() -> None:

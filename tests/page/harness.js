@@ -112,6 +112,21 @@
     chip.click();
     await until(() => names().includes("vit_mini"));
 
+    // Turned, as a phone is: the names at the ends of lines stand beside their ends again.
+    const ended = document.querySelector('[class*="label_end"] text').closest(".chart");
+    const ends = () => [...ended.querySelectorAll('[class*="label_end"] text')].filter((text) => text.getBoundingClientRect().width > 0);
+    const apart = () => ends().map((text) => Math.abs(+text.getAttribute("transform").match(/-?[\d.]+/)[0] - text.__data__.x - 6));
+    seen.ends = [ends().length];
+    const wide = ended.clientWidth;
+    ended.style.width = `${wide - 90}px`;
+    window.dispatchEvent(new Event("resize"));
+    await until(() => ended.querySelector("svg").clientWidth < wide - 60);
+    await pause(300);
+    seen.ends.push(ends().length);
+    seen.apart = Math.max(...apart());
+    ended.style.width = "";
+    window.dispatchEvent(new Event("resize"));
+
     for (const details of document.querySelectorAll("details")) details.open = true;
     if (window.axe) {
       const found = await axe.run(document, { resultTypes: ["violations"] });

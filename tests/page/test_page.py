@@ -339,6 +339,11 @@ def test_labels_do_not_collide(seen: dict[str, Any]) -> None:
     assert seen["collisions"] == 0
 
 
+def test_labels_follow_a_chart_whose_width_changes(seen: dict[str, Any]) -> None:
+    before, after = seen["ends"]
+    assert before == after >= 3 and seen["apart"] < 1
+
+
 def test_the_row_under_the_pointer_stands_out_in_every_chart(seen: dict[str, Any]) -> None:
     assert set(seen["parts"]) >= {"vit_mini", "resnet_mini"}
     assert seen["faint"] == [row for row in seen["parts"] if row != "vit_mini"]

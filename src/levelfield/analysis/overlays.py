@@ -95,6 +95,9 @@ def _of_row(
     if known is None:
         from levelfield.analysis.overlays_of_run import overlays_of_run
 
-        known = overlays_of_run(folder.path, chosen, device, data_dir)
+        try:
+            known = overlays_of_run(folder.path, chosen, device, data_dir)
+        except UserError as error:
+            return {"why": str(error).splitlines()[0]}
         cache.put(folder.identity, asked, known)
     return {"identity": folder.identity, **known}

@@ -72,9 +72,10 @@ const Charts = (() => {
       const labels = [...svg.querySelectorAll(`[class*="${kind}"] text`)];
       const dots = kind === "label_end" ? [] : points.map((point) => point.getBoundingClientRect());
       for (const label of labels) {
-        label.dataset.place ??= label.getAttribute("transform") ?? "";
+        const drawn = label.getAttribute("transform") ?? "";
+        if (drawn !== label.dataset.moved) label.dataset.place = drawn; // Vega has drawn it, here or elsewhere than before
         label.style.display = "";
-        label.setAttribute("transform", label.dataset.place);
+        put(label, 0, 0);
         const box = label.getBoundingClientRect();
         const row = label.dataset.part ?? label.textContent;
         const free = (dx, dy) => {
@@ -84,11 +85,16 @@ const Charts = (() => {
         };
         const place = said.has(row) ? undefined : places(kind, box.width).find(([dx, dy]) => free(dx, dy));
         if (!place) { label.style.display = "none"; continue; }
-        label.setAttribute("transform", `${label.dataset.place} translate(${place[0]},${place[1]})`);
+        put(label, ...place);
         taken.push(free(...place));
         said.add(row);
       }
     }
+  }
+
+  function put(label, dx, dy) {
+    label.dataset.moved = `${label.dataset.place} translate(${dx},${dy})`;
+    label.setAttribute("transform", label.dataset.moved);
   }
 
   function overlap(a, b) {

@@ -11,9 +11,9 @@ from levelfield.page import markup
 from levelfield.page.charts.chart import Chart, Spec, colour_scale, singled_out
 from levelfield.page.charts.lines_with_bands import lines_with_bands
 from levelfield.page.figure import figures, save
-from levelfield.page.markup import bullets, folded, line, paragraph, tag
+from levelfield.page.markup import folded, line, paragraph, tag
 from levelfield.page.section import Section
-from levelfield.page.sections.measured_differences import of_other_runs
+from levelfield.page.sections.measured_differences import left_out, of_other_runs
 from levelfield.tables.table import StudyTable
 from levelfield.tables.text.attention import images_drawn, mean_heads
 
@@ -45,8 +45,7 @@ def attention(table: StudyTable, answer: Answer) -> Section:
         of_other_runs(table, answer, "attention"), paragraph(note, class_="note"), figures(charts),
         folded("Layer by layer", button + markup.table(columns, lines, "Attention distance by layer", key)),
     ]  # fmt: skip
-    if answer["left_out"]:
-        parts.append(bullets(f"{name} is left out: {why}." for name, why in answer["left_out"].items()))
+    parts.append(left_out(answer))
     return Section("analysis-attention", "How far attention looks", "".join(parts), charts=tuple(charts))
 
 

@@ -9,9 +9,9 @@ from levelfield.page import markup
 from levelfield.page.charts.chart import Chart, Spec, colour_scale, singled_out
 from levelfield.page.charts.lines_with_bands import lines_with_bands
 from levelfield.page.figure import figures, save
-from levelfield.page.markup import bullets, folded, line, paragraph, tag, text
+from levelfield.page.markup import folded, line, paragraph, tag, text
 from levelfield.page.section import Section
-from levelfield.page.sections.measured_differences import measured_differences, of_other_runs
+from levelfield.page.sections.measured_differences import left_out, measured_differences, of_other_runs
 from levelfield.page.verdict_marks import chip
 from levelfield.tables.number_format import censored_mean, percent, seeds_never
 from levelfield.tables.table import StudyTable
@@ -38,8 +38,7 @@ def curves(table: StudyTable, answer: Answer) -> Section:
             paragraph(f"Top-1 by epoch{on} is of {panel['split']} ({panel['metric']})."), figures(own),
             _to_target(panel, number, on), _stops(panel, number, on, answer["baselines"].get(panel["panel"])),
         ]  # fmt: skip
-        if panel["left_out"]:
-            parts.append(bullets(f"{name} is left out: {why}." for name, why in panel["left_out"].items()))
+        parts.append(left_out(panel))
     parts.append(measured_differences(table, answer, "analysis-curves-differences"))
     return Section("analysis-curves", "How it gets there", "".join(parts), charts=tuple(charts))
 

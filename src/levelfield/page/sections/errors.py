@@ -10,9 +10,9 @@ from levelfield.page.charts.chart import Chart, Spec
 from levelfield.page.charts.heat_map import heat_map
 from levelfield.page.figure import figures, save
 from levelfield.page.listed_images import ImageOf, listed, listed_image, vote
-from levelfield.page.markup import bullets, folded, line, paragraph, tag, text
+from levelfield.page.markup import folded, line, paragraph, tag, text
 from levelfield.page.section import Section
-from levelfield.page.sections.measured_differences import lines_of_differences, of_other_runs
+from levelfield.page.sections.measured_differences import left_out, lines_of_differences, of_other_runs
 from levelfield.tables.number_format import estimate_with_interval, p_value
 from levelfield.tables.table import StudyTable
 
@@ -35,8 +35,7 @@ def errors(table: StudyTable, answer: Answer, image_of: ImageOf | None) -> Secti
             figures(own), _groups(panel, on), _churn(panel, answer["baselines"].get(panel["panel"]), number, on),
             *_images(panel, on, None if number else image_of),
         ]  # fmt: skip
-        if panel["left_out"]:
-            parts.append(bullets(f"{name} is left out: {why}." for name, why in panel["left_out"].items()))
+        parts.append(left_out(panel))
     return Section("analysis-errors", "Where it errs", "".join(parts), charts=tuple(charts))
 
 

@@ -81,4 +81,4 @@ def of_other_runs(table: StudyTable, answer: Mapping[str, Any], command: str) ->
 def left_out(answer: Mapping[str, Any]) -> str:
     """The rows that an answer leaves out, and why; "" where none is."""
     gone = answer.get("left_out") or {}
-    return markup.bullets(f"{name}: {why}." for name, why in gone.items()) if gone else ""
+    return markup.bullets(f"{name} is left out: {why}." for name, why in gone.items()) if gone else ""

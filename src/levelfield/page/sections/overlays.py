@@ -8,7 +8,7 @@ from typing import Any
 from levelfield.page.listed_images import ImageOf
 from levelfield.page.markup import bullets, paragraph, tag, text
 from levelfield.page.section import Section
-from levelfield.page.sections.measured_differences import of_other_runs
+from levelfield.page.sections.measured_differences import left_out, of_other_runs
 from levelfield.tables.number_format import percent
 from levelfield.tables.table import StudyTable
 
@@ -36,8 +36,7 @@ def overlays(table: StudyTable, answer: Answer, image_of: ImageOf | None) -> Sec
                 parts.append(tag("h3", text(panel["panel"])))
             cards = (_card(rows, place) for place in range(len(rows[0]["images"])))
             parts += [tag("ul", cards, class_="overlays"), bullets(map(_of_row, rows))]
-    if answer["left_out"]:
-        parts.append(bullets(f"{name} is left out: {why}." for name, why in answer["left_out"].items()))
+    parts.append(left_out(answer))
     return Section("analysis-overlays", "Where it looks", "".join(parts))
 
 

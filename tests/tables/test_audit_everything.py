@@ -32,7 +32,7 @@ FULL: dict[str, Any] = {
         "phases": [{"at_epoch": 3, "optimizer": {"betas": [0.9, 0.95]}}],
         "augment": {"crop": {"name": "pad_crop"}, "policy": {"name": "randaugment"}, "color_jitter": {}, "erasing": {}},
         "averaging": {"name": "ema"},
-        "prune": {"share": 0.3},
+        "prune": {"share": 0.3}, "prune_channels": {"share": 0.3},
         "distil": {"teacher": "runs/big", "teacher_identity": "ab" * 32, "teacher_digest": "cd" * 32},
     },
     "budget": {"epochs": 12},
@@ -40,7 +40,7 @@ FULL: dict[str, Any] = {
 }  # fmt: skip
 VALUES: tuple[Any, ...] = (
     *(True, False, 1, 2, 3, 7, 0.25, 0.5, 0.75, 1.5, "other", "cd", "0f" * 32, ["tensorboard"], ["head.*"]),
-    *([0.1, 0.2], [0.3, 0.9], [3, 5], {"other": 1}, {"other.*": 0.5}, [], None),
+    *([0.1, 0.2], [0.3, 0.9], [3, 5], {"other": 1}, {"other.*": 0.5}, {"head": {"outputs": 5}}, [], None),
 )
 """What a key is changed to: the first of these that it allows and does not have."""
 
@@ -127,6 +127,7 @@ def every_key() -> list[tuple[str, RunSpec, tuple[Any, ...], Any]]:
 KEYS = every_key()
 CALM = {
     "seed", "recipe.name", "recipe.description", "recipe.validation", "model.start_from.source",
+    "model.start_from.channels",
     "recipe.distil.teacher", "plugins.path", "execution.data_dir",
 }  # fmt: skip
 """The only keys in which rows need not agree; each has its reason in NOT_COMPARED."""

@@ -19,6 +19,7 @@ NOT_COMPARED: Final[Mapping[str, str]] = {
     "recipe.description": "prose",
     "recipe.validation": "a default of data.validation, which is compared",
     "model.start_from.source": "a place; the digest says which weights, and `origin` what they were trained on",
+    "model.start_from.channels": "the digest is of these weights, their shapes among what it tells",
     "recipe.distil.teacher": "a place; identity and digest say which run",
     "plugins.path": "a place; the digest says which source",
     "execution.data_dir": "a place; the checksum says which data",

@@ -13,6 +13,8 @@ import torch
 
 from levelfield.errors import UserError
 from levelfield.models import create_model, start_model_from, transfer, weights_digest
+from levelfield.runs import content_digest
+from levelfield.runs.weights_content import TORCH_NAMES
 
 
 def _saved(path: Path, name: str, **options: object) -> dict[str, torch.Tensor]:
@@ -88,6 +90,22 @@ def test_the_digest_is_of_the_content(tmp_path: Path) -> None:
     state["head.bias"] = state["head.bias"] + 1
     safetensors.torch.save_file(state, tmp_path / "d.safetensors")
     assert weights_digest(str(tmp_path / "d.safetensors")) not in digests
+
+
+@pytest.mark.parametrize("dtype", sorted(TORCH_NAMES.values()))
+def test_the_digest_without_torch_is_the_same(dtype: str, tmp_path: Path) -> None:
+    values = torch.arange(12).reshape(3, 4).to(getattr(torch, dtype))
+    tensors = {"b": values, "a": values[0, 1].clone(), "c": values[:0].clone(), "ü": values.flatten().clone()}
+    safetensors.torch.save_file(tensors, tmp_path / "w.safetensors", metadata={"of": "a test"})
+    torch.save(tensors, tmp_path / "w.pth")
+    assert content_digest(tmp_path / "w.safetensors") == weights_digest(str(tmp_path / "w.pth"))
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 8, b"\x02" + bytes(7) + b"[]", b"\x40" + bytes(7) + b"{"])
+def test_a_file_of_another_format_has_no_digest(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "w.safetensors").write_bytes(content)
+    with pytest.raises(UserError, match="cannot be read as safetensors"):
+        content_digest(tmp_path / "w.safetensors")
 
 
 class _Exploit:

@@ -15,7 +15,7 @@ from PIL import Image
 from planted import IMAGES, audited, edit, redraw, restate, rows_of, write
 
 from levelfield.data.checks.dataset_check import check_data
-from levelfield.runs import Predictions, RunFolder, write_json, write_predictions
+from levelfield.runs import Predictions, RunFolder, content_digest, write_json, write_predictions
 from levelfield.runs.compact import rounded
 from levelfield.spec.science_revisions import REVISIONS
 from levelfield.studies.results.merge import merge_folders
@@ -311,6 +311,33 @@ def test_copied_weights_are_found_under_other_predictions(tmp_path: Path) -> Non
     assert "odd seed 0 and odd seed 1 have equal weights" in found.text
 
 
+def test_copied_weights_are_found_in_compact_folders(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path)
+    for number, run in enumerate(rows[-1].runs):
+        edit(run.path / "result.json", {"weights_digest": f"{number:064x}"})
+    assert not audited(rows).unfair
+    edit(rows[-1].runs[1].path / "result.json", {"weights_digest": f"{0:064x}"})
+    (found,) = audited(rows).unfair
+    assert "odd seed 0 and odd seed 1 have equal weights" in found.text
+
+
+def weights_of(content: bytes) -> bytes:
+    """A .safetensors file of one tensor of bytes."""
+    header = json.dumps({"w": {"dtype": "U8", "shape": [len(content)], "data_offsets": [0, len(content)]}}).encode()
+    return len(header).to_bytes(8, "little") + header + content
+
+
+def test_weights_that_were_replaced_after_the_test_are_found(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path)
+    run = rows[-1].runs[0]
+    run.weights.write_bytes(weights_of(b"as trained"))
+    edit(run.path / "result.json", {"weights_digest": content_digest(run.weights)})
+    assert not audited(rows).unfair
+    run.weights.write_bytes(weights_of(b"elsewhere."))
+    (found,) = audited(rows).unfair
+    assert (found.check, found.rows) == ("scores", ("odd",)) and "other weights" in found.text
+
+
 def test_rows_of_equal_predictions_are_mentioned_unless_they_are_the_same_run(tmp_path: Path) -> None:
     rows = rows_of(tmp_path, odd={"recipe__optimizer": {"lr": 0.01}})
     assert not [f for f in audited([*rows, Row("again", runs=rows[0].runs)]).findings if "equal predictions" in f.text]
@@ -416,6 +443,12 @@ def test_where_the_weights_of_rows_come_from_is_read_in_their_runs(tmp_path: Pat
     assert "c: 6; the other 2: 12" in found.text
     assert [f.rows for f in report.findings if f.check == "overlap"] == [("a", "b", "c")]
     assert audited(tuned, varies=("model.name", "pretraining.budget"), path=study).unfair == []
+    for name in "ab":
+        edit(study / f"pretrain-{name}" / "seed0-00000000" / "result.json", {"weights_digest": name * 64})
+    assert audited(tuned, varies=("model.name", "pretraining.budget"), path=study).unfair == []
+    edit(study / "pretrain-b" / "seed0-00000000" / "result.json", {"weights_digest": "c" * 64})
+    report = audited(tuned, varies=("model.name", "pretraining.budget"), path=study)
+    assert any(f.check == "pretraining" and "their source does not say" in f.text for f in report.of("unchecked"))
 
 
 def test_each_seed_may_start_from_weights_of_its_own_but_not_some_of_them(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ import pytest
 import torch
 from small_run import run_spec
 
+from levelfield.errors import UserError
+from levelfield.models import weights_digest
 from levelfield.runs import RunFolder
-from levelfield.training import NonFiniteLossError, environment, prepare, train_prepared, training_loop
+from levelfield.training import NonFiniteLossError, environment, load_run, prepare, train_prepared, training_loop
 from levelfield.training.environment import describe_environment, with_earlier
+from levelfield.training.evaluate_finished_run import retest
 
 
 def test_a_run_that_diverged_and_went_on_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,3 +95,21 @@ def test_machines_are_told_apart_without_a_name(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("platform.node", lambda: "somewhere-else")
     there = describe_environment(torch.device("cpu"))["machine"]
     assert there != here and "somewhere" not in there
+
+
+def test_weights_that_the_run_did_not_end_with_are_used_nowhere(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    for folder, seed in ((one, 0), (two, 1)):
+        result = train_prepared(prepare(run_spec("budget.steps=2", f"seed={seed}")), folder).result
+        assert result["weights_digest"] == weights_digest(str(folder))
+    load_run(one)
+    shutil.copy(two / "weights.safetensors", one / "weights.safetensors")
+    uses: dict[str, Callable[[], object]] = {
+        "loaded": lambda: load_run(one),
+        "evaluated": lambda: retest(one),
+        "started from": lambda: prepare(run_spec(f"model.start_from={{source: {one}}}")),
+        "a teacher": lambda: prepare(run_spec(f"recipe.distil.teacher={one}")),
+    }
+    for use in uses.values():
+        with pytest.raises(UserError, match="does not hold the weights that this run ended with"):
+            use()

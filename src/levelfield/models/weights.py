@@ -69,7 +69,9 @@ def read_weights(source: str) -> dict[str, Tensor]:
         return _from_timm(source.removeprefix(TIMM))
     path = place(source).expanduser()
     if path.is_dir():
-        path = RunFolder(path).weights
+        folder = RunFolder(path)
+        folder.check_weights_not_replaced()
+        path = folder.weights
     if not path.is_file():
         raise UserError(
             f"start_from {source!r}: no such file ({path})\n"

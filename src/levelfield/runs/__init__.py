@@ -12,6 +12,7 @@ from levelfield.runs.folder import (
 )
 from levelfield.runs.hub import at_commit, place, same_repository
 from levelfield.runs.lock import FolderLock
+from levelfield.runs.weights_content import WEIGHTS_DIGEST, content_digest
 
 __all__ = [
     "CALIBRATION",
@@ -19,7 +20,9 @@ __all__ = [
     "FolderLock",
     "Predictions",
     "RunFolder",
+    "WEIGHTS_DIGEST",
     "at_commit",
+    "content_digest",
     "find_runs",
     "place",
     "read_predictions",

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from levelfield.errors import UserError
 from levelfield.runs.atomic import write_bytes
+from levelfield.runs.weights_content import WEIGHTS_DIGEST, content_digest
 from levelfield.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -96,6 +97,25 @@ class RunFolder:
             raise _no_run(where)
         if not self.finished or not self.weights.is_file():
             raise UserError(f"{where} holds no finished run: it has no weights yet\ntrain it to its end first")
+        self.check_weights_not_replaced()
+
+    def check_weights_not_replaced(self) -> None:
+        """Raise UserError where the file of weights is of other weights than result.json states."""
+        if self.weights_replaced():
+            raise UserError(
+                f"{self.weights} does not hold the weights that this run ended with\n"
+                f"restore it (its digest: {WEIGHTS_DIGEST} in result.json), or train the run again"
+            )
+
+    def weights_replaced(self) -> bool:
+        """Whether the file holds other weights than result.json states. False where either is absent."""
+        stated = (self.result() or {}).get(WEIGHTS_DIGEST)
+        return stated is not None and self.weights.is_file() and stated != content_digest(self.weights)
+
+    def weights_digest(self) -> str | None:
+        """The digest of the run's weights: as result.json states it, else of the file; None where neither is there."""
+        stated = (self.result() or {}).get(WEIGHTS_DIGEST)
+        return stated or (content_digest(self.weights) if self.weights.is_file() else None)
 
     def environment(self) -> dict[str, Any]:
         """environment.json of the last start; `earlier` lists those of starts before it that differed."""

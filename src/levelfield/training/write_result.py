@@ -8,7 +8,7 @@ from torch import nn
 
 from levelfield.cost import count_macs, count_parameters
 from levelfield.evaluation import Scores
-from levelfield.runs import RunFolder, write_json, write_predictions
+from levelfield.runs import WEIGHTS_DIGEST, RunFolder, content_digest, write_json, write_predictions
 from levelfield.training.not_finite import check_loss
 from levelfield.training.save_and_resume import write_weights
 from levelfield.training.validation_and_test import RunEvaluator
@@ -57,6 +57,7 @@ def write_result(evaluator: RunEvaluator, folder: RunFolder, loader: str, resume
 
     def write() -> dict[str, Any]:
         write_weights(folder.weights, model)
+        result[WEIGHTS_DIGEST] = content_digest(folder.weights)
         assert evaluation.predictions is not None
         write_predictions(folder.path / "predictions.parquet", evaluation.predictions)
         write_json(folder.path / "result.json", result)

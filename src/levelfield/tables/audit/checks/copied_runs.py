@@ -6,9 +6,10 @@ import filecmp
 from collections import defaultdict
 from collections.abc import Iterable
 
+from levelfield.runs import WEIGHTS_DIGEST
 from levelfield.tables.audit.findings import AuditRow, Finding, Panel
 from levelfield.tables.lists_in_words import counted, listed
-from levelfield.tables.runs_of_row import Measured
+from levelfield.tables.runs_of_row import Measured, Trained
 
 
 def independent(panel: Panel) -> Iterable[Finding]:
@@ -23,11 +24,10 @@ def independent(panel: Panel) -> Iterable[Finding]:
         if other[1] is not run and not _the_same_run(other[1], run):
             copies.append((*other, row, run, "predictions"))
     for row in panel.measured:
-        weighed = [(run, path) for run in row.own if (path := run.folder.weights).is_file()]
-        for i, (one, here) in enumerate(weighed):
-            for two, there in weighed[:i]:
+        for i, one in enumerate(row.own):
+            for two in row.own[:i]:
                 known = any({id(a), id(b)} == {id(one), id(two)} for _, a, _, b, _ in copies)
-                if not known and not _the_same_run(one, two) and filecmp.cmp(here, there, shallow=False):
+                if not known and not _the_same_run(one, two) and _equal_weights(one, two):
                     copies.append((row, two, row, one, "weights"))
     twins: dict[str, dict[str, None]] = defaultdict(dict)
     for before, earlier, row, run, what in copies:
@@ -44,6 +44,15 @@ def independent(panel: Panel) -> Iterable[Finding]:
     if looked > 1 and not copies:
         text = f"{counted(looked, 'run')} are runs of their own: no two have the same predictions"
         yield Finding("independent", "passed", text)
+
+
+def _equal_weights(one: Trained, two: Trained) -> bool:
+    """By what both results state of their weights, which compact folders keep too; by the files where they do not."""
+    stated = [run.result.get(WEIGHTS_DIGEST) for run in (one, two)]
+    if None not in stated:
+        return stated[0] == stated[1]
+    here, there = one.folder.weights, two.folder.weights
+    return here.is_file() and there.is_file() and filecmp.cmp(here, there, shallow=False)
 
 
 def _the_same_run(one: Measured, two: Measured) -> bool:

@@ -30,6 +30,9 @@ def scores(panel: Panel) -> Iterable[Finding]:
         for run, tested in row.tested:
             if run.folder is None:
                 continue  # computed from the predictions in the first place
+            if run.folder.weights_replaced():
+                text = f"The folder of {row.name} seed {run.seed} holds other weights than those that were tested."
+                yield Finding("scores", "unfair", text, (row.name,))
             if tested is None:
                 blind.append(f"{row.name} seed {run.seed}")
                 continue

@@ -122,14 +122,15 @@ def overlap(panel: Panel) -> Iterable[Finding]:
 
 
 def origin(row: AuditRow, folder: Path | None) -> RunSpec | None:
-    """The setting of the run whose weights the row's first run starts from; None where that run is not at hand."""
+    """The setting of the run whose weights the row's first run starts from; None where that run is not at hand: one
+    with other weights may lie in its place."""
     start = _start(row)
     if start is None:
         return None
     path = Path(start.source).expanduser()
     places = [path] + ([folder / Path(*path.parts[-2:])] if folder is not None else [])
-    found = next((run for place in places if (run := RunFolder(place)).exists()), None)
-    return None if found is None else found.spec()
+    runs = (run for place in places if (run := RunFolder(place)).exists())
+    return next((run.spec() for run in runs if run.weights_digest() in (start.digest, None)), None)
 
 
 def trained_on(row: AuditRow, before: RunSpec | None) -> str | None:

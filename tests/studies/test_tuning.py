@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from levelfield.statistics.halving import goes_on
 from levelfield.studies.declared.tuning import Axis, Tuning
 from levelfield.studies.running.searches_of_rows import search
 from levelfield.studies.running.sweep import run_sweep
+from levelfield.studies.running.trials_so_far import TrialsSoFar
 from levelfield.study import Study
 from levelfield.tables import build_table, read_study
 from levelfield.tables.sweep import LR, Sweep, from_json
@@ -103,6 +105,26 @@ def test_pruning_follows_the_rule_and_is_the_same_in_processes(study_file: Write
     assert json.loads((tmp_path / "here/tuned.json").read_text()) == json.loads(
         (tmp_path / "there/tuned.json").read_text()
     )
+
+
+def test_what_is_left_of_a_sweep_leaves_out_what_ended_and_what_was_pruned(study_file: Write, tmp_path: Path) -> None:
+    pytest.importorskip("optuna")
+    tuning = {"trials": 5, "space": SPACE, "sampler": "tpe", "rungs": [1], "share": 1.0}
+    path, out = study_file(**SMALL, tuning=tuning, models=["resnet_nano"]), tmp_path / "out"
+    study = Study.load(path)
+    (row,) = study.planned_rows(tuned={})
+    assert study.tuning is not None
+    (one,) = search([row], {row.home: [row.name]}, study.tuning, study.name)
+    assert TrialsSoFar(out / "sweep").left(one) == 5
+    (found,) = swept(path, out)
+    assert found.count("pruned") and TrialsSoFar(out / "sweep").left(one) == 0
+    last = next(number for number in range(4, -1, -1) if found.points[number].state == "finished")
+    shutil.rmtree(out / "sweep" / found.points[last].run)
+    (again,) = search([row], {row.home: [row.name]}, study.tuning, study.name)
+    after = sum(point.state == "finished" for point in found.points[last + 1 :])
+    assert after == 0 and 1 <= TrialsSoFar(out / "sweep").left(again) <= 5 - last
+    call("sweep", path, "--out", out, "--yes")
+    assert TrialsSoFar(out / "sweep").left(again) == 0
 
 
 def test_a_sweep_that_is_stopped_goes_on_and_finds_the_same(study_file: Write, tmp_path: Path) -> None:

@@ -18,7 +18,9 @@ from levelfield.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
+    from levelfield.studies.running.choose_parallel import Trial as ParallelTrial
     from levelfield.studies.running.search import Search
     from levelfield.tables.sweep import Sweep
 
@@ -56,20 +58,15 @@ def sweep(
     `levelfield study sweep quickstart --trials 5`
     """
     from levelfield.progress import Progress
-    from levelfield.studies.declared.planned_runs import PlannedRun
-    from levelfield.studies.results.run_folders import find_all
     from levelfield.studies.running.sweep import run_sweep
-    from levelfield.studies.running.until_decided import SWEPT
 
     study, folder, _, _ = opened
     searches = _searches(opened, row or (), trials, lr_factors, weight_decays, share)
-    first = [PlannedRun(draw.row, SWEPT) for each in searches for draw in each.first_draws()]
     count = sum(each.count for each in searches)
     with executor_for(on, parallel, address, cpus_per_run, gpus_per_run) as executor:
         if on is Where.LOCAL:
-            times = count / max(1, len(first))
-            parallel, timed, trial = settle(parallel, find_all(folder / "sweep", first), folder / "sweep", times)
-            confirm_long_work(timed.left_s * times, f"a sweep of {count} trials{_at_most(searches)}", yes)
+            parallel, left_s, trial = _settled(parallel, searches, folder / "sweep")
+            confirm_long_work(left_s, f"a sweep of {count} trials{_at_most(searches)}", yes)
             record(trial, folder / "sweep")
         with Progress() as progress:
             sweeps = run_sweep(folder, searches, progress, executor, parallel or 1)
@@ -103,6 +100,18 @@ def _searches(
     given = {key: value for key, value in (("trials", trials), ("share", share)) if value is not None}
     tuning = type(declared).parse(declared.model_dump(mode="json") | given, f"study {study.name}: tuning")
     return search(rows, names, tuning, study.name)
+
+
+def _settled(parallel: int | None, searches: Sequence[Search], folder: Path) -> tuple[int, float, ParallelTrial | None]:
+    """How many trials at once, the seconds that those still to be carried out take then, and how that was found out."""
+    from levelfield.studies.results.run_folders import find_all
+    from levelfield.studies.running.trials_so_far import TrialsSoFar
+
+    so_far = TrialsSoFar(folder)
+    due = [(one[0][1].run, so_far.left(each)) for each in searches if (one := so_far.judged(each)[1])]
+    times = sum(left for _, left in due) / max(1, len(due))
+    parallel, timed, trial = settle(parallel, find_all(folder, [run for run, _ in due]), folder, times)
+    return parallel, sum(timed.per_run_s.get(run.row.home, 0.0) * left for run, left in due) / parallel, trial
 
 
 def _at_most(searches: Sequence[Search]) -> str:

@@ -18,7 +18,7 @@ from levelfield.runs import write_json
 from levelfield.studies.results.study_json import as_json
 from levelfield.studies.results.study_request import StudyRequest
 from levelfield.tables import StudyRows, build_table, read_study
-from levelfield.tables.repository_results import FINDING, PART, fill, markdown, picture_file, studies_in, study_called
+from levelfield.tables.repository_results import PART, fill, markdown, picture_file, studies_in, study_called
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -134,11 +134,14 @@ def test_a_finding_is_a_study_in_short(results: Path) -> None:
     assert "![Forest plot of synthetic](docs/images/forest-synthetic.svg)" in filled
     assert cells(filled, "vit_mini")[0][1] == "3" and "of training in all" in filled
     assert fill(filled, results, "docs/images") == filled
+    short = fill(page.replace(" finding ", " answer "), results, "docs/images")
+    assert study.answer in short and "forest-synthetic.svg" in short and not cells(short, "vit_mini")
+    assert short.endswith("<!-- end of answer -->\nafter\n") and fill(short, results, "docs/images") == short
 
 
 def test_committed_pages_are_what_the_generator_writes() -> None:
     texts = {page: page.read_text(encoding="utf-8") for page in PAGES}
-    marked = [page for page, text in texts.items() if PART.search(text) or FINDING.search(text)]
+    marked = [page for page, text in texts.items() if PART.search(text)]
     assert {ROOT / "docs" / "results.md", ROOT / "README.md"} <= set(marked)
     for page in marked:
         text, images = texts[page], os.path.relpath(ROOT / "docs" / "images", page.parent)

@@ -10,9 +10,9 @@ A page holds marked parts, which `fill` writes anew from the folders of finished
     ...
     <!-- end of finding -->
 
-A finding is one study in short: its question, answer, picture and rows. The pattern (fnmatch) chooses among the
-studies' folders, and the profiles of studies' networks (`profile-*.json`, what `levelfield profile --study` prints), by
-their path below the folder of results.
+A finding is one study in short: its question, answer, picture and rows; `answer` in place of `finding` leaves out the
+rows. The pattern (fnmatch) chooses among the studies' folders, and the profiles of studies' networks (`profile-*.json`,
+what `levelfield profile --study` prints), by their path below the folder of results.
 """
 
 from __future__ import annotations
@@ -36,10 +36,8 @@ from levelfield.tables.text.markdown import pipe_table
 from levelfield.units import duration
 
 PART: Final = re.compile(
-    r"<!-- results of (?P<pattern>\S+): generated, do not edit -->\n.*?<!-- end of results -->", re.S
-)
-FINDING: Final = re.compile(
-    r"<!-- finding of (?P<name>\S+): generated, do not edit -->\n.*?<!-- end of finding -->", re.S
+    r"<!-- (?P<kind>results|finding|answer) of (?P<name>\S+): generated, do not edit -->\n.*?<!-- end of (?P=kind) -->",
+    re.S,
 )
 HEADER: Final = (
     "row", "seeds", "published", "measured top-1 %", "95 % interval", "difference", "inside the interval",
@@ -57,16 +55,14 @@ def fill(page: str, results: Path, images: str = "images") -> str:
     the page names it."""
 
     def written(part: re.Match[str]) -> str:
-        pattern = part["pattern"]
-        body = markdown(results, pattern, images)
-        return f"<!-- results of {pattern}: generated, do not edit -->\n\n{body}\n<!-- end of results -->"
+        kind, name = part["kind"], part["name"]
+        if kind == "results":
+            body = markdown(results, name, images)
+        else:
+            body = (finding if kind == "finding" else answer)(build_table(read_study(results / name)), name, images)
+        return f"<!-- {kind} of {name}: generated, do not edit -->\n\n{body}\n<!-- end of {kind} -->"
 
-    def found(part: re.Match[str]) -> str:
-        name = part["name"]
-        body = finding(build_table(read_study(results / name)), name, images)
-        return f"<!-- finding of {name}: generated, do not edit -->\n\n{body}\n<!-- end of finding -->"
-
-    return FINDING.sub(found, PART.sub(written, page))
+    return PART.sub(written, page)
 
 
 def markdown(results: Path, pattern: str = "*", images: str = "images") -> str:
@@ -110,9 +106,14 @@ def picture_file(name: str) -> str:
 
 def finding(table: StudyTable, name: str, images: str) -> str:
     """One study in short, for a page that has little room: what it asks, what was found, and its rows."""
+    return answer(table, name, images, pipe_table(table))
+
+
+def answer(table: StudyTable, name: str, images: str, rows: Sequence[str] = ()) -> str:
+    """One study shorter still: what it asks and what was found, with `rows` below the picture."""
     lines = [f"*{table.study.question}*", "", table.study.answer, "", *_picture(table, name, images)]
-    lines += [*pipe_table(table), "", f"`{table.study.command}`; {_state(table)}. {_measured_on(table)}".strip()]
-    return "\n".join(lines) + "\n"
+    lines += [*rows, ""] if rows else []
+    return "\n".join([*lines, f"`{table.study.command}`; {_state(table)}. {_measured_on(table)}".strip()]) + "\n"
 
 
 def _picture(table: StudyTable, name: str, images: str) -> list[str]:

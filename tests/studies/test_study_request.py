@@ -194,6 +194,17 @@ def test_rows_of_two_contents_do_not_merge(copied: tuple[Study, Path], tmp_path:
         merge_folders([tmp_path / "theirs"], out)
 
 
+def test_a_merge_says_which_study_file_it_keeps(copied: tuple[Study, Path], tmp_path: Path) -> None:
+    _, out = copied
+    shutil.copytree(out, tmp_path / "theirs")
+    assert merge_folders([tmp_path / "theirs"], out).unlike == ()
+    study = json.loads((tmp_path / "theirs" / "study.json").read_text())
+    write_json(tmp_path / "theirs" / "study.json", {**study, "question": "Another?"})
+    said = CliRunner().invoke(app, ["study", "merge", str(tmp_path / "theirs"), "--into", str(out)]).stdout
+    assert "differ in what their study says (question)" in said.replace("\n", " ")
+    assert json.loads((out / "study.json").read_text())["question"] == study["question"]
+
+
 def test_what_was_asked_for_survives_a_merge_and_names_no_machine(study_file: Write, tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(PLUGIN.format(name="asked_net4", width=8, act="ReLU"))
     study = Study.load(study_file(models=["asked_net4"], baseline=None, seeds=1))

@@ -38,6 +38,11 @@ def merge(
         f"{into}: {merged.copied} runs copied, {merged.kept} there already, {merged.replaced} brought further",
         highlight=False,
     )
+    if merged.unlike:
+        keys = ", ".join(merged.unlike)
+        console.print(
+            f"The folders differ in what their study says ({keys}): what stands in {into} now is of the first."
+        )
     if (predictions is None) != (as_ is None):
         raise UserError("--predictions FILE and --as ROW belong together; give both")
     if predictions is not None and as_ is not None:

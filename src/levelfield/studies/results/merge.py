@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from levelfield.errors import UserError
 from levelfield.runs import FolderLock, RunFolder, find_runs, read_predictions, write_json
@@ -29,14 +29,19 @@ from levelfield.tables.read_folder import read_study
 from levelfield.tables.runs_of_row import contradiction, read_row
 from levelfield.tables.sweeps import SWEEP, SWEEPS, TUNED, join_sweeps, read_tuned
 
+SAID: Final = ("question", "description", "steps", "factors", "curves", "baseline", "varies")
+"""Of study.json, what a study file says beside its rows."""
+
 
 @dataclass(frozen=True)
 class Merged:
-    """What merging did, in run folders: copied, there already, and brought further by the other side's copy."""
+    """What merging did, in run folders: copied, there already, and brought further by the other side's copy; and the
+    keys of what a study says, its question and steps, that are not the same in all folders: those of the first stay."""
 
     copied: int = 0
     kept: int = 0
     replaced: int = 0
+    unlike: tuple[str, ...] = ()
 
 
 def merge_folders(sources: Sequence[Path], into: Path, *, compact: bool = False) -> Merged:
@@ -58,6 +63,8 @@ def merge_folders(sources: Sequence[Path], into: Path, *, compact: bool = False)
         _check_one_result([folder for folder, _ in together])
         _check_one_file([folder for folder, _ in together])
         _check_one_history([folder for folder, _ in together])
+        assert joined is not None
+        unlike = tuple(key for key in SAID if any(study.get(key) != joined.get(key) for _, study in studies))
         counts = {"copied": 0, "kept": 0, "replaced": 0}
         for folder, _ in studies:
             for run in find_runs(folder):
@@ -76,7 +83,6 @@ def merge_folders(sources: Sequence[Path], into: Path, *, compact: bool = False)
                 write_json(into / SWEEPS, sweeps)
             for file in foreign_files(folder):
                 _copy(file, into / file.relative_to(folder))
-        assert joined is not None
         for row in joined["rows"]:
             row["runs"] = [path for path in row["runs"] if RunFolder(into / path).exists()]
             trained = {_seed(path) for path in row["runs"] if RunFolder(into / path).finished}
@@ -84,7 +90,7 @@ def merge_folders(sources: Sequence[Path], into: Path, *, compact: bool = False)
             row["failures"] = {seed: without_places(why) if compact else why for seed, why in failures.items()}
         joined.pop("failures", None)
         write_json(into / "study.json", _with_command(without_study_places(joined) if compact else joined))
-    return Merged(**counts)
+    return Merged(**counts, unlike=unlike)
 
 
 def add_predictions(out: Path, name: str, file: Path) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from levelfield.runs import write_json
 from levelfield.studies.results.study_json import as_json
 from levelfield.studies.results.study_request import StudyRequest
 from levelfield.tables import StudyRows, build_table, read_study
+from levelfield.tables.answer_to_question import statements
 from levelfield.tables.repository_results import PART, fill, markdown, picture_file, studies_in, study_called
 
 ROOT = Path(__file__).parents[2]
@@ -114,6 +116,16 @@ def test_the_cost_half_stands_beside_the_printed_pair(tmp_path: Path) -> None:
     assert own[3] == "–" and own[5] == "compiled" and own[9:] == ["–", "–", "3.2 %"]
     assert cells(text, "shaken")[0][5:] == ["kernel by kernel", "64", *"––––", "3.2 % (noisy)"]
     assert cells(text, "busy")[0][7:] == [*"––––", "3.2 % (busy)"]
+
+
+def test_an_answer_on_several_sets_has_a_paragraph_for_each() -> None:
+    name = next(name for name in studies_in(ROOT / "results") if "convnext-roadmap-fgvc" in name)
+    table = build_table(read_study(ROOT / "results" / name))
+    text = markdown(ROOT / "results", name)
+    assert len(table.panels) == 3
+    for panel, said in groupby(statements(table), key=lambda statement: statement.panel):
+        joined = " ".join(statement.text for statement in said)
+        assert f"\n\n{f'**On {panel}:** ' if panel else ''}{joined}\n\n" in text
 
 
 def test_only_marked_parts_are_written(results: Path) -> None:

@@ -21,10 +21,12 @@ import fnmatch
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
 from levelfield.errors import UserError
+from levelfield.tables.answer_to_question import statements
 from levelfield.tables.cost_columns import trusted
 from levelfield.tables.make_table import build_table
 from levelfield.tables.number_format import NONE, interval, percent, short, whole
@@ -111,9 +113,19 @@ def finding(table: StudyTable, name: str, images: str) -> str:
 
 def answer(table: StudyTable, name: str, images: str, rows: Sequence[str] = ()) -> str:
     """One study shorter still: what it asks and what was found, with `rows` below the picture."""
-    lines = [f"*{table.study.question}*", "", table.study.answer, "", *_picture(table, name, images)]
+    lines = [f"*{table.study.question}*", "", *_answer(table), *_picture(table, name, images)]
     lines += [*rows, ""] if rows else []
     return "\n".join([*lines, f"`{table.study.command}`; {_state(table)}. {_measured_on(table)}".strip()]) + "\n"
+
+
+def _answer(table: StudyTable) -> list[str]:
+    """The answer, with a paragraph of its own for each test set where there are several."""
+    said = statements(table)
+    if not any(statement.panel for statement in said):
+        return [table.study.answer, ""] if table.study.answer else []
+    paragraphs = groupby(said, key=lambda statement: statement.panel)
+    texts = [(panel, " ".join(statement.text for statement in of_panel)) for panel, of_panel in paragraphs]
+    return [line for panel, text in texts for line in (f"**On {panel}:** {text}" if panel else text, "")]
 
 
 def _picture(table: StudyTable, name: str, images: str) -> list[str]:
@@ -126,8 +138,7 @@ def section(table: StudyTable, name: str, images: str = "images") -> str:
     lines = [f"### {name}", "", f"*{study.question}*", ""]
     if _reduced(table):
         lines += [f"**Reduced scale `{study.scale}`, not the study as published:** {study.description}", ""]
-    if study.answer:
-        lines += [study.answer, ""]
+    lines += _answer(table)
     lines += _picture(table, name, images)
     lines += ["| " + " | ".join(HEADER) + " |", "|---|" + "---:|" * (len(HEADER) - 1)]
     lines += ["| " + " | ".join(_cells(row)) + " |" for row in table.rows]

@@ -54,8 +54,9 @@ class _Display:
             from rich.progress import Progress as Bars
 
             self.bars = Bars(
-                TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.percentage:>3.0f} %"),
-                TextColumn("{task.fields[left]}"), TextColumn("{task.fields[shown]}"),
+                TextColumn("{task.description}", markup=False), BarColumn(bar_width=24),
+                TextColumn("{task.percentage:>3.0f} %"), TextColumn("{task.fields[left]}"),
+                TextColumn("{task.fields[shown]}", markup=False),
                 console=self.console, transient=True, refresh_per_second=5,
             )  # fmt: skip
             self.bars.start()
@@ -107,7 +108,7 @@ def _console() -> Console | None:
         return None
     from rich.console import Console
 
-    return Console(stderr=True, soft_wrap=True)
+    return Console(stderr=True, soft_wrap=True, markup=False, emoji=False)
 
 
 class Progress:

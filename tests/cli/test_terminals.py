@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -16,9 +17,11 @@ from random import Random
 import pytest
 from every_command import CODES, LINES, InOrder, commands, prepare
 from rich.cells import cell_len
+from rich.console import Console
 
-from levelfield.cli.output import console, show_table
+from levelfield.cli.output import console, messages, show_table
 from levelfield.plain_table import table_lines
+from levelfield.progress import Progress
 from levelfield.units import duration, plain, short, size, whole, wrap
 
 pytestmark = pytest.mark.xdist_group("every command on a terminal")
@@ -174,6 +177,23 @@ def test_names_do_not_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> 
     said = capsys.readouterr().out
     assert not set(said) & {"\x1b", "\x07", "\r", "\x9b"}
     assert "\\x1b[31mowl" in said and "crow\\r" in said and "a\\x1b[2Jb.png" in said
+
+
+@pytest.mark.parametrize("name", ["runs/[old]/a", "runs/[/old]", "[bold]", "[#fff]", "[link=x]y", "a\\[b]", ":smile:"])
+def test_names_are_printed_as_they_are(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What Rich takes for its own marks, in the names of files and rows and on the bars of progress."""
+    console.print(f"page: {name}")
+    messages.print(f"written: {name}", style="red", soft_wrap=True)
+    said = capsys.readouterr()
+    assert said.out == f"page: {name}\n" and said.err == f"written: {name}\n"
+
+    drawn = Console(file=io.StringIO(), force_terminal=True, width=200)
+    with Progress() as bars:
+        bars._display.console, bars._display.on_terminal = drawn, True
+        bars.start(2, f"{name} seed 0")
+        bars.advance(1, loss="1.5")
+        bars._display.bars.refresh()  # type: ignore[union-attr]
+    assert isinstance(drawn.file, io.StringIO) and f"{name} seed 0" in COLOUR.sub("", drawn.file.getvalue())
 
 
 def test_letters_that_take_two_columns_are_counted_so() -> None:

@@ -9,7 +9,7 @@ import typer
 
 from levelfield.cli.check_names import check_device
 from levelfield.cli.options import DataDir, Device, Json
-from levelfield.cli.output import console, print_data_notes, print_json, show_table
+from levelfield.cli.output import console, headline, print_data_notes, print_json, show_table
 from levelfield.cli.what_was_meant import run_meant
 from levelfield.units import plain, short, size
 
@@ -73,9 +73,7 @@ def _print(block: dict[str, Any]) -> None:
         before, after = fitted["nll_before"], fitted["nll_after"]
         on = f"{fitted['n']:,} validation images, where it brings the loss from {before:.4f} to {after:.4f}"
         lines.append(("temperature", f"{fitted['temperature']:.3f}, fitted on {on}"))
-    console.print(
-        f"[bold]{block['model']}[/bold] on {block['data']} ({block['split']}, {block['n']:,} images)", highlight=False
-    )
+    headline(block["model"], f" on {block['data']} ({block['split']}, {block['n']:,} images)")
     width = max(len(name) for name, _ in lines)
     for name, value in lines:
         console.print(f"  {name:<{width}}  {value}", highlight=False, markup=False)

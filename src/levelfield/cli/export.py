@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from levelfield.cli.options import DataDir, Json
-from levelfield.cli.output import console, print_json
+from levelfield.cli.output import console, headline, print_json
 from levelfield.cli.what_was_meant import run_meant
 from levelfield.errors import UserError, unknown
 from levelfield.units import plain, size
@@ -82,7 +82,7 @@ def _print(found: dict[str, Any], out: Path) -> None:
         lines.append(
             (f"batch of {each['batch']}", f"{each['ms']:.2f} ms, PyTorch {each['torch_ms']:.2f} ms: {ratio:.2f} x")
         )
-    console.print(f"[bold]{found['model']}[/bold] on {found['data']} as {found['to']}", highlight=False)
+    headline(found["model"], f" on {found['data']} as {found['to']}")
     width = max(len(name) for name, _ in lines)
     for name, value in lines:
         console.print(f"  {name:<{width}}  {value}", highlight=False, markup=False)

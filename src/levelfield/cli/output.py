@@ -26,10 +26,11 @@ UNBOUNDED: Final = 1_000_000
 
 
 class _Console(Console):
-    """Rich's, with a width only on terminals, and without the cutting of long words."""
+    """Rich's, with a width only on terminals, and without the cutting of long words. Brackets and colons are letters:
+    paths and names of rows may hold them, and Rich would take some for marks of its own."""
 
     def __init__(self, *, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, highlight=False)
+        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
         self._width = None  # Rich takes COLUMNS for it, which is a terminal's
 
     @property
@@ -47,7 +48,7 @@ class _Console(Console):
 
     def print(self, *objects: Any, soft_wrap: bool | None = None, **how: Any) -> None:
         objects = tuple(without_codes(each) if isinstance(each, str) else each for each in objects)
-        words = " ".join(each for each in objects if isinstance(each, str)).split()
+        words = " ".join(str(each) for each in objects if isinstance(each, str | Text)).split()
         super().print(*objects, soft_wrap=any(len(word) > self.width for word in words), **how)
 
 
@@ -83,6 +84,11 @@ console: Final = _Console()
 
 messages: Final = _Console(stderr=True)
 """Progress, notes, warnings and errors."""
+
+
+def headline(*parts: str) -> None:
+    """Print the line that results begin with, its parts in bold and plain by turns."""
+    console.print(Text.assemble(*((without_codes(part), ("bold", "")[at % 2]) for at, part in enumerate(parts))))
 
 
 def show_table(

@@ -11,7 +11,7 @@ from levelfield.cli.ask_before_long_work import LONG_S, confirm_long_work
 from levelfield.cli.check_names import check_run
 from levelfield.cli.completion import data_sets, models, recipes
 from levelfield.cli.options import DataDir, Json, Plugins, Yes
-from levelfield.cli.output import console, messages, print_data_notes, print_json
+from levelfield.cli.output import console, headline, messages, print_data_notes, print_json
 from levelfield.errors import UserError
 from levelfield.units import duration, short, whole
 
@@ -198,11 +198,11 @@ def _print_schedule(prepared: Prepared) -> None:
 
 
 def _print_summary(result: dict[str, Any], folder: Path) -> None:
-    console.print(
-        f"[bold]{result['model']}[/bold] on {result['data']}, seed {result['seed']}: "
-        f"[bold]{result['top1']:.2f} %[/bold] top-1 on test (loss {result['loss']:.4f}), "
-        f"{result['params']:,} parameters, {short(result['macs'])} MACs",
-        highlight=False,
+    headline(
+        result["model"],
+        f" on {result['data']}, seed {result['seed']}: ",
+        f"{result['top1']:.2f} %",
+        f" top-1 on test (loss {result['loss']:.4f}), {result['params']:,} parameters, {short(result['macs'])} MACs",
     )
     speed = result["train_images_per_s"]
     steady = f", in the steady state at {whole(speed)} images/s" if speed else ""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from levelfield.cli.options import Json, finite
-from levelfield.cli.output import console, print_json
+from levelfield.cli.output import console, headline, print_json
 from levelfield.cli.study.from_options import open_study
 from levelfield.cli.study.options import Name, Out, Rows, ScaleName
 
@@ -51,7 +50,7 @@ def pick(
         facts = {"row": best.name, "top1": best.top1.value, **best.means}
         print_json("study pick", {**facts, "ties": list(chosen.ties), "left_out": dict(chosen.left_out)})
         return
-    console.print(f"[bold]{escape(best.name)}[/bold]: {best.top1.value:.2f} % top-1, {best.n} seeds", highlight=False)
+    headline(best.name, f": {best.top1.value:.2f} % top-1, {best.n} seeds")
     if chosen.ties:
         console.print("not told apart from it: " + ", ".join(chosen.ties), markup=False, highlight=False)
     for left, why in chosen.left_out.items():

@@ -26,6 +26,13 @@ SLIPS = {
         ["data.image_size: should be a whole"],
     ),
     "an item of a list": (GOOD.replace("{name: digits}", "[{name: digits, image_size: big}]"), ["data.0.image_size"]),
+    "yes for a number": (GOOD + "budget: {epochs: yes}\n", ["budget.epochs: should be a number (got 'true')"]),
+    "off for a whole number": (
+        GOOD.replace("digits", "digits, image_size: off"),
+        ["image_size: should be a whole number (got 'false')"],
+    ),
+    "on among numbers": (GOOD + "seeds: [1, on]\n", ["seeds.1: should be a whole number (got 'true')"]),
+    "seeds without end": (GOOD + "seeds: 1000000000\n", ["seeds: at most 10,000"]),
     "a number for a text": (GOOD + "question: 3\n", ["question: should be a text (got 3)"]),
 }
 

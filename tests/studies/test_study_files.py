@@ -157,7 +157,7 @@ def test_seeds_on_the_command_line(text: str, seeds: tuple[int, ...]) -> None:
     assert parse_seeds(text) == seeds
 
 
-@pytest.mark.parametrize("text", ["", "0", "x", "1,1", "4-2", "-1"])
+@pytest.mark.parametrize("text", ["", "0", "x", "1,1", "4-2", "-1", "10001", "7-99999999999999999999", "9" * 30])
 def test_seeds_that_are_refused(text: str) -> None:
     with pytest.raises(UserError, match="--seeds"):
         parse_seeds(text)

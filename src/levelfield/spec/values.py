@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, Final, Self, get_origin
+from typing import Annotated, Any, Final, Self, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from levelfield.errors import UserError, nearest
 
@@ -18,6 +19,15 @@ class Value(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_default=True, ser_json_inf_nan="constants", allow_inf_nan=False
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _switches_are_no_numbers(cls, data: Any) -> Any:
+        """`data` with true and false as texts where numbers belong: YAML reads yes and on as true, which would count
+        as 1, a learning rate of 1 or one epoch; as a text it is refused where it stands."""
+        if not isinstance(data, Mapping):
+            return data
+        return {key: _as_text(value) if _takes_numbers(cls, key) else value for key, value in data.items()}
 
     @classmethod
     def parse(cls, data: Any, where: str = "") -> Self:
@@ -34,6 +44,31 @@ class Value(BaseModel):
             key, _, rest = path.partition(".")
             update[key] = update.get(key, getattr(self, key)).changed({rest: value}) if rest else value
         return self.model_copy(update=update)
+
+
+@functools.cache
+def _takes_numbers(cls: type[BaseModel], key: Any) -> bool:
+    """Whether the key holds numbers, alone or in lists, and nothing that true or false could be."""
+    kinds = set(_kinds(cls.model_fields[key].annotation)) if key in cls.model_fields else set()
+    return bool(kinds & {int, float}) and not kinds & {bool, Any}
+
+
+def _as_text(value: Any) -> Any:
+    """`value`, with true and false as texts, in lists and mappings too."""
+    if isinstance(value, Mapping):
+        return {key: _as_text(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_text(item) for item in value]
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    """The types that an annotation is made of: of `dict[str, tuple[float, ...]] | None` str, float and None's."""
+    inner = get_args(annotation)[:1] if get_origin(annotation) is Annotated else get_args(annotation)
+    if not inner:
+        yield annotation
+    for part in inner:
+        yield from _kinds(part)
 
 
 def explain(error: ValidationError, root: type[BaseModel], where: str, data: Any = None) -> str:

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from levelfield.errors import UserError
-from levelfield.studies.declared.study import repeats
+from levelfield.studies.declared.study import MOST_SEEDS, repeats
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
     """`3` -> (0, 1, 2); `0,4,7` -> (0, 4, 7); `5-8` -> (5, 6, 7, 8)."""
     found: list[int] = []
     try:
-        if text.strip().isdigit():
-            found = list(range(int(text)))
-        else:
-            for part in text.split(","):
-                first, dash, last = part.strip().partition("-")
-                found += range(int(first), int(last) + 1) if dash else [int(first)]
+        for part in [f"0-{int(text) - 1}"] if text.strip().isdigit() else text.split(","):
+            first, dash, last = part.strip().partition("-")
+            each = range(int(first), int(last) + 1) if dash else [int(first)]
+            if found[MOST_SEEDS:] or each[MOST_SEEDS:]:
+                raise UserError(f"--seeds {text}: at most {MOST_SEEDS:,} seeds")
+            found += each
     except ValueError:
         found = []
     if not found or repeats(found):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import BeforeValidator, NonNegativeInt, PositiveInt, PrivateAttr, field_validator, model_validator
 
@@ -35,10 +35,16 @@ def named(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
+MOST_SEEDS: Final = 10_000
+"""Of a row: more are a slip, and their list alone may be larger than memory."""
+
+
 def _counted(value: Any) -> Any:
-    """`seeds: 3` means 0, 1, 2. Raises ValueError for text."""
+    """`seeds: 3` means 0, 1, 2. Raises ValueError for text, and for more than `MOST_SEEDS`."""
     if isinstance(value, str):
         raise ValueError("should be a number of seeds from 0 on, or a list")
+    if isinstance(value, int) and value > MOST_SEEDS:
+        raise ValueError(f"at most {MOST_SEEDS:,} seeds")
     return list(range(value)) if isinstance(value, int) and not isinstance(value, bool) else value
 
 

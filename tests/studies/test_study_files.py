@@ -161,3 +161,25 @@ def test_seeds_on_the_command_line(text: str, seeds: tuple[int, ...]) -> None:
 def test_seeds_that_are_refused(text: str) -> None:
     with pytest.raises(UserError, match="--seeds"):
         parse_seeds(text)
+
+
+@pytest.mark.parametrize(
+    "name", ["a b", "sweep", "Sweep", "analysis", "study.json", "report.html", "CON", "nul.1", "a.", "a" * 101]
+)
+def test_rows_are_called_what_a_folder_can_be_on_any_system(name: str, study_file: Write) -> None:
+    """And not as what a study's folder holds beside them: `study rm` would take a row `sweep` for trials."""
+    path = study_file(models=None, baseline=None, rows=[{"model": "resnet_nano", "name": name}])
+    with pytest.raises(UserError, match=r"cannot be a folder's name"):
+        Study.load(path).planned_rows()
+
+
+def test_rows_do_not_differ_in_case_alone(study_file: Write) -> None:
+    """macOS and Windows give both one folder, where each row takes the runs of the other for stale."""
+    path = study_file(models=["resnet_nano"], baseline=None, rows=[{"model": "vit_mini", "name": "Resnet_Nano"}])
+    with pytest.raises(UserError, match="Resnet_Nano"):
+        Study.load(path).planned_rows()
+
+
+def test_a_data_sets_path_makes_one_folder_of_a_row_on_any_system(study_file: Write) -> None:
+    path = study_file(data=["digits", {"name": r"folder:C:\images\birds"}], baseline=None, models=["resnet_nano"])
+    assert [row.name for row in Study.load(path).planned_rows()][1] == "resnet_nano-folder-C--images-birds"

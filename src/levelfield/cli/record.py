@@ -52,12 +52,13 @@ def record(
     check_declared(spec)
 
     from levelfield.progress import Progress
+    from levelfield.runs import folder_name
     from levelfield.studies.results.record_json import verdict
     from levelfield.studies.running.record import Declared, make_record
     from levelfield.training.prepare_run import prepare
     from levelfield.training.step_timing import estimate_seconds
 
-    folder = out or Path("runs") / f"record-{data}-{target:g}".replace(":", "-").replace("/", "-")
+    folder = out or Path("runs") / folder_name(f"record-{data}-{target:g}")
     left = runs - _finished(folder)
     if left > 0 and not yes:  # to tell how long it takes, steps are measured
         each = estimate_seconds(prepare(spec)) * (1 if against is None else 2)

@@ -113,8 +113,10 @@ def _train(prepared: Prepared, folder: Path, precision: str, yes: bool) -> dict[
 
 def default_folder(spec: RunSpec) -> Path:
     """runs/MODEL-DATA-RECIPE-seedN, with the characters that a path cannot hold replaced."""
+    from levelfield.runs import folder_name
+
     name = f"{spec.model.name}-{spec.data.name}-{spec.recipe.name}-seed{spec.seed}"
-    return Path("runs") / name.replace(":", "-").replace("/", "-")
+    return Path("runs") / folder_name(name)
 
 
 def assemble(

@@ -7,6 +7,7 @@ from levelfield.runs.folder import (
     Predictions,
     RunFolder,
     find_runs,
+    folder_name,
     read_predictions,
     write_predictions,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "at_commit",
     "content_digest",
     "find_runs",
+    "folder_name",
     "place",
     "read_predictions",
     "remove_leftovers",

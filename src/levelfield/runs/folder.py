@@ -19,6 +19,7 @@ learning_curve.png     loss and top-1 over epochs; drawn by the command line
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -36,6 +37,12 @@ T = TypeVar("T")
 
 FAILURES: Final = "failures.json"
 CALIBRATION: Final = "calibration.json"
+
+
+def folder_name(text: str) -> str:
+    """`text` (a model's name, a data set by its path) as the name of one folder: a hyphen for what parts folders on any
+    system."""
+    return re.sub(r"[:/\\]", "-", text)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from levelfield.errors import UserError, unknown
 from levelfield.known_models import ModelInfo
+from levelfield.runs import folder_name
 from levelfield.spec import Recipe
 from levelfield.spec.augment import PadCrop, RandomResizedCrop
 from levelfield.studies.declared.study import Changes
@@ -187,7 +188,7 @@ class Ablation:
     @property
     def base(self) -> str:
         """What the row of the full network is called."""
-        return self.model.replace(":", "-").replace("/", "-")
+        return folder_name(self.model)
 
     def variants(self) -> list[Variant]:
         """All rows but for the controls, the full one first. Raises UserError for a mode the parts cannot have."""

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from levelfield.errors import UserError
 from levelfield.known_models import check_name, is_known, known_names
+from levelfield.runs import folder_name
 from levelfield.spec import Plugin
-from levelfield.studies.declared.study import NAME, Grid, RowSpec, StudySpec, repeats
+from levelfield.studies.declared.study import NAME, OF_STUDIES, Grid, RowSpec, StudySpec, repeats
 
 
 def single_rows(study: StudySpec, grid: Grid, plugins: Sequence[str]) -> list[RowSpec]:
@@ -27,12 +28,15 @@ def single_rows(study: StudySpec, grid: Grid, plugins: Sequence[str]) -> list[Ro
         parts = [model]
         parts += [Path(recipe).stem] if len(recipes) > 1 else []
         parts += [source.name] if source is not None and len(data) > 1 else []
-        name = "-".join(parts).replace(":", "-").replace("/", "-")
+        name = folder_name("-".join(parts))
         rows.append(RowSpec(model=model, name=name, recipe=recipe, data=source))
     for row in grid.rows:
-        name = row.name or row.model.replace(":", "-").replace("/", "-")
-        if not NAME.fullmatch(name):
-            raise UserError(f"study {study.name}: row {name!r} cannot be a folder's name; use letters, digits, - _ . +")
+        name = row.name or folder_name(row.model)
+        if not NAME.fullmatch(name) or OF_STUDIES.fullmatch(name):
+            raise UserError(
+                f"study {study.name}: row {name!r} cannot be a folder's name beside what a study's folder holds\n"
+                "use letters, digits, - _ . +, at most 100"
+            )
         check_model(row.model, plugins)
         filled = {"name": name, "recipe": row.recipe or recipes[0], "data": row.data or (data[0] if data else None)}
         rows.append(row.changed(filled))

@@ -11,6 +11,7 @@ import yaml
 
 from levelfield.data.checks.quick_look import QuickLook
 from levelfield.known_models import built_in
+from levelfield.runs import folder_name
 
 SIDES: Final = (16, 32, 64, 128, 224)
 """Sides in px that the built-in networks' strides divide well."""
@@ -136,7 +137,7 @@ def _smoke(look: QuickLook) -> str:
 
 def _row(model: str) -> str:
     """The name of a model's row."""
-    return model.replace(":", "-").replace("/", "-")
+    return folder_name(model)
 
 
 def _quoted(text: str) -> str:

@@ -157,6 +157,9 @@ def _check_names(study: StudySpec, scale: str, rows: Sequence[PlannedRow]) -> No
     names = [row.name for row in rows]
     if repeated := repeats(names):
         raise UserError(f"study {study.name} names row {repeated[0]!r} twice; give one of them another name")
+    if alike := repeats(name.casefold() for name in names):
+        first, second = [name for name in names if name.casefold() == alike[0]][:2]
+        raise UserError(f"study {study.name}: rows {first!r} and {second!r} are one folder on some systems; rename one")
     named = [("baseline", study.baseline)] + [(f"row {row.name}, after", row.after) for row in rows]
     named += [(f"row {row.name}, teacher", row.teacher) for row in rows]
     named += [(f"step {step.name}", row) for step in study.steps for row in (step.before, step.after)]

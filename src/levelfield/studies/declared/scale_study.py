@@ -8,6 +8,7 @@ from itertools import product
 from typing import Any, Final
 
 from levelfield.errors import UserError
+from levelfield.runs import folder_name
 from levelfield.studies.declared.study import Changes
 from levelfield.units import plain
 
@@ -103,7 +104,7 @@ def _off(factor: float | None) -> float:
 
 
 def _slug(model: str) -> str:
-    return model.replace(":", "-").replace("/", "-")
+    return folder_name(model)
 
 
 def check_factors(models: Sequence[str], study: ScaleStudy) -> None:

@@ -21,8 +21,10 @@ from levelfield.studies.declared.scaling import Scaling
 from levelfield.studies.declared.study_file import list_studies, read_study_file
 from levelfield.studies.declared.tuning import Tuning
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
-"""What a study or row may be called: its name is a folder's name."""
+NAME: Final = re.compile(r"(?!(?i:con|prn|aux|nul|com\d|lpt\d)(\.|$))[A-Za-z0-9][A-Za-z0-9._+-]{0,99}(?<!\.)")
+"""What a study or row may be called: its name is a folder's name, on Windows too, which keeps some for devices."""
+OF_STUDIES: Final = re.compile(r"(?i)sweep|analysis|.*\.(json|html|csv|md|log|lock)")
+"""What no row is called: a study's folder holds such beside its rows."""
 
 
 def _several(value: Any) -> Any:

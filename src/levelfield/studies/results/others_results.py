@@ -23,7 +23,7 @@ from typing import Any, Final
 import numpy as np
 
 from levelfield.errors import UserError
-from levelfield.runs import Predictions, read_predictions, write_json, write_predictions
+from levelfield.runs import Predictions, folder_name, read_predictions, write_json, write_predictions
 from levelfield.studies.declared.study import NAME
 from levelfield.studies.results.study_json import read_study_json, rows_as_json
 from levelfield.studies.results.study_rows import FOREIGN, foreign_rows
@@ -109,7 +109,7 @@ def _as_ours(line: Mapping[str, Any]) -> dict[str, str]:
     """A line's cells by our columns: timm says `model` and counts parameters in millions."""
     values = {str(key).strip(): "" if value is None else str(value).strip() for key, value in line.items() if key}
     if "row" not in values and "model" in values:
-        values["row"] = values["model"].replace(":", "-").replace("/", "-")
+        values["row"] = folder_name(values["model"])
     for theirs, own, unit in (("param_count", "params", MILLION), ("infer_gmacs", "macs", BILLION)):
         if own not in values and (count := values.get(theirs)):
             values[own] = str(float(count) * unit) if _is_number(count) else count

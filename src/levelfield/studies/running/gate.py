@@ -10,7 +10,7 @@ from typing import Final
 
 from levelfield.errors import UserError
 from levelfield.progress import Progress
-from levelfield.runs import Predictions, RunFolder
+from levelfield.runs import Predictions, RunFolder, folder_name
 from levelfield.spec import RunSpec
 from levelfield.statistics import RowScores
 from levelfield.statistics.gate import FEWEST, GateLook, compare_candidate, evidence_of, judge
@@ -189,7 +189,7 @@ def _run(side: Side, place: int, out: Path, progress: Progress) -> RunFolder | s
 
 def run_folder_of(spec: RunSpec, identity: str, seed: int, out: Path) -> RunFolder:
     """Where the run of a side at `seed` goes."""
-    name = f"{spec.model.name}-{identity[:8]}".replace(":", "-").replace("/", "-")
+    name = folder_name(f"{spec.model.name}-{identity[:8]}")
     return RunFolder(out / name / f"seed{seed}")
 
 

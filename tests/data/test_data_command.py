@@ -60,6 +60,14 @@ def test_check_prints_what_a_person_needs(birds: Path) -> None:
         assert words in text, words
 
 
+def test_check_names_the_copies(birds: Path) -> None:
+    for copy in range(3):
+        (birds / "owl" / f"copy{copy}.png").write_bytes((birds / "owl" / "1.png").read_bytes())
+    text = run("check", f"folder:{birds}")
+    assert "owl/1.png = " in text and "owl/copy2.png" in text
+    assert "1 images" not in text and "1 surplus copies" not in text
+
+
 @pytest.mark.parametrize("more", [[], ["--recipe", "mixed.yaml"], ["--split", "test"]], ids=str)
 def test_show_writes_a_contact_sheet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: list[str]) -> None:
     monkeypatch.chdir(tmp_path)

@@ -168,6 +168,7 @@ def check(
 
 def _print_report(report: Report) -> None:
     from levelfield.data.checks.dataset_check import SHOWN, unbalanced
+    from levelfield.tables.lists_in_words import counted
 
     width = max(12, len(report.name) + 2)
 
@@ -189,8 +190,15 @@ def _print_report(report: Report) -> None:
         if len(split.bad) > SHOWN:
             line("", f"BAD ... and {len(split.bad) - SHOWN:,} more (all of them with --json)")
     found = report.duplicates
-    inside = ", ".join(f"{count:,} surplus copies in {name}" for name, count in found.surplus.items())
-    line("duplicates", f"{inside}; {found.across:,} images in both splits; {found.conflicting:,} under several labels")
+    inside = ", ".join(
+        f"{counted(count, 'surplus copy', 'surplus copies')} in {name}" for name, count in found.surplus.items()
+    )
+    both = counted(found.across, "image")
+    line("duplicates", f"{inside}; {both} in both splits; {found.conflicting:,} under several labels")
+    for same in report.copies[:SHOWN]:
+        line("", "SAME " + " = ".join(f"{split} {file}" for split, file in same))
+    if len(report.copies) > SHOWN:
+        line("", f"SAME ... and {len(report.copies) - SHOWN:,} more (all of them with --json)")
     line("content", report.verdict)
     line("checksum", report.checksum)
     for note in report.notes:

@@ -10,10 +10,11 @@ from typing import Final
 import numpy as np
 
 from levelfield.data.cache_folder import only_one
-from levelfield.data.checks.duplicates import Duplicates, find_duplicates
+from levelfield.data.checks.duplicates import Copies, Duplicates, find_duplicates, name_copies
 from levelfield.data.loading.open_data import notes, official
 from levelfield.data.sources import catalog
 from levelfield.data.sources.locate import find
+from levelfield.data.sources.readers.contract import Found
 from levelfield.data.store.build import build
 from levelfield.data.store.store import SplitIndex, Store, folder_of, open_store
 from levelfield.progress import OnProgress
@@ -32,6 +33,7 @@ class Report:
     classes: tuple[str, ...]
     splits: dict[str, SplitIndex]
     duplicates: Duplicates
+    copies: tuple[Copies, ...]
     checksum: str
     official: bool | None
     verdict: str
@@ -46,6 +48,25 @@ def check_data(
     Raises UserError where the set is unknown, missing or damaged as a whole.
     """
     found = find(name, data_dir)
+    store = store_of_readable(found, fresh=fresh, progress=progress)
+    index = store.index
+    return Report(
+        name=index.name,
+        form=index.form,
+        path=index.path,
+        classes=tuple(index.classes),
+        splits=index.splits,
+        duplicates=find_duplicates(store),
+        copies=name_copies(store, found),
+        checksum=index.checksum,
+        official=official(store),
+        verdict=_verdict(store),
+        notes=notes(store),
+    )
+
+
+def store_of_readable(found: Found, *, fresh: bool = False, progress: OnProgress | None = None) -> Store:
+    """The store of those images of `found` that decode, built where there is none, or where `fresh` asks for it."""
     strict, lenient = folder_of(found, "fail"), folder_of(found, "skip")
     store = None if fresh else open_store(strict) or open_store(lenient)
     if store is None:
@@ -55,19 +76,7 @@ def check_data(
                 shutil.rmtree(strict, ignore_errors=True)
                 lenient.rename(strict)
                 store = Store(strict, store.index)
-    index = store.index
-    return Report(
-        name=index.name,
-        form=index.form,
-        path=index.path,
-        classes=tuple(index.classes),
-        splits=index.splits,
-        duplicates=find_duplicates(store),
-        checksum=index.checksum,
-        official=official(store),
-        verdict=_verdict(store),
-        notes=notes(store),
-    )
+    return store
 
 
 def _verdict(store: Store) -> str:

@@ -68,6 +68,21 @@ def test_check_names_the_copies(birds: Path) -> None:
     assert "1 images" not in text and "1 surplus copies" not in text
 
 
+def test_show_leaves_out_what_does_not_decode_and_says_so(birds: Path, tmp_path: Path) -> None:
+    (birds / "owl" / "torn.png").write_bytes(b"torn")
+    result = CliRunner().invoke(app, ["data", "show", f"folder:{birds}", "--out", str(tmp_path / "sheet.png")])
+    assert result.exit_code == 0, result.output
+    assert "1 image that does not decode is left out" in result.stderr
+    assert (tmp_path / "sheet.png").is_file()
+
+
+def test_list_says_what_can_be_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LEVELFIELD_DATA", raising=False)
+    lines = {line.split()[0]: line for line in run("list").splitlines() if line.strip()}
+    assert lines["imagenet1k"].endswith("no: see image-net.org")
+    assert lines["cub200"].endswith("no: levelfield data get")
+
+
 @pytest.mark.parametrize("more", [[], ["--recipe", "mixed.yaml"], ["--split", "test"]], ids=str)
 def test_show_writes_a_contact_sheet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: list[str]) -> None:
     monkeypatch.chdir(tmp_path)

@@ -49,6 +49,8 @@ def list_(data_dir: DataDir = None, json: Json = False) -> None:
     for entry in entries:
         numbers = ["" if entry[key] is None else f"{entry[key]:,}" for key in COUNTS]
         where = "no: levelfield data get" if entry["found"] is None else str(entry["found"])
+        if entry["found"] is None and (known := catalog.BY_NAME.get(str(entry["name"]))) and known.manual:
+            where = f"no: see {known.home.split('/')[2]}"
         rows.append([str(entry["name"]), *numbers, str(entry["pixels"] or ""), where])
     show_table(("data set", *COUNTS, "pixels", "found"), rows, numbers=COUNTS)
 
@@ -235,13 +237,19 @@ def show(
         raise UserError("--recipe changes training images only; leave out --split test")
     found = find(name, data_dir)
     from levelfield.data.checks import contact_sheet
-    from levelfield.data.loading.open_data import open_data, prepare
+    from levelfield.data.checks.dataset_check import store_of_readable
+    from levelfield.data.loading.open_data import open_data
+    from levelfield.data.sources.done_to_data import left_out
 
     with on_stderr() as progress:
-        store = prepare(found, progress=progress)
+        store = store_of_readable(found, progress=progress)
+        bad = sum(len(part.bad) for part in store.index.splits.values())
         side = image_size or store.index.native_px or 128
         crop = None if chosen is None else chosen.augment.crop
-        data = open_data(DataSpec(name=name, image_size=side), data_dir, crop=crop, progress=progress)
+        spec = DataSpec(name=name, image_size=side, on_bad_image="skip" if bad else "fail")
+        data = open_data(spec, data_dir, crop=crop, progress=progress)
+    if bad:
+        messages.print(f"{left_out(bad)}: levelfield data check {name} names them", highlight=False, soft_wrap=True)
     if chosen is None:
         picture = contact_sheet.plain_samples(data, data.train if split == "train" else data.test, count, seed)
     else:

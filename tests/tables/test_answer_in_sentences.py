@@ -91,6 +91,12 @@ def test_it_says_which_question_it_answers(measured: StudyTable) -> None:
     said = statements(table)[-1].text
     assert said.startswith("All this is about this test set")
     assert "of the 2 differences that are decided here 1 would be decided on other images" in said
+    one = statements(decided(measured, difference("a", 0.9, different=True, elsewhere=there)))[-1].text
+    assert one.endswith(
+        "; the one difference that is decided here would be decided on other images of the same kind, too."
+    )
+    one = statements(decided(measured, difference("a", 0.9, different=True, elsewhere=here)))[-1].text
+    assert one.endswith("; the one difference that is decided here would not be on other images.")
     nothing = statements(decided(measured, difference("a", 0.1)))[-1].text
     assert nothing.endswith("it does not say how the rows compare on other images.")
 
@@ -209,7 +215,10 @@ SENTENCES: dict[str, Callable[[Facts, re.Match[str]], bool]] = {
     r"All this is about this test set, and holds for other seeds of the same training; it does not say how .*\.": (
         lambda facts, said: not any(pair.different and pair.elsewhere for pair in facts.pairs)
     ),
-    r"All this is about .*; of the (one|\d+) differences? that (?:is|are) decided here (none|all|\d+) would be .*, too"
+    r"All this is about .*; the one difference that is decided here would (not be|be decided) on other images.*\.": (
+        lambda facts, said: facts.elsewhere("one", "none" if said[1] == "not be" else "all", None)
+    ),
+    r"All this is about .*; of the (\d+) differences that are decided here (none|all|\d+) would be .*, too"
     r"(?:; of (\d+) that is not known)?\.": lambda facts, said: facts.elsewhere(said[1], said[2], said[3]),
 }  # fmt: skip
 """Every sentence that an answer may hold, and when it is true of the decisions."""

@@ -74,9 +74,12 @@ def scope(table: StudyTable) -> str:
     if not known:
         return text + "; it does not say how the rows compare on other images."
     there = sum(one.different for one in known)
-    which = "the one difference that is" if len(decided) == 1 else f"the {len(decided)} differences that are"
+    if len(decided) == 1:
+        also = "would be decided on other images of the same kind, too" if there else "would not be on other images"
+        return f"{text}; the one difference that is decided here {also}."
     also = "none" if not there else "all" if there == len(decided) else f"{there}"
-    text += f"; of {which} decided here {also} would be decided on other images of the same kind, too"
+    text += f"; of the {len(decided)} differences that are decided here {also} would be decided on other images of the "
+    text += "same kind, too"
     untold = len(decided) - len(known)
     return text + (f"; of {untold} that is not known." if untold else ".")
 

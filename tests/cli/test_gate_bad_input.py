@@ -153,7 +153,9 @@ def test_a_reader_that_leaves_is_no_answer(place: Path) -> None:
 
 
 @pytest.mark.parametrize("answer", ["n", "\x04"])
-def test_who_declines_long_work_is_given_no_answer(answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_declines_long_work_is_given_no_answer(
+    answer: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def asked(*_: object, **__: object) -> bool:
         if answer == "n":
             return False
@@ -164,3 +166,4 @@ def test_who_declines_long_work_is_given_no_answer(answer: str, monkeypatch: pyt
     with pytest.raises(typer.Exit) as stopped:
         ask_before_long_work.confirm_long_work(1e6, "training", yes=False)
     assert stopped.value.exit_code == 130
+    assert "the same command goes on from there" in capsys.readouterr().err  # so that yes is no risk

@@ -21,6 +21,7 @@ def confirm_long_work(seconds: float, what: str, yes: bool) -> None:
     if seconds <= LONG_S:
         return
     messages.print(f"{what} will take about {duration(seconds)} on this machine", highlight=False)
+    messages.print("stop it at any time (Ctrl-C): the same command goes on from there", highlight=False)
     if yes:
         return
     if not sys.stdin.isatty():

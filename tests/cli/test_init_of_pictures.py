@@ -34,7 +34,7 @@ def test_a_file_for_pictures_that_do_not_open_leaves_them_out(pictures: Path) ->
     done = CliRunner().invoke(app, ["init", "new.yaml", "--data", "my birds", "--yes"])
     assert done.exit_code == 0, done.exception
     said = " ".join(done.output.split())
-    assert "images looked at do not open, which the counts include" in said and "on_bad_image: skip" in said
+    assert "images looked at cannot be opened, which the counts include" in said and "on_bad_image: skip" in said
     assert f"levelfield data check 'folder:{pictures}'" in said
     assert read_yaml(Path("new.yaml"))["data"]["on_bad_image"] == "skip"
     plan = CliRunner().invoke(app, ["study", "plan", "new.yaml", "--scale", "smoke"])

@@ -54,7 +54,7 @@ def _print(block: dict[str, Any]) -> None:
     lines = [
         ("loss", f"{block['loss']:.4f}"),
         ("top-1 / top-3 / top-5", several("{:.2f} %", "top1", "top3", "top5")),
-        ("images/s, model alone", f"{block['images_per_s']:.1f}"),
+        ("images/s, model alone", f"{block['images_per_s']:,.1f}"),
         ("ms per batch, model alone", f"{block['ms_per_batch']:.2f} (batch {block['batch']})"),
         ("seconds", f"{block['eval_seconds']:.2f}"),
         (

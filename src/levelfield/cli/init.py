@@ -170,8 +170,9 @@ def _say(look: QuickLook) -> None:
     lines += [f"note: {note}" for note in look.notes]
     if look.unreadable:
         lines.append(
-            f"{look.unreadable} of {look.looked_at} images looked at do not open, which the counts include; "
-            f"the file says on_bad_image: skip. Which they are: levelfield data check {quote(look.name)}"
+            f"{look.unreadable} of {look.looked_at} images looked at cannot be opened, which the counts include; "
+            "the file says on_bad_image: skip, so they are left out. "
+            f"levelfield data check {quote(look.name)} names them"
         )
     if look.fewest < FEW or look.most > 10 * look.fewest:
         lines.append("classes are small or unequal: top-1 then tells of the large ones, and seeds vary more")

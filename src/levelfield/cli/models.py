@@ -23,7 +23,7 @@ def models(
     patterns: Annotated[
         list[str] | None,
         typer.Argument(
-            help="Names or patterns: `outgrid_*`, `timm:resnet*`. None: all.", metavar="NAME ...", autocompletion=known
+            help="Names or patterns: `outgrid_*`, `timm:resnet*`. None: all.", metavar="NAME", autocompletion=known
         ),
     ] = None,
     classes: Annotated[int | None, typer.Option("--classes", min=1, help="Instead of the published number.")] = None,

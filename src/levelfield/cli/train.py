@@ -143,7 +143,7 @@ def assemble(
         missing = [f"--{name}" for name, value in (("model", model), ("data", data)) if value is None]
         if missing:
             raise UserError(
-                f"{' and '.join(missing)} missing: say what to train on what, or give a whole run with --config\n"
+                f"{' and '.join(missing)} missing: name the network and the images, or give a whole run with --config\n"
                 "e.g. levelfield train --model resnet_mini --data digits"
             )
         values = {"model": {}, "data": {}, **_recipe_values(load_recipe(recipe or "cpu-fast"), None)}

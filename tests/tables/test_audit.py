@@ -625,6 +625,11 @@ def test_test_images_in_train_are_found_in_the_data_and_kept_for_where_it_is_not
     _counted.cache_clear()
     assert audited(rows).unfair == [] and "is not at hand" in str(audited(rows).of("unchecked"))
     assert audited(rows, path=tmp_path / "study").unfair == [found]
+    one = {checksum: {"data": name, "test_images": 200, "test_in_train": 1}}
+    write_json(tmp_path / "study" / "duplicates.json", one)
+    (found,) = audited(rows, path=tmp_path / "study").unfair
+    assert f"1 of the 200 test images of {name} also stands in its training set" in found.text
+    assert f"(`levelfield data check {name}` names it)" in found.text
 
 
 def test_other_data_of_the_same_name_says_nothing_of_these_runs(leaky: tuple[str, str], tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def _header(table: StudyTable) -> str:
         parts.append(paragraph(study.question, class_="question"))
     if study.scale not in ("", "full"):
         scale = tag("span", text(f"scale {study.scale}"), class_="chip worse")
-        parts.append(tag("p", f"{scale} Reduced: not the study as published."))
+        parts.append(tag("p", f"{scale} Reduced: not the whole study."))
     return tag("header", parts)
 
 

@@ -32,7 +32,7 @@ def rule_in_words(table: StudyTable) -> list[str]:
     title = {row.name: row.title for row in table.rows}
     baselines = [title[comparison.baseline] for comparison in panels if comparison.baseline]
     of = f" ({', '.join(baselines)})" if baselines else ""
-    rule = _strict(panels) if table.study.verdict == "strict" else "Usual rule."
+    rule = _strict(panels) if table.study.verdict == "strict" else "The usual rule, not --verdict strict."
     return [
         f"To baseline{of}: difference of the means over seeds. {_decided(panels)}",
         f"{rule} {_verdicts(table.study.margin)}",

@@ -48,7 +48,7 @@ def to_rich(table: StudyTable) -> RenderableType:
         parts.append(Text(table.study.question, style="bold"))
     parts += [Text(line) for line in _answer(table)]
     if table.study.scale not in ("", "full"):
-        parts.append(Text(f"Scale {table.study.scale}: reduced, not the study as published.", style="yellow"))
+        parts.append(Text(f"Scale {table.study.scale}: reduced, not the whole study.", style="yellow"))
     parts.append(Text(f"Fairness: {audit_in_words(table)}", style="yellow" if table.audit.unfair else "green"))
     parts += [Text(f"  ! {finding.text}", style="yellow") for finding in table.audit.unfair]
     parts += [Text(f"  {finding.text}", style="dim") for finding in table.audit.of("declared")]

@@ -44,9 +44,11 @@ def leaks(panel: Panel) -> Iterable[Finding]:
             text = f"Whether test images of {name} stand in its training set: the data of these runs is not at hand"
             yield Finding("leaks", "unchecked", f"{text} (`levelfield data check {name}` reads it).", rows)
         elif found.test_in_train:
-            text = f"{found.test_in_train:,} of the {found.test_images:,} test images of {name} also stand in its "
+            stand, them = ("stands", "it") if found.test_in_train == 1 else ("stand", "them")
+            text = f"{found.test_in_train:,} of the {found.test_images:,} test images of {name} also {stand} in its "
             share = 100 * found.test_in_train / found.test_images
-            text += f"training set, which may lift scores by up to {share:.1f} points."
+            text += f"training set, which may lift scores by up to {share:.1f} points "
+            text += f"(`levelfield data check {name}` names {them})."
             few = found.test_in_train < FEW * found.test_images
             yield Finding("leaks", "differs" if few else "unfair", text, rows)
         else:

@@ -12,6 +12,8 @@ REQUIRE_BROWSER ?=
 REQUIRE_RAY ?=
 REQUIRE_DOCS ?=
 REQUIRE_WHEEL ?=
+# On a terminal uv shows how far its downloads are, which may be minutes; elsewhere it says nothing.
+QUIET := $(if $(MAKE_TERMERR),,--quiet)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup quickstart test docs shown wheel installed image files oldest lint lock clean
@@ -25,7 +27,7 @@ $(STAMP): requirements.txt pyproject.toml
 	@echo "setting up $(VENV): downloads about 0.4 GB with TORCH_BACKEND=cpu, up to 3 GB where the registry's torch brings CUDA"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9,<1"
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) -r requirements.txt
+	@$(BIN)/uv pip install $(QUIET) --python $(BIN)/python $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) -r requirements.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
 	@$(BIN)/python -m levelfield.native build
 	@touch $@

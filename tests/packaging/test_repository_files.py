@@ -43,6 +43,16 @@ def steps() -> list[tuple[str, str, dict[str, Any]]]:
     ]
 
 
+@pytest.mark.parametrize("terminal, quiet", [("", True), ("/dev/tty", False)])
+def test_setting_up_shows_its_downloads_on_a_terminal(terminal: str, quiet: bool) -> None:
+    said = subprocess.run(
+        ["make", "--dry-run", "--assume-new=requirements.txt", f"MAKE_TERMERR={terminal}", "setup"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    (install,) = (line for line in said.splitlines() if line.endswith("-r requirements.txt"))
+    assert ("--quiet" in install) is quiet
+
+
 def test_the_matrix_is_three_systems_by_three_versions_of_python() -> None:
     tested = jobs(ROOT / ".github" / "workflows" / "tests.yml")
     versions = ["3.11", "3.12", "3.13"]

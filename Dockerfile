@@ -2,6 +2,7 @@
 # levelfield in a container, for CPUs or for NVIDIA GPUs:
 #   docker build -t levelfield .
 #   docker build -t levelfield:cuda --build-arg TORCH_BACKEND=cu128 .
+#   mkdir -p runs && chmod a+rwx runs  # a folder that Docker makes is root's; the container writes as user 1000
 #   docker run --rm -v "$PWD/runs:/home/levelfield/runs" levelfield study run quickstart
 #   docker run --rm --gpus all -v "$PWD/data:/data:ro" -v "$PWD/runs:/home/levelfield/runs" levelfield:cuda \
 #     study run cifar10-cpu --yes

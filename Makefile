@@ -4,12 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.levelfield-setup
 RAY_STAMP := $(VENV)/.levelfield-ray
+EXTRAS_STAMP := $(VENV)/.levelfield-extras
 DOCS_STAMP := $(VENV)/.levelfield-docs
 OLDEST := .venv-oldest
 # TORCH_BACKEND=cpu (or auto) takes the build of torch that uv knows by that name; empty: the registry's default.
 TORCH_BACKEND ?=
 REQUIRE_BROWSER ?=
 REQUIRE_RAY ?=
+REQUIRE_EXTRAS ?=
 REQUIRE_DOCS ?=
 REQUIRE_WHEEL ?=
 # On a terminal uv shows how far its downloads are, which may be minutes; elsewhere it says nothing.
@@ -36,6 +38,10 @@ $(RAY_STAMP): requirements-ray.txt $(STAMP)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraints requirements.txt -r requirements-ray.txt
 	@touch $@
 
+$(EXTRAS_STAMP): requirements-extras.txt $(STAMP)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraints requirements.txt -r requirements-extras.txt
+	@touch $@
+
 $(DOCS_STAMP): requirements-docs.txt $(STAMP)
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraints requirements.txt -r requirements-docs.txt
 	@touch $@
@@ -45,12 +51,13 @@ quickstart: setup ## compare four small classifiers on real scans, in a few minu
 
 # REQUIRE_BROWSER=1: the report's browser tests fail instead of skipping where Chromium or axe-core is missing.
 # REQUIRE_RAY=1: Ray (70 MB) is installed, and the tests of studies on a cluster run instead of skipping.
+# REQUIRE_EXTRAS=1: the extras (0.5 GB on disk) are installed, and the tests of exports, pruning, overlays, ... run.
 # REQUIRE_DOCS=1: what the site and the notebooks need (100 MB) is installed, and their tests run instead of skipping.
 # REQUIRE_WHEEL=1: wheels are built, and the tests that install them into bare environments run (`make installed`).
 # The tests run side by side, one thread each, as many as there are cores.
-test: setup $(if $(REQUIRE_RAY),$(RAY_STAMP)) $(if $(REQUIRE_DOCS),$(DOCS_STAMP)) $(if $(REQUIRE_WHEEL),wheel) lint ## lint, types, tests
-	@REQUIRE_BROWSER=$(REQUIRE_BROWSER) REQUIRE_RAY=$(REQUIRE_RAY) REQUIRE_DOCS=$(REQUIRE_DOCS) REQUIRE_WHEEL=$(REQUIRE_WHEEL) \
-	  OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup
+test: setup $(if $(REQUIRE_RAY),$(RAY_STAMP)) $(if $(REQUIRE_EXTRAS),$(EXTRAS_STAMP)) $(if $(REQUIRE_DOCS),$(DOCS_STAMP)) $(if $(REQUIRE_WHEEL),wheel) lint ## lint, types, tests
+	@REQUIRE_BROWSER=$(REQUIRE_BROWSER) REQUIRE_RAY=$(REQUIRE_RAY) REQUIRE_EXTRAS=$(REQUIRE_EXTRAS) REQUIRE_DOCS=$(REQUIRE_DOCS) \
+	  REQUIRE_WHEEL=$(REQUIRE_WHEEL) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup
 
 docs: $(DOCS_STAMP) ## the site of the documentation in site/, links checked, readable from disk
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
@@ -113,7 +120,9 @@ lint: setup
 # What torch itself brings stays unpinned, so that another build of torch can be chosen.
 TORCH_BRINGS := filelock typing-extensions setuptools sympy mpmath networkx jinja2 markupsafe fsspec triton
 
-lock: setup ## pin direct dependencies and what they need in requirements.txt, what Ray and the site add in files of their own
+TESTED_EXTRAS := $(addprefix --extra ,export labels openvino overlays prune tune) --group serve
+
+lock: setup ## pin direct dependencies and what they need in requirements.txt, what Ray, the extras and the site add in files of their own
 	@printf 'torch==2.13.0\ntorchvision==0.28.0\n' | $(BIN)/uv pip compile pyproject.toml --group dev --quiet --upgrade \
 	  --no-header --no-annotate --no-emit-index-url --no-emit-find-links --constraints - \
 	  | grep -v -E '^(nvidia|cuda)-' | grep -v -E '^($(subst $() ,|,$(TORCH_BRINGS)))==' > requirements.txt.new
@@ -123,6 +132,11 @@ lock: setup ## pin direct dependencies and what they need in requirements.txt, w
 	  | grep -v -E '^(nvidia|cuda)-' | grep -v -E '^($(subst $() ,|,$(TORCH_BRINGS)))==' \
 	  | grep -v -x -F -f requirements.txt > requirements-ray.txt.new
 	@mv requirements-ray.txt.new requirements-ray.txt
+	@$(BIN)/uv pip compile pyproject.toml $(TESTED_EXTRAS) --quiet --upgrade --no-header --no-annotate --no-emit-index-url \
+	  --no-emit-find-links --constraints requirements.txt \
+	  | grep -v -E '^(nvidia|cuda)-' | grep -v -E '^($(subst $() ,|,$(TORCH_BRINGS)))==' \
+	  | grep -v -x -F -f requirements.txt > requirements-extras.txt.new
+	@mv requirements-extras.txt.new requirements-extras.txt
 	@$(BIN)/uv pip compile --group docs --quiet --upgrade --no-header --no-annotate --no-emit-index-url \
 	  --no-emit-find-links --constraints requirements.txt \
 	  | grep -v -E '^($(subst $() ,|,$(TORCH_BRINGS)))==' \

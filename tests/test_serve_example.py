@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 import levelfield as lf
+from needed import need
 
-for package in ("fastapi", "httpx", "multipart"):
-    pytest.importorskip(package, reason=f"{package} is not installed: pip install fastapi python-multipart httpx")
+need("fastapi", "python_multipart")
 
 FILE = Path(__file__).parents[1] / "examples" / "serve.py"
 

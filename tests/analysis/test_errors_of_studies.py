@@ -19,6 +19,7 @@ from levelfield.page.page import page
 from levelfield.page.thumbnails import images_in
 from levelfield.runs import Predictions, RunFolder, write_json, write_predictions
 from levelfield.tables import build_table, read_study
+from needed import need
 from synthetic_runs import CLASSES, spec_of, write_run
 
 ROWS = {"resnet_mini": 4.5, "vit_mini": 4.5}
@@ -102,7 +103,7 @@ def of_one_network(probabilities: np.ndarray, label: np.ndarray) -> PanelPredict
 def test_doubtful_labels_are_those_of_confident_learning() -> None:
     """In a closed form: an image is counted where, of the classes whose probability reaches the mean that it has among
     images of that label, the most probable one is not its label (Northcutt et al. 2021, eq. 1)."""
-    pytest.importorskip("cleanlab", reason="needs pip install 'levelfield[labels]'")
+    need("cleanlab")
     rng = np.random.default_rng(0)
     label = rng.integers(0, 5, 600)
     logits = rng.normal(0, 1, (600, 5))

@@ -30,9 +30,8 @@ from levelfield.runs import write_json
 from levelfield.spec import RunSpec
 from levelfield.tables import build_table, read_study
 from levelfield.training import train
+from needed import need
 from synthetic_runs import spec_of, write_run
-
-NEEDED = "needs pip install 'levelfield[overlays]'"
 
 
 class Tiny(nn.Module):
@@ -114,7 +113,7 @@ def test_the_map_is_the_last_with_places_that_count(name: str, side: int, layer:
 
 
 def test_grad_cam_is_its_formula() -> None:
-    pytest.importorskip("pytorch_grad_cam", reason=NEEDED)
+    need("pytorch_grad_cam")
     from levelfield.analysis.grad_cam import grad_cam
 
     torch.manual_seed(0)
@@ -146,7 +145,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_most_disagreed_images_are_looked_into_kept_and_shown(study: Path) -> None:
-    pytest.importorskip("pytorch_grad_cam", reason=NEEDED)
+    need("pytorch_grad_cam")
     answer = overlays(studied(study), device="cpu")
     assert answer["chosen"] == "most disagreed" and answer["left_out"] == {}
     (panel,) = answer["panels"]
@@ -178,7 +177,7 @@ def test_the_most_disagreed_images_are_looked_into_kept_and_shown(study: Path) -
 
 
 def test_chosen_images_and_those_that_are_none(study: Path) -> None:
-    pytest.importorskip("pytorch_grad_cam", reason=NEEDED)
+    need("pytorch_grad_cam")
     found = studied(study)
     indices = found.rows[0].runs[0].predictions().index  # type: ignore[union-attr]
     chosen = [int(indices[5]), int(indices[1])]
@@ -198,7 +197,7 @@ def test_without_pytorch_grad_cam_it_is_said_what_to_install(study: Path, monkey
 
 
 def test_rows_without_weights_are_left_out_and_none_is_refused(tmp_path: Path) -> None:
-    pytest.importorskip("pytorch_grad_cam", reason=NEEDED)
+    need("pytorch_grad_cam")
     write_run(tmp_path / "seed0", spec_of("resnet_mini"), images=50)
     with pytest.raises(UserError, match="disagree on no image: choose some with --images"):
         overlays(studied(tmp_path))
@@ -207,7 +206,7 @@ def test_rows_without_weights_are_left_out_and_none_is_refused(tmp_path: Path) -
 
 
 def test_a_row_whose_data_are_not_here_is_left_out(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("pytorch_grad_cam", reason=NEEDED)
+    need("pytorch_grad_cam")
     made = overlays_of_run.overlays_of_run
 
     def elsewhere(folder: Path, *how: Any) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from levelfield.spec import Distil, RunSpec, StartFrom
 from levelfield.studies.results.run_folders import differences
 from levelfield.study import Study
 from levelfield.training import prepare, train_prepared
+from needed import need
 
 SMALL: dict[str, Any] = {
     "model": {"name": "resnet_nano", "options": {"width_factor": 0.5}},
@@ -68,7 +69,7 @@ def test_the_first_row_is_the_run_and_the_others_differ_as_asked(
 
 
 def test_a_row_has_fewer_channels(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("torch_pruning", reason="torch_pruning is not installed: pip install 'levelfield[prune]'")
+    need("torch_pruning")
     monkeypatch.chdir(tmp_path)
     said = shrink(finished, "--prune-channels", 0.4, "--seeds", 1, "--out", "out", "--yes")
     assert "cannot be run" not in said.stderr

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from needed import need
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +35,7 @@ def test_no_outputs_are_committed(name: str) -> None:
 
 @pytest.mark.parametrize("name", SHOWN)
 def test_the_notebook_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    need("nbclient", "nbformat", "ipykernel", "pandas")
+    need("nbclient", "nbformat", "ipykernel", "pandas", of="DOCS")
     import nbformat
     from nbclient import NotebookClient
 
@@ -66,7 +67,7 @@ def _texts(notebook: Any) -> list[str]:
 
 
 def test_work_shows_a_bar_in_a_kernel() -> None:
-    need("nbclient", "nbformat", "ipykernel")
+    need("nbclient", "nbformat", "ipykernel", of="DOCS")
     import nbformat
     from nbclient import NotebookClient
 

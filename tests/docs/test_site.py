@@ -12,9 +12,9 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from needed import need
 
 import levelfield
+from needed import need
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.xdist_group("site")
@@ -43,7 +43,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    need("mkdocs", "material", "mkdocstrings")
+    need("mkdocs", "material", "mkdocstrings", of="DOCS")
     out = tmp_path_factory.mktemp("site")
     done = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(out)],

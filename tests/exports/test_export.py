@@ -28,6 +28,7 @@ from levelfield.exports.program import Layout
 from levelfield.spec import RunSpec
 from levelfield.spec.overrides import apply
 from levelfield.training import load_run, prepare, train_prepared
+from needed import need
 
 SMALL = {
     "model": {"name": "resnet_nano"},
@@ -50,16 +51,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def needs(to: To) -> None:
-    """Skip where what writes and runs this form is not installed."""
-    for package in FORMS[to].packages:
-        pytest.importorskip(package, reason=f"{package} is not installed: pip install 'levelfield[{FORMS[to].extra}]'")
-
-
 @pytest.fixture(scope="module", params=list(To))
 def exported(request: pytest.FixtureRequest, run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an export."""
-    needs(request.param)
+    need(*FORMS[request.param].packages)
     out = tmp_path_factory.mktemp("exported") / "out"
     export_run(run, request.param, out, batch_size=50)
     return out

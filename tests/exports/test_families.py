@@ -18,6 +18,7 @@ from levelfield.exports.program import ImageProgram, Layout, traced
 from levelfield.known_models.built_in import built_in
 from levelfield.models import create_model, list_models
 from levelfield.module_mode import averaged_twin
+from needed import need
 
 SMALL = {
     "ConvNeXt": ("convnext_nano_p2", 32), "ConvNeXt roadmap": ("roadmap_1", 64),
@@ -36,8 +37,7 @@ def test_every_family_is_here() -> None:
 @pytest.mark.parametrize("family", SMALL)
 def test_a_family_computes_the_same_in_another_runtime(family: str, to: To, tmp_path: Path) -> None:
     form = FORMS[to]
-    for package in form.packages:
-        pytest.importorskip(package, reason=f"{package} is not installed: pip install 'levelfield[{form.extra}]'")
+    need(*form.packages)
     name, size = SMALL[family]
     torch.manual_seed(0)
     network = averaged_twin(create_model(name, num_classes=10))

@@ -19,9 +19,9 @@ from levelfield.exports.forms import FORMS, To
 from levelfield.exports.int8 import quantise
 from levelfield.spec import RunSpec
 from levelfield.training import load_run, prepare, train_prepared
+from needed import need
 
-for _package in FORMS[To.ONNX].packages:
-    pytest.importorskip(_package, reason=f"{_package} is not installed: pip install 'levelfield[export]'")
+need(*FORMS[To.ONNX].packages)
 
 SMALL = {
     "model": {"name": "resnet_nano"},

@@ -28,6 +28,7 @@ from levelfield.studies.running.sweep import run_sweep
 from levelfield.study import Study
 from levelfield.tables.table import StudyTable
 from levelfield.tables.text.records import records
+from needed import need
 
 pytestmark = pytest.mark.xdist_group("ray")  # one cluster for all of them
 Write = Callable[..., Path]
@@ -41,13 +42,9 @@ STEPS = ["budget.steps=30", "execution.threads=1"]
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A head and one more node, each with one CPU."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    try:
-        from ray.cluster_utils import Cluster
-    except ModuleNotFoundError:
-        message = "no Ray; install requirements-ray.txt to run the tests of --on ray"
-        if os.environ.get("REQUIRE_RAY") == "1":
-            pytest.fail(message)
-        pytest.skip(message)
+    need("ray", of="RAY")
+    from ray.cluster_utils import Cluster
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LEVELFIELD_CACHE", str(tmp_path_factory.mktemp("cache")))
         quick = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_failure_threshold": 4}

@@ -30,6 +30,7 @@ from levelfield.study import Study
 from levelfield.tables import build_table, read_study
 from levelfield.tables.sweep import LR, Sweep, from_json
 from levelfield.tables.sweeps import read_sweeps
+from needed import need
 
 Write = Callable[..., Path]
 SPACE = {LR: {"log": [0.0003, 0.1]}, "recipe.regularisation.label_smoothing": {"choice": [0.0, 0.1]}}
@@ -253,16 +254,18 @@ def test_a_sweep_of_an_earlier_version_is_read(tmp_path: Path) -> None:
     assert found.edges == ("lowest learning rate",) and found.points[1].why == "not finite"
 
 
+def test_tpe_says_what_it_needs(study_file: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    path = study_file(**SMALL, tuning={"trials": 5, "space": SPACE, "sampler": "tpe"})
+    with pytest.raises(UserError, match=r"sampler tpe needs Optuna: pip install 'levelfield\[tune\]'"):
+        swept(path, tmp_path / "none")
+
+
 def test_tpe_draws_the_first_half_alike_and_the_rest_from_what_a_row_has_shown(
     study_file: Write, tmp_path: Path
 ) -> None:
+    need("optuna")
     path = study_file(**SMALL, tuning={"trials": 5, "space": SPACE, "sampler": "tpe"})
-    try:
-        import optuna  # noqa: F401
-    except ModuleNotFoundError:
-        with pytest.raises(UserError, match=r"sampler tpe needs Optuna: pip install 'levelfield\[tune\]'"):
-            swept(path, tmp_path / "none")
-        return
     one, other = swept(path, tmp_path / "one"), swept(path, tmp_path / "other", parallel=2)
     a, b = ([point.setting for point in sweep.points] for sweep in one)
     assert a[:3] == b[:3] and a[3:] != b[3:] and len(a) == 5

@@ -25,15 +25,15 @@ from levelfield.spec import Channels, PruneChannels, RunSpec
 from levelfield.training import load_run, prepare, train_prepared
 from levelfield.training.channel_pruning import prune_channels, removable
 from levelfield.training.evaluate_finished_run import run_test
+from needed import need
 
-MISSING = "torch_pruning is not installed: pip install 'levelfield[prune]'"
 SGD = "recipe.optimizer={name: sgd, lr: 0.05, momentum: 0.9}"
 
 
 @pytest.fixture(autouse=True)
 def needs_the_library(request: pytest.FixtureRequest) -> None:
     if "without_library" not in request.node.name:
-        pytest.importorskip("torch_pruning", reason=MISSING)
+        need("torch_pruning")
 
 
 class Small(nn.Module):
@@ -116,7 +116,7 @@ def pruned(parent: Path, *assignments: str) -> RunSpec:
 
 @pytest.fixture(scope="module")
 def cut(parent: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pytest.importorskip("torch_pruning", reason=MISSING)
+    need("torch_pruning")
     out = tmp_path_factory.mktemp("cut") / "run"
     train_prepared(prepare(pruned(parent)), out)
     return out

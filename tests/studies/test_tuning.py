@@ -109,7 +109,7 @@ def test_pruning_follows_the_rule_and_is_the_same_in_processes(study_file: Write
 
 
 def test_what_is_left_of_a_sweep_leaves_out_what_ended_and_what_was_pruned(study_file: Write, tmp_path: Path) -> None:
-    pytest.importorskip("optuna")
+    need("optuna")
     tuning = {"trials": 5, "space": SPACE, "sampler": "tpe", "rungs": [1], "share": 1.0}
     path, out = study_file(**SMALL, tuning=tuning, models=["resnet_nano"]), tmp_path / "out"
     study = Study.load(path)

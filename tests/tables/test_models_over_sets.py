@@ -92,3 +92,26 @@ def test_a_model_without_a_result_on_some_set_is_left_out_and_named(tmp_path: Pa
         "without a result on every set: vit_mini" in said
         and "3 data sets cannot decide a pair of 2 models at 5 %, whatever they show: 6 can" in said
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "titles"),
+    [
+        ({"a": {"width": 0.25}, "b": {"width": 0.25}}, ["resnet_mini", "vit_mini"]),
+        ({"a": {"width": 0.25}, "c": {"width": 0.5}}, ["resnet_mini; width 0.25", "resnet_mini; width 0.5"]),
+        (
+            {"a": {"width": 0.25}, "c": {"depths": [1, 2]}},
+            ["resnet_mini; depths not set; width 0.25", "resnet_mini; depths 1, 2; width not set"],
+        ),
+    ],
+)
+def test_a_model_is_named_by_what_tells_it_from_others(
+    options: dict[str, dict[str, object]], titles: list[str], tmp_path: Path
+) -> None:
+    rows = []
+    for name, chosen in options.items():
+        for data in SETS[:2]:
+            spec = spec_of("vit_mini" if name == "b" else "resnet_mini", 0, data, model__options=chosen)
+            rows.append(Row(f"{name}-{data}", runs=(write_run(tmp_path / f"{name}-{data}", spec, images=200),)))
+    found = suite_of(table_of(rows))
+    assert found is not None and set(found.models) == set(titles)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
+from levelfield.spec import RunSpec
 from levelfield.statistics.suite import Ranking, fewest_sets, performance_profile, ranking
+from levelfield.tables.audit.compare_values import words
 from levelfield.tables.lists_in_words import counted, listed
 from levelfield.tables.number_format import p_value, percent
 from levelfield.tables.table import StudyTable, TableRow
@@ -110,24 +113,43 @@ def suite_of(table: StudyTable) -> Suite | None:
 
     A model is a network with its options under one recipe; a study with two rows of one on the same set is none.
     """
-    found: dict[str, dict[str, TableRow]] = {}
-    recipes = {row.runs.spec.recipe.name for row in table.measured if row.runs.spec is not None}
+    found: dict[Model, dict[str, TableRow]] = {}
     for row in table.measured:
         if row.runs.spec is None:
             continue
-        sets = found.setdefault(_model(row, len(recipes) > 1), {})
+        sets = found.setdefault(_model(row.runs.spec), {})
         if row.panel in sets:
             return None
         sets[row.panel] = row
     names = tuple(dict.fromkeys(row.panel for row in table.measured))
-    whole = {model: tuple(rows[name] for name in names) for model, rows in found.items() if len(rows) == len(names)}
+    titles = _titles(list(found))
+    whole = {
+        titles[model]: tuple(rows[name] for name in names) for model, rows in found.items() if len(rows) == len(names)
+    }
     if len(names) < 2 or len(whole) < 2:
         return None
-    return Suite(names, whole, tuple(model for model in found if model not in whole))
+    return Suite(names, whole, tuple(titles[model] for model in found if titles[model] not in whole))
 
 
-def _model(row: TableRow, several: bool) -> str:
-    spec = row.runs.spec
-    assert spec is not None
-    options = f" {json.dumps(spec.model.options, sort_keys=True)}" if spec.model.options else ""
-    return spec.model.name + options + (f" / {spec.recipe.name}" if several else "")
+Model = tuple[str, tuple[tuple[str, str], ...], str]
+"""A network's name, its options with their values as JSON, and the name of its recipe."""
+
+
+def _model(spec: RunSpec) -> Model:
+    options = tuple(sorted((key, json.dumps(value, sort_keys=True)) for key, value in spec.model.options.items()))
+    return spec.model.name, options, spec.recipe.name
+
+
+def _titles(models: Sequence[Model]) -> dict[Model, str]:
+    """Each by its network's name, with the options that tell it from others of that name, and with its recipe where
+    there are several."""
+    recipes = {recipe for _, _, recipe in models}
+    titles = {}
+    for model in models:
+        name, options, recipe = model
+        alike = [dict(other) for named, other, _ in models if named == name]
+        telling = sorted(key for key in set().union(*alike) if len({other.get(key) for other in alike}) > 1)
+        own = {key: words(json.loads(value)) for key, value in options}
+        title = "; ".join([name, *(f"{key} {own.get(key, 'not set')}" for key in telling)])
+        titles[model] = title + (f" / {recipe}" if len(recipes) > 1 else "")
+    return titles

@@ -18,6 +18,8 @@ import pytest
 
 from levelfield.cli.missing_packages import PACKAGES, what_to_install
 from levelfield.errors import unknown
+from levelfield.study import Study
+from synthetic_runs import write_run
 
 ROOT = Path(__file__).parents[2]
 RUN = """
@@ -48,6 +50,7 @@ DECLARED = {
 def without(folder: Path, command: str, *packages: str) -> subprocess.CompletedProcess[str]:
     program = RUN.replace("{HIDDEN}", repr(set(packages)))
     bare = {key: value for key, value in os.environ.items() if key != "LEVELFIELD_DATA"}
+    bare["LEVELFIELD_CACHE"] = str(folder / "cache")
     return subprocess.run(
         [sys.executable, "-c", program, *command.split()],
         cwd=folder, env=bare, capture_output=True, text=True, encoding="utf-8", timeout=300,
@@ -92,6 +95,20 @@ def test_results_are_read_with_the_light_requirements_alone(folder: Path, comman
     done = without(folder, command, *hidden, "pandas", "sympy", "matplotlib")
     assert done.returncode == 0, done.stderr
     assert said in done.stdout + done.stderr
+
+
+def test_what_data_holds_now_is_not_asked_where_torch_is_missing(tmp_path: Path) -> None:
+    """A reviewer's machine has the results and has never decoded the data, here digits, which are always at hand."""
+    keys = "data: {name: digits, image_size: 16}\nmodels: [resnet_nano]\nseeds: 1\nset: {recipe.precision: fp32}\n"
+    (tmp_path / "mine.yaml").write_text(keys)
+    (row,) = Study.load(tmp_path / "mine.yaml").planned_rows()
+    found = {"data.checksum": "ab" * 32, "data.validation": 0.0, "model.num_classes": 10, "model.image_size": 16}
+    spec = row.spec.changed({"seed": 0, **found})
+    write_run(tmp_path / "runs" / "mine" / row.home / f"seed0-{spec.identity()[:8]}", spec, images=200)
+    for command, said in (("status", "1/1"), ("report", "resnet_nano"), ("plan --no-probe", "1 finished")):
+        done = without(tmp_path, f"study {command} mine.yaml", "torch")
+        assert done.returncode == 0, done.stderr
+        assert said in done.stdout
 
 
 def test_a_plan_without_torch_is_one_without_times(folder: Path) -> None:

@@ -51,6 +51,8 @@ CASES = {
     "missing data folder": (["train", "--model", "resnet_nano", "--data", "cifar10"], "levelfield data get cifar10"),
     "unknown recipe": ([*TRAIN, "--recipe", "cpu-fats"], "did you mean 'cpu-fast'"),
     "no such config": (["train", "--config", "nowhere.yaml"], "nowhere.yaml"),
+    "a recipe without a name": ([*TRAIN, "--recipe", ""], "unknown recipe ''"),
+    "data without a name": (["train", "--model", "resnet_nano", "--data", ""], "unknown data set ''"),
     "no run": (["eval", "."], "not a run folder"),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,6 +30,14 @@ def check_run(spec: RunSpec) -> None:
     find(spec.data.name, spec.execution.data_dir)
     if spec.recipe.distil is not None:
         RunFolder(Path(spec.recipe.distil.teacher).expanduser()).check_has_weights("recipe.distil.teacher")
+
+
+def check_folder(folder: Path) -> None:
+    """Raise UserError where no run can be written to `folder`: a file is there or above it, or one may not write."""
+    above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    why = "not yours to write in" if above.is_dir() else "a file"
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise UserError(f"output folder {folder} cannot be written: {above} is {why}\nchoose another with --out")
 
 
 def check_models(names: Sequence[str], plugins: Sequence[str] = ()) -> None:

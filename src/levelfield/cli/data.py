@@ -108,23 +108,27 @@ def import_(
 
     Example: `levelfield data import birds --from ~/pictures/birds --image-size 64`
     """
-    from levelfield.data.loading.open_data import prepare
     from levelfield.data.sources import catalog
-    from levelfield.data.sources.locate import remember
-    from levelfield.data.sources.recognise_format import recognise
-    from levelfield.data.store.resize import Fit
 
     if on_bad_image not in ("fail", "skip"):
         raise UserError(f"--on-bad-image {on_bad_image}: give fail or skip")
     if fit not in ("resize", "pad", "crop"):
         raise UserError(f"--fit {fit}: give resize, pad or crop")
-    wanted = None if image_size is None else Fit(fit, image_size)  # type: ignore[arg-type]
     if not from_.exists():
         raise UserError(f"--from {from_}: no such file or folder")
     if not name or any(letter in name for letter in "/\\:"):
         raise UserError(f"a data set cannot be named {name!r}: leave out /, \\ and :")
     known = catalog.entry(name)
     name = known.name if known is not None else name
+    if name == "digits":
+        raise UserError("digits is built in, and that name would go on standing for it: give another name")
+
+    from levelfield.data.loading.open_data import prepare
+    from levelfield.data.sources.locate import remember
+    from levelfield.data.sources.recognise_format import recognise
+    from levelfield.data.store.resize import Fit
+
+    wanted = None if image_size is None else Fit(fit, image_size)  # type: ignore[arg-type]
     found = recognise(from_.resolve(), name)
     if found is None:
         raise UserError(

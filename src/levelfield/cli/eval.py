@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -11,7 +11,10 @@ from levelfield.cli.check_names import check_device
 from levelfield.cli.options import DataDir, Device, Json
 from levelfield.cli.output import console, headline, print_data_notes, print_json, show_table
 from levelfield.cli.what_was_meant import run_meant
+from levelfield.errors import unknown
 from levelfield.units import plain, short, size
+
+SPLITS: Final = ("test", "validation")
 
 
 def evaluate(
@@ -33,6 +36,8 @@ def evaluate(
     Example: `levelfield eval runs/first`
     """
     check_device(device)
+    if split not in SPLITS:
+        raise unknown("split", split, SPLITS)
     run = run_meant(run)  # a folder that holds no run is answered before torch is loaded
 
     from levelfield.training.calibrate_finished_run import calibrate as calibrated

@@ -64,9 +64,13 @@ def init(
     Looks at the data first (classes, counts, sizes) and suggests image size, recipe, length and baselines by size.
     Example: `levelfield init birds.yaml --data ~/pictures/birds --model resnet_mini`
     """
+    _check(file, model or [], recipe, plugin or [])
+
     from levelfield.data.checks.quick_look import quick_look
 
     asks = sys.stdin.isatty() and not yes
+    if not (asks or yes or file is None):
+        _keep(file)
     if data is None:
         if not asks:
             raise UserError("--data missing: say which images, e.g. levelfield init --data ~/pictures/birds")
@@ -79,11 +83,9 @@ def init(
         question = "Your networks, separated by commas (empty: three small ones)"
         model = _asked(question, "", lambda said: _networks(said, plugin or []))
     path = file or Path(f"{_stem(look.name)}.yaml")
-    if path.suffix not in (".yaml", ".yml"):
-        raise UserError(f"{path} would be no study file: let its name end in .yaml")
     text = _text(path, look, model or [], baselines, image_size, recipe, epochs, seeds, plugin or [])
-    if path.exists() and not yes and not (asks and typer.confirm(f"{path} exists. Overwrite it?", err=True)):
-        raise UserError(f"{path} exists and was left as it is: name another file, or add --yes to overwrite it")
+    if not yes and not (asks and path.exists() and typer.confirm(f"{path} exists. Overwrite it?", err=True)):
+        _keep(path)
 
     from levelfield.runs import write_text
 
@@ -102,6 +104,25 @@ def init(
     messages.print("see that every row can be trained, in seconds, then run it:", highlight=False)
     for command in commands:
         typer.echo(command)
+
+
+def _check(file: Path | None, models: list[str], recipe: str | None, plugins: list[str]) -> None:
+    """Raise UserError for what is wrong whatever the images are: they are looked at later."""
+    from levelfield.spec.recipe import load_recipe
+    from levelfield.studies.declared.expand_rows import check_model
+
+    if file is not None and file.suffix not in (".yaml", ".yml"):
+        raise UserError(f"{file} would be no study file: let its name end in .yaml")
+    for name in models:
+        check_model(name, plugins)
+    if recipe is not None:
+        load_recipe(recipe)
+
+
+def _keep(path: Path) -> None:
+    """Raise UserError where the file is there: nobody has said that it may be overwritten."""
+    if path.exists():
+        raise UserError(f"{path} exists and was left as it is: name another file, or add --yes to overwrite it")
 
 
 def _asked(question: str, default: str | None, read: Callable[[str], T]) -> T:
@@ -185,21 +206,17 @@ def _text(
     epochs: int | None, seeds: int, plugins: list[str],
 ) -> str:  # fmt: skip
     """The file's text, read once as `study run` will. Raises UserError for what could not be run."""
-    from levelfield.spec.recipe import load_recipe
     from levelfield.spec.yaml_files import parse_yaml
     from levelfield.studies.declared import first_study as first
-    from levelfield.studies.declared.expand_rows import check_model, single_rows
+    from levelfield.studies.declared.expand_rows import single_rows
     from levelfield.studies.declared.study import StudySpec
     from levelfield.studies.declared.study_file import anchored
 
-    for name in own:
-        check_model(name, plugins)
     side = image_size or first.suggest_side(look, gpu=shutil.which("nvidia-smi") is not None)
     sizes = {name: _parameters(name, look.classes, side) for name in own}
     models = (*own, *(first.suggest_baselines(sizes) if baselines or not own else ()))
     length, batch = first.suggest_length(look)
     chosen = recipe or first.suggest_recipe(look)
-    load_recipe(chosen)
     study = first.FirstStudy(
         _last(look.name), look, side, _from_beside(path, chosen), batch if recipe is None else None, epochs or length,
         seeds, models, next((name for name in models if name not in own), models[0]), tuple(own),

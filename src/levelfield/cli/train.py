@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from levelfield.cli.ask_before_long_work import LONG_S, confirm_long_work
-from levelfield.cli.check_names import check_run
+from levelfield.cli.check_names import check_folder, check_run
 from levelfield.cli.completion import data_sets, models, recipes
 from levelfield.cli.options import DataDir, Json, Plugins, Yes
 from levelfield.cli.output import console, headline, messages, print_data_notes, print_json
@@ -62,6 +63,9 @@ def train(
     assignments = [*(set_ or []), *(f"{key}={value}" for key, value in options.items() if value is not None)]
     spec = assemble(config, model, data, recipe, seed, assignments, plugin or [])
     check_run(spec)
+    folder = out or default_folder(spec)
+    if os.environ.get("RANK", "0") == "0":  # of several processes one writes
+        check_folder(folder)
 
     from levelfield.training.prepare_run import prepare
     from levelfield.training.processes import announced_main
@@ -72,7 +76,6 @@ def train(
             show = _print_config if show_config else _print_schedule
             show(prepared)
         return
-    folder = out or default_folder(spec)
     result = _train(prepared, folder, spec.recipe.precision, yes)
     if result is not None and json:
         print_json("train", result)
@@ -146,7 +149,7 @@ def assemble(
                 f"{' and '.join(missing)} missing: name the network and the images, or give a whole run with --config\n"
                 "e.g. levelfield train --model resnet_mini --data digits"
             )
-        values = {"model": {}, "data": {}, **_recipe_values(load_recipe(recipe or "cpu-fast"), None)}
+        values = {"model": {}, "data": {}, **_recipe_values(load_recipe("cpu-fast" if recipe is None else recipe), None)}
     for part, name in (("model", model), ("data", data)):
         if name is not None:
             values[part] = {**values.get(part, {}), "name": name}

@@ -30,6 +30,9 @@ def merge(
 
     Example: `levelfield study merge runs/quickstart theirs/quickstart --into runs/joined`
     """
+    if (predictions is None) != (as_ is None):
+        raise UserError("--predictions FILE and --as ROW belong together; give both")
+
     from levelfield.studies.results.merge import add_predictions, merge_folders
     from levelfield.studies.results.others_results import add_results
 
@@ -40,11 +43,7 @@ def merge(
     )
     if merged.unlike:
         keys = ", ".join(merged.unlike)
-        console.print(
-            f"The folders differ in what their study says ({keys}): what stands in {into} now is of the first."
-        )
-    if (predictions is None) != (as_ is None):
-        raise UserError("--predictions FILE and --as ROW belong together; give both")
+        console.print(f"The folders differ in what their study says ({keys}): {into} says what the first of them does.")
     if predictions is not None and as_ is not None:
         console.print(f"{as_}: {add_predictions(into, as_, predictions)}", highlight=False)
     if results is not None:

@@ -41,7 +41,7 @@ def find(name: str, data_dir: Path | str | None = None) -> Found:
                     return found
     if (found := _imported(known.name if known else name)) is not None:
         return found
-    if known is None and Path(name).expanduser().is_dir():
+    if known is None and name and Path(name).expanduser().is_dir():
         raise UserError(f"{name} is a folder: name it folder:{name} (class folders) or parquet:{name}")
     if known is None:
         raise unknown("data set", name, available(data_dir), "or your own: folder:PATH (class folders), parquet:PATH")

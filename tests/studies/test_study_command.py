@@ -145,7 +145,9 @@ def test_plan_tells_the_margin_that_is_asked_for(finished: tuple[Path, Path]) ->
         assert needed["basis"] == "runs (2)"  # and not the prior, whatever the margin
         seeds = [gap["seeds"] or 1001 for gap in needed["gaps"]]
         assert seeds == sorted(seeds, reverse=True)
-    assert "0.2 points" in call("plan", path, "--out", out, "--no-probe", "--margin", "0.2").stdout
+    shown = call("plan", path, "--out", out, "--no-probe", "--margin", "0.2").stdout
+    assert "0.2 points" in shown and "Prior:" not in shown
+    assert "Prior: there are no runs yet" in call("plan", path, "--out", out / "none", "--no-probe").stdout
     with pytest.raises(UserError, match="within 100 points"):
         call("plan", path, "--out", out, "--no-probe", "--margin", "100")
 

@@ -118,9 +118,11 @@ def _print_needed(needed: list[ToDecide], per_run_s: dict[str, float]) -> None:
     console.print()
     show_table(("to decide", *headings, "told from"), rows, numbers=headings)
     baseline = "the baseline" if several else needed[0].baseline
+    foreseen = any(one.basis.startswith("prior") for one in needed)
+    prior = " Prior: there are no runs yet that tell; foreseen from how much rows of other studies varied."
     console.print(
         f"Seeds of each row that tell so large a true difference from {baseline} with 80 % power, and what all runs "
-        "of the two take on this machine.",
+        f"of the two take on this machine.{prior if foreseen else ''}",
         markup=False, highlight=False,
     )  # fmt: skip
 

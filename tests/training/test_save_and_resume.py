@@ -169,7 +169,7 @@ def test_a_history_that_was_lost_is_said(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(Progress, "note", lambda _, text: said.append(text))
     train_prepared(prepare(SPEC), tmp_path / "run", progress=Progress(shown=False))
     assert any(text.startswith("metrics.jsonl lacks 8 of its lines") for text in said)
-    assert "training images resident: 200 images of 0 MiB fit the budget of 4,096 MiB" in said
+    assert "training images kept in memory (resident): 200 images, 0.1 MiB, fit the budget of 4,096 MiB" in said
 
 
 def test_a_result_that_is_written_stands_whatever_fails_after_it(

@@ -21,6 +21,7 @@ from levelfield.data.ragged_images import Ragged
 from levelfield.data.store.splits import Split, centre_crop
 from levelfield.data.to_device import input_device, to_device
 from levelfield.errors import UserError
+from levelfield.units import size
 
 Images = Tensor | Ragged
 """uint8 (b, 3, H, W), or a ragged batch where a random resized crop takes images of their own sizes."""
@@ -190,9 +191,9 @@ def make_loader(
     if kind == "auto":
         chosen = "resident" if mib <= resident_budget_mib else "streamed"
         relation = "fit" if chosen == "resident" else "exceed"
-        why = (
-            f"{chosen}: {len(split):,} images of {mib:,.0f} MiB {relation} the budget of {resident_budget_mib:,.0f} MiB"
-        )
+        where = {"resident": "kept in memory (resident)", "streamed": "read as they are needed (streamed)"}[chosen]
+        budget = f"{relation} the budget of {resident_budget_mib:,.0f} MiB"
+        why = f"{where}: {len(split):,} images, {size(mib)}, {budget}"
     else:
         chosen, why = kind, f"{kind}: as asked"
     common = (split, batch_size, seed, shuffle, input_device(device), rank, world, chosen, why)

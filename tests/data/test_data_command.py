@@ -107,12 +107,15 @@ def test_get_of_a_set_that_is_there_fetches_nothing(tmp_path: Path) -> None:
     "arguments, words",
     [
         (["check", "cifra10"], "did you mean 'cifar10'"),
+        (["check", "folder:picturs"], r"no folder 'picturs': did you mean folder:pictures\?"),
+        (["check", "parquet:nowhere"], r"no folder 'nowhere'\nparquet:PATH names the folder that holds train\*"),
         (["import", "a/b", "--from", "."], "cannot be named"),
         (["import", "x", "--from", "nowhere"], "no such file"),
         (["show", "digits", "--recipe", "cpu-fats"], "unknown recipe 'cpu-fats'"),
         (["show", "digits", "--split", "val"], "give train or test"),
     ],
 )
-def test_mistakes_are_explained(arguments: list[str], words: str) -> None:
+def test_mistakes_are_explained(arguments: list[str], words: str, birds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(birds.parent)
     with pytest.raises(UserError, match=words):
         run(*arguments)

@@ -13,7 +13,7 @@ from levelfield.data.sources.readers import digits
 from levelfield.data.sources.readers.contract import Found, Source
 from levelfield.data.sources.recognise_format import ARCHIVES, DATASETS, official_form, recognise
 from levelfield.data.sources.unrecognised import may_not_be_read, unrecognised
-from levelfield.errors import UserError, unknown
+from levelfield.errors import UserError, nearest, unknown
 
 
 def data_folder(data_dir: Path | str | None) -> Path | None:
@@ -104,10 +104,13 @@ def _imported(name: str) -> Found | None:
 
 def _own(prefix: str, path: Path) -> Found:
     if not path.is_dir():
-        raise UserError(
-            f"no folder {str(path)!r} (from {prefix}:{path})\n"
-            f"give {prefix}: the folder that holds the images' splits, train and test"
-        )
+        try:
+            close = nearest(path.name, (beside.name for beside in path.parent.iterdir() if beside.is_dir()))
+        except OSError:  # no such folder, or none that may be read
+            close = []
+        meant = f": did you mean {' or '.join(f'{prefix}:{path.parent / name}' for name in close)}?" if close else ""
+        holds = "class folders, or train and test of such" if prefix == "folder" else "train*.parquet and test*.parquet"
+        raise UserError(f"no folder {str(path)!r}{meant}\n{prefix}:PATH names the folder that holds {holds}")
     try:
         found = recognise(path, path.resolve().name)
     except PermissionError as error:

@@ -683,9 +683,11 @@ def test_two_finished_runs_of_one_seed_with_other_results_are_said(tmp_path: Pat
     again = Row("odd", runs=(*odd.runs, RunFolder(tmp_path / "copy")))
     edit(tmp_path / "copy" / "result.json", {"train_seconds": 1.0})
     assert audited([a, b, c, again]).unfair == []
-    edit(tmp_path / "copy" / "result.json", {"top1": 99.0})
-    (found,) = audited([a, b, c, again]).unfair
-    assert found.rows == ("odd",) and "contradict each other, and the first counts: seed 0: top1" in found.text
+    edit(odd.runs[0].path / "result.json", {"top1": 99.33184855233853})
+    for other, said in ((98.0, "99.33 in one, 98 in the other"), (99.33184, "99.331849 in one, 99.33184 in the other")):
+        edit(tmp_path / "copy" / "result.json", {"top1": other})
+        (found,) = [each for each in audited([a, b, c, again]).unfair if "contradict" in each.text]
+        assert found.rows == ("odd",) and f"and the first counts: seed 0: top1 {said}" in found.text
 
 
 def test_what_nobody_declares_varies_by_default(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from levelfield.spec import RunSpec
 from levelfield.tables.foreign_scores import SCORES as STATED
 from levelfield.tables.foreign_scores import read_stated
 from levelfield.tables.rows import Row
+from levelfield.units import plain
 
 SCORES: Final = (
     "top1", "top3", "top5", "loss", "f1_macro", "f1_weighted", "ece", "brier", "classes", "params", "macs", "steps",
@@ -112,6 +113,14 @@ def contradiction(one: Mapping[str, Any], two: Mapping[str, Any]) -> str:
     """
     differing = [key for key in SCORES if one.get(key) != two.get(key)]
     return ", ".join(
-        key if key == "classes" else f"{key} {one.get(key)} in one, {two.get(key)} in the other"
+        key if key == "classes" else "{} {} in one, {} in the other".format(key, *_apart(one.get(key), two.get(key)))
         for key in differing[:3]
     )
+
+
+def _apart(one: Any, two: Any) -> tuple[str, str]:
+    """Two values that differ, in as few digits as show that."""
+    if not isinstance(one, float) or not isinstance(two, float):
+        return str(one), str(two)
+    shown = ((plain(one, digits), plain(two, digits)) for digits in (4, 8, 17))
+    return next((both for both in shown if both[0] != both[1]), (str(one), str(two)))

@@ -132,3 +132,11 @@ def test_what_is_printed_is_what_the_page_says(line: str, answer_to: InOrder[Any
 def test_types_are_told_apart(value: object, kind: str, fit: bool) -> None:
     assert fits(value, kind) is fit
     assert type_of("a.b", {"a.*": "text"}) == "text" and type_of("b", {"a.*": "text"}) is None
+
+
+def test_what_the_skill_says_of_a_table_are_fields_of_its_answer() -> None:
+    text = (PAGE.parents[2] / "SKILL.md").read_text(encoding="utf-8")
+    (told,) = re.findall(r"^In the table's JSON, .*?\n\n", text, re.MULTILINE | re.DOTALL)
+    said = set(re.findall(r"`([^`]+)`", told))
+    values = {"better", "worse", "equivalent", "undecided", "unfair"}
+    assert values < said and said - values <= set(documented()["study report"][1])

@@ -31,7 +31,7 @@ LINES: dict[str, list[str]] = {
     "predict": ["predict run pictures", "predict run pictures --deploy"],
     "export": ["export run --to torch-export --out exported"],
     "hub push": ["hub push run you/net --out repository"],
-    "shrink": ["shrink run --prune 0.5 --distil run --int8 --only-write"],
+    "shrink": ["shrink run --prune 0.5 --quantize-aware --distil run --int8 --only-write"],
     "card": ["card run --out card.md"],
     "paper": ["paper study --out paper"],
     "study list": ["study list"],

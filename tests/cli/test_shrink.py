@@ -15,6 +15,7 @@ from levelfield.runs import RunFolder
 from levelfield.spec import Distil, RunSpec, StartFrom
 from levelfield.studies.results.run_folders import differences
 from levelfield.study import Study
+from levelfield.tables import build_table, read_study
 from levelfield.training import prepare, train_prepared
 from needed import need
 
@@ -124,7 +125,7 @@ def test_int8_is_an_export(finished: Path, tmp_path: Path, monkeypatch: pytest.M
 def test_bad_input_is_named(finished: Path, tmp_path: Path) -> None:
     (tmp_path / "a.recipe.yaml").write_text("name: of my own", encoding="utf-8")
     for words, said in (
-        ([finished], "say how the run is to shrink: --int8, --prune 0.5, --prune-channels 0.5 or --distil TEACHER"),
+        ([finished], "say how the run is to shrink: --int8, .*, --quantize-aware or --distil TEACHER; together, too"),
         ([finished, "--prune", 50], "--prune 50 is no share of the weights: give one between 0 and 1"),
         ([finished, "--prune-channels", 1], "--prune-channels 1 is no share of the multiply-accumulates"),
         ([finished, "--distil", tmp_path], "--distil: .* is not a run folder"),
@@ -133,3 +134,25 @@ def test_bad_input_is_named(finished: Path, tmp_path: Path) -> None:
     ):
         with pytest.raises(UserError, match=said):
             shrink(*words)
+
+
+def test_a_row_is_trained_on_to_int8_and_exported(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need("onnxruntime")
+    monkeypatch.chdir(tmp_path)
+    asked: list[Any] = []
+    monkeypatch.setattr(export_command, "export", lambda run, **given: asked.append((run, given)))
+    shrink(finished, "--quantize-aware", "--seeds", 1, "--out", "out", "--yes")
+    study = Study.load("shrink-resnet_nano.yaml")
+    rows = {run.row.name: run.spec for run in study.plan()}
+    assert list(rows) == ["whole", "whole-longer", "quantized"]
+    assert differences(rows["quantized"], rows["whole-longer"]) == ["recipe.quantize_aware"]
+    table = build_table(read_study(tmp_path / "out"))
+    assert [row.n for row in table.rows] == [1] * 3
+    assert not [found for found in table.audit.findings if found.severity == "unfair"]
+    ((run, given),) = asked
+    assert run.parent == Path("out/quantized") and (RunFolder(run).result() or {})["quantized_layers"] > 0
+    assert given["int8"] and given["out"] == Path("exports/shrink-resnet_nano-quantized-int8")
+    said = shrink(finished, "--quantize-aware", "--only-write", "--file", "again.yaml").stderr
+    assert "levelfield export runs/again/quantized/RUN --to onnx --int8 --out exports/again-quantized-int8" in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,11 @@ from levelfield.exports.forms import FORMS, To
 from levelfield.exports.int8 import quantise
 from levelfield.spec import RunSpec
 from levelfield.training import load_run, prepare, train_prepared
+from levelfield.training.fake_quantisation import input_grid, quantised_layers
 from needed import need
 
 need(*FORMS[To.ONNX].packages)
+onnx: Any = importlib.import_module("onnx")
 
 SMALL = {
     "model": {"name": "resnet_nano"},
@@ -118,3 +121,33 @@ def test_more_than_the_allowed_loss_is_an_error(
 def test_other_forms_have_no_int8(tmp_path: Path) -> None:
     found = CliRunner().invoke(app, ["export", str(tmp_path), "--to", "torch-export", "--int8", "--out", str(tmp_path)])
     assert isinstance(found.exception, UserError) and "--int8 is of --to onnx" in str(found.exception)
+
+
+def test_a_run_that_was_trained_to_int8_keeps_the_ranges_that_it_learnt(run: Path, tmp_path: Path) -> None:
+    after = {
+        **SMALL, "model": {**SMALL["model"], "start_from": {"source": str(run)}}, "budget": {"epochs": 1},
+        "recipe": {**SMALL["recipe"], "optimizer": {"name": "adamw", "lr": 3e-4}, "quantize_aware": {}},
+    }  # fmt: skip
+    trained = tmp_path / "trained"
+    train_prepared(prepare(RunSpec.parse(after, "run")), trained)
+    with pytest.raises(UserError, match=r"was trained to compute in int8 .*\n--to onnx --int8"):
+        export_run(trained, To.ONNX, tmp_path / "float")
+    content = export_run(trained, To.ONNX, tmp_path / "out", int8=True)
+    layers = quantised_layers(load_run(trained).model)
+    grids = {tuple(map(float, input_grid(layer.get_buffer("input_range")))) for layer in layers}
+    assert content["int8"]["products"] == content["int8"]["of"] == len(layers)
+    assert content["int8"]["learnt"] == len(grids)  # two layers read one tensor
+    model = onnx.load(str(tmp_path / "out" / "model.onnx"))
+    values = {each.name: onnx.numpy_helper.to_array(each) for each in model.graph.initializer}
+    written = {
+        (float(values[node.input[1]]), float(values[node.input[2]]))
+        for node in model.graph.node
+        if node.op_type == "QuantizeLinear" and values[node.input[1]].ndim == 0
+    }
+    assert grids <= written
+    assert not any(node.domain == "levelfield" for node in model.graph.node)
+    tested = content["tested"]
+    assert tested["top1_in_torch"] == pytest.approx(content["recorded_top1"])
+    assert tested["logits_off"] < 0.05 * tested["largest_logit"]
+    said = CliRunner().invoke(app, ["export", str(trained), "--to", "onnx", "--int8", "-o", str(tmp_path / "out")])
+    assert f"{len(grids)} ranges learnt in training" in said.stdout

@@ -145,6 +145,8 @@ USED: dict[str, tuple[list[str], str]] = {
     "Recipe.prune_channels": ([], "recipe.prune_channels={}"),
     "PruneChannels.share": (["recipe.prune_channels={}"], "recipe.prune_channels.share=0.9"),
     "PruneChannels.of": (["recipe.prune_channels={}"], "recipe.prune_channels.of=params"),
+    "Recipe.quantize_aware": ([], "recipe.quantize_aware={}"),
+    "QuantizeAware.momentum": (["recipe.quantize_aware={}"], "recipe.quantize_aware.momentum=0.1"),
     "Recipe.distil": ([], *DISTIL),
     "Distil.form": (DISTIL, "recipe.distil.form=hard"),
     "Distil.temperature": (DISTIL, "recipe.distil.temperature=1"),

@@ -78,6 +78,7 @@ SPECS = [
     apply(BASE, ["recipe.schedule={name: cosine_annealing}"]),
     apply(BASE, ["recipe.phases=[{at_epoch: 1, optimizer: {}}]"]),
     apply(BASE, ["recipe.prune={}"]),
+    apply(BASE, ["recipe.quantize_aware={}"]),
     apply(BASE, ["recipe.prune_channels={}", "model.channels={head: {inputs: 3}}"]),
     apply(BASE, ["recipe.distil={teacher: a, teacher_identity: b, teacher_digest: c}"]),
     apply(BASE, ["plugins=[{path: my.py, digest: '1'}]", "model.start_from={source: a, digest: b}"]),

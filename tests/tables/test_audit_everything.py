@@ -32,7 +32,7 @@ FULL: dict[str, Any] = {
         "phases": [{"at_epoch": 3, "optimizer": {"betas": [0.9, 0.95]}}],
         "augment": {"crop": {"name": "pad_crop"}, "policy": {"name": "randaugment"}, "color_jitter": {}, "erasing": {}},
         "averaging": {"name": "ema"},
-        "prune": {"share": 0.3}, "prune_channels": {"share": 0.3},
+        "prune": {"share": 0.3}, "prune_channels": {"share": 0.3}, "quantize_aware": {},
         "distil": {"teacher": "runs/big", "teacher_identity": "ab" * 32, "teacher_digest": "cd" * 32},
     },
     "budget": {"epochs": 12},

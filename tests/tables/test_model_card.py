@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from levelfield.cli.app import app
 from levelfield.runs import RunFolder, write_json
-from levelfield.spec import Distil, Prune, RunSpec, StartFrom, load_recipe
+from levelfield.spec import Distil, Prune, QuantizeAware, RunSpec, StartFrom, load_recipe
 from levelfield.tables import build_table, read_study
 from levelfield.tables.text.model_card import to_card
 from levelfield.training import prepare, train_prepared
@@ -139,7 +139,11 @@ def test_no_figure_of_results_training_and_environment_stays_when_all_they_rest_
 
 def test_a_card_says_what_the_name_of_a_recipe_does_not(trained: Path, tmp_path: Path) -> None:
     spec, parent = RunFolder(trained).spec(), RunFolder(trained)
-    taught = {"recipe.distil": Distil(teacher=str(trained), weight=0.3), "recipe.prune": Prune(share=0.25)}
+    taught = {
+        "recipe.distil": Distil(teacher=str(trained), weight=0.3),
+        "recipe.prune": Prune(share=0.25),
+        "recipe.quantize_aware": QuantizeAware(),
+    }
     begun = {"model.start_from": StartFrom(source=str(trained))}
     result = train_prepared(prepare(spec.changed({**taught, **begun, "seed": 1})), tmp_path / "run").result
     made = RunFolder(tmp_path / "run").spec()
@@ -148,6 +152,7 @@ def test_a_card_says_what_the_name_of_a_recipe_does_not(trained: Path, tmp_path:
     assert f"content `{str(made.model.start_from.digest)[:16]}`" in line and str(trained) not in line
     assert f"taught by the run `{parent.identity[:16]}` (soft, at temperature 4, weight 0.3 of the loss)" in line
     assert f"pruned: {result['pruned_params']:,} of its {result['params']:,} parameters are zero" in line
+    assert f"trained to compute in int8: {result['quantized_layers']} layers round" in line
     assert not [line for line in card_with(trained, tmp_path / "plain", []) if "starts from trained weights" in line]
 
 

@@ -76,7 +76,8 @@ def _print(found: dict[str, Any], out: Path) -> None:
     ]
     if int8 is not None:
         said = f"{int8['products']} of {int8['of']} convolutions and products, calibrated on {int8['images']:,} images"
-        lines.insert(3, ("in int8", f"{said} of train"))
+        said += f" of train; {int8['learnt']} ranges learnt in training" if int8["learnt"] else " of train"
+        lines.insert(3, ("in int8", said))
     for each in found["latency"]:
         ratio = each["torch_ms"] / each["ms"]
         lines.append(

@@ -30,6 +30,9 @@ def shrink(
     prune_channels: Annotated[
         float | None, typer.Option(callback=finite, help="A row with fewer channels, this share of the MACs gone: 0.5.")
     ] = None,
+    quantize_aware: Annotated[
+        bool, typer.Option("--quantize-aware", help="A row that is trained on with int8's rounding in it.")
+    ] = False,
     distil: Annotated[
         Path | None, typer.Option(help="A row that is taught by this finished run.", show_default=False)
     ] = None,
@@ -47,10 +50,11 @@ def shrink(
 
     Example: `levelfield shrink runs/small --prune 0.5 --distil runs/big`
     """
-    rows = (prune, prune_channels, distil) != (None, None, None)
+    rows = quantize_aware or (prune, prune_channels, distil) != (None, None, None)
     if not (int8 or rows):
         raise UserError(
-            "say how the run is to shrink: --int8, --prune 0.5, --prune-channels 0.5 or --distil TEACHER; together, too"
+            "say how the run is to shrink: --int8, --prune 0.5, --prune-channels 0.5, --quantize-aware or "
+            "--distil TEACHER; together, too"
         )
     _check_shares(prune, prune_channels, only_write)
     run = run_meant(run)
@@ -74,10 +78,13 @@ def shrink(
         raise UserError(f"{run} trained your own network or data: no study trains that again\nonly --int8 is left")
     check_file(path)
     recipe = path.with_suffix(".recipe.yaml")
-    plan = Shrinking(spec, recipe.name, prune, prune_channels, None if distil is None else str(distil), seeds)
+    teacher = None if distil is None else str(distil)
+    plan = Shrinking(spec, recipe.name, prune, prune_channels, teacher, quantize_aware, seeds)
     _write(plan, path, recipe)
     plugins = [plugin.path for plugin in spec.plugins] or None
     run_written(path, only_write, out=out, data_dir=data_dir, plugin=plugins, parallel=parallel, yes=yes, json=False)
+    if quantize_aware:
+        _export_quantized(out or Path("runs") / path.stem, path.stem, only_write, data_dir)
 
 
 def _check_shares(prune: float | None, prune_channels: float | None, only_write: bool) -> None:
@@ -97,6 +104,17 @@ def _write(plan: Shrinking, path: Path, recipe: Path) -> None:
 
 def _file_of(model: str) -> Path:
     return Path(f"shrink-{model.replace(':', '-').replace('/', '-')}.yaml")
+
+
+def _export_quantized(study: Path, name: str, only_write: bool, data_dir: str | None) -> None:
+    """Export the row's run of the first seed in int8, or say how."""
+    from levelfield.runs import find_runs
+    from levelfield.studies.declared.shrink_study import QUANTIZED
+
+    row = study / QUANTIZED
+    finished = [] if only_write or not row.is_dir() else [run.path for run in find_runs(row) if run.finished]
+    ready = bool(finished) and find_spec("onnxruntime") is not None
+    _export(finished[0] if finished else row / "RUN", f"{name}-{QUANTIZED}", not ready, data_dir)
 
 
 def _export(run: Path, name: str, only_write: bool, data_dir: str | None) -> None:

@@ -47,6 +47,8 @@ def export_run(
     if any((out / other.file).exists() for other in FORMS.values() if other is not form):
         raise UserError(f"{out} holds an export to another form\nname a folder of its own with --out")
     run = load_run(path)
+    if run.spec.recipe.quantize_aware is not None and not int8:
+        raise UserError(f"{path} was trained to compute in int8 (recipe.quantize_aware)\n--to onnx --int8")
     data = open_tested(run, None, data_dir)
     test = replace(data.test, crop_px=None)  # as files come, before the centre is taken
     out.mkdir(parents=True, exist_ok=True)
@@ -58,7 +60,7 @@ def export_run(
         tested = over_test_set(reference, runtime, test, layout, batch_size, progress)
         fitted = reference if quantised is None else Fitted(runtime, program)  # else its losses would hide the resize's
         resized = at_other_sizes(fitted, runtime, test, layout)
-        times = latencies(reference, runtime, test, layout, batch_size)
+        times = latencies(InTorch(run, program, plain=True), runtime, test, layout, batch_size)
         content = {
             "to": str(to),
             "file": form.file,

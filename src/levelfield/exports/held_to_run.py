@@ -18,6 +18,7 @@ from levelfield.errors import UserError
 from levelfield.exports.forms import Images, Runtime
 from levelfield.exports.program import ImageProgram, Layout
 from levelfield.progress import OnProgress
+from levelfield.training.fake_quantisation import without_rounding
 from levelfield.training.load_finished_run import LoadedRun
 
 OTHER_SIZES: Final = ((1.7, 2.3), (2.4, 0.8), (0.6, 0.7))
@@ -71,12 +72,14 @@ class Latency:
 
 
 class InTorch:
-    """The run's network in float32 on the CPU, as its test computes, with its temperature."""
+    """The run's network in float32 on the CPU, as its test computes, with its temperature; `plain`: of one that was
+    trained to int8 without that rounding, which takes time and is there for training alone."""
 
-    def __init__(self, run: LoadedRun, program: ImageProgram) -> None:
+    def __init__(self, run: LoadedRun, program: ImageProgram, plain: bool = False) -> None:
         size, described = run.spec.model.image_size, run.folder.description()
         assert size is not None
-        self.model, self.fit, self.size_px = run.model, program.resize.fit, size
+        self.model = without_rounding(run.model) if plain else run.model
+        self.fit, self.size_px = program.resize.fit, size
         self.temperature = program.temperature
         self.transform = build_eval_transform(
             run.spec.recipe.augment, size, tuple(described["mean"]), tuple(described["std"])

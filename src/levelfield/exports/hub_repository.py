@@ -148,6 +148,8 @@ def _in_timms_form(run: LoadedRun, prepared: dict[str, Any], general: dict[str, 
         return "its architecture is levelfield's own"
     if spec.model.channels is not None:
         return "channels have been pruned from it, and timm builds whole networks"
+    if spec.recipe.quantize_aware is not None:
+        return "its layers round as int8 does, and timm's do not"
     from levelfield.models.adapt_timm.timm_models import timm
 
     name = spec.model.name.removeprefix(TIMM).partition(".")[0]

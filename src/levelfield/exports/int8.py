@@ -2,7 +2,8 @@
 
 ONNX Runtime's quantiser does it. Weights become int8 per output channel, of 7 bits, so that processors without VNNI,
 whose 16-bit sums would saturate, compute what the others compute. The range of each activation is what calibration
-images give: the moving average of batches' smallest and largest values. What comes before the network (resizing, in
+images give: the moving average of batches' smallest and largest values; of one that a network has learnt in training to
+int8 (`training/fake_quantisation.py`), what it has learnt. What comes before the network (resizing, in
 float64, and normalisation) and after its last product (temperature and softmax) stays as it was, and so do the logits.
 """
 
@@ -22,6 +23,7 @@ from numpy.typing import NDArray
 from levelfield.data.store.splits import Split
 from levelfield.data.stratified_sampling import stratified
 from levelfield.errors import UserError
+from levelfield.training.fake_quantisation import MARK
 
 CALIBRATED_ON: Final = 512
 """Training images that the ranges of activations are taken from; all of them where there are fewer."""
@@ -34,11 +36,13 @@ MOST_LOST: Final = 0.3
 
 @dataclass(frozen=True)
 class Quantised:
-    """What became of a program: `images` that it was calibrated on, and `products` in int8 `of` so many of its own."""
+    """What became of a program: `images` that it was calibrated on, `products` in int8 `of` so many of its own, and the
+    activations whose ranges it had `learnt`."""
 
     images: int
     products: int
     of: int
+    learnt: int
 
 
 def quantise(file: Path, train: Split, planes: bool) -> Quantised:
@@ -53,12 +57,17 @@ def quantise(file: Path, train: Split, planes: bool) -> Quantised:
     count = min(CALIBRATED_ON, len(train))
     images = train.read(stratified(train.labels, train.index, count, seed=0, stream="calibration")).numpy()
     given = images if planes else np.ascontiguousarray(images.transpose(0, 2, 3, 1))
-    notes = {each.key: each.value for each in onnx.load(str(file)).metadata_props}
+    program = onnx.load(str(file))
+    notes = {each.key: each.value for each in program.metadata_props}
+    learnt = take_marks(program)
     with tempfile.TemporaryDirectory() as folder, _quiet():
-        prepared, made = Path(folder) / "prepared.onnx", Path(folder) / "made.onnx"
+        plain, prepared, made = (Path(folder) / f"{name}.onnx" for name in ("plain", "prepared", "made"))
+        onnx.save(program, str(plain))
         try:
-            quant_pre_process(str(file), str(prepared), skip_symbolic_shape=True)
+            quant_pre_process(str(plain), str(prepared), skip_symbolic_shape=True)
             network = named(onnx.load(str(prepared)))
+            tensors = {name for node in network.graph.node for name in node.input}
+            grids = {name: [grid] for name, grid in learnt.items() if name in tensors}
             inside = within_network(network)
             quantize_static(
                 network,
@@ -67,7 +76,11 @@ def quantise(file: Path, train: Split, planes: bool) -> Quantised:
                 nodes_to_quantize=inside,
                 per_channel=True,
                 reduce_range=True,
-                extra_options={"CalibMovingAverage": True, "OpTypesToExcludeOutputQuantization": ["Gemm", "MatMul"]},
+                extra_options={
+                    "CalibMovingAverage": True,
+                    "OpTypesToExcludeOutputQuantization": ["Gemm", "MatMul"],
+                    "TensorQuantOverrides": grids,
+                },
             )
         except Exception as error:  # the quantiser's own, of many kinds
             said = " ".join(str(error).split()) or type(error).__name__
@@ -82,7 +95,26 @@ def quantise(file: Path, train: Split, planes: bool) -> Quantised:
     products = [node for node in model.graph.node if node.op_type in PRODUCTS]
     made_by = {output: node for node in model.graph.node for output in node.output}
     whole = [node for node in products if all(_dequantised(made_by.get(name)) for name in node.input[:2])]
-    return Quantised(count, len(whole), len(products))
+    return Quantised(count, len(whole), len(products), len(grids))
+
+
+def take_marks(model: Any) -> dict[str, dict[str, Any]]:
+    """Take the nodes that note a learnt range out of `model`, and return these: scale and zero point of tensors."""
+    domain, _, kind = MARK.partition("::")
+    marks = [node for node in model.graph.node if (node.domain, node.op_type) == (domain, kind)]
+    marked = {node.output[0]: node.input[0] for node in marks}
+    for node in model.graph.node:
+        node.input[:] = [marked.get(name, name) for name in node.input]
+    grids = {}
+    for node in marks:
+        model.graph.node.remove(node)
+        noted = {each.name: each for each in node.attribute}
+        scale, zero = (np.array(value, kind) for value, kind in ((noted["step"].f, "f4"), (noted["zero"].i, "i1")))
+        grids[marked[node.output[0]]] = {"scale": scale, "zero_point": zero}
+    domains = [each for each in model.opset_import if each.domain != domain]
+    del model.opset_import[:]
+    model.opset_import.extend(domains)
+    return grids
 
 
 def named(model: Any) -> Any:

@@ -13,6 +13,7 @@ from levelfield.data.augment.normalize import Normalize
 from levelfield.data.store.resize import Fit
 from levelfield.errors import UserError
 from levelfield.exports.pillow_in_graph import PillowInGraph
+from levelfield.training.fake_quantisation import marked_for_onnx
 from levelfield.training.load_finished_run import LoadedRun
 
 
@@ -60,7 +61,7 @@ def program_of(run: LoadedRun, layout: Layout, branches: bool) -> ImageProgram:
     normalize = Normalize(spec.recipe.augment.normalize, described["mean"], described["std"], torch.contiguous_format)
     calibration = run.folder.calibration()
     temperature = 1.0 if calibration is None else float(calibration["temperature"])
-    network = copy.deepcopy(run.model).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    network = copy.deepcopy(marked_for_onnx(run.model)).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return ImageProgram(network, fit, size, normalize, temperature, layout, branches)
 
 

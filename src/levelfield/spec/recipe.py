@@ -141,6 +141,15 @@ class PruneChannels(Value):
     """Whether the share is of multiply-accumulates or of parameters."""
 
 
+class QuantizeAware(Value):
+    """Quantisation-aware training (Jacob et al., arXiv 1712.05877): in training and in its test a network rounds the
+    weights and inputs of its convolutions and linear layers as its int8 file will round them: weights per output
+    channel, inputs per tensor."""
+
+    momentum: Annotated[float, Field(gt=0.0, le=1.0)] = 0.01
+    """Share of a batch's smallest and largest value in the moving average that is the range of a layer's input."""
+
+
 class Freeze(Value):
     """Parameters whose names match one of `patterns` (fnmatch) stay fixed for the first `epochs` (None: throughout)."""
 
@@ -177,6 +186,8 @@ class Recipe(Value):
     """What becomes of the smallest of the weights that a run starts from. None: nothing."""
     prune_channels: PruneChannels | None = None
     """Which channels are taken out of the network that a run starts from. None: none."""
+    quantize_aware: QuantizeAware | None = None
+    """Rounding to int8 while the network trains. None: none."""
     freeze: Freeze = Freeze()
     """Parameters that stay as they are, for a while or throughout."""
     precision: Literal["auto", "fp32", "bf16", "fp16", "bf16_if_native"] = "auto"

@@ -24,10 +24,16 @@ from levelfield.module_mode import evaluation_mode
 from levelfield.runs import RunFolder, place
 from levelfield.spec import Plugin, RunSpec
 from levelfield.training.channel_pruning import prune_channels
+from levelfield.training.fake_quantisation import fake_quantise
 
 
 def build_model(spec: RunSpec, factory: Callable[..., nn.Module] | None = None) -> nn.Module:
     """The model of a resolved run with its initial weights: a function of the seed (and of what it starts from)."""
+    model, how = _built(spec, factory), spec.recipe.quantize_aware
+    return model if how is None else fake_quantise(model, how)
+
+
+def _built(spec: RunSpec, factory: Callable[..., nn.Module] | None) -> nn.Module:
     if factory is not None:
         assert spec.model.num_classes is not None
         return _checked_outputs(build_own(spec.seed, factory, spec.model.num_classes), spec)

@@ -19,6 +19,7 @@ from levelfield.models.deploy import DeployedNetwork, deployed
 from levelfield.precision import DTYPES
 from levelfield.training.device import choose_device, current_device
 from levelfield.training.evaluate_model import Evaluation, evaluate_model
+from levelfield.training.fake_quantisation import without_rounding
 from levelfield.training.load_finished_run import LoadedRun, load_run
 from levelfield.training.network_on_device import network_on
 
@@ -45,7 +46,7 @@ def retest(
         assert size is not None
         tested = run_test(run, split=split, batch_size=batch_size, target=target, data_dir=data_dir, deploy=deploy)
         scores, batch = tested.evaluation.scores, min(batch_size, tested.evaluation.scores.n)
-        computing = tested.deployed or tested.network
+        computing = tested.deployed or without_rounding(tested.network)
         measured = functools.partial(measure_inference, computing, batch, size, target, tested.dtype)
         timing = measured()
         memory = measure_memory(lambda: measured(seconds=0.0, min_repeats=1), target)

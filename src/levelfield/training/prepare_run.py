@@ -104,7 +104,9 @@ def _told_apart(prepared: Prepared) -> Prepared:
     if (builder := own_builder(spec)) is None:
         return prepared
     with torch.random.fork_rng(devices=[]):
-        digest = OwnModel(spec.model.name, builder, builder).digest(prepared.build_model())
+        digest = OwnModel(spec.model.name, builder, builder).digest(
+            build_model(spec.changed({"recipe.quantize_aware": None}))
+        )
     if spec.model.options.get("digest", digest) != digest:
         raise UserError(
             f"model {spec.model.name!r} is not what the run was made with: its source or its first weights are others\n"

@@ -7,17 +7,12 @@ whole. A network computes as much as before: files that are compressed get small
 
 from __future__ import annotations
 
-from typing import Final
-
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from levelfield.errors import UserError
 from levelfield.spec import Prune
-
-_LAYERS: Final = (nn.Linear, nn.modules.conv._ConvNd)
-_PLAIN: Final = frozenset(layer.forward for layer in (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d))
+from levelfield.training.weighted_layers import weighted_layers
 
 
 class Pruning:
@@ -65,39 +60,10 @@ def prunable(model: nn.Module) -> list[Tensor]:
 
     Raises UserError for a layer that does not multiply by its weight as it is.
     """
-    found: dict[int, Tensor] = {}
-    for name, module in model.named_modules():
-        if not isinstance(module, _LAYERS):
-            continue
-        if not _multiplies_by_its_weight(module):
-            raise UserError(
-                f"recipe.prune: {name or 'the network'} ({type(module).__name__}) computes with another weight than "
-                "its own, made anew at each step (normalised, or reparametrised): a zero of its own is none there\n"
-                "train this network without recipe.prune"
-            )
-        found[id(module.weight)] = module.weight
-    return list(found.values())
-
-
-@torch.no_grad()
-def _multiplies_by_its_weight(module: nn.Module) -> bool:
-    """Whether `weight` is a parameter of the layer, and twice of it gives twice as much."""
-    if "weight" not in module._parameters:
-        return False
-    if type(module).forward in _PLAIN and "forward" not in vars(module):
-        return True
-    weight = module.get_parameter("weight")
-    sides = [
-        (size - 1) * step + 2 for size, step in zip(weight.shape[2:], getattr(module, "dilation", ()), strict=False)
-    ]
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(2, getattr(module, "in_channels", weight.shape[1]), *sides, generator=generator).to(weight)
-    own = {name: torch.zeros_like(value) for name, value in module.named_parameters(recurse=False) if name == "bias"}
-    try:
-        once, twice = (functional_call(module, {**own, "weight": factor * weight}, (x,)) for factor in (1, 2))
-    except Exception:  # a stranger's layer that takes something else than such images: taken at its word
-        return True
-    return torch.allclose(2 * once, twice, rtol=1e-3, atol=0)
+    layers = weighted_layers(model, "recipe.prune", "a zero of its own is none there")
+    return list(
+        {id(weight): weight for _, layer in layers if (weight := layer._parameters["weight"]) is not None}.values()
+    )
 
 
 def kept(weights: list[Tensor], prune: Prune) -> list[Tensor]:

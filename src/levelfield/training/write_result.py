@@ -9,6 +9,7 @@ from torch import nn
 from levelfield.cost import count_macs, count_parameters
 from levelfield.evaluation import Scores
 from levelfield.runs import WEIGHTS_DIGEST, RunFolder, content_digest, write_json, write_predictions
+from levelfield.training.fake_quantisation import quantised_layers
 from levelfield.training.not_finite import check_loss
 from levelfield.training.save_and_resume import write_weights
 from levelfield.training.validation_and_test import RunEvaluator
@@ -93,5 +94,6 @@ def _size(model: nn.Module, evaluator: RunEvaluator) -> dict[str, Any]:
         **(
             {} if state.pruning is None else {"pruned_params": state.pruning.zeros, "prunable_params": state.pruning.of}
         ),
+        **({} if not (rounding := quantised_layers(model)) else {"quantized_layers": len(rounding)}),
         **({} if state.teacher is None else {"teacher_macs": state.teacher.macs}),
     }

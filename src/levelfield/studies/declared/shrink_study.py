@@ -6,13 +6,14 @@ import math
 from dataclasses import dataclass
 from typing import Any, Final
 
-from levelfield.spec import RunSpec
+from levelfield.spec import QuantizeAware, RunSpec
 from levelfield.spec.identity import differing
 from levelfield.spec.weights_taken import KNOWN_BY, TEACHER
 
 WHOLE: Final = "whole"
 LONGER: Final = "whole-longer"
 TAUGHT: Final = "taught"
+QUANTIZED: Final = "quantized"
 SHARE: Final = 1 / 3
 """Length of what is trained on after pruning, in lengths of the run."""
 SLOWER: Final = 0.1
@@ -28,14 +29,16 @@ TO_ZERO: Final[dict[str, Any]] = {
 @dataclass(frozen=True)
 class Shrinking:
     """What becomes of `run`, a resolved one: `prune`, the share of its weights that go, `prune_channels`, the share of
-    its multiply-accumulates that goes with whole channels, and the folder of a `teacher`; None: not that. `recipe`: the
-    file beside the study's that holds its recipe."""
+    its multiply-accumulates that goes with whole channels, and the folder of a `teacher`; None: not that.
+    `quantize_aware`: whether it is trained on to compute in int8. `recipe`: the file beside the study's that holds its
+    recipe."""
 
     run: RunSpec
     recipe: str
     prune: float | None = None
     prune_channels: float | None = None
     teacher: str | None = None
+    quantize_aware: bool = False
     seeds: int = 3
 
     def recipe_file(self) -> dict[str, Any]:
@@ -50,14 +53,13 @@ class Shrinking:
         begun = {} if run.model.start_from is None else run.model.start_from.model_dump(mode="json")
         start = {f"model.start_from.{key}": value for key, value in begun.items()}
         rows, varies = [self._row(WHOLE, start)], []
-        pruned = {"pruned": ("recipe.prune", self.prune), "channels": ("recipe.prune_channels", self.prune_channels)}
-        shares = {f"{name}-{100 * share:g}": (key, share) for name, (key, share) in pruned.items() if share is not None}
-        if shares:
+        if smaller := self._smaller():
             slower = {"recipe.optimizer.lr": run.recipe.optimizer.lr * SLOWER, **TO_ZERO}
             after = {"after": WHOLE, "budget": self._shorter()}
             rows.append(self._row(LONGER, slower) | after)
-            rows += [self._row(name, slower | {f"{key}.share": share}) | after for name, (key, share) in shares.items()]
-            varies += [*(key for key, _ in shares.values()), "model.start_from", "pretraining", "budget", *slower]
+            rows += [self._row(name, slower | {key: value}) | after for name, (key, value) in smaller.items()]
+            changed = [key.rpartition(".")[0] for key, _ in smaller.values()]
+            varies += [*changed, "model.start_from", "pretraining", "budget", *slower]
             varies += ["model.channels"] if self.prune_channels is not None else []
         if self.teacher is not None:
             another = {TEACHER: self.teacher, **dict.fromkeys(KNOWN_BY[TEACHER] if run.recipe.distil else ())}
@@ -77,6 +79,17 @@ class Shrinking:
             **({"set": whole} if whole else {}),
             "rows": rows,
         }
+
+    def _smaller(self) -> dict[str, tuple[str, float]]:
+        """Rows that are trained on, by name: which key of the recipe makes them smaller, and its value."""
+        rows = {}
+        if self.prune is not None:
+            rows[f"pruned-{100 * self.prune:g}"] = ("recipe.prune.share", self.prune)
+        if self.prune_channels is not None:
+            rows[f"channels-{100 * self.prune_channels:g}"] = ("recipe.prune_channels.share", self.prune_channels)
+        if self.quantize_aware:
+            rows[QUANTIZED] = ("recipe.quantize_aware.momentum", QuantizeAware().momentum)
+        return rows
 
     def _row(self, name: str, changes: dict[str, Any]) -> dict[str, Any]:
         return {"model": self.run.model.name, "name": name} | ({"set": changes} if changes else {})

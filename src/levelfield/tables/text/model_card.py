@@ -144,7 +144,7 @@ def _training(rows: list[TableRow]) -> list[str]:
 
 
 def _beside_recipe(rows: list[TableRow]) -> list[str]:
-    """What made rows that the name of a recipe does not tell: weights to start from, a teacher, pruning."""
+    """What made rows that the name of a recipe does not tell: weights to start from, a teacher, pruning, int8."""
     said: dict[str, None] = {}
     for row, run in _runs(rows):
         start, distil = run.spec.model.start_from, run.spec.recipe.distil
@@ -158,6 +158,8 @@ def _beside_recipe(rows: list[TableRow]) -> list[str]:
             facts.append(f"is taught by the {who} ({distil.form}, {soft}weight {distil.weight:g} of the loss)")
         if (zeros := run.result.get("pruned_params")) is not None:
             facts.append(f"is pruned: {zeros:,} of its {run.result['params']:,} parameters are zero")
+        if (layers := run.result.get("quantized_layers")) is not None:
+            facts.append(f"is trained to compute in int8: {layers} layers round weights and inputs, in its test too")
         if facts:
             said[f"- {row.title}, seed {run.seed}: {'; '.join(facts)}."] = None
     return ["\n".join(said)] if said else []

@@ -42,6 +42,7 @@ SECTIONS: Final[Mapping[str, str]] = {
     "recipe.regularisation": "The regularisation",
     "recipe.prune": "The pruning",
     "recipe.prune_channels": "The pruning of channels",
+    "recipe.quantize_aware": "The rounding to int8 in training",
     "recipe.distil": "The teacher, and how it is followed",
     "recipe.freeze": "What is frozen",
     "recipe.precision": "The precision",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,8 +15,10 @@ from levelfield.analysis import compression_ladder
 from levelfield.analysis import networks_to_rank as subjects
 from levelfield.cli.app import app
 from levelfield.errors import UserError
+from levelfield.page.sections.analyses import _ladder
 from levelfield.progress import Progress
-from levelfield.spec import Budget, DataSpec, Execution, ModelSpec, RunSpec
+from levelfield.runs import RunFolder
+from levelfield.spec import Budget, DataSpec, Distil, Execution, ModelSpec, Prune, QuantizeAware, RunSpec, StartFrom
 from levelfield.training import train
 
 MODELS = ("resnet_nano", "convnext_nano_p2")
@@ -130,6 +134,49 @@ def test_runs_of_other_length_make_no_ladder(ladder: Path, tmp_path: Path) -> No
         compression_ladder.rungs([ladder, tmp_path])
     with pytest.raises(UserError, match="no finished run"):
         compression_ladder.rungs([tmp_path / "nowhere"])
+
+
+def changed_run(folder: Path, changes: dict[str, Any]) -> Path:
+    train(RunFolder(folder.parent / "whole").spec().changed(changes), folder, progress=Progress(shown=False))
+    return folder
+
+
+def test_rungs_say_whose_weights_they_start_from_and_what_was_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = one_run(tmp_path / "whole", "resnet_nano")
+    shorter: dict[str, Any] = {"budget": Budget(steps=1), "recipe.optimizer.lr": 1e-4}
+    start = {**shorter, "model.start_from": StartFrom(source=str(whole))}
+    pruned = changed_run(tmp_path / "pruned", {**start, "recipe.prune": Prune(share=0.5)})
+    changed_run(tmp_path / "longer", start)
+    rounds = {"model.start_from": StartFrom(source=str(pruned)), "recipe.quantize_aware": QuantizeAware()}
+    changed_run(tmp_path / "int8", {**shorter, **rounds})
+    changed_run(tmp_path / "taught", {"recipe.distil": Distil(teacher=str(whole), form="hard")})
+    found = compression_ladder.ladder([tmp_path])
+    assert {name: (made.parent, made.done) for name, made in found.items()} == {
+        "resnet_nano (whole)": (None, ""),
+        "resnet_nano (pruned)": ("resnet_nano (whole)", "50 % of weights zero"),
+        "resnet_nano (longer)": ("resnet_nano (whole)", "trained on"),
+        "resnet_nano (int8)": ("resnet_nano (pruned)", "trained to int8"),
+        "resnet_nano (taught)": (None, "taught by resnet_nano (hard, weight 0.5)"),
+    }
+    assert compression_ladder.latency(tmp_path / "int8", 0.01).ms_median > 0
+
+    monkeypatch.setattr(compression_ladder, "ProcessPoolExecutor", lambda *_, **__: ThreadPoolExecutor(1))
+    timing = compression_ladder.latency(whole, 0.01)
+    monkeypatch.setattr(compression_ladder, "latency", lambda *_: timing)
+    shown = CliRunner().invoke(app, ["analyze", "compression", str(tmp_path), "--json"])
+    values = {rung["model"]: rung for rung in json.loads(shown.stdout)["ladder"]}
+    assert values["resnet_nano (int8)"]["parent"] == "resnet_nano (pruned)"
+    assert values["resnet_nano (int8)"]["params_m"] == values["resnet_nano (whole)"]["params_m"]
+    table = CliRunner().invoke(app, ["analyze", "compression", str(tmp_path)]).stdout
+    assert "started from" in table and "50 % of weights zero" in " ".join(table.split())
+    section = "".join(_ladder(list(values.values())))
+    assert "<td>resnet_nano (pruned)</td><td>trained to int8</td>" in section and "started from" in section
+
+    changed_run(tmp_path / "shorter", {**start, "budget": Budget(epochs=1), "recipe.prune": Prune(share=0.2)})
+    with pytest.raises(UserError, match=r"must differ in nothing but the network.*budget"):
+        compression_ladder.ladder([tmp_path])
 
 
 def test_the_random_study_on_the_command_line(tmp_path: Path) -> None:

@@ -388,7 +388,7 @@ def test_a_ladder_is_made_of_the_runs_that_the_table_counts(copied: tuple[Study,
     study.run(out, overrides=[], page=False)
     found = ladder([out])
     assert list(found) == ["resnet_nano", "vit_mini"]
-    assert {str(run.path) for runs in found.values() for run in runs} == before
+    assert {str(run.path) for made in found.values() for run in made.runs} == before
 
 
 def test_prune_removes_what_no_row_asks_for(copied: tuple[Study, Path]) -> None:

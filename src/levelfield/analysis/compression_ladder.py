@@ -1,13 +1,13 @@
 """What remains of a network when it is made smaller: accuracy against four costs, rung by rung.
 
-A rung is the finished runs of one model, all rungs of one setting. Accuracy is the mean over its seeds with their
+A rung is the finished runs of one model that were made smaller in one way, all rungs of one setting; what starts from
+another rung's weights may be trained for less and slower. Accuracy is the mean over its seeds with their
 spread; parameters and MACs are the runs' own counts; size is that of the stored weights; latency is measured here,
 batch 1, on the CPU, each model in a process of its own.
 """
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -17,14 +17,14 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Final
 
+from levelfield.analysis.run_origins import origins
 from levelfield.cost import Timing, measure_inference
 from levelfield.errors import UserError
 from levelfield.runs import RunFolder, find_runs
-from levelfield.spec import RunSpec, covers
 from levelfield.system.spawned import end_with_parent_process
-from levelfield.tables.differing_settings import flat_words
 from levelfield.tables.read_folder import read_study
 from levelfield.tables.rows import one_per_training
+from levelfield.training.fake_quantisation import without_rounding
 from levelfield.training.load_finished_run import load_run
 
 COSTS: Final = {
@@ -40,11 +40,15 @@ class Rung:
     """One model of the ladder.
 
     `top1`: percent, one a seed. `family`: the part of the name before the first underscore, one line in the chart.
-    `size_mib`: weights.safetensors. `latency_ms`: the median, between the quartiles `latency_q1_ms`, `latency_q3_ms`.
+    `parent`: the rung whose weights it started from. `done`: what made it smaller. Parameters, MACs and `size_mib`
+    (weights.safetensors): means over seeds, which may have lost different channels. `latency_ms`: the median of the
+    first seed's, between the quartiles `latency_q1_ms`, `latency_q3_ms`; without the rounding of one trained to int8.
     """
 
     model: str
     family: str
+    parent: str | None
+    done: str
     top1: tuple[float, ...]
     steps: int
     params_m: float
@@ -66,35 +70,49 @@ class Rung:
 
 def rungs(folders: Sequence[Path], latency_seconds: float = 2.0) -> list[Rung]:
     """The ladder that the runs in `folders` make (`ladder`), measured, largest first."""
-    found = (_rung(model, runs, latency_seconds) for model, runs in ladder(folders).items())
+    found = (_rung(model, made, latency_seconds) for model, made in ladder(folders).items())
     return sorted(found, key=lambda rung: -rung.params_m)
 
 
-def ladder(folders: Sequence[Path]) -> dict[str, list[RunFolder]]:
+@dataclass(frozen=True)
+class Made:
+    """The finished `runs` of a rung, the name of that whose weights they start from, and what was `done` to these."""
+
+    runs: list[RunFolder]
+    parent: str | None
+    done: str
+
+
+def ladder(folders: Sequence[Path]) -> dict[str, Made]:
     """The finished runs of each rung: in a study's folder those that its table counts (no stale ones, none of a sweep),
-    elsewhere all. Raises UserError where there is none, and where they differ in anything but network and seed."""
-    groups: dict[str, list[RunFolder]] = defaultdict(list)
-    seen = set()
-    for folder in folders:
-        for run in _counted(folder):
-            if run.finished and run.identity not in seen:
-                seen.add(run.identity)
-                model = run.spec().model
-                groups[json.dumps((model.name, model.options), sort_keys=True)].append(run)
-    if not groups:
+    elsewhere all. Raises UserError where there is none, and where they differ in more than network and seed."""
+    runs = {run.identity: run for folder in folders for run in _counted(folder) if run.finished}
+    if not runs:
         raise UserError(
             f"no finished run in {', '.join(map(str, folders))}\n"
             "train the ladder first: levelfield study run compression-rexnet --scale cpu"
         )
-    _same_setting([run for runs in groups.values() for run in runs])
-    models = Counter(runs[0].spec().model.name for runs in groups.values())
-    return {_name(runs[0], models): runs for runs in groups.values()}
+    found = origins(list(runs.values()))
+    groups: dict[str, list[RunFolder]] = defaultdict(list)
+    for identity, run in runs.items():
+        groups[found[identity].rung].append(run)
+    names = dict(zip(groups, _names([group[0] for group in groups.values()]), strict=True))
+    made = {}
+    for rung, group in groups.items():
+        origin = found[group[0].identity]
+        parent = None if origin.parent is None else names[found[origin.parent.identity].rung]
+        made[names[rung]] = Made(group, parent, origin.done)
+    return made
 
 
-def _name(run: RunFolder, models: Counter[str]) -> str:
-    """A rung's name: its model's, with its row's where several rungs are of one model."""
-    model = run.spec().model.name
-    return model if models[model] == 1 else f"{model} ({run.path.parent.name})"
+def _names(runs: Sequence[RunFolder]) -> list[str]:
+    """Names of rungs by a run of each: the model's, with the row's or the run's where several are of one model."""
+    forms = []
+    for run in runs:
+        model = run.spec().model.name
+        forms.append([model, *(f"{model} ({which})" for which in (run.path.parent.name, run.path.name, run.path))])
+    columns = [Counter(column) for column in zip(*forms, strict=True)]
+    return [next(name for name, counts in zip(form, columns, strict=True) if counts[name] == 1) for form in forms]
 
 
 def _counted(folder: Path) -> list[RunFolder]:
@@ -103,38 +121,21 @@ def _counted(folder: Path) -> list[RunFolder]:
     return [run for row in one_per_training(read_study(folder).rows) for run in row.runs]
 
 
-def _same_setting(runs: Sequence[RunFolder]) -> None:
-    """Raise UserError unless the runs differ in nothing but network and seed."""
-    first, reference = runs[0], _setting(runs[0].spec())
-    for run in runs[1:]:
-        setting = _setting(run.spec())
-        different = [key for key in sorted({*reference, *setting}) if reference.get(key) != setting.get(key)]
-        if different:
-            said = ", ".join(f"{key} {reference.get(key)} and {setting.get(key)}" for key in different[:3])
-            raise UserError(
-                f"the runs of a ladder must differ in nothing but the network; {first.path} and {run.path} differ in: "
-                f"{said}\nname the folder of one study, or leave the other runs out"
-            )
-
-
-def _setting(spec: RunSpec) -> dict[str, str]:
-    """All that counts beside network and seed, by dotted key."""
-    science = flat_words(spec.science())
-    return {key: said for key, said in science.items() if not covers(("model.name", "model.options", "seed"), key)}
-
-
-def _rung(model: str, runs: list[RunFolder], seconds: float) -> Rung:
+def _rung(model: str, made: Made, seconds: float) -> Rung:
+    runs = made.runs
     results = [run.result() or {} for run in runs]
     with ProcessPoolExecutor(1, get_context("spawn"), initializer=end_with_parent_process) as process:
         timing = process.submit(latency, runs[0].path, seconds).result()
     return Rung(
         model=model,
         family=model.split("_")[0],
+        parent=made.parent,
+        done=made.done,
         top1=tuple(result["top1"] for result in results),
         steps=min(result["steps"] for result in results),
-        params_m=results[0]["params"] / 1e6,
-        macs_m=results[0]["macs"] / 1e6,
-        size_mib=runs[0].weights.stat().st_size / 2**20,
+        params_m=fmean(result["params"] for result in results) / 1e6,
+        macs_m=fmean(result["macs"] for result in results) / 1e6,
+        size_mib=fmean(run.weights.stat().st_size for run in runs) / 2**20,
         latency_ms=timing.ms_median,
         latency_q1_ms=timing.ms_q1,
         latency_q3_ms=timing.ms_q3,
@@ -145,7 +146,7 @@ def latency(run: Path, seconds: float = 2.0) -> Timing:
     """Time one image at a time through the network of the finished `run`, on the CPU."""
     loaded = load_run(run)
     assert loaded.spec.model.image_size is not None
-    return measure_inference(loaded.model, 1, loaded.spec.model.image_size, "cpu", seconds=seconds)
+    return measure_inference(without_rounding(loaded.model), 1, loaded.spec.model.image_size, "cpu", seconds=seconds)
 
 
 def chart(ladder: Sequence[Rung], title: str) -> Any:

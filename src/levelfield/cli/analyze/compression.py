@@ -24,6 +24,8 @@ def compression(
 ) -> None:
     """Accuracy against parameters, MACs, size on disk and measured CPU latency, over finished runs of one recipe.
 
+    Runs that were pruned, cut, taught or trained to int8 are rungs too, each with what it was made of.
+
     Example: levelfield analyze compression runs/compression-rexnet-cpu. With --out STUDY/analysis (the default for one
     folder) the page of the study shows it from then on: levelfield report STUDY.
     """
@@ -42,11 +44,14 @@ def compression(
     if json:
         print_json("analyze compression", {"ladder": values})
         return
-    rows = []
+    rows, made = [], any(rung.done for rung in ladder)
     for rung in ladder:
         spread = "" if rung.deviation is None else f" ± {rung.deviation:.2f}"
         costs = short(1e6 * rung.params_m), short(1e6 * rung.macs_m), size(rung.size_mib), f"{rung.latency_ms:.1f}"
-        rows.append((rung.model, f"{rung.mean:.2f}{spread}", str(len(rung.top1)), f"{rung.steps:,}", *costs))
+        origin = (rung.parent or "", rung.done) if made else ()
+        accuracy = f"{rung.mean:.2f}{spread}", str(len(rung.top1)), f"{rung.steps:,}"
+        rows.append((rung.model, *origin, *accuracy, *costs))
+    names = ("model", "started from", "what was done") if made else ("model",)
     numbers = ("top-1 %", "seeds", "steps", "params", "MACs", "on disk", "CPU ms")
-    show_table(("model", *numbers), rows, numbers, title="the ladder, largest first")
+    show_table((*names, *numbers), rows, numbers, title="the ladder, largest first")
     console.print(f"{out / 'compression.json'}, compression.png, compression.svg", soft_wrap=True)

@@ -1,0 +1,106 @@
+"""Where the runs of a ladder come from: whose weights they start from, and what made them smaller or better."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from levelfield.errors import UserError
+from levelfield.models import weights_digest
+from levelfield.runs import RunFolder
+from levelfield.spec import RunSpec, covers
+from levelfield.tables.differing_settings import flat_words
+
+MADE_OF: Final = (
+    "model.channels", "recipe.prune", "recipe.prune_channels", "recipe.quantize_aware", "recipe.distil",
+)  # fmt: skip
+"""Keys by which rungs of one network differ."""
+TRAINED_ON: Final = ("model.start_from", "budget", "recipe.optimizer.lr", "recipe.schedule", "recipe.phases")
+"""Keys in which what goes on from another rung's weights may differ from that: it is trained for less, and slower."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """`parent`: the run among these whose weights a run starts from, told by their content; None where there is none.
+    `done`: what was done to its network, in words; empty where nothing was. `rung`: equal for the seeds of a rung."""
+
+    parent: RunFolder | None
+    done: str
+    rung: str
+
+
+def origins(runs: Sequence[RunFolder]) -> dict[str, Origin]:
+    """Of each run by its identity. Raises UserError where they differ in more than network, seed and what `done` says.
+
+    What starts from a run among these may have another length, learning rate and schedule than that, if all that do
+    agree in these.
+    """
+    specs = {run.identity: run.spec() for run in runs}
+    started = any(spec.model.start_from is not None for spec in specs.values())
+    by_content = {weights_digest(str(run.path)): run for run in runs} if started else {}
+    parents = {
+        identity: None if (start := spec.model.start_from) is None else by_content.get(str(start.digest))
+        for identity, spec in specs.items()
+    }
+    fresh, after = ([run for run in runs if (parents[run.identity] is None) is which] for which in (True, False))
+    _same(runs, TRAINED_ON)
+    _same(fresh)
+    _same(after, ("model.start_from",))
+    found = {}
+    for run in runs:
+        parent = parents[run.identity]
+        line = [run.identity]
+        while (above := parents[line[-1]]) is not None:
+            line.append(above.identity)
+        rung = json.dumps([_network(specs[each], specs) for each in line])
+        found[run.identity] = Origin(parent, _done(specs[run.identity], parent is not None, specs), rung)
+    return found
+
+
+def _network(spec: RunSpec, specs: dict[str, RunSpec]) -> list[str]:
+    return [spec.model.name, json.dumps(spec.model.options, sort_keys=True), _done(spec, False, specs)]
+
+
+def _done(spec: RunSpec, after: bool, specs: dict[str, RunSpec]) -> str:
+    recipe, said = spec.recipe, []
+    if (cut := recipe.prune_channels) is not None:
+        of = "multiply-accumulates" if cut.of == "macs" else "parameters"
+        said.append(f"{100 * cut.share:g} % of {of} gone with channels")
+    if (prune := recipe.prune) is not None:
+        each = " of each layer" if prune.scope == "layer" else ""
+        said.append(f"{100 * prune.share:g} % of weights zero{each}")
+    if (rounding := recipe.quantize_aware) is not None:
+        said.append("trained to int8" + (f", momentum {rounding.momentum:g}" if rounding.momentum != 0.01 else ""))
+    if (distil := recipe.distil) is not None:
+        teacher = specs.get(str(distil.teacher_identity))
+        who = f"run {str(distil.teacher_identity)[:8]}" if teacher is None else teacher.model.name
+        heat = f" at temperature {distil.temperature:g}" if distil.form == "soft" else ""
+        said.append(f"taught by {who} ({distil.form}{heat}, weight {distil.weight:g})")
+    if after and not said:
+        said.append("trained on")
+    return ", ".join(said)
+
+
+def _same(runs: Sequence[RunFolder], but: tuple[str, ...] = ()) -> None:
+    """Raise UserError unless the runs differ in nothing but network, seed, what made a rung and what `but` says."""
+    if not runs:
+        return
+    first, reference = runs[0], _setting(runs[0].spec(), but)
+    for run in runs[1:]:
+        setting = _setting(run.spec(), but)
+        different = [key for key in sorted({*reference, *setting}) if reference.get(key) != setting.get(key)]
+        if different:
+            said = ", ".join(f"{key} {reference.get(key)} and {setting.get(key)}" for key in different[:3])
+            raise UserError(
+                f"the runs of a ladder must differ in nothing but the network; {first.path} and {run.path} differ in: "
+                f"{said}\nname the folder of one study, or leave the other runs out"
+            )
+
+
+def _setting(spec: RunSpec, but: tuple[str, ...]) -> dict[str, str]:
+    """All that counts beside network, seed and what a rung is made of, by dotted key."""
+    science = flat_words(spec.changed(dict.fromkeys(MADE_OF)).science())
+    left_out = ("model.name", "model.options", "seed", *but)
+    return {key: said for key, said in science.items() if not covers(left_out, key)}

@@ -6,6 +6,7 @@ import io
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from typer.testing import CliRunner
 
 from fake_hub import FakeHub
 from levelfield.cli.app import app
+from levelfield.cli.train import assemble
 from levelfield.errors import UserError
 from levelfield.exports import hub_repository
 from levelfield.exports.hub_repository import push_run
@@ -72,7 +74,7 @@ def shell(*arguments: str) -> Any:
     return CliRunner().invoke(app, list(arguments))
 
 
-def test_a_pushed_run_predicts_from_the_hub_what_it_predicts_here(run: Path, hub: FakeHub) -> None:
+def test_a_pushed_run_predicts_from_the_hub_what_it_predicts_here(run: Path, hub: FakeHub, tmp_path: Path) -> None:
     told = shell("hub", "push", str(run), "you/net", "--private", "--license", "mit", "--json")
     assert told.exit_code == 0, told.exception
     said = json.loads(told.stdout)
@@ -96,6 +98,11 @@ def test_a_pushed_run_predicts_from_the_hub_what_it_predicts_here(run: Path, hub
     assert config["levelfield"]["preprocessing"]["mean"] == here.folder.description()["mean"]
     card = files["README.md"].decode()
     assert 'lf.load_run("hub:you/net")' in card and "timm cannot rebuild this network" in card
+    (file,) = re.findall(r"levelfield train --config (\S+) ", card)
+    assert file not in {"run.json", "config.json"} and "page" not in card
+    (tmp_path / file).write_bytes(files[file])  # what the card says to do, with what lies beside it
+    again = assemble(tmp_path / file, None, None, None, None, [], [])
+    assert prepare(again).spec.identity() == here.folder.identity
     assert "license: mit" in card and str(run.parent) not in card and "RUN_FOLDER" not in card
 
 

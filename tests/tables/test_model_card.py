@@ -41,7 +41,9 @@ def test_the_card_of_a_study_says_what_its_table_says(study: str) -> None:
         assert metrics[f"top-1, %, mean of {seeds}"] == pytest.approx(row.top1.value, abs=1e-4)
     for part in ("Results", "Data", "Training", "Use", "Environment", "How to repeat it", "Limits"):
         assert f"## {part}\n" in card.text
-    assert table.audit.verdict in card.text
+    assert table.audit.verdict in card.text and "The page and" not in card.text
+    for finding in table.audit.findings:
+        assert (finding.text in card.text) == (finding.severity != "passed"), finding
 
 
 def test_the_card_of_a_run_names_network_data_and_what_is_missing(tmp_path: Path) -> None:
@@ -154,6 +156,15 @@ def test_a_card_says_what_the_name_of_a_recipe_does_not(trained: Path, tmp_path:
     assert f"pruned: {result['pruned_params']:,} of its {result['params']:,} parameters are zero" in line
     assert f"trained to compute in int8: {result['quantized_layers']} layers round" in line
     assert not [line for line in card_with(trained, tmp_path / "plain", []) if "starts from trained weights" in line]
+
+
+def test_a_card_names_no_place_of_the_machine_that_it_was_written_on(trained: Path, tmp_path: Path) -> None:
+    run = json.loads((trained / "run.json").read_text())
+    shutil.copytree(trained, tmp_path / "run")
+    run["run"]["execution"]["data_dir"] = "/home/me/my data"
+    write_json(tmp_path / "run" / "run.json", run)
+    text = to_card(build_table(read_study(tmp_path / "run")))
+    assert re.search(r"^levelfield train --config \S+\.json --out runs/", text, re.MULTILINE) and "/home/me" not in text
 
 
 def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:

@@ -14,12 +14,14 @@ from typer.testing import CliRunner
 from levelfield.cli.app import app
 from levelfield.cli.train import assemble
 from levelfield.page.sections.reproduce import reproduce
+from levelfield.paper.checklist_tex import reproducible
+from levelfield.paper.ledger import Ledger
 from levelfield.runs import RunFolder, find_runs, write_json
 from levelfield.spec import RunSpec, list_recipes, load_recipe
 from levelfield.studies.declared.study_file import list_studies
 from levelfield.study import Study
 from levelfield.tables import Row, StudyRows, build_table, read_study
-from levelfield.tables.reproduce import printed, setups
+from levelfield.tables.reproduce import printed, setups, without_data_place
 from synthetic_runs import spec_of, write_run
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -157,3 +159,13 @@ def test_the_place_of_the_data_is_in_the_command_and_not_in_the_file(tmp_path: P
     assert (
         json.loads(setups(build_table([Row("a", runs=(run,))]))["a"][0].configuration)["execution"]["data_dir"] is None
     )
+
+
+def test_what_others_read_names_no_place_of_this_machine(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "a")
+    write_run(run.path, spec_of("resnet_mini", execution__data_dir="/home/me/my data"))
+    command = "levelfield study run 'my study.yaml' --data-dir '/home/me/my data' --seeds 0:3\nlevelfield data list"
+    assert without_data_place(command) == "levelfield study run 'my study.yaml' --seeds 0:3\nlevelfield data list"
+    table = build_table(StudyRows("one", (Row("a", runs=(run,)),), command=command))
+    assert "`levelfield study run" in reproducible(table)[1] and "/home/me" not in reproducible(table)[1]
+    assert "/home/me" not in json.dumps(Ledger(table).as_json())

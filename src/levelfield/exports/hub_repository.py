@@ -26,6 +26,7 @@ from levelfield.runs.compact import write_compact
 from levelfield.runs.hub import WEIGHTS, asked
 from levelfield.spec.hub_source import HubSource, repository
 from levelfield.tables import build_table, read_study
+from levelfield.tables.reproduce import setups
 from levelfield.tables.text.model_card import Shared, to_card
 from levelfield.training.load_finished_run import LoadedRun, load_run
 
@@ -84,7 +85,10 @@ def write_repository(path: Path, repo: str, folder: Path, *, licence: str | None
         shutil.copy(calibration, folder / CALIBRATION)
     why_not = _write_config(run, folder)
     shutil.copy(run.folder.weights, folder / WEIGHTS)
-    write_text(folder / CARD, to_card(build_table(read_study(folder)), licence, Shared(repo, why_not)))
+    table, files = build_table(read_study(folder)), frozenset(each.name for each in folder.iterdir())
+    for setup in (one for each in setups(table, files).values() for one in each if one.commands):
+        write_text(folder / setup.file, setup.configuration)
+    write_text(folder / CARD, to_card(table, licence, Shared(repo, why_not, files)))
     return {
         "repo": repo,
         "commit": None,

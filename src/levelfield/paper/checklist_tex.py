@@ -11,7 +11,7 @@ from typing import Final
 from levelfield.paper.compute_tex import UNKNOWN, hardware, train_seconds
 from levelfield.paper.ledger import PROVIDE, Ledger
 from levelfield.tables.lists_in_words import counted, listed
-from levelfield.tables.reproduce import setups
+from levelfield.tables.reproduce import setups, without_data_place
 from levelfield.tables.runs_of_row import Trained
 from levelfield.tables.table import StudyTable
 from levelfield.tables.text.latex_words import latex_with_breaks as latex
@@ -62,7 +62,7 @@ def reproducible(table: StudyTable) -> tuple[bool, str]:
     if not table.rows or without or len(found) < len(table.rows):
         return False, f"no command makes the runs of {listed(without or ['the rows'])} again."
     runs = sum(len(row.runs.finished) for row in table.rows)
-    how = f"`{table.study.command}` makes the study again; " if table.study.command else ""
+    how = f"`{without_data_place(table.study.command)}` makes the study again; " if table.study.command else ""
     return True, (
         f"{how}for each of {counted(runs, 'run')} the whole configuration, seed, versions and threads are on record, "
         "with a command that takes them (levelfield report)."

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from levelfield.tables.reproduce import without_data_place
 from levelfield.tables.runs_of_row import Measured, Trained
 from levelfield.tables.table import StudyTable, TableRow
 from levelfield.tables.text.latex_words import latex_with_breaks as latex
@@ -73,7 +74,7 @@ class Ledger:
             "study": {
                 "name": study.name,
                 "scale": study.scale,
-                "command": study.command,
+                "command": without_data_place(study.command),
                 "digest": self.study_digest,
                 "digest_of": "SHA-256 over the sorted identities of all finished runs, a line each",
             },

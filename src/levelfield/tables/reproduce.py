@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,7 @@ from levelfield.spec.weights_taken import KNOWN_BY, ROW, START, TEACHER, Taken, 
 from levelfield.tables.runs_of_row import Trained
 from levelfield.tables.table import StudyTable, TableRow
 
+DATA_PLACE: Final = "--data-dir"
 PLACE_PARTS: Final = 2
 """The last parts of a run folder's path, row and run: what is kept of it where a study moves to another place."""
 
@@ -47,9 +48,10 @@ class _Run:
         return f"runs/{self.file.removesuffix('.json')}-seed{self.spec.seed}"
 
 
-def setups(table: StudyTable) -> dict[str, list[Setup]]:
-    """The set-ups of every row whose setting is known, by the row's name: of its runs, or as declared without any."""
-    taken: set[str] = set()
+def setups(table: StudyTable, beside: Iterable[str] = ()) -> dict[str, list[Setup]]:
+    """The set-ups of every row whose setting is known, by the row's name: of its runs, or as declared without any.
+    `beside`: names of files that theirs are not to have."""
+    taken = set(beside)
     runs = {row.name: _runs(row, taken) for row in table.rows}
     places = {_place(run.folder.path): run for each in runs.values() for run in each if run.folder is not None}
     places |= {(f"{ROW}{name}", str(run.spec.seed)): run for name, each in runs.items() for run in each}
@@ -66,6 +68,18 @@ def printed(spec: RunSpec, threads: int | None = None) -> str:
     if values["execution"]["threads"] is None:
         values["execution"]["threads"] = threads
     return json.dumps(values, indent=2, ensure_ascii=False)
+
+
+def without_data_place(commands: str) -> str:
+    """`commands`, a line each, without where the data lie on this machine: for texts that others are to read."""
+    lines = []
+    for line in commands.splitlines():
+        words = shlex.split(line)
+        if DATA_PLACE in words:
+            at = words.index(DATA_PLACE)
+            del words[at : at + 2]
+        lines.append(shlex.join(words))
+    return "\n".join(lines)
 
 
 def _runs(row: TableRow, taken: set[str]) -> list[_Run]:
@@ -167,7 +181,7 @@ def _command(run: _Run, before: Mapping[str, _Run], alone: bool) -> str:
             words += ["--set", f"{key}={found.command_folder}"]
             words += [word for path in KNOWN_BY[key] for word in ("--set", f"{path}={_at(values, path)}")]
     if run.spec.execution.data_dir is not None:
-        words += ["--data-dir", run.spec.execution.data_dir]
+        words += [DATA_PLACE, run.spec.execution.data_dir]
     return shlex.join(map(str, [*words, "--out", run.command_folder]))
 
 

@@ -18,10 +18,11 @@ from levelfield.runs import RunFolder
 from levelfield.spec.hub_source import HUB
 from levelfield.statistics import Estimate
 from levelfield.tables.lists_in_words import counted, listed
-from levelfield.tables.reproduce import setups
+from levelfield.tables.reproduce import setups, without_data_place
 from levelfield.tables.runs_of_row import Trained
 from levelfield.tables.table import StudyTable, TableRow
-from levelfield.tables.text.markdown import to_markdown
+from levelfield.tables.text.footnotes import footnotes
+from levelfield.tables.text.markdown import pipe_table
 from levelfield.units import duration, short
 
 METRICS: Final = {
@@ -34,10 +35,12 @@ METRICS: Final = {
 
 @dataclass(frozen=True)
 class Shared:
-    """The repository of the Hub that a card lies in, and why timm cannot load the network from it (empty: it can)."""
+    """The repository of the Hub that a card lies in, why timm cannot load the network from it (empty: it can), and the
+    names of its other `files`."""
 
     repo: str
     timm_why_not: str
+    files: frozenset[str] = frozenset()
 
 
 def to_card(table: StudyTable, licence: str | None = None, shared: Shared | None = None) -> str:
@@ -46,9 +49,9 @@ def to_card(table: StudyTable, licence: str | None = None, shared: Shared | None
     rows = [row for row in table.ranked if row.top1 is not None]
     head = yaml.safe_dump(_metadata(table, rows, licence, shared), sort_keys=False, allow_unicode=True, width=100)
     parts = [f"---\n{head}---", f"# {_title(table, rows)}", *_purpose(table)]
-    parts += ["## Results", to_markdown(table).strip()]
+    parts += ["## Results", *_audit(table), "\n".join(pipe_table(table)), "\n".join(footnotes(table))]
     parts += ["## Data", *_data(rows), "## Training", *_training(rows), "## Use", *_use(rows, shared)]
-    parts += ["## Environment", *_environment(rows), "## How to repeat it", *_commands(table)]
+    parts += ["## Environment", *_environment(rows), "## How to repeat it", *_commands(table, shared)]
     parts += ["## Limits", *_limits(table, rows, licence)]
     return "\n\n".join(parts) + "\n"
 
@@ -92,6 +95,13 @@ def _purpose(table: StudyTable) -> list[str]:
 
 def _runs(rows: Iterable[TableRow]) -> list[tuple[TableRow, Trained]]:
     return [(row, run) for row in rows for run in row.runs.finished if isinstance(run, Trained)]
+
+
+def _audit(table: StudyTable) -> list[str]:
+    """The audit, and each of its findings but what it found fair: who reads a card has no page that names them."""
+    said = [finding.text for kind in ("unfair", "declared", "differs") for finding in table.audit.of(kind)]
+    said += [f"Not checked: {finding.text}" for finding in table.audit.of("unchecked")]
+    return [f"**Fairness audit.** {table.audit.verdict}", *(["\n".join(f"- {one}" for one in said)] if said else [])]
 
 
 def _data(rows: list[TableRow]) -> list[str]:
@@ -228,14 +238,16 @@ def _environment(rows: list[TableRow]) -> list[str]:
     return ["\n".join(said)] if said else ["Not on record."]
 
 
-def _commands(table: StudyTable) -> list[str]:
+def _commands(table: StudyTable, shared: Shared | None) -> list[str]:
     parts = []
     if table.study.command:
-        parts.append(f"```\n{table.study.command}\n```")
-    for name, each in setups(table).items():
+        parts.append(f"```\n{without_data_place(table.study.command)}\n```")
+    where = "from the folder's page" if shared is None else "which lies beside this card"
+    for name, each in setups(table, shared.files if shared else ()).items():
         for setup in each:
-            lines = "\n".join(setup.commands)
-            parts.append(f"`{name}`, with `{setup.file}` from the folder's page:\n\n```\n{lines}\n```")
+            if setup.commands:
+                lines = without_data_place("\n".join(setup.commands))
+                parts.append(f"`{name}`, with `{setup.file}`{',' if shared else ''} {where}:\n\n```\n{lines}\n```")
             parts += [f"({note})" for note in setup.notes]
     return parts or ["No command is on record."]
 

@@ -24,6 +24,7 @@ from levelfield.progress import Progress
 from levelfield.runs import write_json
 from levelfield.spec import RunSpec
 from levelfield.tables import build_table, read_study
+from levelfield.tables.lists_in_words import left_out_in_words
 from levelfield.training import train
 from synthetic_runs import spec_of, write_run, write_two_models
 
@@ -66,7 +67,19 @@ def test_rows_that_see_other_images_are_not_compared_under_corruption(study: Pat
     runs = {row["row"]: row["runs"][0] for row in answer["rows"]}
     assert runs[other]["mce"] is None and runs[other]["scores"] and runs[baseline]["mce"] == pytest.approx(100)
     write_answer(study / "analysis", "robustness", answer)
-    assert f"not compared with {baseline}" in page(build_table(read_study(study)))
+    html = page(build_table(read_study(study)))
+    assert f"{other}: not compared with {baseline}" in html and f"{other} is left out" not in html  # its figures stand
+
+
+def test_rows_that_lack_the_same_are_named_together() -> None:
+    answer = {
+        "left_out": {"a": "no weights", "b": "other images", "c": "no weights", "d": "other images", "e": "no weights"},
+        "rows": [{"row": "b", "runs": [1]}, {"row": "e", "runs": [1]}, {"row": "d", "runs": []}],
+    }
+    assert left_out_in_words(answer) == [
+        "e: no weights", "a and c are left out: no weights", "b: other images", "d is left out: other images",
+    ]  # fmt: skip
+    assert left_out_in_words({"left_out": {}}) == []
 
 
 @pytest.mark.parametrize("analyse", [robustness, attention])

@@ -11,6 +11,7 @@ from levelfield.analysis.result_cache import ResultCache, asked_of
 from levelfield.analysis.studied_rows import FOLDER, Studied, identity_of, made_of, whose
 from levelfield.errors import UserError
 from levelfield.runs import RunFolder
+from levelfield.tables.lists_in_words import by_reason, listed
 from levelfield.tables.runs_of_row import Measured
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def attention(
         if runs:
             rows.append({"row": row.name, "title": row.title, "panel": row.panel, "runs": runs})
     if not rows:
-        why = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+        why = "; ".join(f"{listed(names)}: {reason}" for names, reason in by_reason(left_out))
         raise UserError(f"no row in {found.folder} has attention that can be read: {why}")
     return {
         "baselines": dict(found.baselines),

@@ -15,6 +15,7 @@ from levelfield.analysis.predicted_panels import predictions_of_panel
 from levelfield.analysis.result_cache import ResultCache, asked_of
 from levelfield.analysis.studied_rows import FOLDER, Studied, StudiedRow, made_of, whose
 from levelfield.errors import UserError
+from levelfield.tables.lists_in_words import by_reason, listed
 from levelfield.tables.prediction_analysis import places_disagreed
 
 USUAL: Final = 8
@@ -54,7 +55,7 @@ def overlays(
         if rows:
             panels.append({"panel": panel, "rows": rows})
     if not panels:
-        why = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
+        why = "; ".join(f"{listed(names)}: {reason}" for names, reason in by_reason(left_out))
         raise UserError(f"no row in {found.folder} can be looked into: {why}")
     return {
         "baselines": dict(found.baselines),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 def listed(names: Sequence[str], most: int = 4) -> str:
@@ -15,3 +16,23 @@ def listed(names: Sequence[str], most: int = 4) -> str:
 def counted(count: int, one: str, many: str = "") -> str:
     """`3 runs`, `1 run`."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def by_reason(reasons: Mapping[str, str]) -> list[tuple[list[str], str]]:
+    """The names that have a reason in common, and the reason, each once: of seven rows without weights one line."""
+    found: dict[str, list[str]] = {}
+    for name, why in reasons.items():
+        found.setdefault(why, []).append(name)
+    return [(names, why) for why, names in found.items()]
+
+
+def left_out_in_words(answer: Mapping[str, Any]) -> list[str]:
+    """Which rows an analysis leaves out, and why. A row that has figures all the same is not left out: what it lacks is
+    said of it alone."""
+    shown = {row["row"] for row in answer.get("rows", ()) if row.get("runs")}
+    said = []
+    for names, why in by_reason(answer.get("left_out") or {}):
+        own, gone = ([name for name in names if (name in shown) == here] for here in (True, False))
+        said += [f"{listed(own, len(own))}: {why}"] if own else []
+        said += [f"{listed(gone, len(gone))} {'is' if len(gone) == 1 else 'are'} left out: {why}"] if gone else []
+    return said

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from levelfield.cli.analyze.options import Baseline, StudyFolder, finish, show_differences
+from levelfield.cli.analyze.options import Baseline, StudyFolder, finish, show_differences, show_left_out
 from levelfield.cli.options import Json
 from levelfield.cli.output import console, show_table
 from levelfield.cli.what_was_meant import folder_meant
@@ -40,8 +40,7 @@ def _show(answer: dict[str, Any]) -> None:
         console.print(f"top-1 by epoch{on}: {panel['metric']}, of {panel['split']}", markup=False)
         _show_target(panel, on)
         _show_stops(panel, on, answer["baselines"].get(panel["panel"]))
-        for name, why in panel["left_out"].items():
-            console.print(f"left out: {name}: {why}", markup=False)
+        show_left_out(panel)
     if answer["differences"]:
         show_differences(answer, "to the accuracy")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from levelfield.cli.analyze.options import Baseline, StudyFolder, finish, show_differences
+from levelfield.cli.analyze.options import Baseline, StudyFolder, finish, show_differences, show_left_out
 from levelfield.cli.options import Json
 from levelfield.cli.output import console, messages, show_table
 from levelfield.cli.what_was_meant import folder_meant
@@ -34,8 +34,7 @@ def _show(answer: dict[str, Any]) -> None:
         _show_confusion(panel, on)
         _show_images(panel, on)
         _show_churn(panel, on, answer["baselines"].get(panel["panel"]))
-        for name, why in panel["left_out"].items():
-            console.print(f"left out: {name}: {why}", markup=False)
+        show_left_out(panel)
     decided = [one for one in answer["differences"] if one["verdict"] in ("better", "worse")]
     if decided:
         show_differences(answer, "recall %", decided[:SHOWN], "false discovery rate 5 %")

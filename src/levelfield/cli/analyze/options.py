@@ -62,5 +62,7 @@ def show_differences(
 
 def show_left_out(answer: Mapping[str, Any]) -> None:
     """Print which rows an answer leaves out, and why."""
-    for name, why in answer["left_out"].items():
-        console.print(f"left out: {name}: {why}", markup=False)
+    from levelfield.tables.lists_in_words import left_out_in_words
+
+    for line in left_out_in_words(answer):
+        console.print(line, markup=False)

@@ -8,6 +8,7 @@ from typing import Any
 from levelfield.page import markup
 from levelfield.page.markup import paragraph, tag, text
 from levelfield.page.verdict_marks import chip
+from levelfield.tables.lists_in_words import left_out_in_words
 from levelfield.tables.number_format import p_value, signed
 from levelfield.tables.table import StudyTable
 
@@ -80,5 +81,5 @@ def of_other_runs(table: StudyTable, answer: Mapping[str, Any], command: str) ->
 
 def left_out(answer: Mapping[str, Any]) -> str:
     """The rows that an answer leaves out, and why; "" where none is."""
-    gone = answer.get("left_out") or {}
-    return markup.bullets(f"{name} is left out: {why}." for name, why in gone.items()) if gone else ""
+    said = left_out_in_words(answer)
+    return markup.bullets(f"{line}." for line in said) if said else ""

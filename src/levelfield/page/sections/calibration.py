@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from statistics import fmean
-from typing import Any
+from typing import Any, Final
 
 from levelfield.page import markup
 from levelfield.page.charts.chart import Chart, Spec, colour_scale, singled_out
@@ -17,6 +17,16 @@ from levelfield.tables.number_format import percent
 from levelfield.tables.table import StudyTable
 
 Answer = Mapping[str, Any]
+HOW: Final = (
+    "A row that is 80 % sure should be right in 80 of 100 such images. NLL and Brier weigh the whole answer, the "
+    "probability of the right class and of all others; ECE and the RMS error how far confidence lies from the share "
+    "right; AURC the share wrong among the images that a row is surest of. Of all of these less is better."
+)
+HOW_FITTED: Final = (
+    "Temperature and conformal sets: fitted on validation images, measured on test images. Logits are divided by the "
+    "temperature: below 1 the row was too modest, above 1 too sure. Sets of classes are to hold the right one in 90 or "
+    "95 of 100 images; of rows whose sets do, the one with fewer classes a set says more."
+)
 
 
 def calibration(table: StudyTable, answer: Answer) -> Section:
@@ -28,6 +38,7 @@ def calibration(table: StudyTable, answer: Answer) -> Section:
         charts += [chart.on(panel) for chart in own] if len(answer["baselines"]) > 1 else own
     parts = [
         of_other_runs(table, answer, "calibration"),
+        markup.paragraph(HOW, class_="note"),
         figures(charts),
         tag("div", save("table", "analysis-calibration-table", "CSV", "Save the table of calibration"), class_="save"),
         markup.table(_columns(answer), map(_line, answer["rows"]), "Calibration by row", "analysis-calibration-table"),
@@ -85,9 +96,8 @@ def _fitted(rows: Sequence[Answer]) -> str:
         "row", "temperature", "NLL scaled", "ECE % scaled (equal mass)", "90 % sets: coverage %", "classes a set",
         "95 % sets: coverage %", "classes a set",
     )  # fmt: skip
-    note = "Temperature and conformal sets: fitted on validation images, measured on test images."
     table = markup.table(columns, lines, "Fitted on validation images", "analysis-calibration-fitted")
-    return markup.paragraph(note, class_="note") + table + (said if why else "")
+    return markup.paragraph(HOW_FITTED, class_="note") + table + (said if why else "")
 
 
 def _detection(answer: Answer) -> str:

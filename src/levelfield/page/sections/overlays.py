@@ -15,9 +15,9 @@ from levelfield.tables.table import StudyTable
 Answer = Mapping[str, Any]
 HOW = (
     "Grad-CAM: yellow where the last map with places of the image speaks for the class that the row takes it for, each "
-    "picture from its own lowest to its own highest place. Rollout (ViT, DeiT): how much of each place reaches what "
-    "the classifier reads, through attention alone. They describe what an answer rests on, not whether it is right, "
-    "and no verdict is given."
+    "picture from its own lowest to its own highest place, and dark throughout where nothing speaks for it. Rollout "
+    "(ViT, DeiT): how much of each place reaches what the classifier reads, through attention alone. They describe "
+    "what an answer rests on, not whether it is right, and no verdict is given."
 )
 
 
@@ -53,7 +53,7 @@ def _card(rows: Sequence[Answer], place: int) -> str:
             for kind, shown in found.items() if shown is not None
         ]  # fmt: skip
         both = " (Grad-CAM, rollout)" if len(pictures) > 1 else ""
-        said = f"{image['predicted']} {percent(100 * image['probability'], 0)} %"
+        said = f"{image['predicted']} {percent(100 * image['probability'], 0)}\u00a0%"
         caption = tag("span", text(row["title"] + both), class_="muted")
         caption += tag("span", text(said), class_="right" if image["predicted"] == label else "wrong")
         tiles.append(_tile(caption, pictures, data_of=row["row"]))

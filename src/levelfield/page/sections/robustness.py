@@ -58,7 +58,9 @@ def _note(answer: Answer) -> str:
     images = "all" if answer["images"] is None else " or ".join(f"{count:,}" for count in sorted(drawn))
     said = (
         f"Corruptions of Hendrycks and Dietterich at five severities, of {images} test images (seed {answer['seed']}). "
-        "Without frost, which needs photographs: means and mCE (errors over the baseline's, which has 100) are over 14."
+        "Without frost, which needs photographs: means and mCE (errors over the baseline's, which has 100) are over "
+        "14. Relative mCE is of what corruption adds to the clean errors: a row that errs much on clean images has "
+        "little to lose. Of both less is better."
     )
     odd = [f"{side} px" for side in answer["side_px"] if side not in (32, 64)]
     return said + (f" Images of {', '.join(odd)}: the parameters are those for 32 or 64 px." if odd else "")

@@ -51,11 +51,13 @@ def test_a_run_is_reported_as_a_table_of_one(folder: Path) -> None:
     assert '"rows"' in say("report", str(a_run(folder)), "--json")
 
 
-def test_eval_of_a_folder_of_runs_says_which_and_how(folder: Path) -> None:
-    said = say("eval", str(folder))
+@pytest.mark.parametrize("command", [("eval",), ("export", "--to", "onnx", "--out", "x"), ("shrink", "--int8")])
+def test_a_folder_of_runs_where_a_run_belongs_is_answered_with_one(folder: Path, command: tuple[str, ...]) -> None:
+    name, *options = command
+    said = say(name, str(folder), *options)
     assert said.startswith(f"{folder} is a study's folder") and f"levelfield report {folder}" in said
-    assert f"levelfield eval {a_run(folder)}" in said
-    assert "finished runs, not a run" in say("eval", ".")
+    assert f"name one of its runs, e.g. {a_run(folder)}\n" in said
+    assert "finished runs, not a run" in say(name, ".", *options)
 
 
 def test_other_kinds_are_told_apart(folder: Path, tmp_path: Path) -> None:

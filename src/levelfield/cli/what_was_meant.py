@@ -23,7 +23,7 @@ def run_meant(path: Path) -> Path:
         RunFolder(path).description()
     what = "a study's folder" if (path / "study.json").is_file() else f"a folder of {len(runs)} finished runs"
     raise UserError(
-        f"{path} is {what}, not a run: name one of its runs, e.g. levelfield eval {runs[0]}\n"
+        f"{path} is {what}, not a run: name one of its runs, e.g. {runs[0]}\n"
         f"all of them in a table: levelfield report {path}"
     )
 

@@ -172,7 +172,7 @@ def test_a_recipe_of_ones_own_is_found_from_the_study(
     ("arguments", "said"),
     [
         (["--image-size", "100000"], "images of at most 8 px are enlarged to 100,000 px"),
-        (["--seeds", "100000"], "300,000 runs"),
+        (["--seeds", "10000"], "30,000 runs"),
         ([], ""),
     ],
 )

@@ -65,19 +65,10 @@ def init(
     Example: `levelfield init birds.yaml --data ~/pictures/birds --model resnet_mini`
     """
     _check(file, model or [], recipe, plugin or [])
-
-    from levelfield.data.checks.quick_look import quick_look
-
     asks = sys.stdin.isatty() and not yes
     if not (asks or yes or file is None):
         _keep(file)
-    if data is None:
-        if not asks:
-            raise UserError("--data missing: say which images, e.g. levelfield init --data ~/pictures/birds")
-        question = "Images: a folder of class folders, or a name of `levelfield data list`"
-        look = _asked(question, None, lambda said: quick_look(_named(said), data_dir))
-    else:
-        look = quick_look(_named(data), data_dir)
+    look = _look(data, data_dir, asks)
     _say(look)
     if model is None and asks:
         question = "Your networks, separated by commas (empty: three small ones)"
@@ -104,6 +95,18 @@ def init(
     messages.print("see that every row can be trained, in seconds, then run it:", highlight=False)
     for command in commands:
         typer.echo(command)
+
+
+def _look(data: str | None, data_dir: str | None, asks: bool) -> QuickLook:
+    """A look at the images that are named, or asked for."""
+    from levelfield.data.checks.quick_look import quick_look
+
+    if data is not None:
+        return quick_look(_named(data), data_dir)
+    if not asks:
+        raise UserError("--data missing: say which images, e.g. levelfield init --data ~/pictures/birds")
+    question = "Images: a folder of class folders, or a name of `levelfield data list`"
+    return _asked(question, None, lambda said: quick_look(_named(said), data_dir))
 
 
 def _check(file: Path | None, models: list[str], recipe: str | None, plugins: list[str]) -> None:

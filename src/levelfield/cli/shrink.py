@@ -51,12 +51,7 @@ def shrink(
     Example: `levelfield shrink runs/small --prune 0.5 --distil runs/big`
     """
     rows = quantize_aware or (prune, prune_channels, distil) != (None, None, None)
-    if not (int8 or rows):
-        raise UserError(
-            "say how the run is to shrink: --int8, --prune 0.5, --prune-channels 0.5, --quantize-aware or "
-            "--distil TEACHER; together, too"
-        )
-    _check_shares(prune, prune_channels, only_write)
+    _check(int8 or rows, prune, prune_channels, only_write)
     run = run_meant(run)
 
     from levelfield.runs import RunFolder
@@ -77,8 +72,7 @@ def shrink(
     if folder.description()["reproducible"] != "by name":
         raise UserError(f"{run} trained your own network or data: no study trains that again\nonly --int8 is left")
     check_file(path)
-    recipe = path.with_suffix(".recipe.yaml")
-    teacher = None if distil is None else str(distil)
+    recipe, teacher = path.with_suffix(".recipe.yaml"), None if distil is None else str(distil)
     plan = Shrinking(spec, recipe.name, prune, prune_channels, teacher, quantize_aware, seeds)
     _write(plan, path, recipe)
     plugins = [plugin.path for plugin in spec.plugins] or None
@@ -87,7 +81,13 @@ def shrink(
         _export_quantized(out or Path("runs") / path.stem, path.stem, only_write, data_dir)
 
 
-def _check_shares(prune: float | None, prune_channels: float | None, only_write: bool) -> None:
+def _check(asked: bool, prune: float | None, prune_channels: float | None, only_write: bool) -> None:
+    """Raise UserError where nothing is asked for, for shares that are none, and for a library that is missing."""
+    if not asked:
+        raise UserError(
+            "say how the run is to shrink: --int8, --prune 0.5, --prune-channels 0.5, --quantize-aware or "
+            "--distil TEACHER; together, too"
+        )
     given = {"--prune": (prune, "the weights"), "--prune-channels": (prune_channels, "the multiply-accumulates")}
     for option, (share, of) in given.items():
         if share is not None and not 0 < share < 1:

@@ -22,6 +22,7 @@ from PIL import Image
 
 from levelfield.page.charts.chart import PALETTE, colours, singled_out
 from levelfield.page.charts.forest import LINE, forest, forest_of_steps
+from levelfield.page.charts.lines_with_bands import lines_with_bands
 from levelfield.page.charts.trade_offs import ticks_around
 from levelfield.page.page import page, write_page
 from levelfield.page.sections.compared import forest_picture
@@ -146,6 +147,37 @@ def test_the_forest_reaches_as_far_as_it_can_be_read(study: StudyRows) -> None:
             assert (value["difference"], value["low"]) == (row.to_baseline.estimate, row.to_baseline.low)
     region = chart.spec["layer"][0]["data"]["values"]
     assert region == [{"low": -comparison.margin, "high": comparison.margin}]
+
+
+def test_the_forest_shows_no_difference_that_two_scores_cannot_have(study: StudyRows) -> None:
+    table = build_table(study)
+    (panel, comparison), *_ = table.panels.items()
+    rows = [row for row in table.measured if row.panel == panel]
+    far = {"low": -240.0, "high": 80.0, "widest_low": -300.0, "widest_high": 300.0}
+    wide = [
+        row if row.to_baseline is None else replace(row, to_baseline=replace(row.to_baseline, **far)) for row in rows
+    ]
+    chart = forest(wide, comparison, "f")
+    assert chart is not None
+    told = [value for value in chart.spec["data"]["values"] if "low" in value]
+    ends = {(value["low"], value["high"], value["widest_low"], value["widest_high"]) for value in told}
+    assert ends == {(-100.0, 80.0, -100.0, 100.0)}
+
+
+def test_a_row_of_one_epoch_is_a_dot_where_no_line_can_be() -> None:
+    point = {"row": "a", "name": "a", "epoch": 1, "mean": 50.0, "low": 40.0, "high": 60.0, "shown": True}
+
+    def dots(values: list[dict[str, object]]) -> list[list[str]]:
+        layers = lines_with_bands({}, values, "epoch", "epoch", "top-1")["layer"]
+        return [
+            layer["transform"][1]["filter"]["oneOf"]
+            for layer in layers
+            if layer["mark"].get("filled") and layer["mark"]["opacity"] == 1
+        ]
+
+    longer = [point | {"row": "b"}, point | {"row": "b", "epoch": 2}]
+    assert dots([point, *longer]) == [["a"]]
+    assert dots(longer) == []
 
 
 def test_a_long_name_of_a_step_takes_two_lines_on_a_phone(study: StudyRows) -> None:

@@ -132,11 +132,12 @@ def _of_pair(pair: Difference | None, base: Spec) -> Spec:
         said: Verdict = "too few seeds"
         return {**base, "difference": None, "verdict": said, "said": said, "short": f"{MARKS[said].sign} {said}"}
     word, elsewhere = verdict(pair), pair.elsewhere
-    beyond = {} if elsewhere is None else {"elsewhere_low": elsewhere.low, "elsewhere_high": elsewhere.high}
+    ends = {"low": pair.low, "high": pair.high, "widest_low": pair.widest_low, "widest_high": pair.widest_high}
+    if elsewhere is not None:
+        ends |= {"elsewhere_low": elsewhere.low, "elsewhere_high": elsewhere.high}
+    possible = {name: end if end is None else min(max(end, -100.0), 100.0) for name, end in ends.items()}
     return {
-        **base, **beyond,
-        "difference": pair.estimate, "low": pair.low, "high": pair.high, "widest_low": pair.widest_low,
-        "widest_high": pair.widest_high, "verdict": word, "said": verdict_words(pair),
+        **base, **possible, "difference": pair.estimate, "verdict": word, "said": verdict_words(pair),
         "short": f"{MARKS[word].sign} {word}",
     }  # fmt: skip
 

@@ -24,6 +24,7 @@ from levelfield.page.charts.chart import PALETTE, colours, singled_out
 from levelfield.page.charts.forest import LINE, forest, forest_of_steps
 from levelfield.page.charts.lines_with_bands import lines_with_bands
 from levelfield.page.charts.trade_offs import ticks_around
+from levelfield.page.markup import bullets, paragraph
 from levelfield.page.page import page, write_page
 from levelfield.page.sections.compared import forest_picture
 from levelfield.page.thumbnails import images_in
@@ -153,15 +154,23 @@ def test_the_forest_shows_no_difference_that_two_scores_cannot_have(study: Study
     table = build_table(study)
     (panel, comparison), *_ = table.panels.items()
     rows = [row for row in table.measured if row.panel == panel]
-    far = {"low": -240.0, "high": 80.0, "widest_low": -300.0, "widest_high": 300.0}
-    wide = [
-        row if row.to_baseline is None else replace(row, to_baseline=replace(row.to_baseline, **far)) for row in rows
-    ]
+    wide = []
+    for row in rows:
+        pair = row.to_baseline
+        far = pair and replace(pair, low=-240.0, high=80.0, widest_low=-300.0, widest_high=300.0)
+        wide.append(replace(row, to_baseline=far))
     chart = forest(wide, comparison, "f")
     assert chart is not None
     told = [value for value in chart.spec["data"]["values"] if "low" in value]
     ends = {(value["low"], value["high"], value["widest_low"], value["widest_high"]) for value in told}
     assert ends == {(-100.0, 80.0, -100.0, 100.0)}
+
+
+def test_what_stands_between_backticks_is_code() -> None:
+    assert paragraph("as `a & b` says") == "<p>as <code>a &amp; b</code> says</p>"
+    assert bullets(["`levelfield data list`", "one ` alone"]) == (
+        "<ul><li><code>levelfield data list</code></li><li>one ` alone</li></ul>"
+    )
 
 
 def test_a_row_of_one_epoch_is_a_dot_where_no_line_can_be() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from html import escape as _escape
 
@@ -27,12 +28,17 @@ def tag(name: str, content: str | Iterable[str] = "", **attributes: object) -> s
     return f"<{name}{''.join(given)}>{inner}</{name}>"
 
 
+def prose(words: object) -> str:
+    """`words` as text, in which what stands between backticks is code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", text(words))
+
+
 def paragraph(words: object, **attributes: object) -> str:
-    return tag("p", text(words), **attributes)
+    return tag("p", prose(words), **attributes)
 
 
 def bullets(lines: Iterable[object]) -> str:
-    return tag("ul", (tag("li", text(line)) for line in lines))
+    return tag("ul", (tag("li", prose(line)) for line in lines))
 
 
 def folded(summary: str, content: str, **attributes: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -74,3 +75,16 @@ def test_a_study_file_that_moved_is_named(folder: Path) -> None:
     path.write_text(path.read_text().replace('"source": "rexnet-cifar10"', '"source": "gone.yaml"'))
     said = say("study", "report", str(folder))
     assert "gone.yaml" in said and f"--out {folder}" in said
+
+
+@pytest.mark.parametrize("command", [["report"], ["study", "report"], ["study", "report", "--json"]])
+def test_results_where_one_may_not_write_are_shown(
+    command: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A colleague's folder, a mounted archive: the table is there, no page is written."""
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    access = os.access
+    monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK and access(path, mode))
+    said = say(*command, str(folder))
+    assert "rexnet_tiny" in said and f"{folder} is not yours to write in" in said
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from levelfield.cli.output import messages
 from levelfield.errors import UserError, unknown
 
 if TYPE_CHECKING:
@@ -38,6 +39,14 @@ def check_folder(folder: Path) -> None:
     why = "not yours to write in" if above.is_dir() else "a file"
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise UserError(f"output folder {folder} cannot be written: {above} is {why}\nchoose another with --out")
+
+
+def may_write(folder: Path) -> bool:
+    """Whether results in `folder` may be written beside; where not (somebody else's results), that is said."""
+    if os.access(folder, os.W_OK):
+        return True
+    messages.print(f"{folder} is not yours to write in: nothing is written there", soft_wrap=True)
+    return False
 
 
 def check_models(names: Sequence[str], plugins: Sequence[str] = ()) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from levelfield.cli.check_names import may_write
 from levelfield.cli.options import DataDir, Json, Margin, Verdict
 from levelfield.cli.output import console, messages, print_json
 from levelfield.cli.what_was_meant import folder_meant
@@ -67,6 +68,8 @@ def report(
     if form in (Format.TERMINAL, Format.HTML):
         if form is Format.TERMINAL:
             console.print(to_rich(table))
+            if out is None and not may_write(folder):
+                return
         page = out or folder / "report.html"
         pictures = None
         if images and table.measured:

@@ -149,11 +149,8 @@ def assemble(
                 f"{' and '.join(missing)} missing: name the network and the images, or give a whole run with --config\n"
                 "e.g. levelfield train --model resnet_mini --data digits"
             )
-        values = {
-            "model": {},
-            "data": {},
-            **_recipe_values(load_recipe("cpu-fast" if recipe is None else recipe), None),
-        }
+        stated = load_recipe("cpu-fast" if recipe is None else recipe)
+        values = {"model": {}, "data": {}, **_recipe_values(stated, None)}
     for part, name in (("model", model), ("data", data)):
         if name is not None:
             values[part] = {**values.get(part, {}), "name": name}

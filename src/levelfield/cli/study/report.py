@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from levelfield.cli.check_names import may_write
 from levelfield.cli.options import Json, Margin, Verdict
 from levelfield.cli.output import console, messages, print_json
 from levelfield.cli.study.from_options import OpenedStudy, on_a_study
@@ -22,12 +23,13 @@ def report(opened: OpenedStudy, margin: Margin = None, verdict: Verdict = None, 
     Example: `levelfield study report outgrid-cifar100`
     """
     from levelfield.studies.results.study_request import judged
-    from levelfield.studies.results.write_outputs import is_of, report_study
+    from levelfield.studies.results.write_outputs import is_of, report_study, table_for
 
     study, folder, asked, _ = opened
     asked = judged(asked, folder, margin, verdict)
-    written = is_of(folder, asked)
-    show_table("study report", report_study(study, folder, asked), folder, json, written)
+    written = is_of(folder, asked) and may_write(folder)
+    table = (report_study if written else table_for)(study, folder, asked)
+    show_table("study report", table, folder, json, written)
 
 
 def show_table(command: str, table: StudyTable, folder: Path, json: bool, written: bool = True) -> None:

@@ -61,7 +61,10 @@ def test_rows_that_see_other_images_are_not_compared_under_corruption(study: Pat
     baseline, other = found.baselines[found.panels[0]], next(
         row.name for row in found.rows if row.name not in found.baselines.values()
     )  # fmt: skip
-    answer = robustness(found, images=10, device="cpu")
+    told: list[tuple[int, int]] = []
+    answer = robustness(found, images=10, device="cpu", see=lambda what, done, total: told.append((done, total)))
+    done = [at for at, _ in told]  # one course over both sizes
+    assert done == sorted(done) and done[0] == 0 and {total for _, total in told} == {done[-1]}
     assert answer["differences"] == [] and list(answer["left_out"]) == [other]
     assert "24" in answer["left_out"][other] and "16" in answer["left_out"][other]
     runs = {row["row"]: row["runs"][0] for row in answer["rows"]}

@@ -71,10 +71,12 @@ def robustness(
     scores: dict[str, dict[str, Sequence[float]]] = {}
     seen: dict[str, dict[str, int]] = {}
     failed: dict[str | None, str] = {}
-    for runs in together.values():
+    for place, runs in enumerate(together.values()):
         cache = ResultCache(found.folder / FOLDER, "robustness")
         try:
-            own, images_seen = scores_of_runs(runs, cache, asked, device, data_dir, folders, see)
+            own, images_seen = scores_of_runs(
+                runs, cache, asked, device, data_dir, folders, _as_part(see, place, len(together))
+            )
         except UserError as error:
             if runs is list(together.values())[-1] and not scores:
                 raise
@@ -102,6 +104,11 @@ def robustness(
         "runs": whose(found),
         "made_of": made_of(found),
     }
+
+
+def _as_part(see: See, place: int, parts: int) -> See:
+    """`see` told of one of `parts` equal pieces of work as of a part of the whole."""
+    return lambda what, done, total: see(what, place * total + done, parts * total)
 
 
 def seen_images(run: Measured) -> str:

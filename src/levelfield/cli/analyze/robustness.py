@@ -37,14 +37,13 @@ def robustness(
     place = folder_meant(study)
     found = studied(place, baseline)
     with Progress() as progress:
-        at = 0
+        at: int | None = None
 
         def see(what: str, done: int, total: int) -> None:
             nonlocal at
-            if done == 0:
+            if at is None:
                 progress.start(total, "corruptions")
-                at = 0
-            progress.advance(done - at, corruption=what)
+            progress.advance(done - (at or 0), corruption=what)
             at = done
 
         answer = analyse(

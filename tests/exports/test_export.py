@@ -17,6 +17,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from levelfield.cli.app import app
+from levelfield.cli.export import _print
 from levelfield.data import open_data
 from levelfield.data.store.resize import Fit
 from levelfield.errors import UserError
@@ -101,11 +102,23 @@ def test_an_export_was_tested_again_over_the_whole_test_set(run: Path, exported:
         assert sizes["logits_off"] < 1e-4 * sizes["largest_logit"]  # the bytes are equal, so only rounding is left
     assert [each["batch"] for each in content["latency"]] == [1, 50]
     assert all(each["ms"] > 0 and each["torch_ms"] > 0 for each in content["latency"])
+    assert content["busy_percent"] is None or 0 <= content["busy_percent"] <= 100
     digests = {content["file"]: content["sha256"], **content["beside"]}
     assert {each.name for each in exported.iterdir()} == {"export.json", *digests}
     assert content["bytes"] == sum((exported / name).stat().st_size for name in digests)
     for name, digest in digests.items():
         assert digest == hashlib.sha256((exported / name).read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("busy", "said"), [(0.4, ""), (63.2, "others used 63 % of it"), (None, "whether it rested is not known")]
+)
+def test_times_of_a_machine_that_did_not_rest_are_said_to_be_such(
+    exported: Path, busy: float | None, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _print({**read(exported), "busy_percent": busy}, exported)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "batch of 1 " in printed and (" machine " in printed) == bool(said) and said in printed
 
 
 def test_the_file_says_of_files_what_predict_says(run: Path, exported: Path, tmp_path: Path) -> None:

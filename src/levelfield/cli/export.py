@@ -60,6 +60,8 @@ def export(
 
 
 def _print(found: dict[str, Any], out: Path) -> None:
+    from levelfield.cost.machine_at_rest import BUSY_PERCENT
+
     def told(test: dict[str, Any], than: str = "by PyTorch") -> str:
         differing = f"{test['differing']:,} of {test['images']:,} images named otherwise than {than}"
         off = plain(test["logits_off"], 2) if test["logits_off"] else "0"
@@ -83,6 +85,9 @@ def _print(found: dict[str, Any], out: Path) -> None:
         lines.append(
             (f"batch of {each['batch']}", f"{each['ms']:.2f} ms, PyTorch {each['torch_ms']:.2f} ms: {ratio:.2f} x")
         )
+    if (busy := found["busy_percent"]) is None or busy > BUSY_PERCENT:
+        used = f"others used {busy:.0f} % of it: these times tell little" if busy else "whether it rested is not known"
+        lines.append(("machine", used))
     headline(found["model"], f" on {found['data']} as {found['to']}")
     width = max(len(name) for name, _ in lines)
     for name, value in lines:

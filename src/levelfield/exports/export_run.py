@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import torch
 
+from levelfield.cost.machine_at_rest import busy_percent
 from levelfield.data.store.splits import Split
 from levelfield.errors import UserError
 from levelfield.exports.forms import FORMS, Form, To
@@ -19,12 +20,12 @@ from levelfield.exports.program import ImageProgram, Layout, program_of, traced
 from levelfield.progress import OnProgress
 from levelfield.runs import write_json
 from levelfield.system.files import rename
-from levelfield.training.device import choose_device
 from levelfield.training.environment import describe_environment
 from levelfield.training.evaluate_finished_run import open_tested
 from levelfield.training.load_finished_run import LoadedRun, load_run
 
 RECORD: Final = "export.json"
+CPU: Final = torch.device("cpu")
 ASIDE: Final = "lossy-"
 """What the names of an export that loses accuracy begin with, where that was not allowed."""
 
@@ -60,7 +61,9 @@ def export_run(
         tested = over_test_set(reference, runtime, test, layout, batch_size, progress)
         fitted = reference if quantised is None else Fitted(runtime, program)  # else its losses would hide the resize's
         resized = at_other_sizes(fitted, runtime, test, layout)
+        busy = [busy_percent(CPU)]
         times = latencies(InTorch(run, program, plain=True), runtime, test, layout, batch_size)
+        busy.append(busy_percent(CPU))
         content = {
             "to": str(to),
             "file": form.file,
@@ -73,9 +76,10 @@ def export_run(
             "recorded_top1": (run.result or {}).get("top1"),
             "other_sizes": _tested(resized),
             "latency": [asdict(each) for each in times],
+            "busy_percent": max((each for each in busy if each is not None), default=None),
             "threads": torch.get_num_threads(),
             "versions": form.versions(),
-            "environment": describe_environment(choose_device("cpu")),
+            "environment": describe_environment(CPU),
         }
         lost = tested.lost > (MOST_LOST / 100 * tested.images if int8 else 0)
         before = ASIDE if (lost or resized.lost) and not allow_loss else ""

@@ -16,7 +16,14 @@ from levelfield.errors import UserError
 from levelfield.progress import Progress
 from levelfield.studies.results.run_folders import find_all
 from levelfield.studies.running import choose_parallel as module
-from levelfield.studies.running.choose_parallel import Trial, best, recorded_choice, try_parallel, ways_to_share
+from levelfield.studies.running.choose_parallel import (
+    StepTrial,
+    Trial,
+    best,
+    recorded_choice,
+    try_parallel,
+    ways_to_share,
+)
 from levelfield.studies.running.time_estimate import Estimate
 from levelfield.study import Study
 from levelfield.system.machine import processor_name
@@ -114,6 +121,26 @@ def test_a_trial_that_nobody_asked_for_may_fail(
     out = tmp_path / "out"
     assert "one run at a time: no second process here" in run_study(study_file(models=["resnet_nano"]), out)
     assert len(list(out.glob("*/*/predictions.parquet"))) == 2 and not (out / "parallel.json").exists()
+
+
+@pytest.mark.parametrize("at", ["start", "turn"])
+def test_a_trial_on_a_machine_that_is_too_busy_is_given_up(
+    at: str, study_file: Write, tmp_path: Path, two_cores: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = study_file(models=["resnet_nano"], baseline=None, seeds=2)
+    if at == "start":
+        monkeypatch.setattr(module, "LIMIT_S", 0.05)
+    else:
+        begin = StepTrial.begin
+
+        def after_it_was_given_up(trial: StepTrial, threads: int, seconds: float) -> None:
+            trial._give_up()
+            trial._process.wait()
+            begin(trial, threads, seconds)
+
+        monkeypatch.setattr(StepTrial, "begin", after_it_was_given_up)
+    with pytest.raises(UserError, match="the machine is too busy to try how many runs at once are fastest"):
+        tried(path, tmp_path / "out")
 
 
 def test_a_plan_that_tries_writes_nothing(

@@ -14,9 +14,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -35,6 +36,8 @@ SECONDS: Final = 2.0
 TURNS: Final = 3
 """... and how often: the ways take turns."""
 MOST: Final = 8
+LIMIT_S: Final = 90.0
+"""A trial takes about ten seconds; on a machine so busy that it takes longer than this it is given up."""
 BETTER: Final = 1.05
 """More runs at once must train that much more images a second: a single run ends sooner, and shows how far it is."""
 
@@ -145,28 +148,44 @@ class StepTrial:
             env=given,
         )  # fmt: skip
 
+        self._too_long = False
+        self._timer = threading.Timer(LIMIT_S, self._give_up)
+        self._timer.daemon = True
+
     def __enter__(self) -> StepTrial:
+        self._timer.start()
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._timer.cancel()
         self._process.kill()
         self._process.communicate()
+
+    def _give_up(self) -> None:
+        self._too_long = True
+        self._process.kill()
 
     def wait_until_ready(self) -> None:
         self._line()
 
     def begin(self, threads: int, seconds: float) -> None:
         assert self._process.stdin is not None
-        print(threads, seconds, file=self._process.stdin, flush=True)
+        with suppress(OSError):  # it has ended: the answer says why
+            print(threads, seconds, file=self._process.stdin, flush=True)
 
     def answer(self) -> float:
         """Images a second since `begin`."""
         return float(self._line())
 
     def _line(self) -> str:
-        """The next line of stdout. Raises UserError, with the reason, where the process ended instead."""
+        """The next line of stdout. Raises UserError, with the reason, where the process ended or was given up."""
         assert self._process.stdout is not None
         if line := self._process.stdout.readline():
             return line
+        if self._too_long:
+            raise UserError(
+                f"the machine is too busy to try how many runs at once are fastest: {LIMIT_S:g} s were not enough\n"
+                "give --parallel a number"
+            )
         said = self._process.communicate()[1].strip().splitlines() or ["without a word"]
         raise UserError(f"the trial of how many runs to train at once failed: {said[-1]}\ngive --parallel a number")

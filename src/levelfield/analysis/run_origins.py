@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from levelfield.errors import UserError
-from levelfield.models import weights_digest
 from levelfield.runs import RunFolder
 from levelfield.spec import RunSpec, covers
 from levelfield.tables.differing_settings import flat_words
@@ -39,11 +38,11 @@ def origins(runs: Sequence[RunFolder]) -> dict[str, Origin]:
     """
     specs = {run.identity: run.spec() for run in runs}
     started = any(spec.model.start_from is not None for spec in specs.values())
-    by_content = {weights_digest(str(run.path)): run for run in runs} if started else {}
-    parents = {
-        identity: None if (start := spec.model.start_from) is None else by_content.get(str(start.digest))
-        for identity, spec in specs.items()
-    }
+    by_content = {run.weights_digest(): run for run in runs} if started else {}
+    parents: dict[str, RunFolder | None] = {}
+    for identity, spec in specs.items():
+        above = None if spec.model.start_from is None else by_content.get(spec.model.start_from.digest)
+        parents[identity] = None if above is None or above.identity == identity else above
     fresh, after = ([run for run in runs if (parents[run.identity] is None) is which] for which in (True, False))
     _same(runs, TRAINED_ON)
     _same(fresh)
@@ -52,7 +51,7 @@ def origins(runs: Sequence[RunFolder]) -> dict[str, Origin]:
     for run in runs:
         parent = parents[run.identity]
         line = [run.identity]
-        while (above := parents[line[-1]]) is not None:
+        while (above := parents[line[-1]]) is not None and above.identity not in line:  # weights that nothing changed
             line.append(above.identity)
         rung = json.dumps([_network(specs[each], specs) for each in line])
         found[run.identity] = Origin(parent, _done(specs[run.identity], parent is not None, specs), rung)

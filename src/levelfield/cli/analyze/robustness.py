@@ -72,7 +72,8 @@ def _show(answer: dict[str, Any]) -> None:
         "mCE %",
         "relative mCE %",
     )
-    show_table(("row", *headings), rows, headings, title="top-1 % under corruption, means over seeds and severities")
+    of = "all test images" if answer["images"] is None else f"{answer['images']:,} test images"
+    show_table(("row", *headings), rows, headings, title=f"top-1 % of {of}, means over seeds, corruptions, severities")
     for name in dict.fromkeys(name for row in answer["rows"] for run in row["runs"] for name in run["sets"]):
         for row in answer["rows"]:
             known = [sum(run["sets"][name]) / len(run["sets"][name]) for run in row["runs"] if name in run["sets"]]

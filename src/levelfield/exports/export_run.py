@@ -42,11 +42,7 @@ def export_run(
     calibrated on training images; of an ONNX file only, which may lose `MOST_LOST` points.
     """
     form = FORMS[to]
-    form.check()
-    if int8 and to is not To.ONNX:
-        raise UserError(f"int8 is a form of ONNX files: ONNX Runtime's quantiser makes it, and not of {to}\n--to onnx")
-    if any((out / other.file).exists() for other in FORMS.values() if other is not form):
-        raise UserError(f"{out} holds an export to another form\nname a folder of its own with --out")
+    _check(form, to, out, int8)
     run = load_run(path)
     if run.spec.recipe.quantize_aware is not None and not int8:
         raise UserError(f"{path} was trained to compute in int8 (recipe.quantize_aware)\n--to onnx --int8")
@@ -92,6 +88,15 @@ def export_run(
         which = ("test images", tested) if lost else ("test images brought to other sizes", resized)
         raise UserError(_loss(*which, than, out / f"{before}{form.file}"))
     return content
+
+
+def _check(form: Form, to: To, out: Path, int8: bool) -> None:
+    """Raise UserError where a package is missing, no such form is int8, or `out` holds an export to another form."""
+    form.check()
+    if int8 and to is not To.ONNX:
+        raise UserError(f"int8 is a form of ONNX files: ONNX Runtime's quantiser makes it, and not of {to}\n--to onnx")
+    if any((out / other.file).exists() for other in FORMS.values() if other is not form):
+        raise UserError(f"{out} holds an export to another form\nname a folder of its own with --out")
 
 
 def _sha256(file: Path) -> str:

@@ -12,9 +12,9 @@ import timm
 import torch
 from torch import nn
 
-from levelfield.analysis.attention import attention
-from levelfield.analysis.attention_distance import Distances, apart, distances_of, windows_of
 from levelfield.analysis.studied_rows import studied
+from levelfield.analysis.where_it_looks.attention import attention
+from levelfield.analysis.where_it_looks.attention_distance import Distances, apart, distances_of, windows_of
 from levelfield.errors import UserError
 from levelfield.models import create_model
 from levelfield.page.page import page

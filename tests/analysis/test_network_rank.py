@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from levelfield import native
-from levelfield.analysis.bottlenecks import bottlenecks, summarise
-from levelfield.analysis.layers import find_layers
-from levelfield.analysis.network_rank import COLUMNS, LayerRank, calibrate_batch_norm, measure_network
-from levelfield.analysis.rank_measures import nuclear_norm, singular_values
+from levelfield.analysis.feature_ranks.bottlenecks import bottlenecks, summarise
+from levelfield.analysis.feature_ranks.layers import find_layers
+from levelfield.analysis.feature_ranks.network_rank import COLUMNS, LayerRank, calibrate_batch_norm, measure_network
+from levelfield.analysis.feature_ranks.rank_measures import nuclear_norm, singular_values
 from levelfield.models import create_model, list_models, model_info, on_meta
 
 IMAGES = torch.randn(12, 3, 8, 8, generator=torch.Generator().manual_seed(1))

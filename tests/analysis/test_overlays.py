@@ -15,11 +15,11 @@ from PIL import Image
 from torch import Tensor, nn
 from typer.testing import CliRunner
 
-from levelfield.analysis import overlays_of_run
-from levelfield.analysis.attention_rollout import attention_of, reads, rolled_out, rollout
-from levelfield.analysis.overlays import overlays
-from levelfield.analysis.spatial_map import last_map
 from levelfield.analysis.studied_rows import studied
+from levelfield.analysis.where_it_looks import overlays_of_run
+from levelfield.analysis.where_it_looks.attention_rollout import attention_of, reads, rolled_out, rollout
+from levelfield.analysis.where_it_looks.overlays import overlays
+from levelfield.analysis.where_it_looks.spatial_map import last_map
 from levelfield.cli.app import app
 from levelfield.errors import UserError
 from levelfield.models import create_model
@@ -114,7 +114,7 @@ def test_the_map_is_the_last_with_places_that_count(name: str, side: int, layer:
 
 def test_grad_cam_is_its_formula() -> None:
     need("pytorch_grad_cam")
-    from levelfield.analysis.grad_cam import grad_cam
+    from levelfield.analysis.where_it_looks.grad_cam import grad_cam
 
     torch.manual_seed(0)
     model, images, classes = Tiny().eval(), torch.randn(3, 3, 8, 8), [2, 0, 3]

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from levelfield.analysis.random_networks import (
+from levelfield.analysis.feature_ranks.random_networks import (
     KINDS,
     NONLINEARITIES,
     Setting,
@@ -17,7 +17,7 @@ from levelfield.analysis.random_networks import (
     patches,
     sizes,
 )
-from levelfield.analysis.rank_measures import default_tolerance, numerical_rank, singular_values
+from levelfield.analysis.feature_ranks.rank_measures import default_tolerance, numerical_rank, singular_values
 from levelfield.errors import UserError
 
 D = torch.float64

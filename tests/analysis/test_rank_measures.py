@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from levelfield.analysis.rank_measures import (
+from levelfield.analysis.feature_ranks.rank_measures import (
     default_tolerance,
     effective_rank,
     nuclear_norm,

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from levelfield.analysis import rank_figure, rank_study
-from levelfield.analysis.random_networks import KINDS, Setting
-from levelfield.analysis.rank_study import Row, Study, read_rows, to_csv
-from levelfield.analysis.rank_study_plan import MAIN, Group, Plan, Point, sensitivity
+from levelfield.analysis.feature_ranks import rank_figure, rank_study
+from levelfield.analysis.feature_ranks.random_networks import KINDS, Setting
+from levelfield.analysis.feature_ranks.rank_study import Row, Study, read_rows, to_csv
+from levelfield.analysis.feature_ranks.rank_study_plan import MAIN, Group, Plan, Point, sensitivity
 from levelfield.errors import UserError
 
 SMALL = Setting(d_out_min=4, d_out_max=8, map_side=4)

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from levelfield.analysis.attention import attention
 from levelfield.analysis.calibration import calibration
 from levelfield.analysis.errors import errors
 from levelfield.analysis.result_cache import write_answer
 from levelfield.analysis.robustness import robustness
 from levelfield.analysis.studied_rows import made_of, studied
+from levelfield.analysis.where_it_looks.attention import attention
 from levelfield.cli.app import app
 from levelfield.errors import UserError
 from levelfield.page.page import page

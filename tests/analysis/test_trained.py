@@ -12,7 +12,7 @@ import torch
 from typer.testing import CliRunner
 
 from levelfield.analysis import compression_ladder
-from levelfield.analysis import networks_to_rank as subjects
+from levelfield.analysis.feature_ranks import networks_to_rank as subjects
 from levelfield.cli.app import app
 from levelfield.errors import UserError
 from levelfield.page.sections.analyses import _ladder

@@ -78,13 +78,13 @@ def _calibration(found: Studied, resources: Resources) -> dict[str, Any]:
 
 
 def _attention(found: Studied, resources: Resources) -> dict[str, Any]:
-    from levelfield.analysis.attention import attention
+    from levelfield.analysis.where_it_looks.attention import attention
 
     return attention(found, device=resources.device, data_dir=resources.data_dir, see=resources.ask)
 
 
 def _overlays(found: Studied, resources: Resources) -> dict[str, Any]:
-    from levelfield.analysis.overlays import overlays
+    from levelfield.analysis.where_it_looks.overlays import overlays
 
     return overlays(found, device=resources.device, data_dir=resources.data_dir, see=resources.ask)
 

@@ -26,8 +26,8 @@ def attention(
 
     Over training, too, of runs that kept three checkpoints. Example: levelfield analyze attention runs/quickstart
     """
-    from levelfield.analysis.attention import attention as analyse
     from levelfield.analysis.studied_rows import studied
+    from levelfield.analysis.where_it_looks.attention import attention as analyse
 
     folder = folder_meant(study)
     answer = analyse(

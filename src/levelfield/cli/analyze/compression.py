@@ -30,7 +30,7 @@ def compression(
     folder) the page of the study shows it from then on: levelfield report STUDY.
     """
     from levelfield.analysis.compression_ladder import chart, rungs
-    from levelfield.analysis.rank_figure import save
+    from levelfield.analysis.feature_ranks.rank_figure import save
     from levelfield.runs import write_json
 
     out = out or (folders[0] / "analysis" if len(folders) == 1 else Path("compression"))

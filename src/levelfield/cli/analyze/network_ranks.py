@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from levelfield.cli.output import console, print_json, show_table
 
 if TYPE_CHECKING:
-    from levelfield.analysis.networks_to_rank import NetworkRank
+    from levelfield.analysis.feature_ranks.networks_to_rank import NetworkRank
 
 
 def network_ranks(
@@ -16,7 +16,7 @@ def network_ranks(
     out: Path | None, seed: int, data_dir: str | None, plugins: list[str] | None, json: bool,
 ) -> None:  # fmt: skip
     """Measure networks by name, and those of runs, untrained and trained, on test images."""
-    from levelfield.analysis import network_figure, networks_to_rank, rank_figure
+    from levelfield.analysis.feature_ranks import network_figure, networks_to_rank, rank_figure
     from levelfield.models import load_plugin
     from levelfield.progress import Progress
     from levelfield.runs import write_json

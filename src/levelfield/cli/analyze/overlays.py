@@ -28,8 +28,8 @@ def overlays(
     The study's page shows the pictures. Example: levelfield analyze overlays runs/quickstart --images 3,17
     """
     chosen = None if images is None else _indices(images)
-    from levelfield.analysis.overlays import overlays as analyse
     from levelfield.analysis.studied_rows import studied
+    from levelfield.analysis.where_it_looks.overlays import overlays as analyse
 
     folder = folder_meant(study)
     answer = analyse(

@@ -10,18 +10,18 @@ from levelfield.cli.output import console, messages, print_json, show_table
 from levelfield.system.machine import usable_cores
 
 if TYPE_CHECKING:
-    from levelfield.analysis.rank_study import Study
-    from levelfield.analysis.rank_study_plan import Point
+    from levelfield.analysis.feature_ranks.rank_study import Study
+    from levelfield.analysis.feature_ranks.rank_study_plan import Point
 
 
 def random_study(
     out: Path, networks: int, sweep: bool, changes: list[str], seed: int, workers: int | None, yes: bool, json: bool
 ) -> None:
     """Measure what the study in `out` lacks, draw its figures, and print its curves."""
-    from levelfield.analysis import rank_figure
-    from levelfield.analysis.random_networks import KINDS, Setting
-    from levelfield.analysis.rank_study import Study
-    from levelfield.analysis.rank_study_plan import MAIN, Group, Plan, sensitivity
+    from levelfield.analysis.feature_ranks import rank_figure
+    from levelfield.analysis.feature_ranks.random_networks import KINDS, Setting
+    from levelfield.analysis.feature_ranks.rank_study import Study
+    from levelfield.analysis.feature_ranks.rank_study_plan import MAIN, Group, Plan, sensitivity
     from levelfield.runs import FolderLock
     from levelfield.spec.overrides import apply
 
@@ -51,7 +51,7 @@ def random_study(
 def _measure(study: Study, workers: int, yes: bool) -> None:
     import torch
 
-    from levelfield.analysis.rank_study import expected_seconds
+    from levelfield.analysis.feature_ranks.rank_study import expected_seconds
     from levelfield.progress import Progress
     from levelfield.training.environment import describe_environment
 
@@ -72,8 +72,8 @@ def _measure(study: Study, workers: int, yes: bool) -> None:
 
 
 def _print_curves(study: Study) -> None:
-    from levelfield.analysis.random_networks import KINDS
-    from levelfield.analysis.rank_study_plan import MAIN
+    from levelfield.analysis.feature_ranks.random_networks import KINDS
+    from levelfield.analysis.feature_ranks.rank_study_plan import MAIN
 
     for kind, title in KINDS.items():
         rows = [row for row in study.rows if row.group == MAIN and row.kind == kind]

@@ -18,7 +18,7 @@ from levelfield.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from levelfield.analysis.spatial_map import SpatialMap
+    from levelfield.analysis.where_it_looks.spatial_map import SpatialMap
 
 
 def check_grad_cam() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from levelfield.analysis.networks_to_rank import NetworkRank
+from levelfield.analysis.feature_ranks.networks_to_rank import NetworkRank
 
 
 def chart(networks: Sequence[NetworkRank]) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from levelfield.analysis.network_rank import LayerRank
+from levelfield.analysis.feature_ranks.network_rank import LayerRank
 
 LOW_SHARE: Final = 0.9
 """A layer whose rank / d_out is below this does not fill its width."""

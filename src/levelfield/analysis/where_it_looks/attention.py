@@ -15,7 +15,7 @@ from levelfield.tables.lists_in_words import by_reason, listed
 from levelfield.tables.runs_of_row import Measured
 
 if TYPE_CHECKING:
-    from levelfield.analysis.attention_of_run import AttentionOfRun
+    from levelfield.analysis.where_it_looks.attention_of_run import AttentionOfRun
 
 SEVERAL: Final = 3
 """So many checkpoints are a course of training; fewer are what a run keeps to go on from."""
@@ -73,7 +73,7 @@ def _of_run(
 
     @functools.cache
     def opened() -> AttentionOfRun:
-        from levelfield.analysis.attention_of_run import AttentionOfRun
+        from levelfield.analysis.where_it_looks.attention_of_run import AttentionOfRun
 
         return AttentionOfRun(path, device=device, data_dir=data_dir, **asked)
 

@@ -10,10 +10,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from levelfield.analysis.grad_cam import check_grad_cam
 from levelfield.analysis.predicted_panels import predictions_of_panel
 from levelfield.analysis.result_cache import ResultCache, asked_of
 from levelfield.analysis.studied_rows import FOLDER, Studied, StudiedRow, made_of, whose
+from levelfield.analysis.where_it_looks.grad_cam import check_grad_cam
 from levelfield.errors import UserError
 from levelfield.tables.lists_in_words import by_reason, listed
 from levelfield.tables.prediction_analysis import places_disagreed
@@ -94,7 +94,7 @@ def _of_row(
     asked = asked_of(row.runs[0], images=chosen, grad_cam=by)
     known = cache.get(folder.identity, asked)
     if known is None:
-        from levelfield.analysis.overlays_of_run import overlays_of_run
+        from levelfield.analysis.where_it_looks.overlays_of_run import overlays_of_run
 
         try:
             known = overlays_of_run(folder.path, chosen, device, data_dir)

@@ -27,7 +27,7 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_
 from torch import Generator, Tensor
 
 from levelfield import randomness
-from levelfield.analysis.rank_measures import default_tolerance
+from levelfield.analysis.feature_ranks.rank_measures import default_tolerance
 from levelfield.spec.values import Value
 
 KINDS: Final = {

@@ -1,6 +1,6 @@
 """Rank and nuclear norm of a network's features, layer by layer, on real images.
 
-A layer (`analysis.layers`) is a convolution or linear map with the norm and the non-linearity that are called straight
+A layer (`layers`) is a convolution or linear map with the norm and the non-linearity that are called straight
 after it on its output alone: the f(WX) of the random study. Its features over images and positions are a matrix
 F (d_out, N); of the positions of all images, a seeded random sample of about `COLUMNS` is measured.
 
@@ -20,8 +20,13 @@ import torch
 from torch import Tensor, nn
 
 from levelfield import randomness
-from levelfield.analysis.layers import Layer, calls, find_layers
-from levelfield.analysis.rank_measures import effective_rank, nuclear_norm, numerical_rank, singular_values_from_gram
+from levelfield.analysis.feature_ranks.layers import Layer, calls, find_layers
+from levelfield.analysis.feature_ranks.rank_measures import (
+    effective_rank,
+    nuclear_norm,
+    numerical_rank,
+    singular_values_from_gram,
+)
 from levelfield.module_mode import evaluation_mode
 
 TOLERANCE: Final = 1e-3

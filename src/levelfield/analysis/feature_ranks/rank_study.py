@@ -22,9 +22,9 @@ from typing import Any, Final
 
 import torch
 
-from levelfield.analysis.random_networks import draw, features, input_width, sizes
-from levelfield.analysis.rank_measures import effective_rank, numerical_rank, singular_values
-from levelfield.analysis.rank_study_plan import MAIN, Plan, Point
+from levelfield.analysis.feature_ranks.random_networks import draw, features, input_width, sizes
+from levelfield.analysis.feature_ranks.rank_measures import effective_rank, numerical_rank, singular_values
+from levelfield.analysis.feature_ranks.rank_study_plan import MAIN, Plan, Point
 from levelfield.errors import UserError
 from levelfield.runs import write_json, write_text
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from levelfield.analysis.attention_distance import distances_of
 from levelfield.analysis.network_of_run import NetworkOfRun, drawn
+from levelfield.analysis.where_it_looks.attention_distance import distances_of
 from levelfield.errors import UserError
 from levelfield.training.checkpoint_file import read_checkpoint
 from levelfield.training.steps_and_phases import make_plan

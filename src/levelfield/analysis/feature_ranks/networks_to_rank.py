@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from levelfield import randomness
-from levelfield.analysis.bottlenecks import Advice, Summary, bottlenecks, summarise
-from levelfield.analysis.network_rank import TOLERANCE, LayerRank, calibrate_batch_norm, measure_network
+from levelfield.analysis.feature_ranks.bottlenecks import Advice, Summary, bottlenecks, summarise
+from levelfield.analysis.feature_ranks.network_rank import TOLERANCE, LayerRank, calibrate_batch_norm, measure_network
 from levelfield.data import open_data
 from levelfield.data.augment import build_eval_transform
 from levelfield.models import create_model, model_info

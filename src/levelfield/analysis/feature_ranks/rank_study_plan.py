@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, NamedTuple
 import torch
 from pydantic import AfterValidator, Field, NonNegativeInt
 
-from levelfield.analysis.random_networks import KINDS, NONLINEARITIES, Setting
+from levelfield.analysis.feature_ranks.random_networks import KINDS, NONLINEARITIES, Setting
 from levelfield.errors import unknown
 from levelfield.spec.values import Value
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from levelfield.analysis.attention_weights import is_timms, unfused, weights_of_products
+from levelfield.analysis.where_it_looks.attention_weights import is_timms, unfused, weights_of_products
 from levelfield.models.families.outgrid import GridAttention, OutlookAttention
 from levelfield.models.families.vit import TransformerBlock
 from levelfield.models.watch_calls import watching

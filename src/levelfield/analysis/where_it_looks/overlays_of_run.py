@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from levelfield.analysis.attention_rollout import attention_of, reads, rolled_out
-from levelfield.analysis.grad_cam import grad_cam
 from levelfield.analysis.network_of_run import NetworkOfRun
-from levelfield.analysis.overlay_picture import overlaid, picture
-from levelfield.analysis.spatial_map import last_map
+from levelfield.analysis.where_it_looks.attention_rollout import attention_of, reads, rolled_out
+from levelfield.analysis.where_it_looks.grad_cam import grad_cam
+from levelfield.analysis.where_it_looks.overlay_picture import overlaid, picture
+from levelfield.analysis.where_it_looks.spatial_map import last_map
 from levelfield.data.to_device import to_device
 from levelfield.errors import UserError
 

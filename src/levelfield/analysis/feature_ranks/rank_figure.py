@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from levelfield.analysis.random_networks import KINDS, NONLINEARITIES
-from levelfield.analysis.rank_study import Row
+from levelfield.analysis.feature_ranks.random_networks import KINDS, NONLINEARITIES
+from levelfield.analysis.feature_ranks.rank_study import Row
 from levelfield.runs import write_bytes, write_text
 
 if TYPE_CHECKING:

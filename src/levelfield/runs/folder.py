@@ -115,14 +115,19 @@ class RunFolder:
             )
 
     def weights_replaced(self) -> bool:
-        """Whether the file holds other weights than result.json states. False where either is absent."""
+        """Whether the file holds other weights than result.json states, or none. False where either is absent."""
         stated = (self.result() or {}).get(WEIGHTS_DIGEST)
-        return stated is not None and self.weights.is_file() and stated != content_digest(self.weights)
+        return stated is not None and self.weights.is_file() and stated != self._digest_of_file()
 
     def weights_digest(self) -> str | None:
-        """The digest of the run's weights: as result.json states it, else of the file; None where neither is there."""
-        stated = (self.result() or {}).get(WEIGHTS_DIGEST)
-        return stated or (content_digest(self.weights) if self.weights.is_file() else None)
+        """The digest of the run's weights: as result.json states it, else of the file; None where neither tells it."""
+        return (self.result() or {}).get(WEIGHTS_DIGEST) or self._digest_of_file()
+
+    def _digest_of_file(self) -> str | None:
+        try:
+            return content_digest(self.weights) if self.weights.is_file() else None
+        except UserError:  # it is no file of weights
+            return None
 
     def environment(self) -> dict[str, Any]:
         """environment.json of the last start; `earlier` lists those of starts before it that differed."""

@@ -1,1 +1,1 @@
-"""Why a network is better: the ranks of its features, and what remains of it when it is made smaller."""
+"""What lies behind a row's accuracy: its curves, confidence, errors, robustness, energy, and shrinking."""

@@ -38,7 +38,10 @@ CASES = {
     "negative learning rate": ([*TRAIN, "--set", "recipe.optimizer.lr=-1"], "greater than 0"),
     "no number": ([*TRAIN, "--set", "recipe.optimizer.lr=nan"], "NaN is no number"),
     "a text for keys": ([*TRAIN, "--set", "recipe.augment.policy=foo"], "should hold keys and values"),
-    "no such folder": (["train", "--model", "resnet_nano", "--data", "folder:/nonexistent"], "give folder: the folder"),
+    "no such folder": (
+        ["train", "--model", "resnet_nano", "--data", "folder:/nonexistent"],
+        "folder:PATH names the folder",
+    ),
     "no such study file": (["study", "run", "nostudy.yaml"], "levelfield study list"),
     "padding beyond the image": (
         ["train", "--model", "resnet_nano", "--data", "digits", "--image-size", "1"],

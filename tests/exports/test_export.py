@@ -6,7 +6,9 @@ import hashlib
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from levelfield.data import open_data
 from levelfield.data.store.resize import Fit
 from levelfield.errors import UserError
 from levelfield.exports import export_run as export_module
+from levelfield.exports import held_to_run
 from levelfield.exports.export_run import export_run
 from levelfield.exports.forms import FORMS, To
 from levelfield.exports.pillow_in_graph import PillowInGraph
@@ -257,3 +260,16 @@ def test_a_network_that_onnx_has_no_form_for_is_refused_in_a_line(
     ):
         FORMS[To.ONNX].write(program, {}, tmp_path / "model.onnx")  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_neither_program_is_timed_while_the_others_threads_still_spin() -> None:
+    """Calls right after one of the other program are slow, as where its idle threads hold a core."""
+    last: list[str] = []
+
+    def program(name: str) -> None:
+        time.sleep(0.001 if last[-1:] == [name] else 0.03)
+        last.append(name)
+
+    ours, theirs = held_to_run._in_turns(lambda: program("ours"), lambda: program("theirs"))
+    assert min(len(ours), len(theirs)) >= 10 and max(np.median(ours), np.median(theirs)) < 15
+    assert sum(one != other for one, other in pairwise(last)) >= 5

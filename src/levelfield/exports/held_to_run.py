@@ -27,6 +27,8 @@ RESIZED: Final = 64
 """Images of each other size."""
 LATENCY_S: Final = 1.5
 """Seconds of timing a batch size, both programs together."""
+TURN_S: Final = 0.15
+"""Seconds of a turn of one of them."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ class Compared:
 
 @dataclass(frozen=True)
 class Latency:
-    """Medians in ms of a batch, of calls that took turns: PyTorch's network in float32, and the exported program."""
+    """Medians in ms of a batch, of calls by turns: PyTorch's network in float32, and the exported program. `repeats`:
+    calls of the one that was timed less often."""
 
     batch: int
     torch_ms: float
@@ -134,27 +137,36 @@ def at_other_sizes(reference: InTorch | Fitted, runtime: Runtime, images_of: Spl
 
 
 def latencies(reference: InTorch, runtime: Runtime, images_of: Split, layout: Layout, batch: int) -> list[Latency]:
-    """Of one image and of a batch, in turns."""
+    """Of one image and of a batch, by turns."""
     found = []
     for count in sorted({1, min(batch, len(images_of))}):
         images, _, _ = next(iter(make_loader(images_of, batch_size=count, seed=0, shuffle=False).epoch(0)))
         assert isinstance(images, torch.Tensor)
         given = _laid_out(images.numpy(), layout)
         ours, theirs = _in_turns(lambda images=images: reference(images), lambda given=given: runtime(given))  # type: ignore[misc]
-        found.append(Latency(count, float(np.median(ours)), float(np.median(theirs)), len(ours)))
+        found.append(Latency(count, float(np.median(ours)), float(np.median(theirs)), min(len(ours), len(theirs))))
     return found
 
 
 def _in_turns(first: Callable[[], Any], second: Callable[[], Any]) -> tuple[list[float], list[float]]:
-    """Milliseconds of calls of both, after three of each that warm up."""
+    """Milliseconds of calls of both, after three of each that warm up. A turn is many calls, the first of them not
+    counted: the threads of the one before go on spinning for a while, and would take a core from it."""
     times: tuple[list[float], list[float]] = ([], [])
-    end = time.perf_counter() + LATENCY_S
-    while len(times[0]) < 13 or time.perf_counter() < end:
-        for call, taken in zip((first, second), times, strict=True):
-            begin = time.perf_counter()
+    for call in (first, second):
+        for _ in range(3):
             call()
-            taken.append(1e3 * (time.perf_counter() - begin))
-    return times[0][3:], times[1][3:]
+    end = time.perf_counter() + LATENCY_S
+    while len(times[0]) < 10 or time.perf_counter() < end:
+        for call, taken in zip((first, second), times, strict=True):
+            turn = time.perf_counter() + TURN_S
+            call()
+            while True:
+                begin = time.perf_counter()
+                call()
+                taken.append(1e3 * (time.perf_counter() - begin))
+                if time.perf_counter() >= turn:
+                    break
+    return times
 
 
 def _compared(

@@ -2,8 +2,8 @@
 
 Some networks want all cores for one run, small ones train faster one beside the other, and what else the machine does
 counts too. The runs of the trial are those of one row, on throwaway weights. What was tried and chosen stands in the
-study's folder (`parallel.json`). How many threads a run has changes how sums round, and so its last digits;
-environment.json says it.
+study's folder (`parallel.json`). How many threads a run has changes how sums round: losses part in their last
+digits, and from there some test images are told otherwise. environment.json says it.
 """
 
 from __future__ import annotations

@@ -16,9 +16,12 @@ WEIGHTS_DIGEST: Final = "weights_digest"
 """Key of result.json: the digest of the weights that were tested."""
 TORCH_NAMES: Final = {
     "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32",
-    "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool",
+    "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool", "U64": "uint64", "U32": "uint32", "U16": "uint16",
+    "C64": "complex64", "F8_E4M3": "float8_e4m3fn", "F8_E4M3FNUZ": "float8_e4m3fnuz", "F8_E5M2": "float8_e5m2",
+    "F8_E5M2FNUZ": "float8_e5m2fnuz",
 }  # fmt: skip
-"""torch's names of the format's dtypes (https://github.com/huggingface/safetensors, "Format")."""
+"""torch's names of the format's dtypes (https://github.com/huggingface/safetensors, "Format"); a newer one keeps its
+own, so that no run fails at its end for it."""
 
 
 def content_digest(path: Path) -> str:
@@ -35,7 +38,7 @@ def content_digest(path: Path) -> str:
             header.pop("__metadata__", None)
             for name, tensor in sorted(header.items()):
                 shape, (start, end) = tuple(tensor["shape"]), tensor["data_offsets"]
-                digest.update(f"{name} torch.{TORCH_NAMES[tensor['dtype']]} {shape}\n".encode())
+                digest.update(f"{name} torch.{TORCH_NAMES.get(kind := tensor['dtype'], kind)} {shape}\n".encode())
                 file.seek(8 + size + start)
                 digest.update(file.read(end - start))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, MemoryError, OverflowError):

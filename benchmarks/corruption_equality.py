@@ -2,18 +2,21 @@
 
     pip install --no-deps --target REFERENCE imagecorruptions opencv-python-headless scikit-image lazy-loader \
         tifffile imageio
-    PYTHONPATH=REFERENCE python benchmarks/corruption_equality.py [--write]
+    PYTHONPATH=REFERENCE python benchmarks/corruption_equality.py [--write]   # with frost of the package's photographs
 
 The reference runs with the parameters of CIFAR-10-C and of Tiny-ImageNet-C in place of ImageNet's, and with what their
 scripts (github.com/hendrycks/robustness) do otherwise: zooms are cut back about the centre, boxes enlarge, elastic
-deformation begins with an affine map (OpenCV's). Both get the same random numbers. `--write` keeps the reference's
-images of 32 px for the tests. Printed: the share of values that differ, the largest and the mean difference, in 255ths.
+deformation begins with an affine map (OpenCV's), frost is of scaled photographs. Both get the same random numbers.
+`--write` keeps the
+reference's images of 32 px for the tests, frost's of photographs that the tests make, too. Printed: the share of values
+that differ, the largest and the mean difference, in 255ths.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+import tempfile
 import types
 from functools import partial
 from importlib.util import find_spec
@@ -23,9 +26,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from levelfield.analysis.corruptions.corrupt import CORRUPTIONS, SEVERITIES, applied
+from levelfield.analysis.corruptions.corrupt import SEVERITIES, applied
 from levelfield.analysis.corruptions.draws import Draws
-from levelfield.analysis.corruptions.severities import CIFAR, TINY
+from levelfield.analysis.corruptions.frost import FILES, read_photographs
+from levelfield.analysis.corruptions.severities import CIFAR, FROST, TINY
 
 KEPT = Path(__file__).parents[1] / "tests" / "analysis" / "corrupted_by_reference.npz"
 SEED = 20
@@ -87,6 +91,30 @@ def reference(table: dict[str, Any]) -> dict[str, Any]:
     return space | {"elastic_transform": partial(_elastic, gaussian, table["elastic_transform"])}
 
 
+def photographs(folder: Path) -> Path:
+    """`folder` with five smooth pictures in the place of frost's photographs, of other sizes each; PNG whatever their
+    name, so that no two decoders of JPEG differ."""
+    for number, name in enumerate(FILES):
+        y, x = np.meshgrid(np.arange(171 + 10 * number), np.arange(260 - 20 * number), indexing="ij")
+        layers = [127 + 127 * np.sin(x / (7 + k) + y / (5 + number + k)) for k in range(3)]
+        Image.fromarray(np.stack(layers, -1).astype(np.uint8)).save(folder / name, format="PNG")
+    return folder
+
+
+def frost(table: Any, folder: Path, image: Any, severity: int) -> Any:
+    """Frost as make_cifar_c.py and make_tinyimagenet_c.py lay it, of the photographs in `folder`."""
+    import cv2
+
+    kept, added, scale = table[severity - 1]
+    pixels = np.array(image)
+    side = pixels.shape[0]
+    which = int(5 * np.random.random_sample())
+    large = cv2.imread(str(folder / FILES[which]), cv2.IMREAD_COLOR)
+    small = cv2.resize(large, (0, 0), fx=scale, fy=scale)[..., ::-1]
+    top, left = (int((length - side) * np.random.random_sample()) for length in small.shape[:2])
+    return np.clip(kept * pixels + added * small[top : top + side, left : left + side], 0, 255)
+
+
 def _elastic(gaussian: Any, table: Any, image: Any, severity: int) -> Any:
     import cv2
     from scipy.ndimage import map_coordinates
@@ -109,26 +137,41 @@ def _elastic(gaussian: Any, table: Any, image: Any, severity: int) -> Any:
     return np.clip(np.stack(layers, -1), 0, 1) * 255
 
 
+def beside(name: str, table: dict[str, Any], image: np.ndarray, severity: int, folder: Path) -> tuple[Any, Any]:
+    """The reference's image and ours, with the same random numbers; frost of the photographs in `folder`."""
+    np.random.seed(SEED)
+    made = (partial(frost, table[FROST], folder) if name == FROST else reference(table)[name])(
+        Image.fromarray(image), severity
+    )
+    if name == "motion_blur":
+        made = np.rint(made)
+    source = np.random.default_rng(SEED) if name == "impulse_noise" else np.random.RandomState(SEED)
+    laid = read_photographs(folder) if name == FROST else None
+    ours = applied(image[None], name, severity, Draws([source]), laid)[0]
+    return np.uint8(np.clip(np.asarray(made, dtype=np.float64), 0, 255)), ours
+
+
 def main() -> None:
     kept = {}
+    found = find_spec("imagecorruptions")
+    assert found is not None and found.submodule_search_locations, __doc__
+    published = Path(found.submodule_search_locations[0]) / "frost"
     for side, table in ((32, CIFAR), (64, TINY)):
         image = picture(side)
         print(f"{side} px            share of values that differ %, largest, mean difference (255ths), by severity")
-        for name in CORRUPTIONS:
+        for name in CIFAR:
             cells = []
             for severity in SEVERITIES:
-                np.random.seed(SEED)
-                made = reference(table)[name](Image.fromarray(image), severity)
-                if name in ("motion_blur",):
-                    made = np.rint(made)
-                theirs = np.uint8(np.clip(np.asarray(made, dtype=np.float64), 0, 255))
-                source = np.random.default_rng(SEED) if name == "impulse_noise" else np.random.RandomState(SEED)
-                ours = applied(image[None], name, severity, Draws([source]))[0]
+                theirs, ours = beside(name, table, image, severity, published)
                 apart = np.abs(ours.astype(int) - theirs)
                 cells.append(f"{100 * (apart > 0).mean():6.2f} {apart.max():3d} {apart.mean():6.3f}")
-                if side == 32:
+                if side == 32 and name != FROST:
                     kept[f"{name}_{severity}"] = theirs
             print(f"{name:18s} " + " | ".join(cells))
+    with tempfile.TemporaryDirectory() as made:
+        folder = photographs(Path(made))
+        for severity in SEVERITIES:
+            kept[f"{FROST}_{severity}"], _ = beside(FROST, CIFAR, picture(32), severity, folder)
     if "--write" in sys.argv:
         np.savez_compressed(KEPT, clean=picture(32), **kept)
         print(f"written: {KEPT} ({KEPT.stat().st_size / 1024:.0f} KiB)")

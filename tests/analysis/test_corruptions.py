@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from scipy.ndimage import zoom
 from torch import Tensor
 from typer.testing import CliRunner
@@ -17,8 +18,9 @@ from typer.testing import CliRunner
 from levelfield.analysis.corrupted_folders import read_sets
 from levelfield.analysis.corruptions.corrupt import CORRUPTIONS, SEVERITIES, applied, corrupt
 from levelfield.analysis.corruptions.draws import Draws, draws_of
+from levelfield.analysis.corruptions.frost import FILES, Photographs, read_photographs
 from levelfield.analysis.corruptions.resample import zoomed
-from levelfield.analysis.corruptions.severities import COMMON, EXTRA
+from levelfield.analysis.corruptions.severities import COMMON, EXTRA, FROST
 from levelfield.analysis.corruptions.weather import plasma
 from levelfield.analysis.robustness import robustness, summary
 from levelfield.analysis.scores_under_corruption import ahead
@@ -36,11 +38,24 @@ SPATTER = ("spatter_1", "spatter_2", "spatter_3")
 """Drops whose edges OpenCV finds: a few pixels differ by more than rounding."""
 
 
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Photographs:
+    """Those of benchmarks/corruption_equality.py: five smooth pictures in the place of frost's photographs."""
+    folder = tmp_path_factory.mktemp("frost")
+    for number, name in enumerate(FILES):
+        y, x = np.meshgrid(np.arange(171 + 10 * number), np.arange(260 - 20 * number), indexing="ij")
+        layers = [127 + 127 * np.sin(x / (7 + k) + y / (5 + number + k)) for k in range(3)]
+        Image.fromarray(np.stack(layers, -1).astype(np.uint8)).save(folder / name, format="PNG")
+    return read_photographs(folder)
+
+
 @pytest.mark.parametrize("severity", SEVERITIES)
-@pytest.mark.parametrize("name", CORRUPTIONS)
-def test_images_are_those_of_the_reference_but_for_one_255th(name: str, severity: int) -> None:
+@pytest.mark.parametrize("name", [*COMMON, *EXTRA])
+def test_images_are_those_of_the_reference_but_for_one_255th(
+    name: str, severity: int, photographs: Photographs
+) -> None:
     source = np.random.default_rng(20) if name == "impulse_noise" else np.random.RandomState(20)
-    ours = applied(REFERENCE["clean"][None], name, severity, Draws([source]))[0]
+    ours = applied(REFERENCE["clean"][None], name, severity, Draws([source]), photographs)[0]
     apart = np.abs(ours.astype(int) - REFERENCE[f"{name}_{severity}"])
     if f"{name}_{severity}" in SPATTER:
         assert (apart > 1).mean() < 0.03 and apart.mean() < 0.3
@@ -48,20 +63,22 @@ def test_images_are_those_of_the_reference_but_for_one_255th(name: str, severity
         assert apart.max() <= 1
 
 
-def test_fourteen_and_four() -> None:
-    assert len(COMMON) == 14 and len(EXTRA) == 4 and {*COMMON, *EXTRA} == set(CORRUPTIONS)
+def test_fifteen_and_four() -> None:
+    assert len(COMMON) == 15 and len(EXTRA) == 4 and {*COMMON, *EXTRA} == {*CORRUPTIONS, FROST}
 
 
-@pytest.mark.parametrize("name", CORRUPTIONS)
-def test_an_image_is_corrupted_alike_in_any_batch_and_otherwise_by_another_seed(name: str) -> None:
+@pytest.mark.parametrize("name", [*COMMON, *EXTRA])
+def test_an_image_is_corrupted_alike_in_any_batch_and_otherwise_by_another_seed(
+    name: str, photographs: Photographs
+) -> None:
     images = np.random.default_rng(1).integers(0, 256, (6, 3, 32, 32), dtype=np.uint8)
     index = np.array([7, 3, 900, 12, 5, 4])
-    whole = corrupt(images, name, 3, index)
+    whole = corrupt(images, name, 3, index, photographs=photographs)
     assert whole.shape == images.shape and whole.dtype == np.uint8
-    assert np.array_equal(whole[[4, 1]], corrupt(images[[4, 1]], name, 3, index[[4, 1]]))
+    assert np.array_equal(whole[[4, 1]], corrupt(images[[4, 1]], name, 3, index[[4, 1]], 0, photographs))
     random = name not in ("defocus_blur", "zoom_blur", "brightness", "contrast", "pixelate", "jpeg_compression",
                           "gaussian_blur", "saturate")  # fmt: skip
-    assert np.array_equal(whole, corrupt(images, name, 3, index, seed=1)) != random
+    assert np.array_equal(whole, corrupt(images, name, 3, index, 1, photographs)) != random
 
 
 @pytest.mark.parametrize("change", ["brightness", "saturate"])
@@ -118,9 +135,57 @@ def test_a_study_is_analysed_kept_and_printed(study: Path) -> None:
     assert robustness(found, images=20, device="cpu") == answer
     assert sorted(path.stat().st_mtime_ns for path in (study / "analysis").rglob("*.json")) == kept
     done = CliRunner().invoke(app, ["analyze", "robustness", str(study), "--images", "20", "--device", "cpu"])
-    assert done.exit_code == 0 and "frost is left out" in done.output
+    assert done.exit_code == 0 and "frost is left out" in done.output and "over 14 corruptions" in done.output
     done = CliRunner().invoke(app, ["report", str(study), "--no-images"])
     assert done.exit_code == 0 and 'id="analysis-robustness"' in (study / "report.html").read_text()
+
+
+def test_frost_joins_the_mean_where_its_photographs_are_at_hand(study: Path, photographs: Photographs) -> None:
+    found = studied(study)
+    without = robustness(found, images=20, device="cpu")
+    assert without["corruptions"]["common"] == [name for name in COMMON if name != FROST] == list(COMMON)[:8] + [
+        "fog", "brightness", "contrast", "elastic_transform", "pixelate", "jpeg_compression"
+    ]  # fmt: skip
+    assert without["frost_sha256"] is None and FROST not in without["rows"][0]["runs"][0]["scores"]
+    answer = robustness(found, images=20, device="cpu", frost=photographs.folder)
+    one, other = answer["rows"][0]["runs"][0], without["rows"][0]["runs"][0]
+    assert answer["corruptions"]["common"] == list(COMMON) and answer["frost_sha256"] == photographs.sha256
+    assert one["corrupted"] == pytest.approx((14 * other["corrupted"] + np.mean(one["scores"][FROST])) / 15)
+    assert one["weather"] == pytest.approx((3 * other["weather"] + np.mean(one["scores"][FROST])) / 4)
+    assert {**one["scores"], FROST: None} == {**other["scores"], FROST: None}
+    shown = ["analyze", "robustness", str(study), "--images", "20", "--device", "cpu"]
+    done = CliRunner().invoke(app, [*shown, "--frost", str(photographs.folder)])
+    assert done.exit_code == 0 and "mCE is over 15 corruptions" in done.output and "left out" not in done.output
+    CliRunner().invoke(app, ["report", str(study), "--no-images"])
+    page = (study / "report.html").read_text()
+    assert "are over 15." in page and "Mean over the 15 corruptions" in page
+
+
+def test_frost_covers_images_of_any_size_or_is_refused(photographs: Photographs, tmp_path: Path) -> None:
+    for side in (16, 32, 50):
+        photographs.cover(side)
+    for name in FILES:  # published ones are 560 x 315 px and more
+        Image.new("RGB", (560, 315)).save(tmp_path / name, format="PNG")
+    read_photographs(tmp_path).cover(224)
+    Image.new("RGB", (560, 150)).save(tmp_path / FILES[3], format="PNG")
+    with pytest.raises(UserError, match=r"frost4\.jpg is 112 x 30 px where it is laid over images of 32 px"):
+        read_photographs(tmp_path).cover(32)
+    (tmp_path / FILES[1]).write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"frost2.png cannot be read\nfrost needs frost1.png"):
+        read_photographs(tmp_path)
+    with pytest.raises(UserError, match=r"frost1\.png is not there"):
+        read_photographs(tmp_path / "nowhere")
+
+
+def test_other_photographs_are_another_frost(study: Path, photographs: Photographs, tmp_path: Path) -> None:
+    """What is kept of runs belongs to the photographs that it was made with."""
+    for name in FILES:
+        Image.new("RGB", (560, 315), (255, 255, 255)).save(tmp_path / name, format="PNG")
+    found = studied(study)
+    answers = [robustness(found, images=20, device="cpu", frost=one) for one in (photographs.folder, tmp_path)]
+    assert answers[0]["frost_sha256"] != answers[1]["frost_sha256"]
+    white = corrupt(np.zeros((1, 3, 16, 16), np.uint8), FROST, 5, np.zeros(1, np.int64), 0, read_photographs(tmp_path))
+    assert (white == int(0.45 * 255)).all()
 
 
 def test_images_are_corrupted_a_few_batches_ahead_and_in_their_order() -> None:

@@ -1,7 +1,7 @@
 """How a study's rows bear corrupted images: every network on every corruption at every severity, computed once a run.
 
 The images are corrupted once for all runs that see the same ones; what a run scores is kept by corruption, so that
-an interrupted analysis goes on. Frost is left out (see `corruptions`), so the mean corruption error is over fourteen.
+an interrupted analysis goes on. Frost needs photographs: without them the mean corruption error is over fourteen.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, Final
 
-from levelfield.analysis.corruptions.corrupt import CORRUPTIONS, SEVERITIES
-from levelfield.analysis.corruptions.severities import COMMON, EXTRA
+from levelfield.analysis.corruptions.corrupt import SEVERITIES
+from levelfield.analysis.corruptions.frost import read_photographs
+from levelfield.analysis.corruptions.severities import COMMON, EXTRA, FROST
 from levelfield.analysis.result_cache import ResultCache
 from levelfield.analysis.studied_rows import (
     FOLDER,
@@ -33,7 +34,7 @@ from levelfield.tables.runs_of_row import Measured
 KINDS: Final = {
     "noise": ("gaussian_noise", "shot_noise", "impulse_noise"),
     "blur": ("defocus_blur", "glass_blur", "motion_blur", "zoom_blur"),
-    "weather": ("snow", "fog", "brightness"),
+    "weather": ("snow", "frost", "fog", "brightness"),
     "digital": ("contrast", "elastic_transform", "pixelate", "jpeg_compression"),
 }
 MEASURES: Final = (
@@ -49,14 +50,15 @@ See = Callable[[str, int, int], None]
 
 def robustness(
     found: Studied, *, images: int | None = None, seed: int = 0, device: str = "auto", data_dir: str | None = None,
-    folders: Sequence[Path] = (), see: See = lambda what, done, total: None,
+    folders: Sequence[Path] = (), frost: Path | None = None, see: See = lambda what, done, total: None,
 ) -> dict[str, Any]:  # fmt: skip
     """What robustness.json holds: `rows` with the scores of every run, `differences` to the baselines, `left_out`: of
     what rows are left out, and why; `runs`. Rows are compared where they see the same images: the corruptions of larger
     ones are of another strength.
 
     `images` of the test images, drawn by `seed`, which also makes the corruptions (None: all). `folders`: CIFAR-10.1 or
-    CIFAR-C folders, which are read, too. Raises UserError where no run has weights.
+    CIFAR-C folders, which are read, too. `frost`: the folder of its photographs; None leaves it out. Raises UserError
+    where no run has weights, or a photograph is missing.
     """
     from levelfield.analysis.scores_under_corruption import scores_of_runs
 
@@ -67,6 +69,7 @@ def robustness(
                 together.setdefault(seen_images(run), []).append(run)
     if not together:
         raise UserError(f"no run in {found.folder} has its weights\ncorrupted images have to go through the networks")
+    photographs = read_photographs(frost) if frost else None
     asked = {"images": images, "seed": seed}
     scores: dict[str, dict[str, Sequence[float]]] = {}
     seen: dict[str, dict[str, int]] = {}
@@ -75,7 +78,7 @@ def robustness(
         cache = ResultCache(found.folder / FOLDER, "robustness")
         try:
             own, images_seen = scores_of_runs(
-                runs, cache, asked, device, data_dir, folders, _as_part(see, place, len(together))
+                runs, cache, asked, device, data_dir, folders, photographs, _as_part(see, place, len(together))
             )
         except UserError as error:
             if runs is list(together.values())[-1] and not scores:
@@ -92,7 +95,8 @@ def robustness(
         "images": images,
         "seed": seed,
         "side_px": sorted({one["side_px"] for one in seen.values()}),
-        "corruptions": {"common": list(COMMON), "extra": list(EXTRA)},
+        "corruptions": {"common": [n for n in COMMON if photographs or n != FROST], "extra": list(EXTRA)},
+        "frost_sha256": photographs.sha256 if photographs else None,
         "measures": [asdict(measure) for measure in MEASURES],
         "rows": rows,
         "left_out": {
@@ -155,12 +159,12 @@ def _own(run: Measured, scores: Mapping[str, Scores]) -> Scores | None:
 
 
 def summary(own: Scores, baseline: Sequence[Scores]) -> dict[str, Any]:
-    """One run's `scores`; the mean top-1 over the fourteen corruptions and five severities, and over those of each
-    kind; `mce` and `relative_mce` against the mean of the `baseline`'s runs, in percent (arXiv 1903.12261, section 4),
-    None where that makes no error."""
+    """One run's `scores`; the mean top-1 over the fifteen corruptions (fourteen where frost is not among its own) and
+    five severities, and over those of each kind; `mce` and `relative_mce` against the mean of the `baseline`'s runs, in
+    percent (arXiv 1903.12261, section 4), None where that makes no error."""
 
     def mean(names: Sequence[str]) -> float:
-        return fmean(score for name in names for score in own[name])
+        return fmean(score for name in names if name in own for score in own[name])
 
     return {
         "top1": own[CLEAN][0],
@@ -169,9 +173,9 @@ def summary(own: Scores, baseline: Sequence[Scores]) -> dict[str, Any]:
         "extra": mean(EXTRA),
         "mce": corruption_error(own, baseline),
         "relative_mce": corruption_error(own, baseline, relative=True),
-        "scores": {name: list(own[name]) for name in CORRUPTIONS},
-        "by_severity": [fmean(own[name][place] for name in COMMON) for place in range(len(SEVERITIES))],
-        "sets": {name: list(values) for name, values in own.items() if name not in CORRUPTIONS and name != CLEAN},
+        "scores": {name: list(own[name]) for name in (*COMMON, *EXTRA) if name in own},
+        "by_severity": [fmean(own[n][place] for n in COMMON if n in own) for place in range(len(SEVERITIES))],
+        "sets": {name: list(values) for name, values in own.items() if name not in (CLEAN, *COMMON, *EXTRA)},
     }
 
 
@@ -184,7 +188,7 @@ def corruption_error(own: Scores, baseline: Sequence[Scores], relative: bool = F
         return sum(100 - score - clean for score in scores[name])
 
     ratios = []
-    for name in COMMON:
+    for name in (name for name in COMMON if name in own):
         reference = fmean(error(one, name) for one in baseline) if baseline else 0.0
         if reference <= 0:
             return None

@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from levelfield.analysis.corrupted_folders import read_sets
-from levelfield.analysis.corruptions.corrupt import CORRUPTIONS, SEVERITIES, corrupt
+from levelfield.analysis.corruptions.corrupt import SEVERITIES, corrupt
+from levelfield.analysis.corruptions.frost import Photographs
+from levelfield.analysis.corruptions.severities import COMMON, EXTRA, FROST
 from levelfield.analysis.network_of_run import NetworkOfRun, batches, drawn
 from levelfield.analysis.result_cache import ResultCache, asked_of
 from levelfield.data import Split
@@ -29,7 +31,7 @@ Batch = tuple[Tensor, NDArray[np.int64]]
 
 def scores_of_runs(
     runs: Sequence[Measured], cache: ResultCache, asked: Mapping[str, Any], device: str, data_dir: str | None,
-    folders: Sequence[Path], see: Callable[[str, int, int], None],
+    folders: Sequence[Path], photographs: Photographs | None, see: Callable[[str, int, int], None],
 ) -> tuple[dict[str, dict[str, Sequence[float]]], dict[str, int]]:  # fmt: skip
     """By identity the top-1 in percent by corruption; and how many `images` were corrupted, of which `side_px`."""
     networks = {
@@ -40,10 +42,13 @@ def scores_of_runs(
     positions = drawn(split, asked["images"], asked["seed"])
     sets = [(folder, *each) for folder in folders for each in read_sets(folder, first.run)]  # a wrong one is told first
     found: dict[str, dict[str, Sequence[float]]] = {identity: {} for identity in networks}
-    names = [CLEAN, *CORRUPTIONS]
+    names = [name for name in (CLEAN, *COMMON, *EXTRA) if photographs or name != FROST]
+    if photographs:
+        photographs.cover(split.side_px)
     for number, name in enumerate(names):
         see(name, number, len(names))
-        _fill(name, asked, networks, cache, found, lambda name=name: _levels(name, split, positions, asked["seed"]))  # type: ignore[misc]
+        own = {**asked, "photographs": photographs.sha256} if photographs and name == FROST else asked
+        _fill(name, own, networks, cache, found, partial(_levels, name, split, positions, asked["seed"], photographs))
     for folder, name, levels in sets:
         see(name, len(names), len(names))
         _fill(name, {"folder": str(folder.resolve()), "files": _files(folder)}, networks, cache, found, levels)
@@ -85,13 +90,15 @@ def _fill(
         found[identity][name] = own
 
 
-def _levels(name: str, split: Split, positions: Tensor, seed: int) -> Iterator[Iterator[Batch]]:
+def _levels(
+    name: str, split: Split, positions: Tensor, seed: int, photographs: Photographs | None
+) -> Iterator[Iterator[Batch]]:
     """The images of each severity, corrupted batch by batch on all cores."""
 
     def made(severity: int, some: Tensor) -> Batch:
         images = split.read(some)
         if name != CLEAN:
-            changed = corrupt(images.numpy(), name, severity, split.index[some].numpy(), seed)
+            changed = corrupt(images.numpy(), name, severity, split.index[some].numpy(), seed, photographs)
             images = torch.from_numpy(np.ascontiguousarray(changed))
         return images, split.labels[some].numpy()
 

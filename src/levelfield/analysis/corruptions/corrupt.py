@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from levelfield.analysis.corruptions import blur, digital, noise, spatter, weather
 from levelfield.analysis.corruptions.draws import Draws, Floats, draws_of
-from levelfield.analysis.corruptions.severities import parameters
+from levelfield.analysis.corruptions.frost import Photographs
+from levelfield.analysis.corruptions.severities import FROST, parameters
 
 CORRUPTIONS: Final[dict[str, Callable[[Floats, Any, Draws], Floats]]] = {
     "gaussian_noise": noise.gaussian_noise,
@@ -32,19 +33,25 @@ CORRUPTIONS: Final[dict[str, Callable[[Floats, Any, Draws], Floats]]] = {
     "spatter": spatter.spatter,
     "saturate": digital.saturate,
 }
+"""All but frost, which needs photographs."""
 SEVERITIES: Final = (1, 2, 3, 4, 5)
 
 
 def corrupt(
-    images: NDArray[np.uint8], name: str, severity: int, index: NDArray[np.int64], seed: int = 0
-) -> NDArray[np.uint8]:
+    images: NDArray[np.uint8], name: str, severity: int, index: NDArray[np.int64], seed: int = 0,
+    photographs: Photographs | None = None,
+) -> NDArray[np.uint8]:  # fmt: skip
     """uint8 `images` (B, 3, S, S) corrupted by `name` at `severity`. `index` (B,): which images they are, for their
-    random numbers, which hang on `seed`, `name`, `severity` and the image alone."""
+    random numbers, which hang on `seed`, `name`, `severity` and the image alone. `photographs`: of frost, which can not
+    be made without."""
     draws = draws_of(seed, f"{name}/{severity}", index)
-    return applied(images.transpose(0, 2, 3, 1), name, severity, draws).transpose(0, 3, 1, 2)
+    return applied(images.transpose(0, 2, 3, 1), name, severity, draws, photographs).transpose(0, 3, 1, 2)
 
 
-def applied(pixels: NDArray[np.uint8], name: str, severity: int, draws: Draws) -> NDArray[np.uint8]:
+def applied(
+    pixels: NDArray[np.uint8], name: str, severity: int, draws: Draws, photographs: Photographs | None = None
+) -> NDArray[np.uint8]:
     """The same of `pixels` (B, S, S, 3), with given random numbers."""
-    found = CORRUPTIONS[name](pixels / 255.0, parameters(name, severity, pixels.shape[1]), draws)
+    make = photographs.over if name == FROST and photographs is not None else CORRUPTIONS[name]
+    found = make(pixels / 255.0, parameters(name, severity, pixels.shape[1]), draws)
     return np.clip(found, 0, 255).astype(np.uint8)

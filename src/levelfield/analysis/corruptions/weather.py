@@ -1,4 +1,4 @@
-"""Weather: snow, fog, brightness. Frost is left out, as it needs photographs."""
+"""Weather: snow, fog, brightness; frost.py has the fourth."""
 
 from __future__ import annotations
 

@@ -19,6 +19,9 @@ def robustness(
     folder: Annotated[
         list[Path] | None, typer.Option(help="A folder of CIFAR-10.1, CIFAR-10-C or CIFAR-100-C. Repeatable.")
     ] = None,
+    frost: Annotated[
+        Path | None, typer.Option(help="Folder of the photographs frost1.png to frost5.jpg (else no frost).")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Draws the images, and the noise.")] = 0,
     baseline: Baseline = None,
     device: Device = "auto",
@@ -27,8 +30,8 @@ def robustness(
 ) -> None:
     """Top-1 under the corruptions of Hendrycks and Dietterich at five severities, made here of the test images.
 
-    14 of the 15 (frost needs photographs) and the 4 extra ones; what a run scored is kept, and an interrupted analysis
-    goes on. Example: levelfield analyze robustness runs/quickstart --images 500
+    The 15 (frost needs photographs: --frost) and the 4 extra ones; what a run scored is kept, and an interrupted
+    analysis goes on. Example: levelfield analyze robustness runs/quickstart --images 500
     """
     from levelfield.analysis.robustness import robustness as analyse
     from levelfield.analysis.studied_rows import studied
@@ -47,8 +50,9 @@ def robustness(
             at = done
 
         answer = analyse(
-            found, images=images, seed=seed, device=device, data_dir=data_dir, folders=folder or (), see=see
-        )
+            found, images=images, seed=seed, device=device, data_dir=data_dir, folders=folder or (), frost=frost,
+            see=see,
+        )  # fmt: skip
     if finish("robustness", place, "robustness", answer, json):
         _show(answer)
 
@@ -80,5 +84,7 @@ def _show(answer: dict[str, Any]) -> None:
             if known:
                 console.print(f"{name}: {row['title']} {percent(sum(known) / len(known))}", markup=False)
     show_left_out(answer)
-    console.print("frost is left out: it needs photographs; mCE is over 14 corruptions, the baseline's is 100")
+    left_out = "" if answer["frost_sha256"] else "frost is left out: it needs photographs (--frost); "
+    count = len(answer["corruptions"]["common"])
+    console.print(f"{left_out}mCE is over {count} corruptions, the baseline's is 100")
     show_differences(answer, "robustness")

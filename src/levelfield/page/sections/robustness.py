@@ -32,7 +32,10 @@ def robustness(table: StudyTable, answer: Answer) -> Section:
         rows = [row for row in answer["rows"] if row["panel"] == panel and row["runs"]]
         if not rows:
             continue
-        own = [_by_severity(table, rows, f"severity-{number}"), _by_corruption(rows, answer, f"corruption-{number}")]
+        own = [
+            _by_severity(table, rows, answer, f"severity-{number}"),
+            _by_corruption(rows, answer, f"corruption-{number}"),
+        ]
         charts += [chart.on(panel) for chart in own] if len(answer["baselines"]) > 1 else own
     key = "analysis-robustness-table"
     lines = [
@@ -56,11 +59,13 @@ def robustness(table: StudyTable, answer: Answer) -> Section:
 def _note(answer: Answer) -> str:
     drawn = {run["images"] for row in answer["rows"] for run in row["runs"] if "images" in run} or {answer["images"]}
     images = "all" if answer["images"] is None else " or ".join(f"{count:,}" for count in sorted(drawn))
+    common = answer["corruptions"]["common"]
+    frost = "" if "frost" in common else " (frost is left out: it needs photographs)"
     said = (
         f"Corruptions of Hendrycks and Dietterich at five severities, of {images} test images (seed {answer['seed']}). "
-        "Without frost, which needs photographs: means and mCE (errors over the baseline's, which has 100) are over "
-        "14. Relative mCE is of what corruption adds to the clean errors: a row that errs much on clean images has "
-        "little to lose. Of both less is better."
+        f"Means and mCE (errors over the baseline's, which has 100) are over {len(common)}{frost}. Relative mCE is of "
+        "what corruption adds to the clean errors: a row that errs much on clean images has little to lose. Of both "
+        "less is better."
     )
     odd = [f"{side} px" for side in answer["side_px"] if side not in (32, 64)]
     return said + (f" Images of {', '.join(odd)}: the parameters are those for 32 or 64 px." if odd else "")
@@ -71,7 +76,7 @@ def _mean(runs: Sequence[Answer], key: str) -> float | None:
     return fmean(known) if known else None
 
 
-def _by_severity(table: StudyTable, rows: Sequence[Answer], key: str) -> Chart:
+def _by_severity(table: StudyTable, rows: Sequence[Answer], answer: Answer, key: str) -> Chart:
     known = {row["row"] for row in rows}
     names, chosen = singled_out([row for row in table.measured if row.name in known])
     values: list[Spec] = []
@@ -83,7 +88,8 @@ def _by_severity(table: StudyTable, rows: Sequence[Answer], key: str) -> Chart:
                 "low": min(scores), "high": max(scores), "shown": row["row"] in names,
             })  # fmt: skip
     spec = lines_with_bands(colour_scale(table.rows), values, "severity", "severity (0: clean)", "top-1 (%)")
-    note = "Mean over the 14 corruptions. Band: lowest to highest seed." + chosen
+    count = len(answer["corruptions"]["common"])
+    note = f"Mean over the {count} corruptions. Band: lowest to highest seed." + chosen
     return Chart(key, "By severity", note, "Top-1 by severity of corruption, by row.", spec)
 
 

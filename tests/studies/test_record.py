@@ -40,16 +40,21 @@ def run(seed: int, top1: float, train_s: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def made_up(spec: RunSpec) -> dict[str, Any]:
+def made_up(spec: RunSpec, progress: Progress) -> dict[str, Any]:
     """Stands for a run: its figures tell its seed and length."""
     return run(spec.seed, 90.0 + spec.seed, 10.0 * float(spec.budget.epochs or 0))
 
 
-def test_real_runs_are_timed_and_replicated(tmp_path: Path) -> None:
-    """One of each side: what `train` reaches is reached, and every part of the time is there."""
+def test_real_runs_are_timed_and_replicated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One of each side: what `train` reaches is reached, every part of the time is there, and it is seen to go on."""
     first = make_record(RunSpec.parse(SPEC), Declared(5.0, 1), tmp_path / "a", None, QUIET)
     longer = RunSpec.parse({**SPEC, "budget": {"epochs": 2}})
-    second = make_record(longer, Declared(5.0, 1, 600.0), tmp_path / "b", tmp_path / "a" / "record.json", QUIET)
+    told = Progress(every_s=0)
+    second = make_record(longer, Declared(5.0, 1, 600.0), tmp_path / "b", tmp_path / "a" / "record.json", told)
+    lines = capsys.readouterr().err.splitlines()
+    assert any(line.startswith("record 25 %") and "| seed 0 50 %" in line for line in lines), lines
+    assert sum("seed 0: " in line and "all included" in line for line in lines) == 2
+    assert sum(line.startswith("the previous record's seed 0: ") for line in lines) == 1
     again = second["against"]["runs"][0]
     assert (again["top1"], again["loss"]) == (first["runs"][0]["top1"], first["runs"][0]["loss"])
     mine = second["runs"][0]
@@ -66,11 +71,11 @@ def test_real_runs_are_timed_and_replicated(tmp_path: Path) -> None:
 def test_a_record_goes_on_and_sides_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[tuple[int, float | None]] = []
 
-    def noted(spec: RunSpec) -> dict[str, Any]:
+    def noted(spec: RunSpec, progress: Progress) -> dict[str, Any]:
         done.append((spec.seed, spec.budget.epochs))
         if len(done) == 4:
             raise KeyboardInterrupt
-        return made_up(spec)
+        return made_up(spec, progress)
 
     monkeypatch.setattr(module, "_in_own_process", noted)
     spec, out = RunSpec.parse(SPEC), tmp_path / "b"

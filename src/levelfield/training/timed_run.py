@@ -109,8 +109,11 @@ def _shapes(inputs: TrainingInputs, count: int, per_epoch: int) -> chain[Batch]:
     return chain(islice(inputs.epoch(0, 0), count), last)
 
 
-def timed_run(prepared: Prepared, stop: Callable[[], bool] = lambda: False) -> TimedRun:
-    """Train to the end and test, timed; `stop` is asked after every step, and a yes is a KeyboardInterrupt.
+def timed_run(
+    prepared: Prepared, stop: Callable[[], bool] = lambda: False, see: Callable[[int, int], None] = lambda *_: None
+) -> TimedRun:
+    """Train to the end and test, timed; `stop` is asked after every step, and a yes is a KeyboardInterrupt. `see` is
+    told after every epoch how many steps of how many are done.
 
     Raises UserError for a loss that is no number.
     """
@@ -122,7 +125,9 @@ def timed_run(prepared: Prepared, stop: Callable[[], bool] = lambda: False) -> T
         state = parts.state
         synchronize(prepared.device)
         built = time.perf_counter()
-        if not train_steps(state, parts.inputs, after_step=lambda _: stop(), after_epoch=lambda *_: None):
+        if not train_steps(
+            state, parts.inputs, after_step=lambda _: stop(), after_epoch=lambda now, _: see(now.step, now.plan.steps)
+        ):
             raise KeyboardInterrupt
         synchronize(prepared.device)
         trained = time.perf_counter()

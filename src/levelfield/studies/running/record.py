@@ -79,10 +79,14 @@ def make_record(
         for seed, side in todo:
             runs: list[Run] = content[side] if side == "runs" else content[side]["runs"]
             if all(run["seed"] != seed for run in runs):
-                runs.append(_in_own_process(sides[side].spec.changed({"seed": seed})))
+                run = _in_own_process(sides[side].spec.changed({"seed": seed}), progress.inside(1))
+                runs.append(run)
                 runs.sort(key=lambda run: int(run["seed"]))
                 _write(out, content, declared)
-            progress.advance(1)
+                whose = "" if side == "runs" else "the previous record's "
+                progress.note(f"{whose}seed {seed}: {run['top1']:.2f} % in {run['everything_s']:.1f} s, all included")
+            else:
+                progress.advance(1)
         progress.finish()
         return content
 
@@ -172,8 +176,9 @@ def _summary(runs: list[Run], declared: Declared) -> dict[str, Any]:
     return summary(runs, declared.target, declared.within) if runs else {"runs": 0}
 
 
-def _in_own_process(spec: RunSpec) -> Run:
-    """Carry out one run. Raises UserError where it fails; the process ends with this one, however this one ends."""
+def _in_own_process(spec: RunSpec, progress: Progress) -> Run:
+    """Carry out one run, shown on `progress`. Raises UserError where it fails; the process ends with this one, however
+    this one ends."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_carry_out, args=(spec.model_dump_json(), theirs, os.getpid()))
@@ -182,6 +187,11 @@ def _in_own_process(spec: RunSpec) -> Run:
     theirs.close()
     try:
         found: Any = ours.recv()
+        while isinstance(found, tuple):  # so far
+            if not progress.total:
+                progress.start(found[1], f"seed {spec.seed}")
+            progress.advance(found[0] - progress.done)
+            found = ours.recv()
     except EOFError:
         process.join()
         found = f"its process ended with exit code {process.exitcode}\nnothing else is lost: the same command goes on"
@@ -189,13 +199,15 @@ def _in_own_process(spec: RunSpec) -> Run:
         seconds = time.perf_counter() - begin
         process.kill()
         process.join()
+        progress.finish()
     if isinstance(found, str):
         raise UserError(f"seed {spec.seed} of the record failed: {found}")
     return {"seed": spec.seed, **found, "everything_s": seconds - found["warm_up_s"] - found.pop("looked_s")}
 
 
 def _carry_out(run: str, answer: Connection, parent: int) -> None:
-    """One run in this process: its figures, or the message of what went wrong, to `answer`."""
+    """One run in this process: its figures, or the message of what went wrong, to `answer`; before them, now and then,
+    how many steps of how many are done."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is asked, and ends this process
     begin = time.perf_counter()
     try:
@@ -207,7 +219,7 @@ def _carry_out(run: str, answer: Connection, parent: int) -> None:
         busy = busy_percent(prepared.device)
         looked = time.perf_counter()
         warming = warm_up(prepared)
-        timed = timed_run(prepared, lambda: os.getppid() != parent)
+        timed = timed_run(prepared, lambda: os.getppid() != parent, lambda *done: answer.send(done))
         found: Run | str = {
             "top1": timed.top1, "loss": timed.loss, "steps": timed.steps, "load_s": loaded - begin,
             "build_s": timed.build_s, "warm_up_s": warming, "train_s": timed.train_s,

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import yaml
 
 from levelfield.errors import UserError
+from levelfield.spec.yaml_files import RepeatedKey, load_yaml
 
 EXECUTION: Final = "execution."
 """Where the path of a change begins that is no change of what is trained."""
-_FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
-"""What YAML 1.1 takes for text although it is a number: 1e-3."""
 
 
 def apply(config: Mapping[str, Any], assignments: Iterable[str]) -> dict[str, Any]:
@@ -34,8 +32,10 @@ def read_assignment(assignment: str) -> tuple[str, Any]:
     if not equals or not path.strip():
         raise UserError(f"--set {assignment!r} is not of the form key=value, e.g. --set recipe.optimizer.lr=1e-3")
     try:
-        return path.strip(), as_number(yaml.safe_load(text))
-    except yaml.YAMLError:
+        return path.strip(), load_yaml(text)
+    except RepeatedKey as error:
+        raise UserError(f"--set {assignment!r}: {error}\nkeep one of them") from None
+    except (yaml.YAMLError, RecursionError):
         return path.strip(), text
 
 
@@ -52,17 +52,6 @@ def trained_otherwise(overrides: Iterable[str]) -> tuple[str, ...]:
 def _tidy(text: str) -> str:
     path, equals, value = text.partition("=")
     return f"{path.strip()}{equals}{value.strip()}"
-
-
-def as_number(value: Any) -> Any:
-    """`value`, with texts that spell a float (1e-3) made floats, in lists and mappings too."""
-    if isinstance(value, str):
-        return float(value) if _FLOAT.fullmatch(value) else value
-    if isinstance(value, list):
-        return [as_number(item) for item in value]
-    if isinstance(value, dict):
-        return {key: as_number(item) for key, item in value.items()}
-    return value
 
 
 def set_path(config: dict[str, Any], path: str, value: Any) -> None:

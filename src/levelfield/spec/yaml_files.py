@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
 from levelfield.errors import UserError
-from levelfield.spec.overrides import as_number
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -61,19 +61,51 @@ class _EachKeyOnce(yaml.constructor.SafeConstructor):
         return super().construct_document(node)
 
 
-class _Plain(_EachKeyOnce, yaml.SafeLoader):
+_INT: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
+_FLOAT: Final = re.compile(
+    r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+"
+    r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
+)
+
+
+class _Numbers(yaml.resolver.Resolver):
+    """Numbers are what they look like. YAML 1.1, which PyYAML reads, takes 0224 for 148 (octal), 1:30 for 90, 1_0 for
+    10 and 1e-3 for text: all but the last are texts here, which a key of a number refuses or takes as it is written. A
+    date is a text, too."""
+
+
+def _resolvers() -> dict[str | None, list[tuple[str, re.Pattern[str]]]]:
+    """By first character those of PyYAML that stay, and those of numbers."""
+    other = {f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "timestamp")}
+    kept = yaml.resolver.Resolver.yaml_implicit_resolvers
+    found = {first: [one for one in tried if one[0] not in other] for first, tried in kept.items()}
+    for first in "-+.0123456789":
+        whole = () if first == "." else (("tag:yaml.org,2002:int", re.compile(f"(?:{_INT.pattern})$")),)
+        real = ("tag:yaml.org,2002:float", re.compile(f"(?:{_FLOAT.pattern})$"))
+        found[first] = [*found.get(first, []), *whole, real]
+    return found
+
+
+_Numbers.yaml_implicit_resolvers = _resolvers()
+
+
+class _Plain(_EachKeyOnce, _Numbers, yaml.SafeLoader):
     """PyYAML's own parser."""
 
 
-class _Quick(_EachKeyOnce, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+class _Quick(_EachKeyOnce, _Numbers, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """libyaml where PyYAML was built with it: several times as fast."""
 
 
-def _refuse_repeated_keys(node: yaml.Node, seen: set[int]) -> None:
-    """Raises RepeatedKey for a mapping at or below `node` that holds a key twice; aliases are looked at once."""
+def _refuse_repeated_keys(node: yaml.Node, seen: set[int], above: frozenset[int] = frozenset()) -> None:
+    """Raises RepeatedKey for a mapping at or below `node` that holds a key twice, RecursionError for what is among the
+    nodes `above` itself; aliases are looked at once."""
+    if id(node) in above:
+        raise RecursionError
     if id(node) in seen:
         return
     seen.add(id(node))
+    above |= {id(node)}
     if isinstance(node, yaml.MappingNode):
         lines: dict[tuple[str, str], int] = {}
         for key, value in node.value:
@@ -82,14 +114,15 @@ def _refuse_repeated_keys(node: yaml.Node, seen: set[int]) -> None:
                 if name in lines:
                     raise RepeatedKey(key.value, (lines[name], line))
                 lines[name] = line
-            _refuse_repeated_keys(value, seen)
+            _refuse_repeated_keys(value, seen, above)
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            _refuse_repeated_keys(item, seen)
+            _refuse_repeated_keys(item, seen, above)
 
 
 def load_yaml(text: str) -> Any:
-    """`text` as plain values. Raises yaml.YAMLError, in the words of PyYAML's own parser; RepeatedKey among them."""
+    """`text` as plain values. Raises yaml.YAMLError, in the words of PyYAML's own parser; RepeatedKey among them;
+    RecursionError for what holds itself or is too deep."""
     try:
         return yaml.load(text, _Quick)
     except RepeatedKey:
@@ -101,7 +134,7 @@ def load_yaml(text: str) -> Any:
 def parse_yaml(text: str, where: str) -> dict[str, Any]:
     """`text` as a YAML mapping; `where` names it in errors."""
     try:
-        value = as_number(load_yaml(text))
+        value = load_yaml(text)
     except RepeatedKey as error:
         raise UserError(f"{where}: {error}\nkeep one of them: the other would be lost without a word") from None
     except RecursionError:

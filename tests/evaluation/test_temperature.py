@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from levelfield.evaluation.tally import tally_probabilities
 from levelfield.evaluation.temperature import at_temperature, fit_temperature, negative_log_likelihood
 
 
@@ -43,3 +44,16 @@ def test_what_no_temperature_mends_ends_at_a_bound() -> None:
     assert fit_temperature(sure, np.array([1, 0])) == pytest.approx(100.0, rel=1e-6)
     with pytest.raises(ValueError, match="no image"):
         fit_temperature(sure[:0], np.zeros(0, np.int64))
+
+
+def test_of_a_network_that_is_far_too_sure_the_loss_is_that_of_its_table_and_the_temperature_is_found() -> None:
+    """Most of its probabilities are below 1e-12, which float32 holds: nothing of them is cut off."""
+    rng = np.random.default_rng(4)
+    logits = rng.standard_normal((4000, 5))
+    right = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    labels = (right.cumsum(1) < rng.random((4000, 1))).sum(1).astype(np.int64)
+    said = np.exp(20 * (logits - logits.max(1, keepdims=True)))
+    sure = (said / said.sum(1, keepdims=True)).astype(np.float32)
+    loss = tally_probabilities(sure, labels).scores().loss
+    assert negative_log_likelihood(sure, labels) == pytest.approx(loss, rel=1e-5)
+    assert fit_temperature(sure, labels) == pytest.approx(20, rel=0.1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,15 +23,18 @@ from levelfield.analysis.corruptions.frost import FILES, Photographs, read_photo
 from levelfield.analysis.corruptions.resample import zoomed
 from levelfield.analysis.corruptions.severities import COMMON, EXTRA, FROST
 from levelfield.analysis.corruptions.weather import plasma
+from levelfield.analysis.network_of_run import NetworkOfRun
 from levelfield.analysis.robustness import robustness, summary
-from levelfield.analysis.scores_under_corruption import ahead
+from levelfield.analysis.scores_under_corruption import ahead, right_of, sets_of
 from levelfield.analysis.studied_rows import studied
 from levelfield.cli.app import app
+from levelfield.data.sources.catalog import entry
 from levelfield.errors import UserError
 from levelfield.progress import Progress
 from levelfield.spec import Budget, DataSpec, Execution, ModelSpec, RunSpec
 from levelfield.system.machine import usable_cores
 from levelfield.training import load_run, train
+from levelfield.training.load_finished_run import LoadedRun
 
 REFERENCE = np.load(Path(__file__).parent / "corrupted_by_reference.npz")
 """By benchmarks/corruption_equality.py --write: imagecorruptions 1.1.2 with the parameters of CIFAR-10-C, seed 20."""
@@ -202,17 +206,56 @@ def test_images_are_corrupted_a_few_batches_ahead_and_in_their_order() -> None:
         assert [int(one[0]) for one, _ in found] == list(range(1, 1000)) and sorted(begun) == list(range(1000))
 
 
+def _set_of_ten_classes(folder: Path, count: int = 50) -> Path:
+    folder.mkdir()
+    np.save(folder / "fog.npy", np.random.default_rng(0).integers(0, 256, (count, 32, 32, 3), dtype=np.uint8))
+    np.save(folder / "labels.npy", np.arange(count) % 10)
+    return folder
+
+
 def test_folders_of_others_are_read_level_by_level_or_refused(study: Path, tmp_path: Path) -> None:
-    run = load_run(study / "resnet_nano")
+    run = as_of_cifar10(load_run(study / "resnet_nano"))
     with pytest.raises(UserError, match="holds neither"):
         read_sets(tmp_path, run)
-    images = np.random.default_rng(0).integers(0, 256, (50, 32, 32, 3), dtype=np.uint8)
-    np.save(tmp_path / "fog.npy", images)
-    np.save(tmp_path / "labels.npy", np.arange(50) % 10)
-    ((name, levels),) = read_sets(tmp_path, run)
+    folder = _set_of_ten_classes(tmp_path / "CIFAR-10-C")
+    ((name, levels),) = read_sets(folder, run)
     batches = [list(level) for level in levels()]
-    assert name == f"{tmp_path.name}/fog" and len(batches) == 5
+    assert name == "CIFAR-10-C/fog" and len(batches) == 5
     assert batches[1][0][0].shape == (10, 3, 16, 16) and list(batches[1][0][1]) == list(range(10))
-    np.save(tmp_path / "labels.npy", np.arange(49))
+    np.save(folder / "labels.npy", np.arange(49))
     with pytest.raises(UserError, match="for 49 labels"):
-        read_sets(tmp_path, run)
+        read_sets(folder, run)
+
+
+def as_of_cifar10(run: LoadedRun) -> LoadedRun:
+    return replace(run, spec=run.spec.changed({"data.name": "CIFAR-10"}))
+
+
+def test_what_was_trained_on_ten_other_classes_is_not_scored_on_cifars(study: Path, tmp_path: Path) -> None:
+    folder = _set_of_ten_classes(tmp_path / "CIFAR-10-C")
+    with pytest.raises(UserError, match=r"is of CIFAR-10, the run .* was trained on digits"):
+        robustness(studied(study), images=20, device="cpu", folders=[folder])
+    content = entry("cifar10")
+    assert content is not None
+    run = load_run(study / "resnet_nano")
+    own = replace(run, spec=run.spec.changed({"data.name": "folder:mine", "data.checksum": content.checksum}))
+    assert len(read_sets(folder, own)) == 1
+
+
+def test_a_folder_given_twice_is_read_once_and_two_sets_of_one_name_are_refused(study: Path, tmp_path: Path) -> None:
+    network = NetworkOfRun(study / "resnet_nano", "cpu")
+    network.run = as_of_cifar10(network.run)
+    one, other = tmp_path / "one", tmp_path / "other"
+    for root in (one, other):
+        root.mkdir()
+        _set_of_ten_classes(root / "CIFAR-10-C")
+    twice = [one / "CIFAR-10-C", one / "CIFAR-10-C" / ".." / "CIFAR-10-C"]
+    assert [name for _, name, _ in sets_of(twice, network)] == ["CIFAR-10-C/fog"]
+    with pytest.raises(UserError, match="both hold CIFAR-10-C/fog"):
+        sets_of([one / "CIFAR-10-C", other / "CIFAR-10-C"], network)
+
+
+def test_a_logit_that_is_not_a_number_makes_no_prediction_right() -> None:
+    """numpy takes the first of them for the highest, which would be right for images of class 0."""
+    logits = np.array([[np.nan, 1, 2], [3, np.nan, 0], [3, 1, 2], [np.inf, 0, 0]], dtype=np.float32)
+    assert right_of(logits, np.zeros(4, np.int64)) == 2

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from levelfield.data.sources.catalog import entry
 from levelfield.data.store.resize import Fit
 from levelfield.data.store.splits import centre_crop
 from levelfield.errors import UserError
@@ -27,8 +28,9 @@ Levels = Callable[[], Iterator[Iterator[tuple[Tensor, NDArray[np.int64]]]]]
 def read_sets(folder: Path, run: LoadedRun) -> list[tuple[str, Levels]]:
     """Each set of `folder` by name, with its images level by level, fitted as the run's test images were.
 
-    Raises UserError for a folder without such sets, and where their labels are not classes of the run.
+    Raises UserError for a folder without such sets, and for a run that was not trained on the CIFAR that they are of.
     """
+    folder = folder.resolve()
     found: list[tuple[str, Levels]] = []
     for data in sorted(folder.glob("cifar10.1_*_data.npy")):
         found.append(_set(data.stem.removesuffix("_data"), data, Path(str(data).replace("_data", "_labels")), 1, run))
@@ -53,9 +55,10 @@ def _set(name: str, data: Path, labels: Path, levels: int, run: LoadedRun) -> tu
         )
     if len(images) % levels:
         raise UserError(f"{data} holds {len(images):,} images, which are not {levels} levels of as many\nget it again")
-    if label.max() + 1 != len(run.classes):
+    classes = int(label.max()) + 1
+    if not _trained_on(run, classes):
         raise UserError(
-            f"{data} has {label.max() + 1} classes, the run {run.folder.path} has {len(run.classes)}\n"
+            f"{data} is of CIFAR-{classes}, the run {run.folder.path} was trained on {run.spec.data.name}\n"
             "give the set of the data that the runs were trained on"
         )
     size = run.spec.model.image_size
@@ -70,6 +73,12 @@ def _set(name: str, data: Path, labels: Path, levels: int, run: LoadedRun) -> tu
             yield centre_crop(torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()), size), label[start:stop]
 
     return name, lambda: (level(begin) for begin in range(0, len(images), each))
+
+
+def _trained_on(run: LoadedRun, classes: int) -> bool:
+    """Whether on CIFAR with so many classes, by its name or its content: other data with as many has others."""
+    cifar, data = entry(f"cifar{classes}"), run.spec.data
+    return cifar is not None and (entry(data.name) is cifar or data.checksum == cifar.checksum)
 
 
 def _array(path: Path) -> NDArray[Any]:

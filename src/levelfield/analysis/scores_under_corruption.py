@@ -14,13 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from levelfield.analysis.corrupted_folders import read_sets
+from levelfield.analysis.corrupted_folders import Levels, read_sets
 from levelfield.analysis.corruptions.corrupt import SEVERITIES, corrupt
 from levelfield.analysis.corruptions.frost import Photographs
 from levelfield.analysis.corruptions.severities import COMMON, EXTRA, FROST
 from levelfield.analysis.network_of_run import NetworkOfRun, batches, drawn
 from levelfield.analysis.result_cache import ResultCache, asked_of
 from levelfield.data import Split
+from levelfield.errors import UserError
 from levelfield.system.machine import usable_cores
 from levelfield.tables.runs_of_row import Measured
 
@@ -40,7 +41,7 @@ def scores_of_runs(
     _, first = next(iter(networks.values()))
     split = first.own_data(data_dir).test
     positions = drawn(split, asked["images"], asked["seed"])
-    sets = [(folder, *each) for folder in folders for each in read_sets(folder, first.run)]  # a wrong one is told first
+    sets = sets_of(folders, first)  # a wrong one is told first
     found: dict[str, dict[str, Sequence[float]]] = {identity: {} for identity in networks}
     names = [name for name in (CLEAN, *COMMON, *EXTRA) if photographs or name != FROST]
     if photographs:
@@ -51,9 +52,25 @@ def scores_of_runs(
         _fill(name, own, networks, cache, found, partial(_levels, name, split, positions, asked["seed"], photographs))
     for folder, name, levels in sets:
         see(name, len(names), len(names))
-        _fill(name, {"folder": str(folder.resolve()), "files": _files(folder)}, networks, cache, found, levels)
+        _fill(name, {"folder": str(folder), "files": _files(folder)}, networks, cache, found, levels)
     see("done", len(names), len(names))
     return found, {"images": len(positions), "side_px": split.side_px}
+
+
+def sets_of(folders: Sequence[Path], network: NetworkOfRun) -> list[tuple[Path, str, Levels]]:
+    """Each set of `folders` with its folder and name. Raises UserError where two have one name."""
+    found: dict[str, tuple[Path, str, Levels]] = {}
+    for folder in dict.fromkeys(folder.resolve() for folder in folders):
+        for name, levels in read_sets(folder, network.run):
+            if name in found:
+                raise UserError(f"{found[name][0]} and {folder} both hold {name}\nrename one, or leave it out")
+            found[name] = folder, name, levels
+    return list(found.values())
+
+
+def right_of(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> int:
+    """How many of `logits` (B, C) are highest at `labels` (B,); one that is not a number makes no prediction right."""
+    return int(((logits.argmax(1) == labels) & ~np.isnan(logits).any(1)).sum())
 
 
 def _files(folder: Path) -> list[list[Any]]:
@@ -82,7 +99,7 @@ def _fill(
         for batch, labels in images:
             count += len(labels)
             for identity, network in pending.items():
-                right[identity] += int((network.logits(batch).argmax(1) == labels).sum())
+                right[identity] += right_of(network.logits(batch), labels)
         for identity in pending:
             scores[identity].append(100 * right[identity] / count)
     for identity, own in scores.items():

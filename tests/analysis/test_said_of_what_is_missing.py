@@ -72,6 +72,11 @@ def test_rows_that_see_other_images_are_not_compared_under_corruption(study: Pat
     write_answer(study / "analysis", "robustness", answer)
     html = page(build_table(read_study(study)))
     assert f"{other}: not compared with {baseline}" in html and f"{other} is left out" not in html  # its figures stand
+    title = {row["row"]: row["title"] for row in answer["rows"]}
+    assert f"{title[other]} (16 px)" in html and f"{title[baseline]} (24 px)" not in html  # told apart in charts
+    done = CliRunner().invoke(app, ["analyze", "robustness", str(study), "--images", "1000", "--device", "cpu"])
+    assert f"of {IMAGES} test images" in done.output and "1,000" not in done.output  # the set has no more
+    assert "Images of 16 px, 24 px: the parameters are those for 32 or 64 px" in done.output
 
 
 def test_rows_that_lack_the_same_are_named_together() -> None:

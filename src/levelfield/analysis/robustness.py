@@ -30,6 +30,7 @@ from levelfield.analysis.studied_rows import (
 from levelfield.errors import UserError
 from levelfield.statistics.measures import Measure
 from levelfield.tables.runs_of_row import Measured
+from levelfield.tables.text.robustness import NOT_COMPARED
 
 KINDS: Final = {
     "noise": ("gaussian_noise", "shot_noise", "impulse_noise"),
@@ -99,11 +100,7 @@ def robustness(
         "frost_sha256": photographs.sha256 if photographs else None,
         "measures": [asdict(measure) for measure in MEASURES],
         "rows": rows,
-        "left_out": {
-            row.name: said
-            for row in found.rows
-            if (said := without_weights(row) or failed.get(identity_of(row.runs[0])) or apart[row.name])
-        },
+        "left_out": {row.name: said for row in found.rows if (said := _lacks(row, failed, apart[row.name], scores))},
         "differences": differences(found, MEASURES, values),
         "runs": whose(found),
         "made_of": made_of(found),
@@ -123,6 +120,13 @@ def seen_images(run: Measured) -> str:
     return json.dumps([[getattr(data, key) for key in keys], run.spec.model.image_size], default=str)
 
 
+def _lacks(row: StudiedRow, failed: Mapping[str | None, str], apart: str, scores: Mapping[str, Scores]) -> str:
+    """What a row lacks, in words: weights, data, and where it has scores a baseline that it is comparable to."""
+    why = dict.fromkeys(failed[identity] for run in row.runs if (identity := identity_of(run)) in failed)
+    scored = any(_own(run, scores) is not None for run in row.runs)
+    return "; ".join(said for said in (without_weights(row), *why, apart if scored else "") if said)
+
+
 def _apart(row: StudiedRow, found: Studied) -> str:
     """Why a row is not compared with its baseline, whose test images it sees otherwise; "" where it is."""
     baseline = _baseline(row, found)
@@ -133,7 +137,7 @@ def _apart(row: StudiedRow, found: Studied) -> str:
         return ""
     sizes = [run.spec.model.image_size for run in (own[0], other[0]) if run.spec is not None]
     how = f"images of {sizes[0]} px, not {sizes[1]} px," if sizes[0] != sizes[1] else "images that are fitted otherwise"
-    return f"not compared with {baseline.name}: {how} are corrupted otherwise"
+    return f"{NOT_COMPARED} {baseline.name}: {how} are corrupted otherwise"
 
 
 def _baseline(row: StudiedRow, found: Studied) -> StudiedRow | None:

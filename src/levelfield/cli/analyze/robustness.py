@@ -60,9 +60,11 @@ def robustness(
 def _show(answer: dict[str, Any]) -> None:
     from levelfield.analysis.calibration import mean_of
     from levelfield.tables.number_format import percent
+    from levelfield.tables.text.robustness import corrupted_images, sizes_without_parameters, titles_with_size
 
+    title = titles_with_size(answer)
     keys = ("top1", "corrupted", "noise", "blur", "weather", "digital", "extra", "mce", "relative_mce")
-    rows = [(row["title"], str(len(row["runs"])), *(percent(mean_of(row["runs"], key)) for key in keys))
+    rows = [(title[row["row"]], str(len(row["runs"])), *(percent(mean_of(row["runs"], key)) for key in keys))
             for row in answer["rows"]]  # fmt: skip
     headings = (
         "seeds",
@@ -76,14 +78,16 @@ def _show(answer: dict[str, Any]) -> None:
         "mCE %",
         "relative mCE %",
     )
-    of = "all test images" if answer["images"] is None else f"{answer['images']:,} test images"
-    show_table(("row", *headings), rows, headings, title=f"top-1 % of {of}, means over seeds, corruptions, severities")
+    of = f"top-1 % of {corrupted_images(answer)} test images"
+    show_table(("row", *headings), rows, headings, title=f"{of}, means over seeds, corruptions, severities")
     for name in dict.fromkeys(name for row in answer["rows"] for run in row["runs"] for name in run["sets"]):
         for row in answer["rows"]:
             known = [sum(run["sets"][name]) / len(run["sets"][name]) for run in row["runs"] if name in run["sets"]]
             if known:
                 console.print(f"{name}: {row['title']} {percent(sum(known) / len(known))}", markup=False)
     show_left_out(answer)
+    if sizes := sizes_without_parameters(answer):
+        console.print(sizes)
     left_out = "" if answer["frost_sha256"] else "frost is left out: it needs photographs (--frost); "
     count = len(answer["corruptions"]["common"])
     console.print(f"{left_out}mCE is over {count} corruptions, the baseline's is 100")

@@ -16,6 +16,7 @@ from levelfield.page.section import Section
 from levelfield.page.sections.measured_differences import left_out, measured_differences, of_other_runs
 from levelfield.tables.number_format import percent
 from levelfield.tables.table import StudyTable
+from levelfield.tables.text.robustness import corrupted_images, sizes_without_parameters, titles_with_size
 
 Answer = Mapping[str, Any]
 COLUMNS = (
@@ -37,9 +38,9 @@ def robustness(table: StudyTable, answer: Answer) -> Section:
             _by_corruption(rows, answer, f"corruption-{number}"),
         ]
         charts += [chart.on(panel) for chart in own] if len(answer["baselines"]) > 1 else own
-    key = "analysis-robustness-table"
+    key, title = "analysis-robustness-table", titles_with_size(answer)
     lines = [
-        line(row["title"], len(row["runs"]), *(percent(_mean(row["runs"], key)) for key, _ in COLUMNS),
+        line(title[row["row"]], len(row["runs"]), *(percent(_mean(row["runs"], key)) for key, _ in COLUMNS),
              data_of=row["row"])
         for row in answer["rows"] if row["runs"]
     ]  # fmt: skip
@@ -57,18 +58,16 @@ def robustness(table: StudyTable, answer: Answer) -> Section:
 
 
 def _note(answer: Answer) -> str:
-    drawn = {run["images"] for row in answer["rows"] for run in row["runs"] if "images" in run} or {answer["images"]}
-    images = "all" if answer["images"] is None else " or ".join(f"{count:,}" for count in sorted(drawn))
     common = answer["corruptions"]["common"]
     frost = "" if "frost" in common else " (frost is left out: it needs photographs)"
     said = (
-        f"Corruptions of Hendrycks and Dietterich at five severities, of {images} test images (seed {answer['seed']}). "
+        f"Corruptions of Hendrycks and Dietterich at five severities, of {corrupted_images(answer)} test images (seed "
+        f"{answer['seed']}). "
         f"Means and mCE (errors over the baseline's, which has 100) are over {len(common)}{frost}. Relative mCE is of "
         "what corruption adds to the clean errors: a row that errs much on clean images has little to lose. Of both "
         "less is better."
     )
-    odd = [f"{side} px" for side in answer["side_px"] if side not in (32, 64)]
-    return said + (f" Images of {', '.join(odd)}: the parameters are those for 32 or 64 px." if odd else "")
+    return f"{said} {sizes_without_parameters(answer)}".rstrip()
 
 
 def _mean(runs: Sequence[Answer], key: str) -> float | None:
@@ -79,12 +78,13 @@ def _mean(runs: Sequence[Answer], key: str) -> float | None:
 def _by_severity(table: StudyTable, rows: Sequence[Answer], answer: Answer, key: str) -> Chart:
     known = {row["row"] for row in rows}
     names, chosen = singled_out([row for row in table.measured if row.name in known])
+    title = titles_with_size(answer)
     values: list[Spec] = []
     for row in rows:
         levels = [[run["top1"] for run in row["runs"]], *zip(*(run["by_severity"] for run in row["runs"]), strict=True)]
         for severity, scores in enumerate(levels):
             values.append({
-                "row": row["row"], "name": row["title"], "severity": severity, "mean": fmean(scores),
+                "row": row["row"], "name": title[row["row"]], "severity": severity, "mean": fmean(scores),
                 "low": min(scores), "high": max(scores), "shown": row["row"] in names,
             })  # fmt: skip
     spec = lines_with_bands(colour_scale(table.rows), values, "severity", "severity (0: clean)", "top-1 (%)")
@@ -95,13 +95,13 @@ def _by_severity(table: StudyTable, rows: Sequence[Answer], answer: Answer, key:
 
 def _by_corruption(rows: Sequence[Answer], answer: Answer, key: str) -> Chart:
     names = [*answer["corruptions"]["common"], *answer["corruptions"]["extra"]]
-    title = {name: name.replace("_", " ") for name in names}
+    words, title = {name: name.replace("_", " ") for name in names}, titles_with_size(answer)
     values: list[Spec] = [
-        {"row": row["row"], "name": row["title"], "order": place, "class": title[name],
+        {"row": row["row"], "name": title[row["row"]], "order": place, "class": words[name],
          "value": fmean(fmean(run["scores"][name]) for run in row["runs"])}
         for place, row in enumerate(rows) for name in names
     ]  # fmt: skip
-    spec = heat_map(values, list(title.values()), "top-1 %", 60)
+    spec = heat_map(values, list(words.values()), "top-1 %", 60)
     note = "Mean over severities and seeds; the last four are the extra ones."
     return Chart(key, "By corruption", note, "Heat map of top-1 by corruption and row.", spec, wide=True, dense=True)
 

@@ -70,11 +70,16 @@ def test_of_a_calibrated_classifier_the_debiased_square_is_zero_on_average_and_t
     assert abs(np.mean(debiased)) < 0.15 * noise
 
 
+def test_of_bins_of_one_image_the_debiased_error_is_not_known() -> None:
+    """Fifteen images that are all wrong, and surely not off by nothing."""
+    assert debiased_calibration_error(equal_mass(np.full(15, 0.9), np.zeros(15, dtype=bool))) is None
+
+
 def test_a_calibrated_network_is_found_to_be_one_and_a_flat_one_is_not() -> None:
     for sharpness, low, high in ((1.0, 0.0, 1.5), (3.0, 15.0, 40.0)):
         p, label = drawn(20_000, 5, sharpness)
         found = debiased_calibration_error(equal_mass(p.max(1), p.argmax(1) == label))
-        assert low <= found <= high
+        assert found is not None and low <= found <= high
 
 
 def test_parts_of_the_brier_score_add_up_to_scikit_learns() -> None:

@@ -52,12 +52,12 @@ def expected_calibration_error(bins: Binned) -> float:
     return 100 * float((bins.count * np.abs(bins.right - bins.confidence)).sum() / bins.count.sum())
 
 
-def debiased_calibration_error(bins: Binned) -> float:
+def debiased_calibration_error(bins: Binned) -> float | None:
     """Root mean square distance of confidence and accuracy, in percent, without what noise adds to it; 0 where noise
-    explains it all. Bins of one image, whose noise cannot be told, are left out."""
+    explains it all. Bins of one image, whose noise cannot be told, are left out; None where there are no others."""
     several = bins.count > 1
     n, right, confidence = bins.count[several], bins.right[several], bins.confidence[several]
     if not len(n):
-        return 0.0
+        return None
     squared = (right - confidence) ** 2 - right * (1 - right) / (n - 1)
     return 100 * float(max(0.0, (n * squared).sum() / n.sum()) ** 0.5)

@@ -120,6 +120,12 @@ def test_doubtful_labels_are_those_of_confident_learning() -> None:
     assert sum(image["index"] < 20 for image in found["images"]) >= 12  # of the twenty that were planted
 
 
+def test_of_one_image_no_label_is_in_doubt_and_it_is_said() -> None:
+    need("cleanlab")
+    found = label_candidates(of_one_network(np.array([[0.8, 0.2]]), np.array([1])))
+    assert found["count"] is None and found["images"] == [] and "at least 2 classes" in found["said"]
+
+
 def test_without_cleanlab_it_is_said_what_to_install(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cleanlab", None)
     answer = errors(studied(study))

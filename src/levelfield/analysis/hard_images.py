@@ -54,9 +54,16 @@ def label_candidates(found: PanelPredictions) -> dict[str, Any]:
     except ModuleNotFoundError:
         return {"said": MISSING, "count": None, "images": []}
     p: NDArray[np.float64] = found.probabilities / found.probabilities.sum(1, keepdims=True)
-    places = find_label_issues(
-        found.label, p, filter_by="confident_learning", return_indices_ranked_by="self_confidence", n_jobs=1
-    )
+    try:
+        places = find_label_issues(
+            found.label, p, filter_by="confident_learning", return_indices_ranked_by="self_confidence", n_jobs=1
+        )
+    except ValueError as error:  # a test set of one image, say
+        return {
+            "said": f"cleanlab {version} finds none: {error}".splitlines()[0].rstrip("."),
+            "count": None,
+            "images": [],
+        }
     right = 100 * float((p.argmax(1) == found.label).mean())
     said = (
         f"cleanlab {version} on the mean probabilities of {found.networks} networks (top-1 {right:.1f} %) for test "

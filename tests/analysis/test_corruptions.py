@@ -174,6 +174,9 @@ def test_frost_covers_images_of_any_size_or_is_refused(photographs: Photographs,
     Image.new("RGB", (560, 150)).save(tmp_path / FILES[3], format="PNG")
     with pytest.raises(UserError, match=r"frost4\.jpg is 112 x 30 px where it is laid over images of 32 px"):
         read_photographs(tmp_path).cover(32)
+    Image.fromarray(np.full((315, 560), 30_000, dtype=np.uint16)).save(tmp_path / FILES[2], format="PNG")
+    with pytest.raises(UserError, match=r"frost3\.png has more than 8 bits a channel"):
+        read_photographs(tmp_path)
     (tmp_path / FILES[1]).write_bytes(b"no image")
     with pytest.raises(UserError, match=r"frost2.png cannot be read\nfrost needs frost1.png"):
         read_photographs(tmp_path)

@@ -65,7 +65,7 @@ class Photographs:
 
 
 def read_photographs(folder: Path) -> Photographs:
-    """The photographs of `folder`. Raises UserError where one is missing or no image."""
+    """The photographs of `folder`. Raises UserError where one is missing, no image, or of more than 8 bits."""
     digest = hashlib.sha256()
     for name in FILES:
         path = folder / name
@@ -83,6 +83,10 @@ def read_photographs(folder: Path) -> Photographs:
 
 def _pixels(path: Path) -> Floats:
     with Image.open(path) as opened:
+        if opened.mode.startswith(("I", "F")):  # which Pillow would cut at 255: all white
+            raise UserError(
+                f"{path} has more than 8 bits a channel\ngive photographs of 8 bits: those of the reference are"
+            )
         return np.asarray(opened.convert("RGB"), dtype=np.float64)
 
 

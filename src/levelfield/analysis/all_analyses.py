@@ -45,12 +45,12 @@ class Resources:
 
 @dataclass(frozen=True)
 class Analysis:
-    """One of them: its `name`, which is also the stem of its answer's file; how it is computed; and what of its answer
-    says what was `asked`, with the values that it is asked for now."""
+    """One of them: its `name`, which is also the stem of its answer's file; how it is computed; and whether its answer
+    `serves` for what is asked now."""
 
     name: str
     compute: Callable[[Studied, Resources], dict[str, Any]]
-    asked: Callable[[Resources], dict[str, Any]] = lambda resources: {}
+    serves: Callable[[Mapping[str, Any], Resources], bool] = lambda answer, resources: True
 
 
 def _curves(found: Studied, resources: Resources) -> dict[str, Any]:
@@ -102,12 +102,18 @@ ANALYSES: Final = (
     Analysis("energy", _energy),
     Analysis("errors", _errors),
     Analysis("calibration", _calibration),
-    Analysis("overlays", _overlays, lambda resources: {"chosen": "most disagreed"}),
+    Analysis("overlays", _overlays, lambda answer, resources: answer.get("chosen") == "most disagreed"),
     Analysis("attention", _attention),
-    Analysis("robustness", _robustness, lambda resources: {"images": resources.images, "seed": 0}),
+    Analysis("robustness", _robustness, lambda answer, resources: _as_many(answer, resources.images)),
 )
 """Cheapest first: metrics are read, then predictions; validation images and a few of the test go through
 networks once (overlays: through one of each row), corrupted ones often."""
+
+
+def _as_many(answer: Mapping[str, Any], images: int) -> bool:
+    """Whether it is of so many test images or more (None: all), whose place fewer would take."""
+    known = answer.get("images", 0)
+    return known is None or known >= images
 
 
 def all_analyses(
@@ -143,8 +149,8 @@ def is_there(found: Studied, analysis: Analysis, resources: Resources) -> bool:
     except (OSError, ValueError):
         return False
     runs = whose(found)
-    asked = {"baselines": dict(found.baselines), "runs": runs} | analysis.asked(resources)
+    asked = {"baselines": dict(found.baselines), "runs": runs}
     known = all(None not in row for row in runs.values())
     if not isinstance(answer, dict) or not known or not is_still(found, answer.get("made_of")):
         return False
-    return all(answer.get(key) == asked[key] for key in asked)
+    return all(answer.get(key) == asked[key] for key in asked) and analysis.serves(answer, resources)

@@ -119,12 +119,13 @@ def _held_out(
     held = validation_predictions(found.folder, run, device, data_dir)
     if isinstance(held, str):
         return {"validation": held, "temperature": None, "conformal": []}
+    chosen = run.spec is not None and run.spec.recipe.selection == "best_validation"
     inside, outside = _normalised(held.probabilities), _normalised(predictions.probabilities)
     temperature = fit_temperature(inside, held.label)
     scaled = at_temperature(outside, temperature)
     confidence, right = scaled.max(1), scaled.argmax(1) == predictions.label
     return {
-        "validation": f"{len(held.label):,} images",
+        "validation": f"{len(held.label):,} images" + (", by which its epoch was chosen, too" if chosen else ""),
         "temperature": temperature,
         "nll_scaled": negative_log_likelihood(scaled, predictions.label),
         "ece_scaled": error.expected_calibration_error(error.equal_mass(confidence, right)),

@@ -6,6 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from levelfield.analysis.result_cache import ResultCache, asked_of
 from levelfield.analysis.studied_rows import FOLDER
 from levelfield.errors import UserError
@@ -38,6 +40,8 @@ def detections(
     except UserError as error:
         return {"ood": str(error).splitlines()[0]}
     logits = [network.logits_of(split, drawn(split, images, seed)) for split in (own, others)]
+    if not all(np.isfinite(each).all() for each in logits):
+        return {"ood": "its logits are not all numbers"}
     found: dict[str, Any] = {
         "ood": {
             name: {

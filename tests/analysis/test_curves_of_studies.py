@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -35,10 +36,12 @@ def write_curve(run: Path, curve: Curve, seed: int, key: str = "val_top1", sampl
     write_text(run / "metrics.jsonl", "\n".join(map(json.dumps, lines)) + "\n")
 
 
-def study_of(folder: Path, rows: dict[str, Curve], **how: Any) -> Path:
+def study_of(folder: Path, rows: dict[str, Curve], of: Mapping[str, Any] = MappingProxyType({}), **how: Any) -> Path:
     for model, curve in rows.items():
         for seed in range(SEEDS):
-            run = write_run(folder / model / f"seed{seed}", spec_of(model, seed, budget__epochs=EPOCHS), images=200)
+            run = write_run(
+                folder / model / f"seed{seed}", spec_of(model, seed, budget__epochs=EPOCHS, **of), images=200
+            )
             write_curve(run.path, curve, seed, **how)
     return folder
 
@@ -152,6 +155,19 @@ def test_epochs_without_validation_and_rows_without_it(tmp_path: Path) -> None:
     assert [(point["epochs"], point["images"]) for point in points] == [(n, 1000 * n) for n in (2, 4, 6, 8, 10)]
     assert panel["left_out"] == {"mobile_mini": "not all of its runs have val_top1 by epoch"}
     assert [stop["share"] for stop in panel["stops"]["stops"]] == [20, 40, 60, 80, 100]
+
+
+def test_accuracies_of_other_validation_images_are_drawn_and_not_compared(tmp_path: Path) -> None:
+    """Half of the rows' runs held out a fifth, the others a tenth: an epoch's top-1 is of other images there."""
+    study_of(tmp_path, {"resnet_mini": steady, "mobile_mini": late}, of={"data__validation": 0.1})
+    study_of(tmp_path, {"vit_mini": late}, of={"data__validation": 0.2})
+    answer = curves(studied(tmp_path, "resnet_mini"), 71)
+    panel = answer["panels"][0]
+    assert [one["row"] for one in answer["differences"]] == ["mobile_mini"]
+    assert [row["row"] for row in panel["stops"]["rows"]] == ["mobile_mini"] and len(panel["rows"]) == 3
+    assert panel["left_out"] == {"vit_mini": "not compared with resnet_mini, which held out other validation images"}
+    html = shown(tmp_path, answer)
+    assert "vit_mini: not compared with resnet_mini" in html and "vit_mini is left out" not in html
 
 
 def test_without_metrics_it_is_said(tmp_path: Path) -> None:

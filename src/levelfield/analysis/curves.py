@@ -34,7 +34,7 @@ def curves(found: Studied, target: float | None = None) -> dict[str, Any]:
         wanted = usual_target(read, found.baselines.get(panel)) if target is None else target
         panels.append(_of_panel(read, wanted, target is None, found.baselines.get(panel)))
         if read.metric == "val_top1":
-            values |= {one.name: to_compare(one.runs, wanted, one.row.failed) for one in read.rows}
+            values |= {one.name: to_compare(one.runs, wanted, one.row.failed) for one in read.comparable.rows}
     if not panels:
         raise UserError(f"no curves in {found.folder}: {'; '.join(why)}\nthey are read from the runs' metrics.jsonl")
     return {
@@ -52,7 +52,7 @@ def _of_panel(read: PanelCurves, target: float, usual: bool, baseline: str | Non
         "panel": read.panel,
         "metric": read.metric,
         "split": SPLITS[read.metric],
-        "left_out": dict(read.left_out),
+        "left_out": {**read.left_out, **read.apart},
         "target": target,
         "stated": not usual,
         "rows": [
@@ -64,7 +64,7 @@ def _of_panel(read: PanelCurves, target: float, usual: bool, baseline: str | Non
             }
             for one in read.rows
         ],
-        "stops": earlier_stops(read, baseline),
+        "stops": earlier_stops(read.comparable, baseline),
     }
 
 

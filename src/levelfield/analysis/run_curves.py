@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from levelfield.analysis.studied_rows import Studied, StudiedRow
@@ -51,12 +51,19 @@ class RowCurves:
 
 @dataclass(frozen=True)
 class PanelCurves:
-    """The curves of the rows of a test set in one `metric` (of `SPLITS`). `left_out`: rows without it, and why."""
+    """The curves of the rows of a test set in one `metric` (of `SPLITS`). `left_out`: rows without it, and why.
+    `apart`: rows that are of other validation images than their baseline, in words."""
 
     panel: str
     metric: str
     rows: tuple[RowCurves, ...]
     left_out: Mapping[str, str]
+    apart: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def comparable(self) -> PanelCurves:
+        """Without the rows that are `apart`."""
+        return replace(self, rows=tuple(row for row in self.rows if row.name not in self.apart))
 
 
 def curves_of_panel(found: Studied, panel: str) -> PanelCurves | str:
@@ -76,7 +83,24 @@ def curves_of_panel(found: Studied, panel: str) -> PanelCurves | str:
             continue
         runs = zip(row.runs, lines[row.name], strict=True)
         rows.append(RowCurves(row, tuple(_curve(run, own, metric) for run, own in runs)))
-    return PanelCurves(panel, metric, tuple(rows), left_out)
+    return PanelCurves(panel, metric, tuple(rows), left_out, _apart(found, panel) if metric == "val_top1" else {})
+
+
+def _apart(found: Studied, panel: str) -> dict[str, str]:
+    held_out = {row.name: {_validated_on(run) for run in row.runs} for row in found.of(panel)}
+    baseline = found.baselines.get(panel, "")
+    if baseline not in held_out:
+        return {}
+    why = f"not compared with {baseline}, which held out other validation images"
+    return {name: why for name, own in held_out.items() if own != held_out[baseline]}
+
+
+def _validated_on(run: Measured) -> tuple[object, ...]:
+    """What decides which training images a run holds out."""
+    if run.spec is None:
+        return ()
+    data, recipe = run.spec.data, run.spec.recipe
+    return data.name, recipe.validation if data.validation is None else data.validation, data.split_seed
 
 
 def _epochs(run: Measured) -> list[dict[str, Any]]:

@@ -29,7 +29,7 @@ def by_reason(reasons: Mapping[str, str]) -> list[tuple[list[str], str]]:
 def left_out_in_words(answer: Mapping[str, Any]) -> list[str]:
     """Which rows an analysis leaves out, and why. A row that has figures all the same is not left out: what it lacks is
     said of it alone."""
-    shown = {row["row"] for row in answer.get("rows", ()) if row.get("runs")}
+    shown = {row["row"] for row in answer.get("rows", ()) if row.get("runs") or row.get("points")}
     said = []
     for names, why in by_reason(answer.get("left_out") or {}):
         own, gone = ([name for name in names if (name in shown) == here] for here in (True, False))

@@ -46,12 +46,18 @@ def was_profiled(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_json(study / "costs.json", [])
 
 
+def was_profiled_again(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_json(study / "costs.json", [])
+    kept(study)
+    (study / "costs.json").write_text("[ ]")
+
+
 def another_levelfield(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (studied_rows, result_cache):
         monkeypatch.setattr(module, "version", lambda name: "99")
 
 
-CHANGES = (trained_again, weights_have_come, was_profiled, another_levelfield)
+CHANGES = (trained_again, weights_have_come, was_profiled, was_profiled_again, another_levelfield)
 
 
 @pytest.mark.parametrize("change", CHANGES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +14,7 @@ from levelfield.errors import UserError
 from levelfield.statistics import RowScores
 from levelfield.statistics.holm import Decisions, holm
 from levelfield.statistics.measures import Measure, compare_measures
+from levelfield.tables.cost_columns import COSTS
 from levelfield.tables.make_table import compared
 from levelfield.tables.outcomes import failed_seeds
 from levelfield.tables.read_folder import read_study
@@ -115,7 +117,9 @@ def _readable(found: Studied) -> Iterator[tuple[str, bool]]:
     """What an analysis would say is not here, by name."""
     yield "cleanlab", find_spec("cleanlab") is not None
     yield "pytorch-grad-cam", find_spec("pytorch_grad_cam") is not None
-    yield "costs.json", (found.folder / "costs.json").is_file()
+    costs = found.folder / COSTS
+    if costs.is_file():
+        yield f"{COSTS} {sha256(costs.read_bytes()).hexdigest()[:16]}", True
     for row in found.rows:
         for run in row.runs:
             name = f"{row.name}, seed {run.seed}"

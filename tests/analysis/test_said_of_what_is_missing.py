@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from levelfield.analysis.calibration import calibration
 from levelfield.analysis.errors import errors
 from levelfield.analysis.result_cache import write_answer
-from levelfield.analysis.robustness import robustness
+from levelfield.analysis.robustness import robustness, seen_images
 from levelfield.analysis.studied_rows import made_of, studied
 from levelfield.analysis.where_it_looks.attention import attention
 from levelfield.cli.app import app
@@ -77,6 +77,17 @@ def test_rows_that_see_other_images_are_not_compared_under_corruption(study: Pat
     done = CliRunner().invoke(app, ["analyze", "robustness", str(study), "--images", "1000", "--device", "cpu"])
     assert f"of {IMAGES} test images" in done.output and "1,000" not in done.output  # the set has no more
     assert "Images of 16 px, 24 px: the parameters are those for 32 or 64 px" in done.output
+
+
+def test_subsets_drawn_by_another_seed_are_other_images(tmp_path: Path) -> None:
+    """The first run's would stand for those of all."""
+    for name, limit in (("cut", 50), ("whole", None)):
+        for split_seed in (0, 1):
+            spec = spec_of("vit_mini", split_seed, data__test_limit=limit, data__split_seed=split_seed)
+            write_run(tmp_path / name / f"{split_seed}", spec, images=50)
+    seen = {name: {seen_images(run) for row in studied(tmp_path / name).rows for run in row.runs}
+            for name in ("cut", "whole")}  # fmt: skip
+    assert len(seen["cut"]) == 2 and len(seen["whole"]) == 1
 
 
 def test_rows_that_lack_the_same_are_named_together() -> None:

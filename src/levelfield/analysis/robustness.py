@@ -117,7 +117,8 @@ def seen_images(run: Measured) -> str:
     assert run.spec is not None
     data = run.spec.data
     keys = ("name", "image_size", "resize_px", "fit", "interpolation", "test_limit", "checksum")
-    return json.dumps([[getattr(data, key) for key in keys], run.spec.model.image_size], default=str)
+    cut = data.split_seed if data.test_limit else None
+    return json.dumps([[getattr(data, key) for key in keys], cut, run.spec.model.image_size], default=str)
 
 
 def _lacks(row: StudiedRow, failed: Mapping[str | None, str], apart: str, scores: Mapping[str, Scores]) -> str:
@@ -136,7 +137,8 @@ def _apart(row: StudiedRow, found: Studied) -> str:
     if not own or not other or seen_images(own[0]) == seen_images(other[0]):
         return ""
     sizes = [run.spec.model.image_size for run in (own[0], other[0]) if run.spec is not None]
-    how = f"images of {sizes[0]} px, not {sizes[1]} px," if sizes[0] != sizes[1] else "images that are fitted otherwise"
+    others = "images that are others, or fitted otherwise,"
+    how = f"images of {sizes[0]} px, not {sizes[1]} px," if sizes[0] != sizes[1] else others
     return f"{NOT_COMPARED} {baseline.name}: {how} are corrupted otherwise"
 
 

@@ -25,7 +25,7 @@ def titles_with_size(answer: Mapping[str, Any]) -> dict[str, str]:
         name, title = row["row"], row["title"]
         if NOT_COMPARED in answer["left_out"].get(name, ""):
             other = sides[name] != sides.get(answer["baselines"].get(row["panel"]))
-            title += f" ({', '.join(map(str, sorted(sides[name])))} px)" if other else " (fitted otherwise)"
+            title += f" ({', '.join(map(str, sorted(sides[name])))} px)" if other else " (other images)"
         found[name] = title
     return found
 

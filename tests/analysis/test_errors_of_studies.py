@@ -120,6 +120,16 @@ def test_doubtful_labels_are_those_of_confident_learning() -> None:
     assert sum(image["index"] < 20 for image in found["images"]) >= 12  # of the twenty that were planted
 
 
+def test_no_fewer_than_no_image_and_no_more_than_all_are_taken_for_another_class(tmp_path: Path) -> None:
+    """One seed of three takes all images for another class than its two fellows: its interval would leave 0 to 100."""
+    for model in ROWS:
+        for seed in range(3):
+            run = write_run(tmp_path / model / f"seed{seed}", spec_of(model, seed), images=60)
+            rewritten(run, dict.fromkeys(range(60), int(seed == 2)))
+    for row in errors(studied(tmp_path))["panels"][0]["churn"]["rows"]:
+        assert row["seeds"] == {"estimate": pytest.approx(200 / 3), "low": 0.0, "high": 100.0}
+
+
 def test_of_one_image_no_label_is_in_doubt_and_it_is_said() -> None:
     need("cleanlab")
     found = label_candidates(of_one_network(np.array([[0.8, 0.2]]), np.array([1])))

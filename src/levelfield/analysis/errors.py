@@ -112,7 +112,7 @@ def _churn(found: PanelPredictions, baseline: str | None) -> dict[str, Any]:
     lines: list[dict[str, Any]] = []
     for i, (own, seeds) in enumerate(zip(rows, within, strict=True)):
         between[i][i] = None if seeds is None else seeds.value
-        shown = None if seeds is None else {"estimate": seeds.value, "low": seeds.low, "high": seeds.high}
+        shown = None if seeds is None else _share(seeds.value, seeds.low, seeds.high)
         lines.append({"row": own.row.name, "title": own.row.title, "runs": len(own.seeds), "seeds": shown,
                       "baseline": None, "beyond": None})  # fmt: skip
     at = next((i for i, own in enumerate(rows) if own.row.name == baseline), None)
@@ -121,13 +121,23 @@ def _churn(found: PanelPredictions, baseline: str | None) -> dict[str, Any]:
         beyond = [_beyond(rows[i], rows[at], apart[i][i], apart[at][at], apart[i][at]) for i in others]
         decided = holm(np.array([test.p for test in beyond]))
         for place, (i, test) in enumerate(zip(others, beyond, strict=True)):
-            lines[i]["baseline"] = _interval(churn_between(apart[i][at]), 1 - LEVEL)
+            beside = churn_between(apart[i][at])
+            lines[i]["baseline"] = _share(beside.estimate, *beside.interval(1 - LEVEL))
             few = min(test.runs) < LEAST
             lines[i]["beyond"] = _interval(test, float(decided.level[place])) | {
                 "p_adjusted": float(decided.p_adjusted[place]), "reason": test.reason,
                 "verdict": "differs" if decided.rejected[place] else "too few seeds" if few else "undecided",
             }  # fmt: skip
     return {"rows": lines, "between": between}
+
+
+def _share(estimate: float | None, low: float | None, high: float | None) -> dict[str, Any]:
+    """A percentage of images with its interval, which ends where there are no more."""
+    return {
+        "estimate": estimate,
+        "low": None if low is None else max(0.0, low),
+        "high": None if high is None else min(100.0, high),
+    }
 
 
 def _beyond(one: RowPredictions, other: RowPredictions, a: Any, b: Any, between: Any) -> PairTest:

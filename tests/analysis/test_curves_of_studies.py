@@ -170,6 +170,16 @@ def test_accuracies_of_other_validation_images_are_drawn_and_not_compared(tmp_pa
     assert "vit_mini: not compared with resnet_mini" in html and "vit_mini is left out" not in html
 
 
+def test_an_end_within_the_steps_that_are_not_timed_is_not_after_no_seconds(tmp_path: Path) -> None:
+    study_of(tmp_path, {"resnet_mini": steady})
+    for file in tmp_path.rglob("metrics.jsonl"):
+        lines = [json.loads(line) | {"train_seconds": 0.0} for line in file.read_text(encoding="utf-8").splitlines()]
+        write_text(file, "\n".join(map(json.dumps, lines)) + "\n")
+    row = curves(studied(tmp_path), 71)["panels"][0]["rows"][0]
+    assert row["to_target"]["seconds"] is None and row["to_target"]["epochs"]["estimate"] == 5.5
+    assert all(point["seconds"] is None for point in row["points"])
+
+
 def test_without_metrics_it_is_said(tmp_path: Path) -> None:
     study_of(tmp_path, {"resnet_mini": steady})
     for file in tmp_path.rglob("metrics.jsonl"):

@@ -127,7 +127,9 @@ def _curve(run: Measured, lines: list[dict[str, Any]], metric: str) -> RunCurve:
         tuple(lines[place]["epoch"] for place in places),
         tuple(lines[place][metric] for place in places),
         taken,
-        _all([lines[place].get("train_seconds") for place in places]),
+        _all(
+            [lines[place].get("train_seconds") or None for place in places]
+        ),  # 0: the first steps, which are not timed
         None if taken is None or each is None else tuple(each * count for count in taken),
         run.spec is not None and metric == "val_top1" and run.spec.recipe.selection == "best_validation",
     )

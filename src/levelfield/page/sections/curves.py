@@ -78,7 +78,8 @@ def _to_target(panel: Answer, number: int, on: str) -> str:
     note = (
         f"To {panel['target']:g} %{asked}, after whole epochs: mean and 95 % interval over seeds. Where a seed never "
         "reached it there is no mean, no comparison: it is at least so much, each such seed counted with the whole of "
-        "its training. Seconds are of the machines of the runs, as loaded as they were."
+        "its training. Seconds are of the machines of the runs, as loaded as they were, without the first steps of "
+        "each start."
     )
     key = f"analysis-curves-target-{number}"
     button = tag("div", save("table", key, "CSV", "Save the table of times"), class_="save")

@@ -16,7 +16,7 @@ from scipy.ndimage import zoom
 from torch import Tensor
 from typer.testing import CliRunner
 
-from levelfield.analysis.corrupted_folders import read_sets
+from levelfield.analysis.corrupted_folders import folders_for, read_sets
 from levelfield.analysis.corruptions.corrupt import CORRUPTIONS, SEVERITIES, applied, corrupt
 from levelfield.analysis.corruptions.draws import Draws, draws_of
 from levelfield.analysis.corruptions.frost import FILES, Photographs, read_photographs
@@ -243,6 +243,15 @@ def test_what_was_trained_on_ten_other_classes_is_not_scored_on_cifars(study: Pa
     run = load_run(study / "resnet_nano")
     own = replace(run, spec=run.spec.changed({"data.name": "folder:mine", "data.checksum": content.checksum}))
     assert len(read_sets(folder, own)) == 1
+
+
+def test_of_a_study_on_several_data_each_row_is_scored_on_the_sets_of_its_own(tmp_path: Path) -> None:
+    ten, hundred = (_set_of_ten_classes(tmp_path / name) for name in ("CIFAR-10-C", "CIFAR-100-C"))
+    np.save(hundred / "labels.npy", np.arange(50) * 2 + 1)
+    (tmp_path / "empty").mkdir()
+    data = [DataSpec(name=name) for name in ("cifar10", "cifar100", "digits")]
+    assert [folders_for(one, [ten, hundred], data) for one in data] == [[ten], [hundred], []]
+    assert folders_for(data[2], [ten, tmp_path / "empty"], data[2:]) == [ten, tmp_path / "empty"]  # to be refused
 
 
 def test_a_folder_given_twice_is_read_once_and_two_sets_of_one_name_are_refused(study: Path, tmp_path: Path) -> None:

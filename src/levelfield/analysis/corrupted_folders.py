@@ -6,7 +6,7 @@ CIFAR-10.1 (Recht et al., arXiv 1806.00451): cifar10.1_v6_data.npy and cifar10.1
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from levelfield.data.sources.catalog import entry
 from levelfield.data.store.resize import Fit
 from levelfield.data.store.splits import centre_crop
 from levelfield.errors import UserError
+from levelfield.spec import DataSpec
 from levelfield.training.load_finished_run import LoadedRun
 
 BATCH = 250
@@ -56,7 +57,7 @@ def _set(name: str, data: Path, labels: Path, levels: int, run: LoadedRun) -> tu
     if len(images) % levels:
         raise UserError(f"{data} holds {len(images):,} images, which are not {levels} levels of as many\nget it again")
     classes = int(label.max()) + 1
-    if not _trained_on(run, classes):
+    if not _is_of(run.spec.data, classes):
         raise UserError(
             f"{data} is of CIFAR-{classes}, the run {run.folder.path} was trained on {run.spec.data.name}\n"
             "give the set of the data that the runs were trained on"
@@ -75,9 +76,21 @@ def _set(name: str, data: Path, labels: Path, levels: int, run: LoadedRun) -> tu
     return name, lambda: (level(begin) for begin in range(0, len(images), each))
 
 
-def _trained_on(run: LoadedRun, classes: int) -> bool:
-    """Whether on CIFAR with so many classes, by its name or its content: other data with as many has others."""
-    cifar, data = entry(f"cifar{classes}"), run.spec.data
+def folders_for(data: DataSpec, folders: Sequence[Path], every: Sequence[DataSpec]) -> list[Path]:
+    """Those of `folders` that runs of `data` are scored on: not those whose sets are of `every` other data of a study
+    alone. What is of none of it is for all, and refused where it is read."""
+    fits = {folder: [one for one in every if _fits(folder, one)] for folder in folders}
+    return [folder for folder in folders if not fits[folder] or data in fits[folder]]
+
+
+def _fits(folder: Path, data: DataSpec) -> bool:
+    labels = [path for name in ("labels.npy", "cifar10.1_*_labels.npy") for path in sorted(folder.glob(name))]
+    return bool(labels) and all(_is_of(data, int(_array(path).max()) + 1) for path in labels)
+
+
+def _is_of(data: DataSpec, classes: int) -> bool:
+    """Whether it is CIFAR with so many classes, by its name or its content: other data with as many has others."""
+    cifar = entry(f"cifar{classes}")
     return cifar is not None and (entry(data.name) is cifar or data.checksum == cifar.checksum)
 
 

@@ -61,6 +61,7 @@ def robustness(
     CIFAR-C folders, which are read, too. `frost`: the folder of its photographs; None leaves it out. Raises UserError
     where no run has weights, or a photograph is missing.
     """
+    from levelfield.analysis.corrupted_folders import folders_for
     from levelfield.analysis.scores_under_corruption import scores_of_runs
 
     together: dict[str, list[Measured]] = {}
@@ -71,15 +72,17 @@ def robustness(
     if not together:
         raise UserError(f"no run in {found.folder} has its weights\ncorrupted images have to go through the networks")
     photographs = read_photographs(frost) if frost else None
+    data = [runs[0].spec.data for runs in together.values() if runs[0].spec is not None]
     asked = {"images": images, "seed": seed}
     scores: dict[str, dict[str, Sequence[float]]] = {}
     seen: dict[str, dict[str, int]] = {}
     failed: dict[str | None, str] = {}
-    for place, runs in enumerate(together.values()):
+    for place, (runs, own_data) in enumerate(zip(together.values(), data, strict=True)):
+        own_folders = folders_for(own_data, folders, data)
         cache = ResultCache(found.folder / FOLDER, "robustness")
         try:
             own, images_seen = scores_of_runs(
-                runs, cache, asked, device, data_dir, folders, photographs, _as_part(see, place, len(together))
+                runs, cache, asked, device, data_dir, own_folders, photographs, _as_part(see, place, len(together))
             )
         except UserError as error:
             if runs is list(together.values())[-1] and not scores:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import importlib
 import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from levelfield.analysis import compression_ladder
+from levelfield.analysis.exported_rungs import exported_rungs
 from levelfield.cli.app import app
 from levelfield.data import open_data
 from levelfield.data.store.splits import Split
@@ -18,6 +22,8 @@ from levelfield.exports import export_run as export_module
 from levelfield.exports.export_run import export_run
 from levelfield.exports.forms import FORMS, To
 from levelfield.exports.int8 import quantise
+from levelfield.page.sections.analyses import _ladder
+from levelfield.runs import RunFolder
 from levelfield.spec import RunSpec
 from levelfield.training import load_run, prepare, train_prepared
 from levelfield.training.fake_quantisation import input_grid, quantised_layers
@@ -116,6 +122,46 @@ def test_more_than_the_allowed_loss_is_an_error(
     with pytest.raises(UserError, match="the export loses accuracy: of 449 test images"):
         export_run(run, To.ONNX, tmp_path, int8=True)
     assert {each.name for each in tmp_path.iterdir()} == {"lossy-export.json", "lossy-model.onnx"}
+
+
+def test_it_is_a_rung_of_the_ladder_by_its_own_test(
+    run: Path, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compression_ladder, "ProcessPoolExecutor", lambda *_, **__: ThreadPoolExecutor(1))
+    whole, file = compression_ladder.rungs([run, exported], latency_seconds=0.01)
+    content, result = read(exported), load_run(run).result
+    assert (whole.model, whole.torch_latency_ms) == ("resnet_nano", None)
+    assert (file.model, file.family, file.parent) == ("resnet_nano, onnx in int8", "resnet", "resnet_nano")
+    assert file.done == "int8 file, calibrated after training"
+    assert file.top1 == (content["tested"]["top1"],) and file.steps == result["steps"]
+    assert (file.params_m, file.macs_m) == (whole.params_m, whole.macs_m)
+    assert file.size_mib == (exported / "model.onnx").stat().st_size / 2**20 < whole.size_mib
+    (one,) = (each for each in content["latency"] if each["batch"] == 1)
+    assert (file.latency_ms, file.torch_latency_ms) == (one["ms"], one["torch_ms"])
+    assert 0 < file.latency_q1_ms <= file.latency_ms <= file.latency_q3_ms
+
+    shutil.copytree(run, tmp_path / "run")
+    shown = CliRunner().invoke(app, ["analyze", "compression", str(tmp_path / "run"), str(exported), "--json"])
+    assert [rung["parent"] for rung in json.loads(shown.stdout)["ladder"]] == [None, "resnet_nano"]
+    (kept,) = (tmp_path / "run").glob("analysis/compression.json")  # the one folder that holds runs
+    assert f"<td>{one['ms']:.1f} ({one['torch_ms']:.1f})</td>" in "".join(_ladder(json.loads(kept.read_text())))
+    table = CliRunner().invoke(app, ["analyze", "compression", str(tmp_path / "run"), str(exported)]).stdout
+    assert "in brackets PyTorch's in the same turns" in " ".join(table.split())
+
+
+def test_an_export_that_cannot_stand_on_a_ladder_is_named(run: Path, exported: Path, tmp_path: Path) -> None:
+    shutil.copytree(exported, tmp_path / "out")
+
+    def refused(said: str, changes: dict[str, Any], *more: Path) -> None:
+        (tmp_path / "out" / "export.json").write_text(json.dumps({**read(exported), **changes}), encoding="utf-8")
+        with pytest.raises(UserError, match=said):
+            exported_rungs({"whole": [RunFolder(run)]}, [tmp_path, *more])
+
+    refused("is an export of run 0123abcd, which is in none of the folders", {"identity": "0123abcdef"})
+    refused("was made of other weights than .* has now", {"weights": "0" * 64})
+    refused("is not the file that was tested", {"sha256": "0" * 64})
+    refused("does not say .*weights", {"weights": None})
+    refused("are exports of one run in one form", {}, exported)
 
 
 def test_other_forms_have_no_int8(tmp_path: Path) -> None:

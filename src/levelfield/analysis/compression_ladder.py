@@ -3,7 +3,8 @@
 A rung is the finished runs of one model that were made smaller in one way, all rungs of one setting; what starts from
 another rung's weights may be trained for less and slower. Accuracy is the mean over its seeds with their
 spread; parameters and MACs are the runs' own counts; size is that of the stored weights; latency is measured here,
-batch 1, on the CPU, each model in a process of its own.
+batch 1, on the CPU, each model in a process of its own. Exports of these runs are rungs too, with the size of their
+files and the accuracy and latency that were measured when they were made.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, Final
 
+from levelfield.analysis.exported_rungs import ExportedRung, exported_rungs
 from levelfield.analysis.run_origins import origins
 from levelfield.cost import Timing, measure_inference
 from levelfield.errors import UserError
@@ -43,6 +45,7 @@ class Rung:
     `parent`: the rung whose weights it started from. `done`: what made it smaller. Parameters, MACs and `size_mib`
     (weights.safetensors): means over seeds, which may have lost different channels. `latency_ms`: the median of the
     first seed's, between the quartiles `latency_q1_ms`, `latency_q3_ms`; without the rounding of one trained to int8.
+    `torch_latency_ms`: of an export, PyTorch's in the same turns; None of others.
     """
 
     model: str
@@ -57,6 +60,7 @@ class Rung:
     latency_ms: float
     latency_q1_ms: float
     latency_q3_ms: float
+    torch_latency_ms: float | None = None
 
     @property
     def mean(self) -> float:
@@ -69,9 +73,12 @@ class Rung:
 
 
 def rungs(folders: Sequence[Path], latency_seconds: float = 2.0) -> list[Rung]:
-    """The ladder that the runs in `folders` make (`ladder`), measured, largest first."""
-    found = (_rung(model, made, latency_seconds) for model, made in ladder(folders).items())
-    return sorted(found, key=lambda rung: -rung.params_m)
+    """The ladder that the runs in `folders` (`ladder`) and their exports there make, measured, largest first."""
+    made = ladder(folders)
+    exported = exported_rungs({model: each.runs for model, each in made.items()}, folders)
+    found = [_rung(model, each, latency_seconds) for model, each in made.items()]
+    found += [_rung_of_export(name, each) for name, each in exported.items()]
+    return sorted(found, key=lambda rung: (-rung.params_m, -rung.size_mib))
 
 
 @dataclass(frozen=True)
@@ -139,6 +146,25 @@ def _rung(model: str, made: Made, seconds: float) -> Rung:
         latency_ms=timing.ms_median,
         latency_q1_ms=timing.ms_q1,
         latency_q3_ms=timing.ms_q3,
+    )
+
+
+def _rung_of_export(name: str, export: ExportedRung) -> Rung:
+    results, one = [run.result() or {} for run in export.runs], export.latency()
+    return Rung(
+        model=name,
+        family=export.parent.split("_")[0],
+        parent=export.parent,
+        done=export.done,
+        top1=tuple(record["tested"]["top1"] for record in export.records),
+        steps=min(result["steps"] for result in results),
+        params_m=fmean(result["params"] for result in results) / 1e6,
+        macs_m=fmean(result["macs"] for result in results) / 1e6,
+        size_mib=fmean(record["bytes"] for record in export.records) / 2**20,
+        latency_ms=one["ms"],
+        latency_q1_ms=one["ms_q1"],
+        latency_q3_ms=one["ms_q3"],
+        torch_latency_ms=one["torch_ms"],
     )
 
 

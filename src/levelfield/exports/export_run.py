@@ -136,6 +136,7 @@ def _described(run: LoadedRun, program: ImageProgram, int8: bool) -> dict[str, A
     fit = program.resize.fit
     return {
         "identity": run.folder.identity,
+        "weights": run.folder.weights_digest(),
         "model": run.spec.model.name,
         "data": run.spec.data.name,
         "seed": run.spec.seed,

@@ -65,12 +65,14 @@ class Compared:
 
 @dataclass(frozen=True)
 class Latency:
-    """Medians in ms of a batch, of calls by turns: PyTorch's network in float32, and the exported program. `repeats`:
-    calls of the one that was timed less often."""
+    """Medians in ms of a batch, of calls by turns: PyTorch's network in float32, and the exported program, with its
+    quartiles. `repeats`: calls of the one that was timed less often."""
 
     batch: int
     torch_ms: float
     ms: float
+    ms_q1: float
+    ms_q3: float
     repeats: int
 
 
@@ -144,7 +146,8 @@ def latencies(reference: InTorch, runtime: Runtime, images_of: Split, layout: La
         assert isinstance(images, torch.Tensor)
         given = _laid_out(images.numpy(), layout)
         ours, theirs = _in_turns(lambda images=images: reference(images), lambda given=given: runtime(given))  # type: ignore[misc]
-        found.append(Latency(count, float(np.median(ours)), float(np.median(theirs)), min(len(ours), len(theirs))))
+        low, middle, high = map(float, np.quantile(theirs, (0.25, 0.5, 0.75)))
+        found.append(Latency(count, float(np.median(ours)), middle, low, high, min(len(ours), len(theirs))))
     return found
 
 

@@ -84,15 +84,20 @@ def _ladder(rungs: list[dict[str, Any]]) -> list[str]:
             rung["model"], *((rung["parent"] or NONE, rung["done"] or NONE) if made else ()),
             percent(rung["top1_mean"]), len(rung["top1"]), f"{rung['steps']:,}",
             percent(rung["params_m"]), percent(rung["macs_m"], 1), percent(rung["size_mib"]),
-            percent(rung["latency_ms"], 1),
+            percent(rung["latency_ms"], 1) + (f" ({percent(torch, 1)})" if torch is not None else ""),
         )
-        for rung in rungs
+        for rung, torch in ((rung, rung.get("torch_latency_ms")) for rung in rungs)
     )  # fmt: skip
     note = "Means over seeds; size of the stored weights; median latency of one image on a CPU, a process a model."
     if made:
         note += (
             " What starts from another rung may be trained for less and slower; one that is trained to int8 has the "
             "accuracy of its rounding and the time and size of its network in float32."
+        )
+    if any(rung.get("torch_latency_ms") is not None for rung in rungs):
+        note += (
+            " An exported file has its own size, and the accuracy and latency that its export measured in its own "
+            "runtime; in brackets PyTorch's latency in the same turns."
         )
     return [paragraph(note, class_="note"), table(columns, lines, "The ladder, largest first", "compression-table")]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -116,10 +118,17 @@ def test_int8_is_an_export(finished: Path, tmp_path: Path, monkeypatch: pytest.M
     asked: list[Any] = []
     monkeypatch.setattr(export_command, "export", lambda run, **given: asked.append((run, given)))
     shrink(finished, "--int8")
-    out = Path("exports/shrink-resnet_nano-int8")
+    out = Path(f"exports/shrink-resnet_nano-int8-{RunFolder(finished).identity[:8]}")
     assert asked == [(finished, {"to": "onnx", "out": out, "int8": True, "data_dir": None})]
-    assert "--int8 --out exports/shrink-resnet_nano-int8" in shrink(finished, "--int8", "--only-write").stderr
+    assert f"--int8 --out {out}" in shrink(finished, "--int8", "--only-write").stderr
     assert len(asked) == 1 and list(tmp_path.iterdir()) == []
+
+    other = tmp_path / "other"
+    shutil.copytree(finished, other)
+    description = {**RunFolder(other).description(), "identity": "another run of the same model"}
+    (other / "run.json").write_text(json.dumps(description), encoding="utf-8")
+    shrink(other, "--int8")
+    assert asked[1][1]["out"] not in (out, *out.parents)
 
 
 def test_bad_input_is_named(finished: Path, tmp_path: Path) -> None:

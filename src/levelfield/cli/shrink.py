@@ -16,6 +16,7 @@ from levelfield.cli.what_was_meant import run_meant
 from levelfield.errors import UserError
 
 if TYPE_CHECKING:
+    from levelfield.runs import RunFolder
     from levelfield.studies.declared.shrink_study import Shrinking
 
 
@@ -63,7 +64,7 @@ def shrink(
     spec = folder.spec()
     path = file or _file_of(spec.model.name)
     if int8:
-        _export(run, path.stem, only_write, data_dir)
+        _export(run, _files_of(path.stem, folder), only_write, data_dir)
     if not rows:
         return
 
@@ -106,6 +107,11 @@ def _file_of(model: str) -> Path:
     return Path(f"shrink-{model.replace(':', '-').replace('/', '-')}.yaml")
 
 
+def _files_of(name: str, run: RunFolder) -> Path:
+    """The folder for the files of `run`, another one for each run of a model."""
+    return Path("exports") / f"{name}-int8-{run.identity[:8]}"
+
+
 def _export_quantized(study: Path, name: str, only_write: bool, data_dir: str | None) -> None:
     """Export the row's run of the first seed in int8, or say how."""
     from levelfield.runs import find_runs
@@ -114,12 +120,12 @@ def _export_quantized(study: Path, name: str, only_write: bool, data_dir: str | 
     row = study / QUANTIZED
     finished = [] if only_write or not row.is_dir() else [run.path for run in find_runs(row) if run.finished]
     ready = bool(finished) and find_spec("onnxruntime") is not None
-    _export(finished[0] if finished else row / "RUN", f"{name}-{QUANTIZED}", not ready, data_dir)
+    out = Path("exports") / f"{name}-{QUANTIZED}-int8"
+    _export(finished[0] if finished else row / "RUN", out, not ready, data_dir)
 
 
-def _export(run: Path, name: str, only_write: bool, data_dir: str | None) -> None:
+def _export(run: Path, out: Path, only_write: bool, data_dir: str | None) -> None:
     """Export the run in int8, or say how where only files are to be written."""
-    out = Path("exports") / f"{name}-int8"
     if only_write:
         said = f"export it: levelfield export {run} --to onnx --int8 --out {out}"
         messages.print(said, soft_wrap=True, highlight=False)

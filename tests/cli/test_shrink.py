@@ -16,6 +16,7 @@ from levelfield.errors import UserError
 from levelfield.runs import RunFolder
 from levelfield.spec import Distil, RunSpec, StartFrom
 from levelfield.studies.results.run_folders import differences
+from levelfield.studies.running.profile_networks import study_subjects
 from levelfield.study import Study
 from levelfield.tables import build_table, read_study
 from levelfield.training import prepare, train_prepared
@@ -86,6 +87,12 @@ def test_a_row_has_fewer_channels(finished: Path, tmp_path: Path, monkeypatch: p
     folders = {name: next((tmp_path / "out" / name).glob("seed0-*")) for name in rows}
     macs = {name: (RunFolder(folder).result() or {})["macs"] for name, folder in folders.items()}
     assert macs["whole"] == macs["whole-longer"] and 0.4 < macs["channels-40"] / macs["whole"] <= 0.6
+    networks, left_out = study_subjects("shrink-resnet_nano.yaml", into=tmp_path / "out")
+    assert [(one.label, one.channels) for one in networks] == [
+        ("whole", None), ("channels-40", RunFolder(folders["channels-40"]).spec().model.channels),
+    ] and left_out == []  # fmt: skip
+    networks, left_out = study_subjects("shrink-resnet_nano.yaml")  # before it is trained
+    assert [one.label for one in networks] == ["whole"] and left_out == ["channels-40"]
 
 
 def test_a_run_that_was_taught_gets_another_teacher_and_starts_where_it_started(

@@ -13,7 +13,9 @@ import pytest
 import torch
 from small_run import SMOOTH, run_spec, stopped_at
 from torch import Tensor, nn
+from typer.testing import CliRunner
 
+from levelfield.cli.app import app
 from levelfield.cost import count_macs, count_parameters
 from levelfield.errors import UserError
 from levelfield.exports.export_run import export_run
@@ -22,6 +24,7 @@ from levelfield.models import create_model
 from levelfield.models.channels import narrow
 from levelfield.runs import RunFolder
 from levelfield.spec import Channels, PruneChannels, RunSpec
+from levelfield.tables.cost_columns import profile_of
 from levelfield.training import load_run, prepare, train_prepared
 from levelfield.training.channel_pruning import prune_channels, removable
 from levelfield.training.evaluate_finished_run import run_test
@@ -165,6 +168,24 @@ def test_what_starts_from_a_cut_run_is_as_narrow_and_can_be_cut_again(cut: Path,
     shutil.copy(RunFolder(cut).weights, moved)
     there = prepare(again.spec.changed({"model.start_from.source": str(moved)}))
     assert there.identity == again.identity
+
+
+def test_a_profile_is_of_what_is_left(parent: Path, cut: Path) -> None:
+    rows = {}
+    for run in (parent, cut):
+        measured = ["--batch", "2", "--seconds", "0", "--threads", "1", "--json"]
+        done = CliRunner().invoke(app, ["profile", "--run", str(run), *measured])
+        assert done.exit_code == 0, done.output
+        (row,) = json.loads(done.stdout)["models"]
+        result = RunFolder(run).result() or {}
+        assert (row["params"], row["macs"]) == (result["params"], result["macs"])
+        assert (row["model"], row["name"]) == ("roadmap_1", f"roadmap_1 ({run.parent.name}/run)")
+        assert row["latency"]["ms_median"] > 0
+        rows[run] = row
+    spec = RunFolder(cut).spec()
+    assert rows[parent]["channels"] is None and rows[cut]["channels"].keys() == (spec.model.channels or {}).keys()
+    assert profile_of(list(rows.values()), spec) == rows[cut]
+    assert profile_of([rows[parent]], spec) is None
 
 
 def test_how_much_is_part_of_the_identity(parent: Path, cut: Path) -> None:

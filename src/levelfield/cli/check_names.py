@@ -55,7 +55,10 @@ def check_models(names: Sequence[str], plugins: Sequence[str] = ()) -> None:
 
     for name in names:
         if Path(name).is_dir() and "/" in name:
-            raise UserError(f"{name} is a folder, no model: levelfield eval {name} tests a run, and what it costs")
+            raise UserError(
+                f"{name} is a folder, no model: levelfield eval {name} tests a run, and what it costs\n"
+                f"levelfield profile --run {name} measures its network"
+            )
         check_model(name, plugins)
 
 

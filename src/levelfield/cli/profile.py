@@ -14,6 +14,7 @@ from levelfield.cli.completion import models as known
 from levelfield.cli.completion import studies
 from levelfield.cli.options import Device, Json, Plugins, finite
 from levelfield.cli.output import console, messages, print_json, show_table
+from levelfield.cli.what_was_meant import run_meant
 from levelfield.errors import UserError
 from levelfield.units import short, size, whole
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from levelfield.cost import Setting
     from levelfield.cost.one_process import Deploy
+    from levelfield.runs import RunFolder
     from levelfield.studies.running.profile_networks import Subject
 
 CONVENTION = "MACs: convolutions, linear layers and both attention products of one image; FLOPs = 2 x MACs"
@@ -41,6 +43,9 @@ Deployed = Annotated[
 def profile(
     models: Annotated[
         list[str] | None, typer.Argument(help="Model names, timm:<name> included.", autocompletion=known)
+    ] = None,
+    run: Annotated[
+        list[Path] | None, typer.Option("--run", help="A run folder: its network, as narrow as it is. May be repeated.")
     ] = None,
     study: Annotated[
         str | None, typer.Option(help="Profile the models of this study instead.", autocompletion=studies)
@@ -69,7 +74,11 @@ def profile(
 
     Example: `levelfield profile resnet_mini outgrid_nano --image-size 32 --batch 64`
     """
-    plugins = tuple(plugin or ())
+    from levelfield.runs import RunFolder
+
+    runs = [RunFolder(run_meant(path)) for path in run or ()]
+    of_runs = (one.path for folder in runs for one in folder.spec().plugins)
+    plugins = tuple(dict.fromkeys((*(plugin or ()), *of_runs)))
     check_device(device, dtype)
     check_models(models or [], plugins)
 
@@ -80,7 +89,7 @@ def profile(
 
     form = _deployed_form(compile or cuda_graphs) if deploy else None
     where = _device(device, dtype)
-    subjects = _subjects(models or [], study, scale, into, plugins)
+    subjects = _subjects(models or [], runs, study, scale, into, plugins)
     thorough = thorough or study is not None
     setting = partial(
         Setting, batch=batch, device=str(where), dtype=dtype, train=train, compile=compile, threads=threads, tf32=tf32,
@@ -147,19 +156,29 @@ def _measured(
 
 
 def _subjects(
-    models: list[str], study: str | None, scale: str, into: Path | None, plugins: tuple[str, ...]
+    models: list[str], runs: list[RunFolder], study: str | None, scale: str, into: Path | None, plugins: tuple[str, ...]
 ) -> list[Subject]:
     """The networks that are asked for, with `plugins` loaded. Raises UserError for options that do not go together."""
     from levelfield.models import load_plugin
-    from levelfield.studies.running.profile_networks import Subject, study_subjects
+    from levelfield.studies.running.profile_networks import Subject, run_subject, study_subjects
 
-    if bool(study) == bool(models):
-        raise UserError("give either model names or --study NAME, for example: levelfield profile resnet_mini")
+    if bool(study) == bool(models or runs):
+        raise UserError(
+            "give either model names or --study NAME, for example: levelfield profile resnet_mini\n"
+            "a run's own network: levelfield profile --run RUN"
+        )
     if into is not None and not (study and into.is_dir()):
         raise UserError(f"--into {into}: give --study NAME and the folder that `levelfield study run` wrote")
     for path in plugins:
         load_plugin(path)
-    return study_subjects(study, plugins, scale) if study else [Subject(name, name) for name in models]
+    if study is None:
+        return [*(Subject(name, name) for name in models), *map(run_subject, runs)]
+    subjects, left_out = study_subjects(study, plugins, scale, into)
+    if left_out:
+        said = f"left out, as which channels go is known of a run only: {', '.join(left_out)}"
+        where = "train them first" if into else "give --into FOLDER, where they are trained"
+        messages.print(f"{said}; {where}", highlight=False, soft_wrap=True)
+    return subjects
 
 
 def _warn(label: str, measured: dict[str, Any]) -> None:

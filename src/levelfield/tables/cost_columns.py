@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from levelfield.errors import UserError
-from levelfield.spec import RunSpec
+from levelfield.spec import Channels, RunSpec
 from levelfield.tables.rows import StudyRows
 
 COSTS: Final = "costs.json"
@@ -59,15 +59,21 @@ def costs_of(profiles: Sequence[Mapping[str, Any]], spec: RunSpec | None) -> dic
 
 
 def profile_of(profiles: Sequence[Mapping[str, Any]], spec: RunSpec | None) -> Mapping[str, Any] | None:
-    """The profile of the network that `spec` trains; None where there is none, as of one that channels are missing of:
-    a name builds the whole one."""
-    if spec is None or spec.model.channels is not None:
+    """The profile of the network that `spec` trains, with as many channels; None where there is none."""
+    if spec is None:
         return None
-    network = (spec.model.name, spec.model.num_classes, spec.model.image_size, spec.model.options)
+    model = spec.model
+    network = (model.name, model.num_classes, model.image_size, model.options, plain_channels(model.channels))
     for each in profiles:
-        if (each["model"], each["classes"], each["image_size"], each.get("options") or {}) == network:
+        known = (each["model"], each["classes"], each["image_size"], each.get("options") or {}, each.get("channels"))
+        if known == network:
             return each
     return None
+
+
+def plain_channels(channels: Mapping[str, Channels] | None) -> dict[str, dict[str, int]] | None:
+    """The channels that are left, as JSON has them: by layer and side; None of a whole network."""
+    return {layer: {**left.of_sides()} for layer, left in channels.items()} if channels else None
 
 
 def trusted(profile: Mapping[str, Any]) -> bool:

@@ -6,11 +6,18 @@ import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from levelfield.studies.declared.planned_runs import planned_rows
+from levelfield.errors import UserError
+from levelfield.runs import RunFolder
+from levelfield.spec import Channels
+from levelfield.studies.declared.planned_runs import PlannedRow, planned_rows
 from levelfield.studies.declared.published_figures import published_row
 from levelfield.studies.declared.study import StudySpec
+from levelfield.tables import read_study
+from levelfield.tables.cost_columns import plain_channels
+from levelfield.tables.runs_of_row import read_row
 
 if TYPE_CHECKING:
     import torch
@@ -25,7 +32,8 @@ PUBLISHED_CONVENTION: Final = (
 
 @dataclass(frozen=True)
 class Subject:
-    """A network to profile: `label` names its row, `printed_macs` is what its author printed as FLOPs.
+    """A network to profile: `label` names its row, `printed_macs` is what its author printed as FLOPs, `channels` says
+    which are left where some have been removed.
 
     Classes and image size that are None are the network's own published ones.
     """
@@ -36,29 +44,63 @@ class Subject:
     image_size: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     printed_macs: float | None = None
+    channels: Mapping[str, Channels] | None = None
 
 
-def study_subjects(name: str, plugins: Sequence[str] = (), scale: str = "full") -> list[Subject]:
-    """The distinct networks of a study at one of its scales, in its order, each with what its author printed.
+def run_subject(run: RunFolder) -> Subject:
+    """The network of a run, as narrow as it is. Raises UserError for one that no name stands for."""
+    spec = run.spec()
+    if run.description()["reproducible"] != "by name" and "digest" in spec.model.options:
+        raise UserError(f"{run.path} trained a module of your own, which no name stands for: it is not profiled")
+    model, place = spec.model, run.path.absolute()
+    label = f"{model.name} ({place.parent.name}/{place.name})"
+    return Subject(label, model.name, model.num_classes, model.image_size, model.options, channels=model.channels)
+
+
+def study_subjects(
+    name: str, plugins: Sequence[str] = (), scale: str = "full", into: Path | None = None
+) -> tuple[list[Subject], list[str]]:
+    """The distinct networks of a study at one of its scales, in its order, each with what its author printed; and the
+    names of rows that are left out: they lose channels, which ones a run tells, and `into`, the study's folder, holds
+    none of them.
 
     Classes and size that the study leaves to the data are those of the catalogue (of the network, for other data).
     """
+    runs = {} if into is None else {row.name: read_row(row).spec for row in read_study(into).rows if row.runs}
+    left_out = []
     from levelfield.data.sources import catalog
 
     study = StudySpec.load(name)
     subjects: dict[str, Subject] = {}
     for row in planned_rows(study, scale, plugins=plugins):
         spec = row.spec
+        trained = runs.get(row.name)
+        channels = None if trained is None else trained.model.channels
+        if channels is None and trained is None and _cut(row):
+            left_out.append(row.name)
+            continue
         known = catalog.entry(spec.data.name)
         classes = spec.model.num_classes or (known.classes if known else None)
         stored = known.pixels.partition("x")[0] if known else ""
         size = spec.model.image_size or spec.data.image_size or (int(stored) if stored.isdigit() else None)
         published = published_row(study.name, row.published)
         printed = published.values.get("macs") if published else None
-        subject = Subject(row.name, spec.model.name, classes, size, spec.model.options, printed)
-        same = json.dumps([subject.model, classes, size, dict(subject.options)], sort_keys=True)
+        subject = Subject(row.name, spec.model.name, classes, size, spec.model.options, printed, channels)
+        same = json.dumps(
+            [subject.model, classes, size, dict(subject.options), plain_channels(channels)], sort_keys=True
+        )
         subjects.setdefault(same, subject)
-    return list(subjects.values())
+    return list(subjects.values()), left_out
+
+
+def _cut(row: PlannedRow) -> bool:
+    """Whether a row, not trained yet, will have fewer channels than its network by name."""
+    start = row.spec.model.start_from
+    if row.spec.recipe.prune_channels is not None or (row.first is not None and _cut(row.first)):
+        return True
+    if start is None or not (before := RunFolder(Path(start.source).expanduser())).exists():
+        return False
+    return before.spec().model.channels is not None
 
 
 def resolved(subject: Subject, classes: int | None = None, image_size: int | None = None) -> Subject:
@@ -88,22 +130,30 @@ def profile_subject(
 
     assert subject.classes is not None and subject.image_size is not None
     builder = functools.partial(
-        build, subject.model, subject.classes, subject.image_size, dict(subject.options), tuple(plugins)
-    )
+        build, subject.model, subject.classes, subject.image_size, dict(subject.options), tuple(plugins),
+        subject.channels,
+    )  # fmt: skip
     made = replace(setting(build=builder, image_size=subject.image_size), explain=failed_in_plugin)
     measured = (measure or profile)(made)
     named = {"name": subject.label, "model": subject.model, "classes": subject.classes}
-    named |= {"image_size": subject.image_size, "options": dict(subject.options), "batch": made.batch}
+    named |= {"image_size": subject.image_size, "options": dict(subject.options)}
+    named |= {"channels": plain_channels(subject.channels), "batch": made.batch}
     return {**named, **measured, "device": made.device, "dtype": made.dtype, **_published(subject, measured["macs"])}
 
 
-def build(model: str, classes: int, image_size: int, options: dict[str, Any], plugins: tuple[str, ...]) -> nn.Module:
+def build(
+    model: str, classes: int, image_size: int, options: dict[str, Any], plugins: tuple[str, ...],
+    channels: Mapping[str, Channels] | None = None,
+) -> nn.Module:  # fmt: skip
     """Build a network in the fresh process that measures it."""
     from levelfield.models import create_model, load_plugin
+    from levelfield.models.channels import narrow
 
     for path in plugins:
         load_plugin(path)
-    return create_model(model, classes, image_size, **options)
+    network = create_model(model, classes, image_size, **options)
+    narrow(network, channels or {})
+    return network
 
 
 def deploy(model: nn.Module, images: Tensor, dtype: torch.dtype) -> tuple[nn.Module, dict[str, Any]]:

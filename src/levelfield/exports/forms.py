@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from levelfield.errors import UserError
 
@@ -72,7 +73,7 @@ def _write_onnx(program: torch.export.ExportedProgram, notes: Mapping[str, str],
     try:
         with _quiet():
             found = torch.onnx.export(
-                program, dynamo=True, opset_version=OPSET, external_data=False, verbose=False,
+                _attention_by_products(program), dynamo=True, opset_version=OPSET, external_data=False, verbose=False,
                 input_names=["images"], output_names=["probabilities", "logits"],
             )  # fmt: skip
     except Exception as error:  # an operator that has no form in ONNX, a conversion that fails
@@ -80,6 +81,28 @@ def _write_onnx(program: torch.export.ExportedProgram, notes: Mapping[str, str],
     assert found is not None
     found.model.metadata_props.update(notes)
     found.save(str(path), external_data=False)
+
+
+def _attention_by_products(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
+    """The program with attention over other than four dimensions (windows, groups) as its products and softmax: torch's
+    exporter has a form of four alone, and OpenVINO computes five wrongly."""
+    attention = torch.ops.aten.scaled_dot_product_attention.default
+    nodes = [node for node in program.graph.nodes if node.target is attention]
+    if all(node.args[0].meta["val"].ndim == 4 for node in nodes):
+        return program
+
+    def products(
+        query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, dropout_p: float = 0.0,
+        is_causal: bool = False, *, scale: float | None = None, enable_gqa: bool = False,
+    ) -> Any:  # fmt: skip
+        if query.ndim == 4 or is_causal or enable_gqa:
+            return NotImplemented
+        weights = query * (query.shape[-1] ** -0.5 if scale is None else scale) @ key.transpose(-2, -1)
+        if mask is not None:
+            weights = weights.masked_fill(~mask, -torch.inf) if mask.dtype is torch.bool else weights + mask
+        return weights.softmax(-1) @ value
+
+    return program.run_decompositions({attention: products})
 
 
 def _open_onnx(path: Path, threads: int) -> Runtime:
@@ -104,7 +127,7 @@ def _write_openvino(program: torch.export.ExportedProgram, notes: Mapping[str, s
 
     try:
         with _quiet():
-            model = openvino.convert_model(program)
+            model = openvino.convert_model(_attention_by_products(program))
     except Exception as error:  # an operator that has no form there, a conversion that fails
         raise _refused(To.OPENVINO, "OpenVINO has no form for it", error) from error
     (taken,), names = program.graph_signature.user_inputs, ("probabilities", "logits")

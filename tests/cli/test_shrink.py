@@ -85,6 +85,9 @@ def test_a_row_has_fewer_channels(finished: Path, tmp_path: Path, monkeypatch: p
     assert [row.n for row in table.rows] == [1] * 3
     assert not [found for found in table.audit.findings if found.severity == "unfair"]
     folders = {name: next((tmp_path / "out" / name).glob("seed0-*")) for name in rows}
+    for file in ("result.json", "weights.safetensors"):  # times among them: it was not trained again
+        assert (folders["whole"] / file).read_bytes() == (finished / file).read_bytes()
+    assert "whole, seed 0: " in said.stderr and "is not trained again" in said.stderr
     macs = {name: (RunFolder(folder).result() or {})["macs"] for name, folder in folders.items()}
     assert macs["whole"] == macs["whole-longer"] and 0.4 < macs["channels-40"] / macs["whole"] <= 0.6
     networks, left_out = study_subjects("shrink-resnet_nano.yaml", into=tmp_path / "out")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +16,7 @@ from levelfield.cli.study.options import Parallel
 from levelfield.cli.study.written import check_file, run_written, write_keys, write_study
 from levelfield.cli.what_was_meant import run_meant
 from levelfield.errors import UserError
+from levelfield.system.files import rename
 
 if TYPE_CHECKING:
     from levelfield.runs import RunFolder
@@ -76,6 +79,8 @@ def shrink(
     recipe, teacher = path.with_suffix(".recipe.yaml"), None if distil is None else str(distil)
     plan = Shrinking(spec, recipe.name, prune, prune_channels, teacher, quantize_aware, seeds)
     _write(plan, path, recipe)
+    if not only_write:
+        _take_over(folder, path, out)
     plugins = [plugin.path for plugin in spec.plugins] or None
     run_written(path, only_write, out=out, data_dir=data_dir, plugin=plugins, parallel=parallel, yes=yes, json=False)
     if quantize_aware:
@@ -101,6 +106,29 @@ def _write(plan: Shrinking, path: Path, recipe: Path) -> None:
     """Write the study's file, and beside it that of its recipe."""
     write_keys(recipe, plan.recipe_file())
     write_study(path, plan.study())
+
+
+def _take_over(run: RunFolder, file: Path, out: Path | None) -> None:
+    """Copy the finished `run` to where the study of `file` has the first row's run of its seed, which is this one."""
+    from levelfield.studies.declared.planned_runs import PlannedRun, planned_rows
+    from levelfield.studies.declared.shrink_study import WHOLE
+    from levelfield.studies.declared.study import StudySpec
+    from levelfield.studies.results.run_folders import differences, run_folder
+
+    study, spec = StudySpec.load(str(file)), run.spec()
+    plugins = [plugin.path for plugin in spec.plugins]
+    row = next(row for row in planned_rows(study, plugins=plugins) if row.name == WHOLE)
+    declared = row.spec.changed({"seed": spec.seed})
+    place = run_folder(out or Path("runs") / file.stem, PlannedRun(row, spec.seed), run.identity)
+    if spec.seed not in study.seeds or place.exists() or differences(declared, spec):
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".copied-", dir=place.parent) as temporary:
+        copied = Path(temporary) / place.name
+        shutil.copytree(run.path, copied, ignore=shutil.ignore_patterns("checkpoints", "lock", "*.tmp"))
+        rename(copied, place)
+    said = f"{WHOLE}, seed {spec.seed}: {run.path}, copied; it is not trained again"
+    messages.print(said, soft_wrap=True, highlight=False)
 
 
 def _file_of(model: str) -> Path:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from small_run import SMOOTH, run_spec, stopped_at
 from torch import Tensor, nn
@@ -186,6 +187,25 @@ def test_a_profile_is_of_what_is_left(parent: Path, cut: Path) -> None:
     assert rows[parent]["channels"] is None and rows[cut]["channels"].keys() == (spec.model.channels or {}).keys()
     assert profile_of(list(rows.values()), spec) == rows[cut]
     assert profile_of([rows[parent]], spec) is None
+
+
+def test_weights_alone_that_are_narrower_are_refused_unless_it_is_said_how(cut: Path, tmp_path: Path) -> None:
+    """Of a transformer whose MLPs alone were cut most tensors fit, and the others were left at their fresh start."""
+    network = create_model("vit_mini", 10, 16)
+    narrow(network, {"blocks.0.mlp.0": Channels(outputs=8), "blocks.0.mlp.2": Channels(inputs=8)})
+    safetensors.torch.save_file(network.state_dict(), tmp_path / "vit.safetensors")
+    with pytest.raises(
+        UserError, match=r"has fewer channels than the network in 2 layers \(blocks.0.mlp.0.weight: \(8, "
+    ):
+        create_model("vit_mini", 10, 16, start_from=str(tmp_path / "vit.safetensors"))
+    alone = tmp_path / "weights.safetensors"
+    shutil.copy(RunFolder(cut).weights, alone)
+    spec = run_spec(SMOOTH, SGD, f"model.start_from.source={alone}", "budget={steps: 2}")
+    with pytest.raises(UserError, match=r"of a run of which channels were pruned\ngive its folder, or model\.channels"):
+        prepare(spec).build_model()
+    said = spec.changed({"model.start_from.channels": RunFolder(cut).spec().model.channels})
+    built = prepare(said).build_model().state_dict()
+    assert all(torch.equal(value, built[name]) for name, value in load_run(cut).model.state_dict().items())
 
 
 def test_how_much_is_part_of_the_identity(parent: Path, cut: Path) -> None:

@@ -58,9 +58,33 @@ def start_model_from(model: nn.Module, source: str) -> Account:
     into `model`, in place.
 
     Raises UserError where the source cannot be read, or where less than half of the model's weights, classifier aside,
-    find a counterpart: that is another architecture.
+    find a counterpart: that is another architecture; and where a file is of this network with fewer channels.
     """
-    return transfer(model, read_weights(source), source)
+    weights = read_weights(source)
+    if not source.startswith(TIMM) and place(source).expanduser().is_file():
+        _check_channels(model, weights, source)
+    return transfer(model, weights, source)
+
+
+def _check_channels(model: nn.Module, weights: Mapping[str, Tensor], source: str) -> None:
+    """Raise UserError where a file has every tensor of `model`, some with fewer channels: of which, it does not say."""
+    state, head = model.state_dict(), classifier_name(model)
+    if not state.keys() <= weights.keys():
+        return
+    body = (name for name in state if name.endswith(".weight") and (head is None or not name.startswith(head + ".")))
+    shapes = {name: (tuple(weights[name].shape), tuple(state[name].shape)) for name in body}
+    other = {name: pair for name, pair in shapes.items() if pair[0] != pair[1] and len(pair[1]) > 1}
+    if not other or not all(
+        len(given) == len(own) and given[2:] == own[2:] and given[0] <= own[0] and given[1] <= own[1]
+        for given, own in other.values()
+    ):
+        return
+    name, (given, own) = next(iter(other.items()))
+    raise UserError(
+        f"start_from {source!r} has fewer channels than the network in {len(other)} layers ({name}: {given}, here "
+        f"{own}): of a run of which channels were pruned\ngive its folder, or model.channels of its run.json as "
+        "model.start_from.channels"
+    )
 
 
 def read_weights(source: str) -> dict[str, Tensor]:

@@ -38,15 +38,19 @@ Thorough = Annotated[
 Deployed = Annotated[
     bool, typer.Option("--deploy", help="Measure the deployed form, which only predicts, beside each network.")
 ]
+OfRuns = Annotated[
+    list[Path] | None, typer.Option("--run", help="A run folder: its network, as narrow as it is. May be repeated.")
+]
+Into = Annotated[
+    Path | None, typer.Option(help="The study's folder: its table, charts and `study pick` take their costs there.")
+]
 
 
 def profile(
     models: Annotated[
         list[str] | None, typer.Argument(help="Model names, timm:<name> included.", autocompletion=known)
     ] = None,
-    run: Annotated[
-        list[Path] | None, typer.Option("--run", help="A run folder: its network, as narrow as it is. May be repeated.")
-    ] = None,
+    run: OfRuns = None,
     study: Annotated[
         str | None, typer.Option(help="Profile the models of this study instead.", autocompletion=studies)
     ] = None,
@@ -64,9 +68,7 @@ def profile(
     deploy: Deployed = False,
     tf32: Annotated[bool, typer.Option("--tf32", help="Let float32 on a GPU be TensorFloat-32, everywhere.")] = False,
     scale: Annotated[str, typer.Option(help="The study's scale, for its data and image size.")] = "full",
-    into: Annotated[
-        Path | None, typer.Option(help="The study's folder: its table, charts and `study pick` take their costs there.")
-    ] = None,
+    into: Into = None,
     plugin: Plugins = None,
     json: Json = False,
 ) -> None:
@@ -74,11 +76,7 @@ def profile(
 
     Example: `levelfield profile resnet_mini outgrid_nano --image-size 32 --batch 64`
     """
-    from levelfield.runs import RunFolder
-
-    runs = [RunFolder(run_meant(path)) for path in run or ()]
-    of_runs = (one.path for folder in runs for one in folder.spec().plugins)
-    plugins = tuple(dict.fromkeys((*(plugin or ()), *of_runs)))
+    runs, plugins = _runs(run or [], plugin or [])
     check_device(device, dtype)
     check_models(models or [], plugins)
 
@@ -107,6 +105,15 @@ def profile(
         print_json("profile", {"models": rows})
     else:
         _print(rows, train, deploy)
+
+
+def _runs(places: list[Path], plugins: list[str]) -> tuple[list[RunFolder], tuple[str, ...]]:
+    """The runs that are named, and the plugins with theirs."""
+    from levelfield.runs import RunFolder
+
+    runs = [RunFolder(run_meant(path)) for path in places]
+    of_runs = (one.path for folder in runs for one in folder.spec().plugins)
+    return runs, tuple(dict.fromkeys((*plugins, *of_runs)))
 
 
 def _deployed_form(compiled: bool) -> Deploy:

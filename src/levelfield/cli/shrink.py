@@ -59,6 +59,7 @@ def shrink(
     run = run_meant(run)
 
     from levelfield.runs import RunFolder
+    from levelfield.studies.declared.shrink_study import Shrinking
 
     folder = RunFolder(run)
     folder.check_has_weights()
@@ -71,16 +72,13 @@ def shrink(
     if not rows:
         return
 
-    from levelfield.studies.declared.shrink_study import Shrinking
-
     if folder.description()["reproducible"] != "by name":
         raise UserError(f"{run} trained your own network or data: no study trains that again\nonly --int8 is left")
     check_file(path)
     recipe, teacher = path.with_suffix(".recipe.yaml"), None if distil is None else str(distil)
     plan = Shrinking(spec, recipe.name, prune, prune_channels, teacher, quantize_aware, seeds)
     _write(plan, path, recipe)
-    if not only_write:
-        _take_over(folder, path, out)
+    _take_over(folder, path, out, only_write)
     plugins = [plugin.path for plugin in spec.plugins] or None
     run_written(path, only_write, out=out, data_dir=data_dir, plugin=plugins, parallel=parallel, yes=yes, json=False)
     if quantize_aware:
@@ -108,8 +106,10 @@ def _write(plan: Shrinking, path: Path, recipe: Path) -> None:
     write_study(path, plan.study())
 
 
-def _take_over(run: RunFolder, file: Path, out: Path | None) -> None:
+def _take_over(run: RunFolder, file: Path, out: Path | None, only_write: bool) -> None:
     """Copy the finished `run` to where the study of `file` has the first row's run of its seed, which is this one."""
+    if only_write:
+        return
     from levelfield.studies.declared.planned_runs import PlannedRun, planned_rows
     from levelfield.studies.declared.shrink_study import WHOLE
     from levelfield.studies.declared.study import StudySpec

@@ -102,7 +102,8 @@ def _attention_by_products(program: torch.export.ExportedProgram) -> torch.expor
             weights = weights.masked_fill(~mask, -torch.inf) if mask.dtype is torch.bool else weights + mask
         return weights.softmax(-1) @ value
 
-    return program.run_decompositions({attention: products})
+    rewritten: torch.export.ExportedProgram = program.run_decompositions({attention: products})
+    return rewritten
 
 
 def _open_onnx(path: Path, threads: int) -> Runtime:

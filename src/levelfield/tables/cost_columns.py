@@ -73,7 +73,11 @@ def profile_of(profiles: Sequence[Mapping[str, Any]], spec: RunSpec | None) -> M
 
 def plain_channels(channels: Mapping[str, Channels] | None) -> dict[str, dict[str, int]] | None:
     """The channels that are left, as JSON has them: by layer and side; None of a whole network."""
-    return {layer: {**left.of_sides()} for layer, left in channels.items()} if channels else None
+    return (
+        {layer: {str(side): count for side, count in left.of_sides().items()} for layer, left in channels.items()}
+        if channels
+        else None
+    )
 
 
 def trusted(profile: Mapping[str, Any]) -> bool:

@@ -101,7 +101,8 @@ def _by_corruption(rows: Sequence[Answer], answer: Answer, key: str) -> Chart:
          "value": fmean(fmean(run["scores"][name]) for run in row["runs"])}
         for place, row in enumerate(rows) for name in names
     ]  # fmt: skip
-    spec = heat_map(values, list(words.values()), "top-1 %", 60)
+    most = max(float(value["value"]) for value in values)
+    spec = heat_map(values, list(words.values()), "top-1 %", 0.65 * most)
     note = "Mean over severities and seeds; the last four are the extra ones."
     return Chart(key, "By corruption", note, "Heat map of top-1 by corruption and row.", spec, wide=True, dense=True)
 

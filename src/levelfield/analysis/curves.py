@@ -7,6 +7,7 @@ from dataclasses import asdict
 from statistics import fmean
 from typing import Any, Final
 
+from levelfield.analysis.crossings import crossings
 from levelfield.analysis.earlier_stops import earlier_stops
 from levelfield.analysis.run_curves import SPLITS, PanelCurves, RunCurve, curves_of_panel
 from levelfield.analysis.studied_rows import Studied, differences, made_of, whose
@@ -19,7 +20,8 @@ AXES: Final = ("epochs", "images", "seconds", "macs")
 
 def curves(found: Studied, target: float | None = None) -> dict[str, Any]:
     """What curves.json holds: `panels` with the curves of every row over epochs, images, seconds and MACs, how long
-    each takes to `target` percent (None: of each test set the usual one), and what earlier stops would have concluded;
+    each takes to `target` percent (None: of each test set the usual one), where they cross the baseline's, and what
+    earlier stops would have concluded;
     `differences` in epochs to the target, on validation images alone; `runs`.
 
     Raises UserError where no run has metrics by epoch.
@@ -64,6 +66,7 @@ def _of_panel(read: PanelCurves, target: float, usual: bool, baseline: str | Non
             }
             for one in read.rows
         ],
+        "crossings": crossings(read.comparable, baseline),
         "stops": earlier_stops(read.comparable, baseline),
     }
 

@@ -25,11 +25,9 @@ def earlier_stops(curves: PanelCurves, baseline: str | None) -> dict[str, Any]:
     `epoch` where it is one for all, and by row the difference to the baseline with its verdict. `rows`: of each its
     verdict at the `end`, from which share on it is the same (`settled`), and the shares at which the opposite was
     decided (`flipped`), or anything of what the end leaves open (`early`). Without stops, `said` says why."""
-    if curves.metric != "val_top1":
-        return _untold(f"by epoch there is only {curves.metric}, which no verdict is of")
-    base = next((row for row in curves.rows if row.name == baseline), None)
-    if base is None or len(curves.rows) < 2:
-        return _untold("there is nothing to compare" if base else f"the baseline {baseline} has no such curve")
+    if why := curves.not_compared(baseline):
+        return {"said": f"not told: {why}", "stops": [], "rows": []}
+    base = next(row for row in curves.rows if row.name == baseline)
     every = [run for row in curves.rows for run in row.runs]
     count = min(STOPS, *(len(run.epochs) for run in every))
     stops = []
@@ -75,7 +73,3 @@ def _over_stops(name: str, stops: list[dict[str, Any]]) -> dict[str, Any]:
         "flipped": shares([opposite]),
         "early": [] if end in DECIDED else shares(DECIDED),
     }
-
-
-def _untold(why: str) -> dict[str, Any]:
-    return {"said": f"not told: {why}", "stops": [], "rows": []}

@@ -65,6 +65,14 @@ class PanelCurves:
         """Without the rows that are `apart`."""
         return replace(self, rows=tuple(row for row in self.rows if row.name not in self.apart))
 
+    def not_compared(self, baseline: str | None) -> str:
+        """Why no row can be compared with the baseline; "" where one can."""
+        if self.metric != "val_top1":
+            return f"by epoch there is only {self.metric}, which no verdict is of"
+        if not any(row.name == baseline for row in self.rows):
+            return f"the baseline {baseline} has no such curve"
+        return "" if len(self.rows) > 1 else "there is nothing to compare"
+
 
 def curves_of_panel(found: Studied, panel: str) -> PanelCurves | str:
     """In the metric that most rows have, of equals validation; or why there are no curves."""

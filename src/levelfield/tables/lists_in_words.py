@@ -26,6 +26,12 @@ def by_reason(reasons: Mapping[str, str]) -> list[tuple[list[str], str]]:
     return [(names, why) for why, names in found.items()]
 
 
+def untold_crossings(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Why the crossings of some rows' learning curves are not told, or have no interval."""
+    reasons = {row["row"]: row["said"] or row["no_interval"] for row in rows}
+    return [f"{listed(names, len(names))}: {why}" for names, why in by_reason(reasons) if why]
+
+
 def left_out_in_words(answer: Mapping[str, Any]) -> list[str]:
     """Which rows an analysis leaves out, and why. A row that has figures all the same is not left out: what it lacks is
     said of it alone."""

@@ -82,6 +82,20 @@ def censored_mean(found: Mapping[str, float | None] | None, digits: int) -> str:
     return mean if low is None or high is None else f"{mean} [{low:,.{digits}f}, {high:,.{digits}f}]"
 
 
+def last_crossing(found: Mapping[str, Any]) -> str:
+    """ "12.4 [10, 15]": the epoch at which two learning curves cross last, as an analysis stores it, with its interval,
+    whose ends may be those of the training; or "never: leads throughout"."""
+    if found["said"]:
+        return "not told"
+    if found["at"] is None:
+        all_of_them = found["ahead"] == found["epochs"]
+        return "never: leads " + ("throughout" if all_of_them else f"at {found['ahead']} of {found['epochs']} epochs")
+    if found["no_interval"]:
+        return f"{found['at']:.1f} (no interval)"
+    low, high = ("start" if found["low"] is None else f"{found['low']:g}"), found["high"]
+    return f"{found['at']:.1f} [{low}, {'end' if high is None else f'{high:g}'}]"
+
+
 def seeds_never(found: Mapping[str, Any]) -> str:
     """The seeds that never reached what was asked for, those that failed in training among them."""
     failed = (f"{seed} (failed)" for seed in found.get("failed", ()))

@@ -21,7 +21,7 @@ def curves(
     baseline: Baseline = None,
     json: Json = False,
 ) -> None:
-    """Learning curves, epochs and seconds to an accuracy, and what an earlier stop would have concluded.
+    """Learning curves and where they cross, epochs and seconds to an accuracy, what an earlier stop would conclude.
 
     From the metrics of every run alone. Example: levelfield analyze curves runs/quickstart --target 90
     """
@@ -39,6 +39,7 @@ def _show(answer: dict[str, Any]) -> None:
         on = f" on {panel['panel']}" if len(answer["panels"]) > 1 else ""
         console.print(f"top-1 by epoch{on}: {panel['metric']}, of {panel['split']}", markup=False)
         _show_target(panel, on)
+        _show_crossings(panel, on, answer["baselines"].get(panel["panel"]))
         _show_stops(panel, on, answer["baselines"].get(panel["panel"]))
         show_left_out(panel)
     if answer["differences"]:
@@ -56,6 +57,25 @@ def _show_target(panel: dict[str, Any], on: str) -> None:
                       seeds_never(found)))  # fmt: skip
     headings = ("at the end %", "reached", "epochs", "seconds", "never")
     show_table(("row", *headings), lines, headings[:4], title=f"to {panel['target']:g} %{on}")
+
+
+def _show_crossings(panel: dict[str, Any], on: str, baseline: str | None) -> None:
+    from levelfield.tables.lists_in_words import untold_crossings
+    from levelfield.tables.number_format import NONE, last_crossing
+
+    crossings = panel["crossings"]
+    if crossings["said"]:
+        console.print(f"where curves cross{on}: {crossings['said']}", markup=False)
+        return
+    title = {row["row"]: row["title"] for row in panel["rows"]}
+    lines = [
+        (title[row["row"]], title.get(row["before"], NONE), last_crossing(row), title.get(row["after"], NONE))
+        for row in crossings["rows"]
+    ]
+    headings = ("row", "leads before", "until epoch [95 %]", "leads after")
+    show_table(headings, lines, title=f"last crossing with the curve of {baseline}{on}")
+    for why in untold_crossings(crossings["rows"]):
+        console.print(why, markup=False)
 
 
 def _show_stops(panel: dict[str, Any], on: str, baseline: str | None) -> None:

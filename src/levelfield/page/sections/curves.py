@@ -13,7 +13,8 @@ from levelfield.page.markup import folded, line, paragraph, tag, text
 from levelfield.page.section import Section
 from levelfield.page.sections.measured_differences import left_out, measured_differences, of_other_runs
 from levelfield.page.verdict_marks import chip
-from levelfield.tables.number_format import censored_mean, percent, seeds_never
+from levelfield.tables.lists_in_words import untold_crossings
+from levelfield.tables.number_format import NONE, censored_mean, last_crossing, percent, seeds_never
 from levelfield.tables.table import StudyTable
 
 Answer = Mapping[str, Any]
@@ -25,7 +26,8 @@ AXES: Final = (
 
 
 def curves(table: StudyTable, answer: Answer) -> Section:
-    """Charts over images and compute, how long each row takes to the accuracy, and what earlier stops would say."""
+    """Charts over images and compute, how long each row takes to the accuracy, where curves cross, and what earlier
+    stops would say."""
     several = len(answer["panels"]) > 1
     charts: list[Chart] = []
     parts = [of_other_runs(table, answer, "curves")]
@@ -36,7 +38,8 @@ def curves(table: StudyTable, answer: Answer) -> Section:
         charts += own
         parts += [
             paragraph(f"Top-1 by epoch{on} is of {panel['split']} ({panel['metric']})."), figures(own),
-            _to_target(panel, number, on), _stops(panel, number, on, answer["baselines"].get(panel["panel"])),
+            _to_target(panel, number, on), _crossings(panel, number, on, answer["baselines"].get(panel["panel"])),
+            _stops(panel, number, on, answer["baselines"].get(panel["panel"])),
         ]  # fmt: skip
         parts.append(left_out(panel))
     parts.append(measured_differences(table, answer, "analysis-curves-differences"))
@@ -84,6 +87,29 @@ def _to_target(panel: Answer, number: int, on: str) -> str:
     key = f"analysis-curves-target-{number}"
     button = tag("div", save("table", key, "CSV", "Save the table of times"), class_="save")
     return paragraph(note, class_="note") + button + markup.table(columns, lines, f"To {panel['target']:g} %{on}", key)
+
+
+def _crossings(panel: Answer, number: int, on: str, baseline: str | None) -> str:
+    found = panel.get("crossings")
+    if found is None or found["said"]:
+        return "" if found is None else paragraph(f"Where curves cross{on}: {found['said']}.")
+    title = {row["row"]: row["title"] for row in panel["rows"]}
+    lines = [
+        line(title[row["row"]], *(title.get(row["before"], NONE), last_crossing(row), title.get(row["after"], NONE)),
+             data_of=row["row"])
+        for row in found["rows"]
+    ]  # fmt: skip
+    note = (
+        f"Where each row's mean curve crosses that of {baseline} for the last time, on {panel['split']}. In brackets, "
+        "at 95 %: from the last epoch that tells the earlier lead from chance to the first that tells the later one; "
+        "start or end: none does. It describes; verdicts are the table's."
+    )
+    key = f"analysis-curves-crossings-{number}"
+    columns = ("row", "leads before", "until epoch", "leads after")
+    button = tag("div", save("table", key, "CSV", "Save the table of crossings"), class_="save")
+    untold = [paragraph(f"{said}.", class_="note") for said in untold_crossings(found["rows"])]
+    table = markup.table(columns, lines, f"Last crossing with {baseline}{on}", key)
+    return "".join((paragraph(note, class_="note"), button, table, *untold))
 
 
 def _stops(panel: Answer, number: int, on: str, baseline: str | None) -> str:

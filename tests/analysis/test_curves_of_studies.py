@@ -180,6 +180,44 @@ def test_an_end_within_the_steps_that_are_not_timed_is_not_after_no_seconds(tmp_
     assert all(point["seconds"] is None for point in row["points"])
 
 
+def metered(study: Path, model: str, of: str, joules: float, unknown: int = -1) -> None:
+    """Let `model`'s runs have counted so many joules an epoch, but none after epoch `unknown` of seed 0."""
+    for seed in range(SEEDS):
+        run = study / model / f"seed{seed}"
+        lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+        for line in lines:
+            if line["kind"] == "epoch" and (seed, line["epoch"]) != (0, unknown):
+                line["train_joules"] = joules * line["epoch"] + seed
+        write_text(run / "metrics.jsonl", "\n".join(map(json.dumps, lines)) + "\n")
+        result = json.loads((run / "result.json").read_text(encoding="utf-8"))
+        write_json(run / "result.json", result | {"train_joules": joules * EPOCHS + seed, "energy_of": of})
+
+
+def test_curves_run_along_the_energy_that_one_kind_of_meter_counted(tmp_path: Path) -> None:
+    study_of(tmp_path, {"resnet_mini": steady, "vit_mini": late})
+    metered(tmp_path, "resnet_mini", "the GPU", 2000)
+    assert curves(studied(tmp_path))["panels"][0]["meter"] is None  # half of the runs had none
+    metered(tmp_path, "vit_mini", "the GPU", 500)
+    panel = curves(studied(tmp_path))["panels"][0]
+    assert panel["meter"] == "the GPU"
+    found = {row["row"]: [point["joules"] for point in row["points"]] for row in panel["rows"]}
+    assert found["resnet_mini"] == [2000 * epoch + 1.5 for epoch in range(1, 11)]
+    assert found["vit_mini"][-1] == 5001.5
+    html = shown(tmp_path, curves(studied(tmp_path)))
+    assert "curves-joules-0" in html and "Energy of the GPU." in html
+
+
+@pytest.mark.parametrize("second", [("the processor", -1), ("the GPU", 4)], ids=["another meter", "not always there"])
+def test_what_two_kinds_of_meters_counted_is_no_axis(tmp_path: Path, second: tuple[str, int]) -> None:
+    study_of(tmp_path, {"resnet_mini": steady, "vit_mini": late})
+    metered(tmp_path, "resnet_mini", "the GPU", 2000)
+    metered(tmp_path, "vit_mini", second[0], 500, second[1])
+    answer = curves(studied(tmp_path))
+    (panel,) = answer["panels"]
+    assert panel["meter"] is None and {point["joules"] for row in panel["rows"] for point in row["points"]} == {None}
+    assert "curves-joules" not in shown(tmp_path, answer)
+
+
 def test_without_metrics_it_is_said(tmp_path: Path) -> None:
     study_of(tmp_path, {"resnet_mini": steady})
     for file in tmp_path.rglob("metrics.jsonl"):

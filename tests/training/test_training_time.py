@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from small_run import run_spec
+from small_run import run_spec, stop_after
 from torch import Tensor, nn
 
+from levelfield.cost.energy import EnergyMeter
 from levelfield.data import from_arrays
 from levelfield.runs import RunFolder
 from levelfield.training import prepare, train_prepared, training_loop
+from levelfield.training import training_state as state_module
 from levelfield.training import training_time as clock_module
 from levelfield.training.interrupts import Interrupted
 from levelfield.training.own_model import OwnModel
@@ -133,3 +136,27 @@ def test_pausing_twice_counts_once() -> None:
     before = clock.state_dict()
     clock.pause()
     assert clock.state_dict() == before and clock.compile_seconds > 0
+
+
+def test_epochs_tell_the_joules_until_then_as_the_clock_read_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The meter goes on by a joule whenever it is read: an interval of the clock, which reads it twice, takes one."""
+    readings = count()
+    meter = EnergyMeter(lambda: float(next(readings)), "the bench")
+    monkeypatch.setattr(state_module, "energy_meter", lambda device: meter)
+    spec = run_spec("budget.epochs=4")
+    with monkeypatch.context() as patch:
+        stop_after([5], patch)
+        with pytest.raises(Interrupted):
+            train_prepared(prepare(spec), tmp_path / "run")
+    run = train_prepared(prepare(spec), tmp_path / "run")
+    told = [line["train_joules"] for line in run.history if line["kind"] == "epoch"]
+    assert len(told) == 4 and told == sorted(set(told)) and told[0] > 0
+    assert run.result["resumed_from"] == [5] and told[-1] == run.result["train_joules"] == next(readings) / 2
+
+
+def test_without_a_meter_epochs_tell_no_joules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state_module, "energy_meter", lambda device: None)
+    run = train_prepared(prepare(run_spec("budget.epochs=1")), tmp_path / "run")
+    assert run.history and not any("train_joules" in line for line in run.history)

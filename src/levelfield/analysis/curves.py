@@ -15,14 +15,13 @@ from levelfield.analysis.time_to_accuracy import MEASURES, of_row, to_compare, u
 from levelfield.errors import UserError
 from levelfield.statistics import seeds_interval
 
-AXES: Final = ("epochs", "images", "seconds", "macs")
+AXES: Final = ("epochs", "images", "seconds", "macs", "joules")
 
 
 def curves(found: Studied, target: float | None = None) -> dict[str, Any]:
-    """What curves.json holds: `panels` with the curves of every row over epochs, images, seconds and MACs, how long
-    each takes to `target` percent (None: of each test set the usual one), where they cross the baseline's, and what
-    earlier stops would have concluded;
-    `differences` in epochs to the target, on validation images alone; `runs`.
+    """What curves.json holds: `panels` with the curves of every row over epochs, images, seconds, MACs and joules, how
+    long each takes to `target` percent (None: of each test set the usual one), where they cross the baseline's, and
+    what earlier stops would have concluded; `differences` in epochs to the target, on validation images alone; `runs`.
 
     Raises UserError where no run has metrics by epoch.
     """
@@ -50,18 +49,20 @@ def curves(found: Studied, target: float | None = None) -> dict[str, Any]:
 
 
 def _of_panel(read: PanelCurves, target: float, usual: bool, baseline: str | None) -> dict[str, Any]:
+    axes = [axis for axis in AXES if axis != "joules" or read.meter]
     return {
         "panel": read.panel,
         "metric": read.metric,
         "split": SPLITS[read.metric],
         "left_out": {**read.left_out, **read.apart},
+        "meter": read.meter,
         "target": target,
         "stated": not usual,
         "rows": [
             {
                 "row": one.name,
                 "title": one.row.title,
-                "points": points(one.runs),
+                "points": points(one.runs, axes),
                 "to_target": of_row(one.runs, target, one.row.failed),
             }
             for one in read.rows
@@ -71,9 +72,9 @@ def _of_panel(read: PanelCurves, target: float, usual: bool, baseline: str | Non
     }
 
 
-def points(runs: Sequence[RunCurve]) -> list[dict[str, Any]]:
+def points(runs: Sequence[RunCurve], axes: Sequence[str]) -> list[dict[str, Any]]:
     """After each epoch that all `runs` have: the mean top-1, its interval over seeds, the lowest and the highest, and
-    the mean of what was taken until then (None where not every run says it)."""
+    by axis the mean of what was taken until then (None where not every run says it, or it is not of `axes`)."""
     common = sorted(set.intersection(*(set(run.epochs) for run in runs)))
     found = []
     for epoch in common:
@@ -84,7 +85,7 @@ def points(runs: Sequence[RunCurve]) -> list[dict[str, Any]]:
                                  "lowest": min(values), "highest": max(values)}  # fmt: skip
         for axis in AXES[1:]:
             taken = [getattr(run, axis) for run in runs]
-            known = all(one is not None for one in taken)
+            known = axis in axes and all(one is not None for one in taken)
             point[axis] = fmean(one[place] for one, place in zip(taken, places, strict=True)) if known else None
         found.append(point)
     return found

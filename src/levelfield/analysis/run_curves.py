@@ -21,8 +21,8 @@ SPLITS: Final[Mapping[str, str]] = {
 class RunCurve:
     """A run after each of its `epochs`, ascending: `top1` in percent, and what it had taken until then: `images` seen,
     `seconds` of training, multiply-accumulates (`macs`: for each image BACKWARD times those of a forward pass, and once
-    those of its teacher's). None where the run does not say. `best`: whether its best epoch on validation counts, not
-    its last."""
+    those of its teacher's), `joules` as its `meter` counted them, of what. None where the run does not say. `best`:
+    whether its best epoch on validation counts, not its last."""
 
     seed: int
     epochs: tuple[float, ...]
@@ -31,6 +31,8 @@ class RunCurve:
     seconds: tuple[float, ...] | None
     macs: tuple[float, ...] | None
     best: bool = False
+    joules: tuple[float, ...] | None = None
+    meter: str | None = None
 
     def stopped(self, place: int) -> float:
         """The top-1 that counts where the run is stopped after its epoch number `place`, from 0."""
@@ -64,6 +66,13 @@ class PanelCurves:
     def comparable(self) -> PanelCurves:
         """Without the rows that are `apart`."""
         return replace(self, rows=tuple(row for row in self.rows if row.name not in self.apart))
+
+    @property
+    def meter(self) -> str | None:
+        """What the meters of all runs counted the energy of; None where some had none, or not all the same kind."""
+        runs = [run for row in self.rows for run in row.runs]
+        kinds = {None if run.joules is None else run.meter for run in runs}
+        return kinds.pop() if len(kinds) == 1 else None
 
     def not_compared(self, baseline: str | None) -> str:
         """Why no row can be compared with the baseline; "" where one can."""
@@ -140,6 +149,8 @@ def _curve(run: Measured, lines: list[dict[str, Any]], metric: str) -> RunCurve:
         ),  # 0: the first steps, which are not timed
         None if taken is None or each is None else tuple(each * count for count in taken),
         run.spec is not None and metric == "val_top1" and run.spec.recipe.selection == "best_validation",
+        _all([lines[place].get("train_joules") for place in places]),
+        run.result.get("energy_of"),
     )
 
 

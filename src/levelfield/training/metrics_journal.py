@@ -150,6 +150,8 @@ class Journal:
         state.epoch_meter.reset()
         line: dict[str, Any] = {"kind": "epoch", "epoch": epoch + 1, "train_loss": loss, "train_top1": top1}
         line |= {"samples": seen, "lr": state.lr, "train_seconds": round(state.clock.train_seconds, 3)}
+        if state.clock.train_joules is not None:
+            line["train_joules"] = round(state.clock.train_joules, 3)
         shown = {"epoch": f"{epoch + 1}/{self.plan.epochs}", "loss": f"{loss:.3f}", "top-1": f"{top1:.1f}"}
         if validation is not None:
             line |= {"val_loss": validation.loss, "val_top1": validation.top1}

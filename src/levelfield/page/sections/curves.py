@@ -21,13 +21,14 @@ Answer = Mapping[str, Any]
 AXES: Final = (
     ("images", 1e3, "thousand images seen", "By images"),
     ("macs", 1e12, "training MACs (T)", "By compute"),
+    ("joules", 1e3, "kJ of training", "By energy"),
 )
 """Field, unit, axis and title; epochs and time stand under the learning curves."""
 
 
 def curves(table: StudyTable, answer: Answer) -> Section:
-    """Charts over images and compute, how long each row takes to the accuracy, where curves cross, and what earlier
-    stops would say."""
+    """Charts over images, compute and energy, how long each row takes to the accuracy, where curves cross, and what
+    earlier stops would say."""
     several = len(answer["panels"]) > 1
     charts: list[Chart] = []
     parts = [of_other_runs(table, answer, "curves")]
@@ -51,7 +52,7 @@ def _chart(table: StudyTable, panel: Answer, number: int, axis: tuple[str, float
     field, unit, title, name = axis
     rows = [row for row in panel["rows"] if row["points"]]
     every = [point for row in rows for point in row["points"]]
-    if not every or any(point[field] is None for point in every):
+    if not every or any(point.get(field) is None for point in every):
         return None
     if len({round(point[field] / point["epochs"]) for point in every}) == 1:
         return None
@@ -65,6 +66,7 @@ def _chart(table: StudyTable, panel: Answer, number: int, axis: tuple[str, float
     spec = lines_with_bands(colour_scale(table.rows), values, field, title, "top-1 (%)")
     note = "Line: mean over seeds. Band: lowest to highest seed."
     note += " A step counts as three forward passes of its images." if field == "macs" else ""
+    note += f" Energy of {panel['meter']}." if field == "joules" else ""
     return Chart(f"curves-{field}-{number}", name, note + chosen, f"Learning curves: top-1 against {title}.", spec)
 
 

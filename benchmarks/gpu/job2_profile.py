@@ -49,8 +49,11 @@ def main(arguments: list[str] | None = None) -> list[dict[str, Any]]:
     longest, left_out = 0.0, 0
     engines = chosen.engine or (list(ENGINES) if device.type == "cuda" else ["eager"])
     settings = product(engines, chosen.dtype or ["fp16", "bf16"], chosen.batch or [64, 512])
+    subjects, cut = study_subjects(chosen.study)
+    if cut:
+        say(f"not profiled, as a run tells which channels are left: {', '.join(cut)}")
     for engine, dtype, batch in settings:
-        for subject in study_subjects(chosen.study):
+        for subject in subjects:
             if (subject.label, engine, dtype, batch) in done:
                 continue
             if clock.left() < (longest or min(GUESS_S, 15 * chosen.minutes)):

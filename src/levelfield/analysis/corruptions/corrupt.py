@@ -42,7 +42,7 @@ def corrupt(
     photographs: Photographs | None = None,
 ) -> NDArray[np.uint8]:  # fmt: skip
     """uint8 `images` (B, 3, S, S) corrupted by `name` at `severity`. `index` (B,): which images they are, for their
-    random numbers, which hang on `seed`, `name`, `severity` and the image alone. `photographs`: of frost, which can not
+    random numbers, which hang on `seed`, `name`, `severity` and the image alone. `photographs`: of frost, which cannot
     be made without."""
     draws = draws_of(seed, f"{name}/{severity}", index)
     return applied(images.transpose(0, 2, 3, 1), name, severity, draws, photographs).transpose(0, 3, 1, 2)

@@ -67,11 +67,11 @@ def study_subjects(
     Classes and size that the study leaves to the data are those of the catalogue (of the network, for other data).
     """
     runs = {} if into is None else {row.name: read_row(row).spec for row in read_study(into).rows if row.runs}
-    left_out = []
     from levelfield.data.sources import catalog
 
     study = StudySpec.load(name)
     subjects: dict[str, Subject] = {}
+    left_out = []
     for row in planned_rows(study, scale, plugins=plugins):
         spec = row.spec
         trained = runs.get(row.name)

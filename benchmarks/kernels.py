@@ -23,6 +23,7 @@ from torch import Tensor
 from levelfield.cost.timing import synchronize
 from levelfield.models.kernels import grid_attention, outlook
 from levelfield.models.kernels.pointwise import by_rows
+from levelfield.models.kernels.triton_forms import has_triton
 from levelfield.precision import DTYPES
 from levelfield.training.environment import describe_environment
 
@@ -41,8 +42,8 @@ def compare(
         y = form(*leaves)
         return [y, *torch.autograd.grad(y, leaves, torch.ones_like(y))]
 
-    pairs = list(zip(run(fast), run(plain), strict=True))
-    apart = max(float((a.double() - b.double()).norm() / b.double().norm().clamp(min=1e-12)) for a, b in pairs)
+    pairs = [(a.detach().double(), b.detach().double()) for a, b in zip(run(fast), run(plain), strict=True)]
+    apart = max(float((a - b).norm() / b.norm().clamp(min=1e-12)) for a, b in pairs)
     times: dict[str, list[float]] = {"fast": [], "plain": []}
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(times["fast"]) < 5:
@@ -67,6 +68,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     chosen = parser.parse_args(arguments)
     device, dtype = torch.device(chosen.device), DTYPES[chosen.dtype]
     found: dict[str, Any] = {}
+    by_triton = device.type == "cuda" and has_triton()
 
     def randn(*shape: int) -> Tensor:
         return torch.randn(shape, device=device, dtype=dtype)
@@ -76,21 +78,23 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         found[f"pointwise {side} px {width} to {4 * width}"] = compare(
             lambda x, w: by_rows(x, w, None), lambda x, w: F.conv2d(x, w), (rows, weight), chosen.seconds
         )
-        if grid_attention.grid_attention_triton is None or outlook.outlook_triton is None:
+        if not by_triton:
             continue
+        from levelfield.models.kernels import grid_attention_triton, outlook_triton
+
         qkv = randn(chosen.batch, side, side, 3 * width)
         found[f"grid attention {side} px {width}"] = compare(
-            lambda x, h=heads, g=grid: grid_attention.grid_attention_triton.grid_attention(x, h, g),
+            lambda x, h=heads, g=grid: grid_attention_triton.grid_attention(x, h, g),
             lambda x, h=heads, g=grid: grid_attention.grid_attention_plain(x, h, g),
             (qkv,), chosen.seconds,
         )  # fmt: skip
         logits = randn(chosen.batch, side, side, 9 * heads).permute(0, 3, 1, 2)
         found[f"outlook {side} px {width}"] = compare(
-            lambda a, v, h=heads: outlook.outlook_triton.outlook(a, v, h),
+            lambda a, v, h=heads: outlook_triton.outlook(a, v, h),
             lambda a, v, h=heads: outlook.outlook_plain(a, v, h),
             (logits, rows), chosen.seconds,
         )  # fmt: skip
-    if grid_attention.grid_attention_triton is None:
+    if not by_triton:
         print("no CUDA device with Triton: grid attention and outlook are skipped")
     for name, values in found.items():
         print(f"{name:34}{values['ratio']:8.2f} times as fast{values['us']:10.0f} us  {values['apart']:.1e} apart")

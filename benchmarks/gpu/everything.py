@@ -45,7 +45,7 @@ def parts(out: Path, device: str) -> dict[str, tuple[float, list[str]]]:
         return [str(benchmarks / f"{name}.py"), "--device", device, *more, "--json", str(out / result)]
 
     found: dict[str, tuple[float, list[str]]] = {
-        "tests": (75, ["-m", "pytest", "-q", "-x", "-k", "gpu", *(str(ROOT / test) for test in tests)])
+        "tests": (75, ["-m", "pytest", "-q", "-k", "gpu", *(str(ROOT / test) for test in tests)])
     }
     for engine, limit in (("eager", 40.0), ("step", 40.0), ("graphs", 75.0)):
         found[f"step modern-100ep {engine}"] = (limit, step(engine, "modern-100ep"))

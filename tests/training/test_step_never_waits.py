@@ -252,7 +252,7 @@ def test_a_run_goes_on_from_counts_on_the_device() -> None:
 def test_no_step_waits_for_a_gpu(name: str) -> None:
     recipe = load_recipe(name).recipe.model_copy(update={"batch_size": 32})
     spec = run_spec("execution.device=cuda", "budget.epochs=10").model_copy(update={"recipe": recipe})
-    prepared = prepare(spec, data=images(36, 320))
+    prepared = prepare(spec, data=images(16, 320))
     recipe, device = prepared.spec.recipe, prepared.device
     plan = make_plan(recipe, spec.budget, 320)
     state = TrainState(prepared.build_model(), recipe, plan, spec.execution, device, World())

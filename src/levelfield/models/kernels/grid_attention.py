@@ -7,20 +7,13 @@ queries, keys and values (B, H, W, 3C), H and W divisible by g, to (B, H, W, C).
 
 from __future__ import annotations
 
-import importlib.util
-import os
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from levelfield import native
 from levelfield.models.kernels.operator_gradients import differentiate_by
-
-if torch.cuda.is_available() and importlib.util.find_spec("triton") and os.environ.get("LEVELFIELD_NATIVE") != "0":
-    from levelfield.models.kernels import grid_attention_triton
-else:
-    grid_attention_triton = None  # type: ignore[assignment]
+from levelfield.models.kernels.triton_forms import has_triton
 
 
 def grid_attention(qkv: Tensor, heads: int, grid: int) -> Tensor:
@@ -28,9 +21,12 @@ def grid_attention(qkv: Tensor, heads: int, grid: int) -> Tensor:
     tokens = (qkv.shape[1] // grid) * (qkv.shape[2] // grid)
     if tokens <= native.MAX_TOKENS and native.usable_as_operator(qkv):
         return grid_attention_native(qkv, heads, grid)
-    if grid_attention_triton is not None and grid_attention_triton.usable(qkv, heads, grid):
-        found: Tensor = grid_attention_triton.grid_attention(qkv, heads, grid)
-        return found
+    if qkv.is_cuda and has_triton():
+        from levelfield.models.kernels import grid_attention_triton
+
+        if grid_attention_triton.usable(qkv, heads, grid):
+            found: Tensor = grid_attention_triton.grid_attention(qkv, heads, grid)
+            return found
     return grid_attention_plain(qkv, heads, grid)
 
 

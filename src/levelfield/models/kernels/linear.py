@@ -22,7 +22,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None, gelu: bool = False) -
     Where no gradients are wanted, GELU costs no pass of its own in bfloat16.
     """
     x = native.as_layers_get_it(x)
-    if x.dtype is torch.bfloat16 and native.unobserved(x) and onednn_multiplies_bf16():
+    on_cpu = x.device.type == "cpu"
+    if on_cpu and x.dtype is torch.bfloat16 and native.unobserved(x) and onednn_multiplies_bf16():
         if gelu and not torch.is_grad_enabled():
             return _product(x, weight, bias, gelu)
         y: Tensor = _Linear.apply(x, weight, bias)

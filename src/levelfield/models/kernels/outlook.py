@@ -7,9 +7,6 @@ back as in VOLO. Zero-padded places outside the image take part in the softmax a
 
 from __future__ import annotations
 
-import importlib.util
-import os
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -17,11 +14,7 @@ from torch import Tensor
 from levelfield import native
 from levelfield.models.kernels.memory_layout import channels_last
 from levelfield.models.kernels.operator_gradients import differentiate_by
-
-if torch.cuda.is_available() and importlib.util.find_spec("triton") and os.environ.get("LEVELFIELD_NATIVE") != "0":
-    from levelfield.models.kernels import outlook_triton
-else:
-    outlook_triton = None  # type: ignore[assignment]
+from levelfield.models.kernels.triton_forms import has_triton
 
 KERNEL = 3
 TAPS = KERNEL * KERNEL
@@ -35,9 +28,12 @@ def outlook(logits: Tensor, values: Tensor, heads: int) -> Tensor:
     fast = native.usable_as_operator(logits) and native.usable_as_operator(values) and logits.dtype is values.dtype
     if fast and heads <= native.MAX_HEADS:
         return outlook_native(logits, values, heads)
-    if outlook_triton is not None and outlook_triton.usable(logits, values, heads):
-        found: Tensor = outlook_triton.outlook(logits, values, heads)
-        return found
+    if values.is_cuda and has_triton():
+        from levelfield.models.kernels import outlook_triton
+
+        if outlook_triton.usable(logits, values, heads):
+            found: Tensor = outlook_triton.outlook(logits, values, heads)
+            return found
     return outlook_plain(logits, values, heads)
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from levelfield.models.kernels.map_mean import map_mean
+from levelfield.models.kernels.map_mean import map_mean, mean_of_laid_out_gradient
 
 
 @pytest.mark.parametrize("shape", [(3, 24, 16, 16), (2, 7, 5, 9), (1, 64, 1, 1), (4, 1, 3, 2)])
@@ -30,3 +30,15 @@ def test_a_gradient_or_float32_takes_the_mean(monkeypatch: pytest.MonkeyPatch) -
     assert pooled == []
     map_mean(x.bfloat16())
     assert pooled == [torch.bfloat16]
+
+
+@pytest.mark.parametrize("form", [torch.channels_last, torch.contiguous_format])
+def test_its_gradient_has_the_layout_of_the_map(form: torch.memory_format) -> None:
+    x = torch.randn(3, 6, 5, 4, dtype=torch.float64).contiguous(memory_format=form).requires_grad_()
+    grad = torch.randn(3, 6, 1, 1, dtype=torch.float64)
+    mine, plain = (
+        torch.autograd.grad(mean(x), x, grad)[0]
+        for mean in (mean_of_laid_out_gradient, lambda x: x.mean((2, 3), keepdim=True))
+    )
+    torch.testing.assert_close(mine, plain, rtol=1e-12, atol=0)
+    assert mine.stride() == x.stride()

@@ -14,15 +14,18 @@ import json
 import triton, triton.language as tl
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from levelfield.models.kernels import grid_attention_triton as grid, outlook_triton as outlook
+from levelfield.models.kernels import grid_attention_triton as grid, layer_norm_triton as norm
+from levelfield.models.kernels import outlook_triton as outlook
 from levelfield.models.kernels.tuned_blocks import DEFAULT
 
-POINTERS = {name: "*bf16" for name in ("qkv", "out", "grad", "dqkv", "logits", "values", "dlogits", "dvalues")}
-POINTERS |= {"sums": "*fp32", "means": "*fp32"}
+POINTERS = {name: "*bf16" for name in (
+    "qkv", "out", "grad", "dqkv", "logits", "values", "dlogits", "dvalues", "x", "y", "dx"
+)}
+POINTERS |= {name: "*fp32" for name in ("sums", "means", "weights", "weight", "bias")}
 
 def compiled(kernel, **constants):
     constants |= {"BLOCK": DEFAULT[0], "D": 32, "ACC": tl.float32}
-    kinds = {name: POINTERS.get(name, "fp32" if name == "scale" else "i32") for name in kernel.arg_names}
+    kinds = {name: POINTERS.get(name, "fp32" if name in ("scale", "eps") else "i32") for name in kernel.arg_names}
     kinds |= {name: "constexpr" for name in constants}
     values = {(kernel.arg_names.index(name),): value for name, value in constants.items()}
     source = ASTSource(fn=kernel, signature=kinds, constexprs=values)
@@ -33,7 +36,10 @@ found = {"grid forward": compiled(grid._forward, TOKENS=16)}
 found["grid queries"] = compiled(grid._backward_queries, TOKENS=16)
 found["grid keys"] = compiled(grid._backward_keys, TOKENS=16)
 found["outlook forward"] = compiled(outlook._forward)
-found["outlook backward"] = compiled(outlook._backward)
+found["outlook logits"] = compiled(outlook._backward_logits)
+found["outlook values"] = compiled(outlook._backward_values)
+found["norm forward"] = compiled(norm._forward)
+found["norm backward"] = compiled(norm._backward)
 print(json.dumps(found))
 """
 
@@ -44,5 +50,5 @@ def test_every_kernel_becomes_machine_code() -> None:
     run = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     found = json.loads(run.stdout.splitlines()[-1])
-    assert len(found) == 5
+    assert len(found) == 8
     assert all(made["machine code"] > 1000 and made["shared"] < 48 * 1024 for made in found.values()), found

@@ -250,7 +250,9 @@ def test_a_run_goes_on_from_counts_on_the_device() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device: torch counts what waits for it")
 @pytest.mark.parametrize("name", list_recipes())
 def test_no_step_waits_for_a_gpu(name: str) -> None:
-    recipe = load_recipe(name).recipe.model_copy(update={"batch_size": 32})
+    stated = load_recipe(name).recipe
+    phases = tuple(phase.model_copy(update={"at_epoch": at}) for at, phase in enumerate(stated.phases, start=5))
+    recipe = stated.model_copy(update={"batch_size": 32, "phases": phases})
     spec = run_spec("execution.device=cuda", "budget.epochs=10").model_copy(update={"recipe": recipe})
     prepared = prepare(spec, data=images(16, 320))
     recipe, device = prepared.spec.recipe, prepared.device

@@ -1,6 +1,7 @@
 """LayerNorm over the last axis: of each place's channels by themselves.
 
-C++ computes it in bfloat16, with sums in float32 and weights that stay float32.
+C++ computes it in bfloat16 on CPUs, Triton in bfloat16 and float16 on GPUs: with sums in float32 and weights that stay
+float32, and a result of the map's own dtype.
 """
 
 from __future__ import annotations
@@ -13,15 +14,22 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from levelfield import native
+from levelfield.models.kernels.triton_forms import has_triton
 
 
 def layer_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
     """(x - mean) / sqrt(variance + eps) * weight + bias over the last axis: (..., C) to the same."""
+    known = weight.shape == bias.shape == x.shape[-1:]  # else torch is left to refuse it
     fast = x.dtype is torch.bfloat16 and weight.dtype is bias.dtype is torch.float32
-    fast = fast and weight.shape == bias.shape == x.shape[-1:]  # else torch is left to refuse it
-    return layer_norm_native(x, weight, bias, eps) if fast and native.usable(x) else F.layer_norm(
-        x, weight.shape, weight, bias, eps
-    )  # fmt: skip
+    if known and fast and native.usable(x):
+        return layer_norm_native(x, weight, bias, eps)
+    if known and x.is_cuda and has_triton():
+        from levelfield.models.kernels import layer_norm_triton
+
+        if layer_norm_triton.usable(x, weight, bias):
+            found: Tensor = layer_norm_triton.layer_norm(x, weight, bias, eps)
+            return found
+    return F.layer_norm(x, weight.shape, weight, bias, eps)
 
 
 def layer_norm_native(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:

@@ -1,9 +1,10 @@
 """The Outlooker's operator as a pair of Triton kernels behind `torch.library`: `levelfield::outlook`.
 
-One program handles one image's block of pixels and one head. The forward never builds the unfolding; the backward
-recomputes the softmax. dv is gathered, without atomics: dv[q] = sum_o w[q - o]_o dy[q - o], with the softmax of the
-neighbour q - o recomputed from its logits. Maps are (B, C, H, W) in any strides, channels-last without a copy;
-arithmetic is float32 for float32, bfloat16 and float16 (float64 for float64). TRITON_INTERPRET=1 runs it on a CPU.
+One program handles one image's block of pixels and one head. The forward never builds the unfolding. The backward has
+two kernels: the gradient of the logits, which leaves the weights w of the softmax in memory, (B, h, 9, H, W), and then
+that of the values, gathered without atomics: dv[q] = sum_o w[q - o]_o dy[q - o]. Maps are (B, C, H, W) in any strides,
+channels-last without a copy; arithmetic is float32 for float32, bfloat16 and float16 (float64 for float64).
+TRITON_INTERPRET=1 runs it on a CPU.
 """
 
 from __future__ import annotations
@@ -66,8 +67,8 @@ def _forward(  # type: ignore[no-untyped-def]
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _backward(  # type: ignore[no-untyped-def]
-    logits, values, grad, dlogits, dvalues, height, width, d,
+def _backward_logits(  # type: ignore[no-untyped-def]
+    logits, values, grad, dlogits, weights, height, width, d,
     a_batch, a_channel, a_row, a_column, v_batch, v_channel, v_row, v_column, g_batch, g_channel, g_row, g_column,
     BLOCK: tl.constexpr, D: tl.constexpr, ACC: tl.constexpr,
 ):  # fmt: skip
@@ -82,27 +83,17 @@ def _backward(  # type: ignore[no-untyped-def]
     g_at = image * g_batch + y * g_row + x * g_column
     g_pd = tl.load(grad + g_at[:, None] + channel * g_channel, mask=inside[:, None] & known, other=0.0).to(ACC)
     top, total = _weights(logits, a_at, a_channel, inside, ACC)
+    place = weights + (image * tl.num_programs(1) + head) * 9 * height * width + p
     mean = tl.zeros((BLOCK,), ACC)
-    dv_pd = tl.zeros((BLOCK, D), ACC)
-    for k in range(9):  # not unrolled: with the softmax of each neighbour inside it would take long to compile
+    for k in tl.static_range(9):
         row, column = y + k // 3 - 1, x + k % 3 - 1
         there = inside & (row >= 0) & (row < height) & (column >= 0) & (column < width)
         a = tl.load(logits + a_at + k * a_channel, mask=inside, other=0.0).to(ACC)
         at = image * v_batch + row * v_row + column * v_column
         v = tl.load(values + at[:, None] + channel * v_channel, mask=there[:, None] & known, other=0.0).to(ACC)
-        mean += tl.exp(a - top) / total * tl.sum(g_pd * v, 1)
-        # the pixel whose offset k is this one
-        row, column = y - (k // 3 - 1), x - (k % 3 - 1)
-        there = inside & (row >= 0) & (row < height) & (column >= 0) & (column < width)
-        other = image * a_batch + head * 9 * a_channel + row * a_row + column * a_column
-        other_top, other_total = _weights(logits, other, a_channel, there, ACC)
-        a = tl.load(logits + other + k * a_channel, mask=there, other=0.0).to(ACC)
-        at = image * g_batch + row * g_row + column * g_column
-        g = tl.load(grad + at[:, None] + channel * g_channel, mask=there[:, None] & known, other=0.0).to(ACC)
-        dv_pd += (tl.exp(a - other_top) / other_total)[:, None] * g
-    at = image * v_batch + y * v_row + x * v_column
-    pointers = dvalues + at[:, None] + channel * v_channel
-    tl.store(pointers, dv_pd.to(dvalues.dtype.element_ty), mask=inside[:, None] & known)
+        weight = tl.exp(a - top) / total
+        tl.store(place + k * height * width, weight, mask=inside)
+        mean += weight * tl.sum(g_pd * v, 1)
     for k in tl.static_range(9):
         row, column = y + k // 3 - 1, x + k % 3 - 1
         there = inside & (row >= 0) & (row < height) & (column >= 0) & (column < width)
@@ -111,6 +102,32 @@ def _backward(  # type: ignore[no-untyped-def]
         v = tl.load(values + at[:, None] + channel * v_channel, mask=there[:, None] & known, other=0.0).to(ACC)
         da = tl.exp(a - top) / total * (tl.sum(g_pd * v, 1) - mean)
         tl.store(dlogits + a_at + k * a_channel, da.to(dlogits.dtype.element_ty), mask=inside)
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _backward_values(  # type: ignore[no-untyped-def]
+    weights, grad, dvalues, height, width, d, v_batch, v_channel, v_row, v_column, g_batch, g_channel, g_row, g_column,
+    BLOCK: tl.constexpr, D: tl.constexpr, ACC: tl.constexpr,
+):  # fmt: skip
+    head, image = tl.program_id(1), tl.program_id(2).to(tl.int64)
+    p = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    y, x = p // width, p % width
+    inside = y < height
+    c = tl.arange(0, D)
+    known = (c < d)[None, :]
+    channel = (head * d + c)[None, :]
+    start = weights + (image * tl.num_programs(1) + head) * 9 * height * width
+    dv_pd = tl.zeros((BLOCK, D), ACC)
+    for k in tl.static_range(9):  # the pixel whose offset k is this one
+        row, column = y - (k // 3 - 1), x - (k % 3 - 1)
+        there = inside & (row >= 0) & (row < height) & (column >= 0) & (column < width)
+        weight = tl.load(start + k * height * width + row * width + column, mask=there, other=0.0)
+        at = image * g_batch + row * g_row + column * g_column
+        g = tl.load(grad + at[:, None] + channel * g_channel, mask=there[:, None] & known, other=0.0).to(ACC)
+        dv_pd += weight[:, None] * g
+    at = image * v_batch + y * v_row + x * v_column
+    pointers = dvalues + at[:, None] + channel * v_channel
+    tl.store(pointers, dv_pd.to(dvalues.dtype.element_ty), mask=inside[:, None] & known)
 
 
 def _launch(kernel: Any, name: str, values: Tensor, heads: int, *arguments: Any) -> None:
@@ -144,11 +161,16 @@ def outlook_backward(logits: Tensor, values: Tensor, grad: Tensor, heads: int) -
     if dlogits.stride() != logits.stride() or dvalues.stride() != values.stride():  # not dense: one layout for both
         logits, values = logits.contiguous(), values.contiguous()
         dlogits, dvalues = torch.empty_like(logits), torch.empty_like(values)
-    _, C, H, W = values.shape
+    B, C, H, W = values.shape
+    exact = torch.float64 if values.dtype is torch.float64 else torch.float32
+    weights = values.new_empty((B, heads, 9, H, W), dtype=exact)
     strides = (*logits.stride(), *values.stride(), *grad.stride())
     _launch(
-        _backward, "outlook backward", values, heads, logits, values, grad, dlogits, dvalues, H, W, C // heads, *strides
-    )
+        _backward_logits, "outlook logits", values, heads, logits, values, grad, dlogits, weights, H, W, C // heads,
+        *strides,
+    )  # fmt: skip
+    strides = (*dvalues.stride(), *grad.stride())
+    _launch(_backward_values, "outlook values", values, heads, weights, grad, dvalues, H, W, C // heads, *strides)
     return dlogits, dvalues
 
 

@@ -225,7 +225,8 @@ def _measured_on(table: StudyTable) -> str:
 
 def _machine(environment: Mapping[str, Any]) -> str:
     gpu = environment.get("gpu")
-    return str(gpu) if gpu else f"{environment.get('processor', 'a CPU')}, {environment.get('threads', '?')} threads"
+    threads = environment.get("threads", "?")
+    return str(gpu) if gpu else f"{environment.get('processor', 'a CPU')}, {threads} thread{'s' * (threads != 1)}"
 
 
 def _version(environment: Mapping[str, Any]) -> str:

@@ -20,7 +20,8 @@ from levelfield.spec.run_parts import StartFrom
 from levelfield.studies.declared.record_rules import check_declared
 from levelfield.studies.results.record_json import as_markdown, pairs, read_record, summary, verdict
 from levelfield.studies.running import record as module
-from levelfield.studies.running.record import Declared, make_record, source_digest
+from levelfield.studies.running.record import Declared, make_record
+from levelfield.system.source_digest import SUFFIXES, source_digest
 from levelfield.training import environment
 
 SPEC: dict[str, Any] = {
@@ -130,7 +131,7 @@ def test_every_file_that_a_run_is_carried_out_by_is_digested() -> None:
     root = Path(module.__file__).parents[2]
     kinds = {path.suffix for path in root.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
     others = {".pyc", ".so", ".typed", ".js", ".css", ".md", ".html", ".svg", ".csv", ".txt", ""}
-    assert kinds - others <= module.SUFFIXES
+    assert kinds - others <= SUFFIXES
 
 
 def test_a_run_that_fails_is_told(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from small_run import run_spec
 from levelfield.errors import UserError
 from levelfield.models import weights_digest
 from levelfield.runs import RunFolder
+from levelfield.system.source_digest import source_digest
 from levelfield.training import NonFiniteLossError, environment, load_run, prepare, train_prepared, training_loop
 from levelfield.training.environment import describe_environment, with_earlier
 from levelfield.training.evaluate_finished_run import retest
@@ -67,6 +68,21 @@ def test_the_commit_is_that_of_the_checkout_or_worktree(tmp_path: Path, monkeypa
     git("checkout", "-q", "--detach", cwd=tmp_path / "side")
     assert told(tmp_path / "side") == heads[1]
     assert told(tmp_path) is None
+
+
+def test_what_was_changed_after_the_commit_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy of a checkout, or one with edits, has a commit that is not the code that ran."""
+    package = tmp_path / "levelfield"
+    package.mkdir()
+    (package / "__init__.py").write_text("one")
+    monkeypatch.setattr("levelfield.system.source_digest.PACKAGE", package)
+    digests = []
+    for text in ("one", "two", "one"):
+        (package / "__init__.py").write_text(text)
+        source_digest.cache_clear()
+        digests.append(describe_environment(torch.device("cpu"))["source"])
+    source_digest.cache_clear()
+    assert digests[0] == digests[2] != digests[1] and len(digests[0]) == 16
 
 
 def test_the_environments_of_earlier_starts_are_kept(tmp_path: Path) -> None:

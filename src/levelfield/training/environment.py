@@ -1,4 +1,4 @@
-"""What a number was measured with: package versions, commit, processor, GPU, threads, machine; and where before."""
+"""What a number was measured with: package versions, commit, source, processor, GPU, machine; and where before."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ import platform
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 
 from levelfield.native.libraries import variant_in_use
 from levelfield.system.machine import machine_digest, processor_name, usable_cores
+from levelfield.system.source_digest import source_digest
+
+SHORT_DIGEST: Final = 16
+"""Characters of the digest of the package's files that an environment keeps."""
 
 
 def describe_environment(device: torch.device) -> dict[str, Any]:
-    """What a number was measured with: package versions, git commit, processor, threads."""
+    """What a number was measured with: package versions, git commit, digest of the source, processor, threads."""
     from importlib import metadata
 
     names = ("levelfield", "torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pyarrow", "pillow")
@@ -27,6 +31,7 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": versions,
         "git_commit": _git_commit(),
+        "source": source_digest()[:SHORT_DIGEST],
         "os": platform.platform(),
         "device": str(device),
         "machine": machine_digest(),

@@ -86,7 +86,7 @@ def _of_run(
         known = {"drawn": len(read.positions), "layers": read.layers()}
         cache.put(folder.identity, key, known)
     if not known["layers"]:
-        return "it has no attention that is read (OutGrid, ViT, DeiT, Swin, MaxViT)"
+        return "no attention that is read (OutGrid, ViT, DeiT, Swin, MaxViT)"
     training = []
     for step, checkpoint in _checkpoints(folder):
         see(f"{run.result['model']} at step {step}")

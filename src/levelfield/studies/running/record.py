@@ -7,7 +7,6 @@ another machine or of other science never join.
 
 from __future__ import annotations
 
-import hashlib
 import multiprocessing
 import os
 import signal
@@ -18,17 +17,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final
 
-import levelfield
 from levelfield.errors import UserError
 from levelfield.progress import Progress
 from levelfield.runs import FolderLock, write_bytes, write_json
 from levelfield.spec import RunSpec
 from levelfield.studies.results.record_json import COUNTED, FORMAT, Run, as_markdown, pairs, read_record, summary
+from levelfield.system.source_digest import source_digest
 from levelfield.training.prepare_run import Prepared, prepare
-
-SUFFIXES: Final = {".py", ".yaml", ".json", ".cpp", ".h"}
-"""Files of the package that a run may be carried out by."""
-
 
 _MACHINE: Final = ("machine", "processor", "gpu", "threads", "cpp_loops")
 """What of an environment makes times comparable."""
@@ -45,16 +40,6 @@ class Declared:
     count: int
     within: float | None = None
     changed: tuple[str, ...] = ()
-
-
-def source_digest() -> str:
-    """SHA-256 over the names and contents of the package's files."""
-    root = Path(levelfield.__file__).parent
-    digest = hashlib.sha256()
-    for path in sorted(path for path in root.rglob("*") if path.suffix in SUFFIXES):
-        digest.update(f"{path.relative_to(root).as_posix()}\0{path.stat().st_size}\0".encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
 
 
 def make_record(

@@ -315,7 +315,7 @@ def main(
     options.add_argument("--scale", default="full", help="another scale of the study, to try the job out")
     options.add_argument("--work", type=Path, help="where runs are kept from call to call; default: OUT/work")
     options.add_argument("--data-dir", help="folder with the data sets (else LEVELFIELD_DATA)")
-    options.add_argument("--engine", choices=RUN_ENGINES, help="default: graphs on a GPU, eager without one")
+    options.add_argument("--engine", choices=RUN_ENGINES, help="default: step on a GPU, eager without one")
     options.add_argument("--parallel", type=int, default=1, help="runs at once, each in a process of its own")
     chosen = options.parse_args(arguments)
     clock = Clock(chosen.minutes)
@@ -326,7 +326,7 @@ def main(
     work = (chosen.work or chosen.out / "work") / done.relative_to(chosen.results)
     campaign = Campaign(
         loaded, chosen.scale, done, work, chosen.out, clock,
-        chosen.engine or ("graphs" if torch.cuda.is_available() else "eager"), chosen.parallel,
+        chosen.engine or ("step" if torch.cuda.is_available() else "eager"), chosen.parallel,
     )  # fmt: skip
     try:
         seeds = None if chosen.seeds is None else parse_seeds(chosen.seeds)

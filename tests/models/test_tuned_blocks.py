@@ -25,6 +25,7 @@ def timed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Block]:
     monkeypatch.setenv("LEVELFIELD_CACHE", str(tmp_path))
     monkeypatch.setattr(tuned_blocks, "_milliseconds", milliseconds)
     monkeypatch.setattr(tuned_blocks, "_known", {})
+    tuned_blocks._tell.cache_clear()
     return asked
 
 
@@ -43,6 +44,12 @@ def test_what_is_measured_is_kept_for_later_processes(
     found("a", "NVIDIA A100-SXM4-80GB")
     assert len(timed) == 3 * len(CANDIDATES)
     assert len(list((tmp_path / "triton-blocks").glob("NVIDIA-*.json"))) == 2
+
+
+def test_the_wait_is_told_once(timed: list[Block], capsys: pytest.CaptureFixture[str]) -> None:
+    for what in "abca":
+        found(what)
+    assert capsys.readouterr().err.count("first use of these kernels on NVIDIA H200") == 1
 
 
 def test_a_damaged_or_forbidden_file_is_measured_again(timed: list[Block], monkeypatch: pytest.MonkeyPatch) -> None:

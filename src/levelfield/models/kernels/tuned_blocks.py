@@ -11,8 +11,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import sys
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -50,9 +52,16 @@ def _found(what: str, device_name: str, launch: Callable[[Block], None]) -> Bloc
     if what not in known:
         if torch.cuda.is_available() and torch.cuda.is_current_stream_capturing():
             return DEFAULT
+        _tell(device_name)
         known[what] = _fastest(launch)
         _write(path, {**_read(path), **known})
     return known[what]
+
+
+@cache
+def _tell(device_name: str) -> None:
+    """Once in a process, as the first step waits for it: 40 s for outgrid_7m on the host of an H200."""
+    print(f"first use of these kernels on {device_name}: compiled and measured once, within a minute", file=sys.stderr)
 
 
 def _fastest(launch: Callable[[Block], None]) -> Block:

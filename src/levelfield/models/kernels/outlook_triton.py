@@ -1,4 +1,4 @@
-"""The Outlooker's operator as a pair of Triton kernels behind `torch.library`: `levelfield::outlook`.
+"""The Outlooker's operator as Triton kernels behind `torch.library`: `levelfield::outlook`.
 
 One program handles one image's block of pixels and one head. The forward never builds the unfolding. The backward has
 two kernels: the gradient of the logits, which leaves the weights w of the softmax in memory, (B, h, 9, H, W), and then

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,16 @@ from typer.testing import CliRunner
 
 from levelfield.analysis import compression_ladder
 from levelfield.analysis.feature_ranks import networks_to_rank as subjects
+from levelfield.analysis.ladder_chart import COSTS, ladder_chart
 from levelfield.cli.app import app
+from levelfield.cost.energy import EnergyMeter
 from levelfield.errors import UserError
 from levelfield.page.sections.analyses import _ladder
 from levelfield.progress import Progress
 from levelfield.runs import RunFolder
 from levelfield.spec import Budget, DataSpec, Distil, Execution, ModelSpec, Prune, QuantizeAware, RunSpec, StartFrom
 from levelfield.training import train
+from levelfield.units import short
 
 MODELS = ("resnet_nano", "convnext_nano_p2")
 
@@ -98,8 +102,9 @@ def test_the_ladder_lists_accuracy_and_costs_and_draws_them(ladder: Path, tmp_pa
         assert rung.params_m == result["params"] / 1e6 and rung.macs_m == result["macs"] / 1e6
         assert rung.size_mib == (folder / "weights.safetensors").stat().st_size / 2**20
         assert 0 < rung.latency_q1_ms <= rung.latency_ms <= rung.latency_q3_ms
-    drawn = compression_ladder.chart(rungs, "Ladder").to_json()
-    for text in [*compression_ladder.COSTS.values(), *MODELS]:
+    measured = [replace(rung, joules_per_image=0.002) for rung in rungs]
+    drawn = ladder_chart(measured, "Ladder").to_json()
+    for text in [*COSTS.values(), *MODELS]:
         assert text in drawn
 
 
@@ -119,7 +124,7 @@ def test_what_was_analysed_appears_on_the_page_of_the_study(ladder: Path) -> Non
     assert 'id="analysis-compression"' in html and 'id="analysis-network-rank"' in html
     assert html.count("data:image/svg+xml;base64,") == 2
     for rung in json.loads((ladder / "analysis" / "compression.json").read_text()):
-        assert f"<td>{rung['params_m']:.2f}</td>" in html
+        assert f"<td>{short(1e6 * rung['params_m'])}</td>" in html
     network = json.loads((ladder / "analysis" / "network-rank.json").read_text())[0]
     assert f"<td>{network['summary']['filled']:.3f}</td>" in html
 
@@ -160,23 +165,59 @@ def test_rungs_say_whose_weights_they_start_from_and_what_was_done(
         "resnet_nano (int8)": ("resnet_nano (pruned)", "trained to int8"),
         "resnet_nano (taught)": (None, "taught by resnet_nano (hard, weight 0.5)"),
     }
-    assert compression_ladder.latency(tmp_path / "int8", 0.01).ms_median > 0
+    assert compression_ladder.latency(tmp_path / "int8", 0.01)[0].ms_median > 0
 
     monkeypatch.setattr(compression_ladder, "ProcessPoolExecutor", lambda *_, **__: ThreadPoolExecutor(1))
-    timing = compression_ladder.latency(whole, 0.01)
-    monkeypatch.setattr(compression_ladder, "latency", lambda *_: timing)
+    timing, _ = compression_ladder.latency(whole, 0.01)
+    monkeypatch.setattr(compression_ladder, "latency", lambda *_: (timing, 0.0123))
     shown = CliRunner().invoke(app, ["analyze", "compression", str(tmp_path), "--json"])
     values = {rung["model"]: rung for rung in json.loads(shown.stdout)["ladder"]}
     assert values["resnet_nano (int8)"]["parent"] == "resnet_nano (pruned)"
     assert values["resnet_nano (int8)"]["params_m"] == values["resnet_nano (whole)"]["params_m"]
     table = CliRunner().invoke(app, ["analyze", "compression", str(tmp_path)]).stdout
     assert "started from" in table and "50 % of weights zero" in " ".join(table.split())
+    assert "12.3" in table and "Joules: of the processor" in " ".join(table.split())
     section = "".join(_ladder(list(values.values())))
     assert "<td>resnet_nano (pruned)</td><td>trained to int8</td>" in section and "started from" in section
 
     changed_run(tmp_path / "shorter", {**start, "budget": Budget(epochs=1), "recipe.prune": Prune(share=0.2)})
     with pytest.raises(UserError, match=r"must differ in nothing but the network.*budget"):
         compression_ladder.ladder([tmp_path])
+
+
+def test_a_rung_has_an_interval_and_what_changed_seed_by_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wholes = [one_run(tmp_path / f"whole{seed}", "resnet_nano", seed=seed) for seed in range(3)]
+    start: dict[str, Any] = {"budget": Budget(steps=1), "recipe.optimizer.lr": 1e-4, "recipe.prune": Prune(share=0.5)}
+    for seed in (2, 0, 1):
+        spec = (
+            RunFolder(wholes[seed]).spec().changed({**start, "model.start_from": StartFrom(source=str(wholes[seed]))})
+        )
+        train(spec, tmp_path / f"pruned{seed}", progress=Progress(shown=False))
+    for name, top1 in zip(("whole", "pruned"), ((90.0, 91.0, 92.0), (89.5, 90.7, 91.3)), strict=True):
+        for seed, value in enumerate(top1):
+            path = tmp_path / f"{name}{seed}" / "result.json"
+            path.write_text(json.dumps({**json.loads(path.read_text()), "top1": value}), encoding="utf-8")
+    monkeypatch.setattr(compression_ladder, "ProcessPoolExecutor", lambda *_, **__: ThreadPoolExecutor(1))
+    found = {rung.done: rung for rung in compression_ladder.rungs([tmp_path], latency_seconds=0.01)}
+    whole, pruned = found[""], found["50 % of weights zero"]
+    assert sorted(pruned.change) == pytest.approx([-0.7, -0.5, -0.3]) and whole.change == () and whole.changed is None
+    assert whole.accuracy.low == pytest.approx(91.0 - 4.302653 / 3**0.5, abs=1e-5)
+    assert pruned.changed is not None and pruned.changed.high == pytest.approx(-0.5 + 0.2 * 4.302653 / 3**0.5, abs=1e-5)
+    drawn = json.dumps(ladder_chart(list(found.values()), "Ladder").to_dict())
+    assert f'"from_top1": {whole.mean}' in drawn and f'"low": {pruned.accuracy.low}' in drawn
+    section = "".join(_ladder([rung.as_json() for rung in found.values()]))
+    assert "<td>91.00 [88.52, 93.48]</td>" in section and "<td>−0.50 [−1.00, −0.00]</td>" in section
+
+
+@pytest.mark.parametrize("joules", [None, 3.5])
+def test_a_rung_counts_joules_only_where_there_is_a_meter(
+    ladder: Path, monkeypatch: pytest.MonkeyPatch, joules: float | None
+) -> None:
+    counted = iter((10.0, 10.0 + (joules or 0.0)))
+    meter = None if joules is None else EnergyMeter(lambda: next(counted), "a meter")
+    monkeypatch.setattr(compression_ladder, "energy_meter", lambda device: meter if device.type == "cpu" else None)
+    timing, found = compression_ladder.latency(ladder / "resnet_nano", 0.01)
+    assert found == (None if joules is None else joules / (timing.warmup + timing.repeats))
 
 
 def test_the_random_study_on_the_command_line(tmp_path: Path) -> None:

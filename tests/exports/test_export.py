@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from levelfield.cli.app import app
 from levelfield.cli.export import _print
+from levelfield.cost.energy import EnergyMeter
 from levelfield.data import open_data
 from levelfield.data.store.resize import Fit
 from levelfield.errors import UserError
@@ -271,5 +272,21 @@ def test_neither_program_is_timed_while_the_others_threads_still_spin() -> None:
         last.append(name)
 
     ours, theirs = held_to_run._in_turns(lambda: program("ours"), lambda: program("theirs"))
-    assert min(len(ours), len(theirs)) >= 10 and max(np.median(ours), np.median(theirs)) < 15
+    assert min(len(ours.ms), len(theirs.ms)) >= 10 and max(np.median(ours.ms), np.median(theirs.ms)) < 15
+    assert ours.joules is None or ours.joules > 0
     assert sum(one != other for one, other in pairwise(last)) >= 5
+
+
+def test_each_program_has_the_joules_of_its_own_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    used = [0.0]
+    monkeypatch.setattr(held_to_run, "energy_meter", lambda _: EnergyMeter(lambda: used[0], "a meter"))
+    monkeypatch.setattr(held_to_run, "LATENCY_S", 0.1)
+    monkeypatch.setattr(held_to_run, "TURN_S", 0.01)
+
+    def program(joules: float) -> None:
+        time.sleep(0.001)
+        used[0] += joules
+
+    ours, theirs = held_to_run._in_turns(lambda: program(8.0), lambda: program(2.0))
+    assert (ours.joules_per(4), theirs.joules_per(1)) == (2.0, 2.0)
+    assert ours.calls > len(ours.ms) >= 10

@@ -138,6 +138,7 @@ def test_it_is_a_rung_of_the_ladder_by_its_own_test(
     assert file.size_mib == (exported / "model.onnx").stat().st_size / 2**20 < whole.size_mib
     (one,) = (each for each in content["latency"] if each["batch"] == 1)
     assert (file.latency_ms, file.torch_latency_ms) == (one["ms"], one["torch_ms"])
+    assert file.joules_per_image == one["joules_per_image"] and file.change == (file.top1[0] - whole.top1[0],)
     assert 0 < file.latency_q1_ms <= file.latency_ms <= file.latency_q3_ms
 
     shutil.copytree(run, tmp_path / "run")

@@ -1,10 +1,11 @@
-"""What remains of a network when it is made smaller: accuracy against four costs, rung by rung.
+"""What remains of a network when it is made smaller: accuracy against its costs, rung by rung.
 
 A rung is the finished runs of one model that were made smaller in one way, all rungs of one setting; what starts from
-another rung's weights may be trained for less and slower. Accuracy is the mean over its seeds with their
-spread; parameters and MACs are the runs' own counts; size is that of the stored weights; latency is measured here,
-batch 1, on the CPU, each model in a process of its own. Exports of these runs are rungs too, with the size of their
-files and the accuracy and latency that were measured when they were made.
+another rung's weights may be trained for less and slower. Accuracy is the mean over its seeds with its interval, and
+beside it what was gained or lost seed by seed against the runs whose weights it started from; parameters and MACs are
+the runs' own counts; size is that of the stored weights; latency and, where a meter can be read, energy are measured
+here, batch 1, on the CPU, each model in a process of its own. Exports of these runs are rungs too, with the size of
+their files and the accuracy, latency and energy that were measured when they were made.
 """
 
 from __future__ import annotations
@@ -16,25 +17,22 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any, Final
+from typing import Any
+
+import torch
 
 from levelfield.analysis.exported_rungs import ExportedRung, exported_rungs
 from levelfield.analysis.run_origins import origins
 from levelfield.cost import Timing, measure_inference
+from levelfield.cost.energy import energy_meter
 from levelfield.errors import UserError
 from levelfield.runs import RunFolder, find_runs
+from levelfield.statistics import Estimate, seeds_interval
 from levelfield.system.spawned import end_with_parent_process
 from levelfield.tables.read_folder import read_study
 from levelfield.tables.rows import one_per_training
 from levelfield.training.fake_quantisation import without_rounding
 from levelfield.training.load_finished_run import load_run
-
-COSTS: Final = {
-    "params_m": "parameters (millions)",
-    "macs_m": "multiply-accumulates (millions)",
-    "size_mib": "size on disk (MiB)",
-    "latency_ms": "CPU latency, batch 1 (ms)",
-}
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,9 @@ class Rung:
     `parent`: the rung whose weights it started from. `done`: what made it smaller. Parameters, MACs and `size_mib`
     (weights.safetensors): means over seeds, which may have lost different channels. `latency_ms`: the median of the
     first seed's, between the quartiles `latency_q1_ms`, `latency_q3_ms`; without the rounding of one trained to int8.
-    `torch_latency_ms`: of an export, PyTorch's in the same turns; None of others.
+    `change`: percentage points of top-1 that each run has more than the run whose weights it started from, or of which
+    it is an export; empty of one that started fresh. `torch_latency_ms`: of an export, PyTorch's in the same turns;
+    None of others. `joules_per_image`: of the processor in those timings, whatever ran on it; None without a meter.
     """
 
     model: str
@@ -60,7 +60,9 @@ class Rung:
     latency_ms: float
     latency_q1_ms: float
     latency_q3_ms: float
+    change: tuple[float, ...] = ()
     torch_latency_ms: float | None = None
+    joules_per_image: float | None = None
 
     @property
     def mean(self) -> float:
@@ -70,6 +72,31 @@ class Rung:
     def deviation(self) -> float | None:
         """Standard deviation over seeds; None for a single one."""
         return stdev(self.top1) if len(self.top1) > 1 else None
+
+    @property
+    def accuracy(self) -> Estimate:
+        """Mean top-1 and its interval over seeds."""
+        return seeds_interval(self.top1)
+
+    @property
+    def changed(self) -> Estimate | None:
+        """Mean of `change` and its interval over seeds."""
+        return seeds_interval(self.change) if self.change else None
+
+    def as_json(self) -> dict[str, Any]:
+        """What compression.json has of it."""
+        estimates = {"accuracy": self.accuracy, "changed": self.changed}
+        return {
+            **vars(self),
+            "top1": list(self.top1),
+            "change": list(self.change),
+            "top1_mean": self.mean,
+            "top1_std": self.deviation,
+            **{
+                name: None if each is None else {"estimate": each.value, "low": each.low, "high": each.high}
+                for name, each in estimates.items()
+            },
+        }
 
 
 def rungs(folders: Sequence[Path], latency_seconds: float = 2.0) -> list[Rung]:
@@ -83,11 +110,13 @@ def rungs(folders: Sequence[Path], latency_seconds: float = 2.0) -> list[Rung]:
 
 @dataclass(frozen=True)
 class Made:
-    """The finished `runs` of a rung, the name of that whose weights they start from, and what was `done` to these."""
+    """The finished `runs` of a rung, the name of that whose weights they start from, what was `done` to these, and the
+    runs of that, in the order of `runs`; none where they started fresh."""
 
     runs: list[RunFolder]
     parent: str | None
     done: str
+    started_from: list[RunFolder]
 
 
 def ladder(folders: Sequence[Path]) -> dict[str, Made]:
@@ -108,7 +137,8 @@ def ladder(folders: Sequence[Path]) -> dict[str, Made]:
     for rung, group in groups.items():
         origin = found[group[0].identity]
         parent = None if origin.parent is None else names[found[origin.parent.identity].rung]
-        made[names[rung]] = Made(group, parent, origin.done)
+        above = [run for run in (found[each.identity].parent for each in group) if run is not None]
+        made[names[rung]] = Made(group, parent, origin.done, above)
     return made
 
 
@@ -132,7 +162,7 @@ def _rung(model: str, made: Made, seconds: float) -> Rung:
     runs = made.runs
     results = [run.result() or {} for run in runs]
     with ProcessPoolExecutor(1, get_context("spawn"), initializer=end_with_parent_process) as process:
-        timing = process.submit(latency, runs[0].path, seconds).result()
+        timing, joules = process.submit(latency, runs[0].path, seconds).result()
     return Rung(
         model=model,
         family=model.split("_")[0],
@@ -146,17 +176,20 @@ def _rung(model: str, made: Made, seconds: float) -> Rung:
         latency_ms=timing.ms_median,
         latency_q1_ms=timing.ms_q1,
         latency_q3_ms=timing.ms_q3,
+        change=_change([result["top1"] for result in results], made.started_from),
+        joules_per_image=joules,
     )
 
 
 def _rung_of_export(name: str, export: ExportedRung) -> Rung:
     results, one = [run.result() or {} for run in export.runs], export.latency()
+    accuracies = [record["tested"]["top1"] for record in export.records]
     return Rung(
         model=name,
         family=export.parent.split("_")[0],
         parent=export.parent,
         done=export.done,
-        top1=tuple(record["tested"]["top1"] for record in export.records),
+        top1=tuple(accuracies),
         steps=min(result["steps"] for result in results),
         params_m=fmean(result["params"] for result in results) / 1e6,
         macs_m=fmean(result["macs"] for result in results) / 1e6,
@@ -164,38 +197,25 @@ def _rung_of_export(name: str, export: ExportedRung) -> Rung:
         latency_ms=one["ms"],
         latency_q1_ms=one["ms_q1"],
         latency_q3_ms=one["ms_q3"],
+        change=_change(accuracies, export.runs),
         torch_latency_ms=one["torch_ms"],
+        joules_per_image=one.get("joules_per_image"),
     )
 
 
-def latency(run: Path, seconds: float = 2.0) -> Timing:
-    """Time one image at a time through the network of the finished `run`, on the CPU."""
-    loaded = load_run(run)
+def _change(top1: Sequence[float], above: Sequence[RunFolder]) -> tuple[float, ...]:
+    if not above:
+        return ()
+    return tuple(own - (run.result() or {})["top1"] for own, run in zip(top1, above, strict=True))
+
+
+def latency(run: Path, seconds: float = 2.0) -> tuple[Timing, float | None]:
+    """The time of one image after another through the network of the finished `run`, on the CPU, and the joules of one
+    (None where the processor's meter cannot be read)."""
+    loaded, cpu = load_run(run), torch.device("cpu")
     assert loaded.spec.model.image_size is not None
-    return measure_inference(without_rounding(loaded.model), 1, loaded.spec.model.image_size, "cpu", seconds=seconds)
-
-
-def chart(ladder: Sequence[Rung], title: str) -> Any:
-    """Accuracy against each of the four costs (log scale), one panel a cost, one line a family, ± one deviation."""
-    import altair as alt
-
-    families = sorted({rung.family for rung in ladder}, key=lambda family: family != "rexnet")
-    y = alt.Y("top1:Q", title="top-1 (%)", scale=alt.Scale(zero=False, padding=20))
-    colour = alt.Color("family:N", scale=alt.Scale(domain=families))
-    shape = alt.Shape("model:N", sort=None, scale=alt.Scale(domain=[rung.model for rung in ladder]))
-    logarithmic, ticks = alt.Scale(type="log", nice=False, padding=25), alt.Axis(tickCount=5)
-    panels = []
-    for cost, label in COSTS.items():
-        values = [
-            {"cost": getattr(rung, cost), "top1": rung.mean, "low": rung.mean - (rung.deviation or 0.0),
-             "high": rung.mean + (rung.deviation or 0.0), "family": rung.family, "model": rung.model}
-            for rung in ladder
-        ]  # fmt: skip
-        x = alt.X("cost:Q", title=label, scale=logarithmic, axis=ticks)
-        base = alt.Chart(alt.Data(values=values)).properties(width=300, height=220)
-        panels.append(
-            base.mark_line(opacity=0.5).encode(x=x, y=y, color=colour)
-            + base.mark_rule().encode(x=x, y="low:Q", y2="high:Q", color=colour)
-            + base.mark_point(filled=True, size=90, opacity=1.0).encode(x=x, y=y, color=colour, shape=shape)
-        )
-    return alt.concat(*panels, columns=2).properties(title=alt.TitleParams(title, anchor="middle"))
+    model, meter = without_rounding(loaded.model), energy_meter(cpu)
+    before = meter.joules() if meter else 0.0
+    timing = measure_inference(model, 1, loaded.spec.model.image_size, cpu, seconds=seconds)
+    joules = (meter.joules() - before) / (timing.warmup + timing.repeats) if meter else None
+    return timing, joules

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from levelfield.cost.energy import energy_meter
 from levelfield.data import build_eval_transform, make_loader
 from levelfield.data.store.splits import Split, centre_crop
 from levelfield.errors import UserError
@@ -66,7 +67,8 @@ class Compared:
 @dataclass(frozen=True)
 class Latency:
     """Medians in ms of a batch, of calls by turns: PyTorch's network in float32, and the exported program, with its
-    quartiles. `repeats`: calls of the one that was timed less often."""
+    quartiles. `repeats`: calls of the one that was timed less often. `torch_joules_per_image`, `joules_per_image`: of
+    the processor in their turns, whatever else ran on it; None where its meter cannot be read."""
 
     batch: int
     torch_ms: float
@@ -74,6 +76,20 @@ class Latency:
     ms_q1: float
     ms_q3: float
     repeats: int
+    torch_joules_per_image: float | None
+    joules_per_image: float | None
+
+
+@dataclass
+class _Timed:
+    """Milliseconds of the calls of a program that were timed; all calls, and the joules of these (None: no meter)."""
+
+    ms: list[float] = field(default_factory=list)
+    calls: int = 0
+    joules: float | None = None
+
+    def joules_per(self, images: int) -> float | None:
+        return None if self.joules is None else self.joules / (self.calls * images)
 
 
 class InTorch:
@@ -146,30 +162,34 @@ def latencies(reference: InTorch, runtime: Runtime, images_of: Split, layout: La
         assert isinstance(images, torch.Tensor)
         given = _laid_out(images.numpy(), layout)
         ours, theirs = _in_turns(lambda images=images: reference(images), lambda given=given: runtime(given))  # type: ignore[misc]
-        low, middle, high = map(float, np.quantile(theirs, (0.25, 0.5, 0.75)))
-        found.append(Latency(count, float(np.median(ours)), middle, low, high, min(len(ours), len(theirs))))
+        low, middle, high = map(float, np.quantile(theirs.ms, (0.25, 0.5, 0.75)))
+        repeats, joules = min(len(ours.ms), len(theirs.ms)), (ours.joules_per(count), theirs.joules_per(count))
+        found.append(Latency(count, float(np.median(ours.ms)), middle, low, high, repeats, *joules))
     return found
 
 
-def _in_turns(first: Callable[[], Any], second: Callable[[], Any]) -> tuple[list[float], list[float]]:
-    """Milliseconds of calls of both, after three of each that warm up. A turn is many calls, the first of them not
-    counted: the threads of the one before go on spinning for a while, and would take a core from it."""
-    times: tuple[list[float], list[float]] = ([], [])
+def _in_turns(first: Callable[[], Any], second: Callable[[], Any]) -> tuple[_Timed, _Timed]:
+    """Calls of both, after three of each that warm up. A turn is many calls, the first of them not timed: the threads
+    of the one before go on spinning for a while, and would take a core from it."""
+    found, meter = (_Timed(), _Timed()), energy_meter(torch.device("cpu"))
     for call in (first, second):
         for _ in range(3):
             call()
     end = time.perf_counter() + LATENCY_S
-    while len(times[0]) < 10 or time.perf_counter() < end:
-        for call, taken in zip((first, second), times, strict=True):
-            turn = time.perf_counter() + TURN_S
+    while len(found[0].ms) < 10 or time.perf_counter() < end:
+        for call, timed in zip((first, second), found, strict=True):
+            before, turn, already = meter.joules() if meter else 0.0, time.perf_counter() + TURN_S, len(timed.ms)
             call()
             while True:
                 begin = time.perf_counter()
                 call()
-                taken.append(1e3 * (time.perf_counter() - begin))
+                timed.ms.append(1e3 * (time.perf_counter() - begin))
                 if time.perf_counter() >= turn:
                     break
-    return times
+            timed.calls += 1 + len(timed.ms) - already
+            if meter:
+                timed.joules = (timed.joules or 0.0) + meter.joules() - before
+    return found
 
 
 def _compared(

@@ -22,7 +22,7 @@ from levelfield.page.sections.overlays import overlays
 from levelfield.page.sections.robustness import robustness
 from levelfield.tables.number_format import percent
 from levelfield.tables.table import StudyTable
-from levelfield.units import NONE
+from levelfield.tables.text import ladder
 
 Make = Callable[[StudyTable, Any, ImageOf | None], Section]
 FOLDER: Final = "analysis"
@@ -76,30 +76,10 @@ def _figure(path: Path, stem: str, title: str) -> str:
 
 
 def _ladder(rungs: list[dict[str, Any]]) -> list[str]:
-    made = any(rung.get("done") for rung in rungs)
-    origin = ("started from", "what was done") if made else ()
-    columns = ("model", *origin, "top-1 %", "seeds", "steps", "params M", "MACs M", "MiB", "CPU ms")
-    lines = (
-        line(
-            rung["model"], *((rung["parent"] or NONE, rung["done"] or NONE) if made else ()),
-            percent(rung["top1_mean"]), len(rung["top1"]), f"{rung['steps']:,}",
-            percent(rung["params_m"]), percent(rung["macs_m"], 1), percent(rung["size_mib"]),
-            percent(rung["latency_ms"], 1) + (f" ({percent(torch, 1)})" if torch is not None else ""),
-        )
-        for rung, torch in ((rung, rung.get("torch_latency_ms")) for rung in rungs)
-    )  # fmt: skip
-    note = "Means over seeds; size of the stored weights; median latency of one image on a CPU, a process a model."
-    if made:
-        note += (
-            " What starts from another rung may be trained for less and slower; one that is trained to int8 has the "
-            "accuracy of its rounding and the time and size of its network in float32."
-        )
-    if any(rung.get("torch_latency_ms") is not None for rung in rungs):
-        note += (
-            " An exported file has its own size, and the accuracy and latency that its export measured in its own "
-            "runtime; in brackets PyTorch's latency in the same turns."
-        )
-    return [paragraph(note, class_="note"), table(columns, lines, "The ladder, largest first", "compression-table")]
+    under = ladder.headings(rungs)
+    lines = (line(*ladder.cells(rung, under)) for rung in rungs)
+    note = " ".join(ladder.notes(rungs))
+    return [paragraph(note, class_="note"), table(under, lines, "The ladder, largest first", "compression-table")]
 
 
 def _ranks(networks: list[dict[str, Any]]) -> list[str]:

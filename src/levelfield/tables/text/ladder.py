@@ -1,0 +1,66 @@
+"""What `levelfield analyze compression` says of a rung, as cells of a terminal's or a page's table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from levelfield.tables.number_format import NONE, estimate_with_interval, percent
+from levelfield.units import plain, short, size
+
+NUMBERS: Final = (
+    "top-1 %", "change", "seeds", "steps", "params", "MACs", "on disk", "CPU ms", "J of 1,000 images",
+)  # fmt: skip
+"""Headings of what is a number."""
+
+
+def headings(ladder: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Those that `ladder`, as compression.json has it, has something to say under."""
+    made, numbers = any(rung.get("done") for rung in ladder), list(NUMBERS)
+    if not made:
+        numbers.remove("change")
+    if all(rung.get("joules_per_image") is None for rung in ladder):
+        numbers.remove("J of 1,000 images")
+    return ("model", *(("started from", "what was done") if made else ()), *numbers)
+
+
+def cells(rung: Mapping[str, Any], under: Sequence[str]) -> tuple[str, ...]:
+    """A rung under these headings."""
+    torch, joules = rung.get("torch_latency_ms"), rung.get("joules_per_image")
+    said = {
+        "model": rung["model"],
+        "started from": rung.get("parent") or NONE,
+        "what was done": rung.get("done") or NONE,
+        "top-1 %": estimate_with_interval(rung.get("accuracy")) if "accuracy" in rung else percent(rung["top1_mean"]),
+        "change": estimate_with_interval(rung.get("changed"), difference=True),
+        "seeds": str(len(rung["top1"])),
+        "steps": f"{rung['steps']:,}",
+        "params": short(1e6 * rung["params_m"]),
+        "MACs": short(1e6 * rung["macs_m"]),
+        "on disk": size(rung["size_mib"]),
+        "CPU ms": percent(rung["latency_ms"], 1) + ("" if torch is None else f" ({percent(torch, 1)})"),
+        "J of 1,000 images": NONE if joules is None else plain(1e3 * joules, 3),
+    }
+    return tuple(said[heading] for heading in under)
+
+
+def notes(ladder: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What to know of the figures, a sentence or two each."""
+    said = [
+        "Means over seeds, with their intervals; size of the stored weights; median latency of one image on a CPU, a "
+        "process a model."
+    ]
+    if any(rung.get("done") for rung in ladder):
+        said.append(
+            "Change: points of top-1 against the runs whose weights a rung started from, seed by seed. What starts "
+            "from another rung may be trained for less and slower, and has all that training more than it; one that is "
+            "trained to int8 has the accuracy of its rounding and the time and size of its network in float32."
+        )
+    if any(rung.get("torch_latency_ms") is not None for rung in ladder):
+        said.append(
+            "An exported file has its own size, and the accuracy and latency that its export measured in its own "
+            "runtime; in brackets PyTorch's in the same turns."
+        )
+    if any(rung.get("joules_per_image") is not None for rung in ladder):
+        said.append("Joules: of the processor while images went through one at a time, whatever else ran on it.")
+    return said

@@ -162,16 +162,36 @@ def test_a_row_is_trained_on_to_int8_and_exported(
     monkeypatch.chdir(tmp_path)
     asked: list[Any] = []
     monkeypatch.setattr(export_command, "export", lambda run, **given: asked.append((run, given)))
-    shrink(finished, "--quantize-aware", "--seeds", 1, "--out", "out", "--yes")
+    said = shrink(finished, "--quantize-aware", "--int8", "--seeds", 2, "--out", "out", "--yes").stderr
     study = Study.load("shrink-resnet_nano.yaml")
     rows = {run.row.name: run.spec for run in study.plan()}
     assert list(rows) == ["whole", "whole-longer", "quantized"]
     assert differences(rows["quantized"], rows["whole-longer"]) == ["recipe.quantize_aware"]
     table = build_table(read_study(tmp_path / "out"))
-    assert [row.n for row in table.rows] == [1] * 3
+    assert [row.n for row in table.rows] == [2] * 3
     assert not [found for found in table.audit.findings if found.severity == "unfair"]
-    ((run, given),) = asked
-    assert run.parent == Path("out/quantized") and (RunFolder(run).result() or {})["quantized_layers"] > 0
-    assert given["int8"] and given["out"] == Path("exports/shrink-resnet_nano-quantized-int8")
+    runs = {name: sorted((tmp_path / "out" / name).glob("seed*")) for name in ("whole", "quantized")}
+    by_name = {run.name: run for of_row in runs.values() for run in of_row}
+    assert asked[0][0] == finished  # before the study is trained
+    assert [run.name for run, _ in asked[1:]] == [run.name for of_row in runs.values() for run in of_row]
+    outs = []
+    for run, given in asked[1:]:
+        row, identity = run.parent.name, RunFolder(by_name[run.name]).identity
+        outs.append(f"exports/shrink-resnet_nano{'-quantized' * (row == 'quantized')}-int8-{identity[:8]}")
+        assert (given["int8"], given["out"]) == (True, Path(outs[-1]))
+        assert row == "whole" or (RunFolder(run).result() or {})["quantized_layers"] > 0
+    assert f"levelfield analyze compression out {' '.join(outs)}" in said
+
+    def exported(run: Path, **given: Any) -> None:
+        asked.append((run, given))
+        given["out"].mkdir(parents=True)
+        record = {"identity": RunFolder(run).identity, "weights": RunFolder(run).weights_digest(), "precision": "int8"}
+        (given["out"] / "export.json").write_text(json.dumps(record), encoding="utf-8")
+
+    monkeypatch.setattr(export_command, "export", exported)
+    for _ in range(2):  # what is exported stays
+        asked.clear()
+        shrink(finished, "--quantize-aware", "--seeds", 2, "--out", "out", "--yes")
+    assert asked == []
     said = shrink(finished, "--quantize-aware", "--only-write", "--file", "again.yaml").stderr
     assert "levelfield export runs/again/quantized/RUN --to onnx --int8 --out exports/again-quantized-int8" in said

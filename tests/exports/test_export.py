@@ -233,6 +233,21 @@ def test_an_interrupted_export_leaves_what_was_there(
     assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == before
 
 
+def test_an_export_of_another_run_is_not_overwritten(run: Path, tmp_path: Path) -> None:
+    export_run(run, To.TORCH, tmp_path / "out")
+    before = {each.name: each.read_bytes() for each in (tmp_path / "out").iterdir()}
+    for changed, said in (
+        ({"identity": "0123abcdef"}, "of run 0123abcd, not"),
+        ({"precision": "int8"}, "in int8, not fp32"),
+    ):
+        (tmp_path / "out" / "export.json").write_text(json.dumps({**read(tmp_path / "out"), **changed}))
+        with pytest.raises(UserError, match=f"holds an export {said}"):
+            export_run(run, To.TORCH, tmp_path / "out")
+        assert (tmp_path / "out" / "model.pt2").read_bytes() == before["model.pt2"]
+        (tmp_path / "out" / "export.json").write_bytes(before["export.json"])
+    export_run(run, To.TORCH, tmp_path / "out")  # the same again
+
+
 def test_bad_input_is_named(run: Path, tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"")
     with pytest.raises(UserError, match="holds an export to another form"):

@@ -81,8 +81,8 @@ def shrink(
     _take_over(folder, path, out, only_write)
     plugins = [plugin.path for plugin in spec.plugins] or None
     run_written(path, only_write, out=out, data_dir=data_dir, plugin=plugins, parallel=parallel, yes=yes, json=False)
-    if quantize_aware:
-        _export_quantized(out or Path("runs") / path.stem, path.stem, only_write, data_dir)
+    if int8 or quantize_aware:
+        _export_rows(out or Path("runs") / path.stem, path.stem, int8, quantize_aware, only_write, data_dir)
 
 
 def _check(asked: bool, prune: float | None, prune_channels: float | None, only_write: bool) -> None:
@@ -136,20 +136,46 @@ def _file_of(model: str) -> Path:
 
 
 def _files_of(name: str, run: RunFolder) -> Path:
-    """The folder for the files of `run`, another one for each run of a model."""
+    """The folder for the int8 file of `run`, another one for each run of a model."""
     return Path("exports") / f"{name}-int8-{run.identity[:8]}"
 
 
-def _export_quantized(study: Path, name: str, only_write: bool, data_dir: str | None) -> None:
-    """Export the row's run of the first seed in int8, or say how."""
-    from levelfield.runs import find_runs
-    from levelfield.studies.declared.shrink_study import QUANTIZED
+def _export_rows(study: Path, name: str, whole: bool, quantized: bool, only_write: bool, data_dir: str | None) -> None:
+    """Export the finished runs of these rows in int8, but for what is exported already, and name the command that puts
+    them on the ladder; or say how."""
+    from levelfield.studies.declared.shrink_study import QUANTIZED, WHOLE
 
-    row = study / QUANTIZED
-    finished = [] if only_write or not row.is_dir() else [run.path for run in find_runs(row) if run.finished]
-    ready = bool(finished) and find_spec("onnxruntime") is not None
-    out = Path("exports") / f"{name}-{QUANTIZED}-int8"
-    _export(finished[0] if finished else row / "RUN", out, not ready, data_dir)
+    rows = {} if only_write else _finished_runs(study)
+    if quantized and (not rows.get(QUANTIZED) or find_spec("onnxruntime") is None):
+        run = next((run.path for run in rows.pop(QUANTIZED, [])), study / QUANTIZED / "RUN")
+        _export(run, Path("exports") / f"{name}-{QUANTIZED}-int8", True, data_dir)
+    exported = []
+    for row in [*([WHOLE] if whole else []), *([QUANTIZED] if quantized else [])]:
+        for run in rows.get(row, []):
+            out = _files_of(name if row == WHOLE else f"{name}-{row}", run)
+            if not _is_exported(run, out):
+                _export(run.path, out, False, data_dir)
+            exported.append(str(out))
+    if exported:
+        said = f"all in one table: levelfield analyze compression {study} {' '.join(exported)}"
+        messages.print(said, soft_wrap=True, highlight=False)
+
+
+def _finished_runs(study: Path) -> dict[str, list[RunFolder]]:
+    """The runs that the table of the study in this folder counts, by row."""
+    from levelfield.tables.read_folder import read_study
+
+    return {row.name: [run for run in row.runs if run.finished] for row in read_study(study).rows}
+
+
+def _is_exported(run: RunFolder, out: Path) -> bool:
+    """Whether `out` holds an int8 export of the run with the weights that it has now."""
+    from levelfield.exports.export_run import held_export
+
+    held = held_export(out)
+    return held is not None and [held[key] for key in ("identity", "weights", "precision")] == [
+        run.identity, run.weights_digest(), "int8",
+    ]  # fmt: skip
 
 
 def _export(run: Path, out: Path, only_write: bool, data_dir: str | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -46,6 +47,7 @@ def export_run(
     run = load_run(path)
     if run.spec.recipe.quantize_aware is not None and not int8:
         raise UserError(f"{path} was trained to compute in int8 (recipe.quantize_aware)\n--to onnx --int8")
+    _check_that_nothing_is_lost(out, run.folder.identity, "int8" if int8 else "fp32")
     data = open_tested(run, None, data_dir)
     test = replace(data.test, crop_px=None)  # as files come, before the centre is taken
     out.mkdir(parents=True, exist_ok=True)
@@ -97,6 +99,27 @@ def _check(form: Form, to: To, out: Path, int8: bool) -> None:
         raise UserError(f"int8 is a form of ONNX files: ONNX Runtime's quantiser makes it, and not of {to}\n--to onnx")
     if any((out / other.file).exists() for other in FORMS.values() if other is not form):
         raise UserError(f"{out} holds an export to another form\nname a folder of its own with --out")
+
+
+def held_export(out: Path) -> dict[str, Any] | None:
+    """What `export.json` in `out` says; None where there is none, or none that could be used."""
+    try:
+        record = json.loads((out / RECORD).read_text(encoding="utf-8"))
+        return {**record} if {"identity", "weights", "precision"} <= record.keys() else None
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def _check_that_nothing_is_lost(out: Path, identity: str, precision: str) -> None:
+    """Raise UserError where `out` holds an export of another run or in another precision."""
+    held = held_export(out)
+    if held is None or (held["identity"], held["precision"]) == (identity, precision):
+        return
+    if held["identity"] != identity:
+        which = f"of run {held['identity'][:8]}, not {identity[:8]}"
+    else:
+        which = f"in {held['precision']}, not {precision}"
+    raise UserError(f"{out} holds an export {which}\nname a folder of its own with --out")
 
 
 def _sha256(file: Path) -> str:
@@ -153,7 +176,7 @@ def _described(run: LoadedRun, program: ImageProgram, int8: bool) -> dict[str, A
 
 def _notes(run: LoadedRun, program: ImageProgram, int8: bool) -> dict[str, str]:
     """What the file itself says of where it comes from."""
-    from json import dumps
-
     described = _described(run, program, int8)
-    return {f"levelfield.{key}": value if isinstance(value, str) else dumps(value) for key, value in described.items()}
+    return {
+        f"levelfield.{key}": value if isinstance(value, str) else json.dumps(value) for key, value in described.items()
+    }

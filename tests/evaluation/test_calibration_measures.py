@@ -50,6 +50,20 @@ def test_bins_are_those_of_scikit_learn(strategy: str) -> None:
     assert found.right == pytest.approx(share) and found.confidence == pytest.approx(mean)
 
 
+def test_bins_of_equal_mass_do_not_depend_on_the_order_of_images_of_equal_confidence() -> None:
+    """A sure network's probabilities are 1 in float32 for many images."""
+    confidence = np.concatenate([RNG.random(700), np.ones(500), np.full(3, 0.25)])
+    right = RNG.random(len(confidence)) < confidence - 0.1
+    found = equal_mass(confidence, right)
+    assert found.count.sum() == len(confidence) and len(found.count) < 15
+    assert found.count[-1] >= 500 and found.confidence[-1] > 0.99
+    for order in (np.argsort(right), np.argsort(~right), RNG.permutation(len(right))):
+        other = equal_mass(confidence[order], right[order])
+        assert (other.count == found.count).all() and other.right == pytest.approx(found.right, abs=1e-12)
+    noise_free = equal_mass(np.full(1000, 0.8), np.arange(1000) % 10 < 6)
+    assert debiased_calibration_error(noise_free) == pytest.approx(100 * math.sqrt(0.04 - 0.24 / 999))
+
+
 def test_equal_width_bins_give_the_error_that_results_hold() -> None:
     p, label = drawn(4000, 10, 0.7)
     found = expected_calibration_error(equal_width(p.max(1), p.argmax(1) == label))
@@ -72,7 +86,7 @@ def test_of_a_calibrated_classifier_the_debiased_square_is_zero_on_average_and_t
 
 def test_of_bins_of_one_image_the_debiased_error_is_not_known() -> None:
     """Fifteen images that are all wrong, and surely not off by nothing."""
-    assert debiased_calibration_error(equal_mass(np.full(15, 0.9), np.zeros(15, dtype=bool))) is None
+    assert debiased_calibration_error(equal_mass(np.linspace(0.85, 0.95, 15), np.zeros(15, dtype=bool))) is None
 
 
 def test_a_calibrated_network_is_found_to_be_one_and_a_flat_one_is_not() -> None:

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from levelfield.analysis.all_analyses import ANALYSES, ELSEWHERE, Resources, all_analyses, is_there
 from levelfield.analysis.studied_rows import studied
+from levelfield.cli.app import app
 from synthetic_runs import spec_of, write_run
 
 
@@ -55,6 +57,25 @@ def test_what_is_of_the_same_runs_is_kept_and_after_another_run_it_is_not(study:
     assert not any(carried_out(study)[0].values())
     path.write_text("{")
     assert carried_out(study)[0] == {"curves": False, "errors": True, "calibration": True}
+
+
+def test_what_was_asked_for_with_options_is_not_overwritten(study: Path) -> None:
+    """Another baseline, another seed, photographs of frost: what somebody asked for stays until asked for again."""
+    asked = ["analyze", "curves", str(study), "--target", "30"]
+    assert CliRunner().invoke(app, asked).exit_code == 0
+    path = study / "analysis" / "curves.json"
+    assert json.loads(path.read_text())["asked"] == ["--target", "30.0"]
+    assert carried_out(study)[0]["curves"]  # of these runs: kept
+    write_run(study / "vit_mini" / "seed3", spec_of("vit_mini", 3), images=300)
+    before = path.read_bytes()
+    done, left_out = carried_out(study)
+    assert "curves" not in done and done["errors"] is False and path.read_bytes() == before
+    assert left_out["curves"] == (
+        f"it was asked for with --target 30.0: levelfield analyze curves {study} --target 30.0"
+    )
+    assert CliRunner().invoke(app, ["analyze", "curves", str(study), "--baseline", "vit_mini"]).exit_code == 0
+    assert json.loads(path.read_text())["asked"] == []
+    assert carried_out(study)[0]["curves"] is False
 
 
 def test_nothing_is_begun_when_the_time_is_over(study: Path) -> None:

@@ -1,12 +1,14 @@
 """Every analysis that the rows of a study allow, cheapest first, within a time.
 
-What is of the same runs already is kept. What takes long asks between its steps whether time is left; what it computed
-of runs until then is kept under their identity, so that the same command goes on.
+What is of the same runs already is kept, and what was asked for with options of its own is never overwritten. What
+takes long asks between its steps whether time is left; what it computed of runs until then is kept under their
+identity, so that the same command goes on.
 """
 
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -102,7 +104,7 @@ ANALYSES: Final = (
     Analysis("energy", _energy),
     Analysis("errors", _errors),
     Analysis("calibration", _calibration),
-    Analysis("overlays", _overlays, lambda answer, resources: answer.get("chosen") == "most disagreed"),
+    Analysis("overlays", _overlays),
     Analysis("attention", _attention),
     Analysis("robustness", _robustness, lambda answer, resources: _as_many(answer, resources.images)),
 )
@@ -128,6 +130,7 @@ def all_analyses(
         kept = is_there(found, analysis, resources)
         try:
             if not kept:
+                _check_not_asked_for(found, analysis)
                 resources.ask()
                 see(analysis.name)
                 write_answer(found.folder / FOLDER, analysis.name, analysis.compute(found, resources))
@@ -140,17 +143,28 @@ def all_analyses(
     return {"done": done, "left_out": left_out + [{"analysis": name, "why": why} for name, why in ELSEWHERE.items()]}
 
 
+def _check_not_asked_for(found: Studied, analysis: Analysis) -> None:
+    """Raise UserError where the answer in the folder was asked for with options, which this one would not have."""
+    if words := (_answer(found, analysis) or {}).get("asked"):
+        asked = shlex.join(words)
+        raise UserError(f"it was asked for with {asked}: levelfield analyze {analysis.name} {found.folder} {asked}")
+
+
+def _answer(found: Studied, analysis: Analysis) -> dict[str, Any] | None:
+    """What lies in the folder; None where nothing does that can be read."""
+    try:
+        answer = json.loads((found.folder / FOLDER / f"{analysis.name}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
 def is_there(found: Studied, analysis: Analysis, resources: Resources) -> bool:
     """Whether its answer lies in the folder: of these runs as they were carried out, beside these baselines, of what is
     asked for now; and nothing is here that was not when it was made."""
-    path = found.folder / FOLDER / f"{analysis.name}.json"
-    try:
-        answer = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    runs = whose(found)
+    answer, runs = _answer(found, analysis), whose(found)
     asked = {"baselines": dict(found.baselines), "runs": runs}
     known = all(None not in row for row in runs.values())
-    if not isinstance(answer, dict) or not known or not is_still(found, answer.get("made_of")):
+    if answer is None or not known or not is_still(found, answer.get("made_of")):
         return False
     return all(answer.get(key) == asked[key] for key in asked) and analysis.serves(answer, resources)

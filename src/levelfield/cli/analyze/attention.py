@@ -14,6 +14,7 @@ from levelfield.cli.what_was_meant import folder_meant
 
 
 def attention(
+    context: typer.Context,
     study: StudyFolder,
     images: Annotated[int, typer.Option(min=1, help="So many test images, drawn by --seed.")] = 64,
     seed: Annotated[int, typer.Option(min=0, help="Draws the images.")] = 0,
@@ -34,7 +35,7 @@ def attention(
         studied(folder, baseline), images=images, seed=seed, device=device, data_dir=data_dir,
         see=lambda words: messages.print(words, highlight=False, markup=False),
     )  # fmt: skip
-    if finish("attention", folder, "attention", answer, json):
+    if finish(context, folder, "attention", answer, json):
         _show(answer)
 
 

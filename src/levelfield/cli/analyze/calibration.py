@@ -14,6 +14,7 @@ from levelfield.cli.what_was_meant import folder_meant
 
 
 def calibration(
+    context: typer.Context,
     study: StudyFolder,
     other: Annotated[
         str | None,
@@ -40,7 +41,7 @@ def calibration(
         found, other=other, images=images, seed=seed, device=device, data_dir=data_dir,
         see=lambda words: messages.print(words, highlight=False, markup=False),
     )  # fmt: skip
-    if finish("calibration", folder, "calibration", answer, json):
+    if finish(context, folder, "calibration", answer, json):
         _show(answer)
 
 

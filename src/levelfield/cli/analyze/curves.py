@@ -13,6 +13,7 @@ from levelfield.cli.what_was_meant import folder_meant
 
 
 def curves(
+    context: typer.Context,
     study: StudyFolder,
     target: Annotated[
         float | None,
@@ -30,7 +31,7 @@ def curves(
 
     folder = folder_meant(study)
     answer = analyse(studied(folder, baseline), target)
-    if finish("curves", folder, "curves", answer, json):
+    if finish(context, folder, "curves", answer, json):
         _show(answer)
 
 

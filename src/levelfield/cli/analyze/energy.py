@@ -13,6 +13,7 @@ from levelfield.cli.what_was_meant import folder_meant
 
 
 def energy(
+    context: typer.Context,
     study: StudyFolder,
     watts: Annotated[
         float | None,
@@ -33,7 +34,7 @@ def energy(
 
     folder = folder_meant(study)
     answer = analyse(studied(folder, baseline), watts)
-    if finish("energy", folder, "energy", answer, json):
+    if finish(context, folder, "energy", answer, json):
         _show(answer)
 
 

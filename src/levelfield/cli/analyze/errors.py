@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import typer
+
 from levelfield.cli.analyze.options import Baseline, StudyFolder, finish, show_differences, show_left_out
 from levelfield.cli.options import Json
 from levelfield.cli.output import console, messages, show_table
@@ -13,7 +15,7 @@ SHOWN: Final = 20
 """So many lines of a list are printed; the page and --json have all."""
 
 
-def errors(study: StudyFolder, baseline: Baseline = None, json: Json = False) -> None:
+def errors(context: typer.Context, study: StudyFolder, baseline: Baseline = None, json: Json = False) -> None:
     """Classes that rows differ in, classes that are confused, the hardest images, labels in doubt, and churn.
 
     From stored predictions alone: no network, no data. Example: levelfield analyze errors runs/quickstart
@@ -24,7 +26,7 @@ def errors(study: StudyFolder, baseline: Baseline = None, json: Json = False) ->
     folder = folder_meant(study)
     found = studied(folder, baseline)
     answer = analyse(found, lambda words: messages.print(words, highlight=False, markup=False))
-    if finish("errors", folder, "errors", answer, json):
+    if finish(context, folder, "errors", answer, json):
         _show(answer)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -13,21 +13,37 @@ from levelfield.cli.output import console, messages, print_json, show_table
 StudyFolder = Annotated[
     Path, typer.Argument(help="A study's folder, or any folder that holds finished runs.", metavar="STUDY")
 ]
+WHERE: Final = ("baseline", "device", "data_dir", "json")
 Baseline = Annotated[str | None, typer.Option(help="The row that others are compared with (default: the study's).")]
 
 
-def finish(command: str, folder: Path, stem: str, answer: Mapping[str, Any], json: bool) -> bool:
-    """Write `answer` where the page of the study in `folder` shows it, and print it where JSON is asked for. Returns
-    whether it remains to be shown."""
+def finish(context: typer.Context, folder: Path, command: str, answer: Mapping[str, Any], json: bool) -> bool:
+    """Write `answer`, and what was `asked` for it, where the page of the study in `folder` shows it, and print it where
+    JSON is asked for. Returns whether it remains to be shown."""
     from levelfield.analysis.result_cache import write_answer
     from levelfield.analysis.studied_rows import FOLDER
 
-    path = write_answer(folder / FOLDER, stem, answer)
+    answer = {**answer, "asked": asked_words(context)}
+    path = write_answer(folder / FOLDER, command, answer)
     if json:
         print_json(f"analyze {command}", answer)
         return False
     messages.print(f"written: {path}; its page shows it: levelfield report {folder}", soft_wrap=True, highlight=False)
     return True
+
+
+def asked_words(context: typer.Context) -> list[str]:
+    """The options of the command that is being carried out, as they were given, but for those that say where and beside
+    what it computes and not what: of an answer that was asked for by its command alone, none."""
+    words: list[str] = []
+    for parameter in context.command.params:
+        name, source = parameter.name or "", context.get_parameter_source(parameter.name or "")
+        if parameter.param_type_name != "option" or name in WHERE or source is None or source.name != "COMMANDLINE":
+            continue
+        given = context.params[name]
+        for value in given if isinstance(given, list | tuple) else [given]:
+            words += [parameter.opts[0]] if isinstance(value, bool) else [parameter.opts[0], str(value)]
+    return words
 
 
 def show_differences(

@@ -14,6 +14,7 @@ from levelfield.errors import UserError
 
 
 def overlays(
+    context: typer.Context,
     study: StudyFolder,
     images: Annotated[
         str | None, typer.Option(help="Test images by index, as 3,17 (default: those that rows disagree on most).")
@@ -36,7 +37,7 @@ def overlays(
         studied(folder, baseline), chosen, device=device, data_dir=data_dir,
         see=lambda words: messages.print(words, highlight=False, markup=False),
     )  # fmt: skip
-    if finish("overlays", folder, "overlays", answer, json):
+    if finish(context, folder, "overlays", answer, json):
         _show(answer)
 
 

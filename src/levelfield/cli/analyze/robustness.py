@@ -14,6 +14,7 @@ from levelfield.cli.what_was_meant import folder_meant
 
 
 def robustness(
+    context: typer.Context,
     study: StudyFolder,
     images: Annotated[int | None, typer.Option(min=10, help="So many test images, drawn by --seed (all).")] = None,
     folder: Annotated[
@@ -53,7 +54,7 @@ def robustness(
             found, images=images, seed=seed, device=device, data_dir=data_dir, folders=folder or (), frost=frost,
             see=see,
         )  # fmt: skip
-    if finish("robustness", place, "robustness", answer, json):
+    if finish(context, place, "robustness", answer, json):
         _show(answer)
 
 

@@ -147,8 +147,8 @@ def _export_rows(study: Path, name: str, whole: bool, quantized: bool, only_writ
 
     rows = {} if only_write else _finished_runs(study)
     if quantized and (not rows.get(QUANTIZED) or find_spec("onnxruntime") is None):
-        run = next((run.path for run in rows.pop(QUANTIZED, [])), study / QUANTIZED / "RUN")
-        _export(run, Path("exports") / f"{name}-{QUANTIZED}-int8", True, data_dir)
+        first = next((run.path for run in rows.pop(QUANTIZED, [])), study / QUANTIZED / "RUN")
+        _export(first, Path("exports") / f"{name}-{QUANTIZED}-int8", True, data_dir)
     exported = []
     for row in [*([WHOLE] if whole else []), *([QUANTIZED] if quantized else [])]:
         for run in rows.get(row, []):

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from levelfield.errors import UserError
-from levelfield.models import accepts, create_model, list_models, load_plugin, model_info, on_meta
+from levelfield.models import accepts, create_model, list_models, load_plugin, model_info, on_meta, register_model
 
 PLUGIN = """
 import torch
+from torch import nn
 from torch import nn
 from levelfield.models import register_model
 
@@ -89,6 +91,12 @@ def test_a_faulty_plugin_is_named_with_its_line(tmp_path: Path, source: str, mes
 def test_a_missing_plugin_is_said(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
         load_plugin(tmp_path / "absent.py")
+
+
+def test_a_switch_begins_with_what_the_model_is_by_itself() -> None:
+    register = register_model("begins_elsewhere", switches={"kernel": (3, 7)})
+    with pytest.raises(UserError, match="'kernel' is 7 by default, and its positions begin with 3"):
+        register(lambda num_classes=10, kernel=7: nn.Linear(kernel, num_classes))
 
 
 def test_accepts_follows_the_architecture() -> None:

@@ -18,6 +18,7 @@ from levelfield.spec import list_recipes, load_recipe
 from levelfield.studies.declared.ablation import Ablation, Control, part_of_key, parts_of_model, parts_of_recipe
 from levelfield.studies.declared.planned_runs import planned_rows
 from levelfield.studies.declared.study import StudySpec
+from levelfield.studies.running.own_positions import check_own
 
 OUTGRID = parts_of_model(built_in()["outgrid_nano"].info)
 
@@ -82,11 +83,34 @@ def test_controls_stand_beside_what_they_are_of() -> None:
     [
         ([part_of_key(f"k{i}", [1, 2]) for i in range(5)], "factorial", "at most 4 parts, and there are 5"),
         ([part_of_key("model.options.patch", [1, 2, 4])], "factorial", "two positions, and patch has 3"),
+        ([part_of_key("model.options.patch", [1, 2, 4])], "add-one-in", "--switch model.options.patch=OWN,OTHER"),
     ],
 )
 def test_designs_that_cannot_be(parts: list, mode: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         ablation(parts=tuple(parts), mode=mode).variants()
+
+
+def test_a_part_that_is_taken_away_by_set_is_not_taken_away_again(tmp_path: Path) -> None:
+    arguments = ["resnet_nano", "--recipe-parts", "--only-write", "--file", tmp_path / "a.yaml"]
+    run(*arguments)
+    names = {row["name"] for row in yaml.safe_load((tmp_path / "a.yaml").read_text())["rows"]}
+    run(*arguments, "--set", "recipe.optimizer.weight_decay=0")
+    fewer = {row["name"] for row in yaml.safe_load((tmp_path / "a.yaml").read_text())["rows"]}
+    assert names - fewer == {"no-weight_decay"}
+
+
+def test_a_row_that_would_be_another_one_again_is_refused() -> None:
+    idle = part_of_key("recipe.regularisation.clip_norm", [1.0, 1.0])
+    with pytest.raises(UserError, match=r"clip_norm-1\.0 would be the very training that resnet_nano is"):
+        check_own(ablation(model="resnet_nano", parts=(idle,), changes={"recipe.regularisation.clip_norm": 1.0}))
+
+
+def test_parts_of_one_name_are_told_apart_by_their_keys() -> None:
+    parts = [part_of_key("model.options.dropout", [0, 0.1])]
+    parts.append(part_of_key("recipe.regularisation.dropout", [None, 0.2], [part.name for part in parts]))
+    factors = ablation(parts=tuple(parts), mode="factorial").study()["factors"]
+    assert list(factors) == ["dropout", "recipe.regularisation.dropout"]
 
 
 def run(*arguments: object) -> str:
@@ -138,6 +162,11 @@ def test_one_command_writes_runs_and_answers(tmp_path: Path) -> None:
         (["outgrid_nano", "--switch", "model.options.grid", "--only-write"], "KEY=OWN,OTHER"),
         (["outgrid_nano", "--switch", "model.options.grid=1", "--only-write"], "its own position and others"),
         (["outgrid_nano", "--part", "grid", "--recipe-parts", "--only-write"], "give one of them"),
+        (["outgrid_nano", "--switch", "data.image_size=64,32", "--only-write"], "data.image_size is 8 here, not 64"),
+        (["outgrid_nano", "--switch", "budget.epochs=3,5", "--only-write"], "put 14 first, or --set budget.epochs=3"),
+        (["outgrid_nano", "--switch", "recipe=digits-fast,cpu-fast", "--only-write"], "recipe is cpu-fast here"),
+        (["convnext_nano_p2", "--switch", "model.options.patch=4,2", "--only-write"], "patch is 2 here, not 4"),
+        (["outgrid_nano", "--set", "model.options.grid=false", "--only-write"], "model.options.grid is False here"),
     ],
 )
 def test_bad_input(arguments: list[str], message: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,7 @@ from levelfield.cli.study.written import check_file, run_written, write_study
 from levelfield.errors import UserError
 
 if TYPE_CHECKING:
+    from levelfield.spec import Recipe
     from levelfield.studies.declared.ablation import Ablation, Part
 
 
@@ -86,11 +88,15 @@ def ablate(
     from levelfield.spec.overrides import read_assignment
     from levelfield.studies.declared.ablation import Ablation
     from levelfield.studies.declared.expand_rows import check_model
+    from levelfield.studies.running.own_positions import full_run
 
     check_model(model, plugin or [])
-    parts = tuple(_parts(model, recipe, part or [], recipe_parts, switch or []))
     changes = dict(read_assignment(text) for text in set_ or [])
-    ablation = Ablation(model, data, recipe, parts, design.value, seeds, changes)
+    ablation = Ablation(model, data, recipe, (), design.value, seeds, changes)
+    if recipe_parts and part:
+        raise UserError("--part names a model's switches, --recipe-parts all parts of the recipe; give one of them")
+    used = full_run(ablation, plugin or [], data_dir).recipe if recipe_parts else None
+    ablation = replace(ablation, parts=tuple(_parts(model, used, part or [], switch or [])))
     path = file or Path(f"ablate-{ablation.base}.yaml")
     _write(ablation, path, match, plugin or [], data_dir)
     run_written(path, only_write, out=out, data_dir=data_dir, plugin=plugin, parallel=parallel, yes=yes, json=json)
@@ -100,32 +106,32 @@ def _write(ablation: Ablation, path: Path, match: Matched, plugins: list[str], d
     """Write the study file, with the controls that are asked for, and say so."""
     from levelfield.studies.declared.study import StudySpec
     from levelfield.studies.running.matched_controls import matched_controls
+    from levelfield.studies.running.own_positions import check_own
 
     check_file(path)
+    check_own(ablation, plugins, data_dir)
     draft = StudySpec.parse({"name": path.stem} | ablation.study(), f"ablation of {ablation.model}")
     write_study(path, ablation.study(matched_controls(draft, ablation.variants(), match.value, plugins, data_dir)))
 
 
-def _parts(model: str, recipe: str, only: list[str], of_recipe: bool, switches: list[str]) -> list[Part]:
+def _parts(model: str, recipe: Recipe | None, only: list[str], switches: list[str]) -> list[Part]:
+    """The parts of `recipe`, where it is given, else of the model; and the keys of `switches`."""
     from levelfield.known_models import known_model
     from levelfield.models import model_info
-    from levelfield.spec import load_recipe
     from levelfield.studies.declared.ablation import part_of_key, parts_of_model, parts_of_recipe
 
     parts: list[Part] = []
-    if of_recipe:
-        if only:
-            raise UserError("--part names a model's switches, --recipe-parts all parts of the recipe; give one of them")
-        parts = parts_of_recipe(load_recipe(recipe).recipe)
+    if recipe is not None:
+        parts = parts_of_recipe(recipe)
     elif only or not switches:
         parts = parts_of_model(known_model(model) or model_info(model), only)
     for text in switches:
         key, equals, positions = text.partition("=")
         if not equals:
             raise UserError(f"--switch {text!r} is not of the form KEY=OWN,OTHER, as in data.image_size=64,32")
-        parts.append(part_of_key(key.strip(), _listed(positions)))
+        parts.append(part_of_key(key.strip(), _listed(positions), [part.name for part in parts]))
     if not parts:
-        raise UserError(f"recipe {recipe!r} uses nothing that could be left out; name keys with --switch KEY=OWN,OTHER")
+        raise UserError("the recipe uses nothing that could be left out; name keys with --switch KEY=OWN,OTHER")
     return parts
 
 

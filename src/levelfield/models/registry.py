@@ -50,7 +50,8 @@ def register_model(
     options. `options` defaults to the builder's other parameters. `switches` names the options that stand for parts of
     the network, each with its positions, first that of the network as it is: `{"gates": [True, False], "kernel": [7,
     3]}`; `levelfield ablate` turns them. The module need only map (B, 3, H, W) to (B, classes). Raises UserError where
-    the name is taken, or a switch is none of the options or has fewer than two positions.
+    the name is taken, or a switch is none of the options, has fewer than two positions or begins with another than the
+    builder's own.
 
     Example::
 
@@ -72,7 +73,7 @@ def register_model(
             )
         keywords = frozenset(options) if options is not None else _keywords(builder)
         positions = MappingProxyType({switch: tuple(values) for switch, values in (switches or {}).items()})
-        _check_switches(name, positions, keywords)
+        _check_switches(name, positions, keywords, _own(builder))
         facts = MappingProxyType(dict(published or {}))
         info = ModelInfo(name, family, num_classes, image_size, facts, keywords, plugin, positions)
         _models[name] = (info, builder)
@@ -82,12 +83,29 @@ def register_model(
     return register
 
 
-def _check_switches(name: str, switches: Mapping[str, tuple[Any, ...]], options: frozenset[str] | None) -> None:
+def _check_switches(
+    name: str, switches: Mapping[str, tuple[Any, ...]], options: frozenset[str] | None, own: Mapping[str, Any]
+) -> None:
     for switch, positions in switches.items():
         if options is not None and switch not in options:
             raise unknown(f"switch of model {name!r}", switch, options, "a switch is one of the model's options")
         if len(positions) < 2 or any(one in positions[:at] for at, one in enumerate(positions)):
             raise UserError(f"model {name!r}: switch {switch!r} needs two or more positions, got {list(positions)}")
+        if switch in own and _listed(own[switch]) != _listed(positions[0]):
+            raise UserError(
+                f"model {name!r}: switch {switch!r} is {own[switch]!r} by default, and its positions begin with "
+                f"{positions[0]!r}\nput the model's own first"
+            )
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _own(builder: Builder) -> dict[str, Any]:
+    """What the builder's parameters are where nothing is said."""
+    parameters = inspect.signature(builder).parameters
+    return {name: one.default for name, one in parameters.items() if one.default is not inspect.Parameter.empty}
 
 
 def _keywords(builder: Builder) -> frozenset[str] | None:
@@ -196,6 +214,14 @@ def accepts(name: str, option: str) -> bool:
         return timm_accepts(name.removeprefix(TIMM), option)
     options = model_info(name).options
     return options is None or option in options
+
+
+def own_options(name: str) -> dict[str, Any]:
+    """What the options of `name` are where nothing is said, as far as its registration tells; nothing of timm's."""
+    if name.startswith(TIMM):
+        return {}
+    info, builder = _models[model_info(name).name]
+    return _own(builder) | {switch: positions[0] for switch, positions in info.switches.items()}
 
 
 def list_models(pattern: str = "*") -> list[str]:

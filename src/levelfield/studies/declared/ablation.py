@@ -31,10 +31,16 @@ MOST_FACTORS: Final = 4
 
 @dataclass(frozen=True)
 class Part:
-    """A part by `name`. `positions`: how each is called in a row's name, and what it sets; the first sets nothing."""
+    """A part by `name`. `positions`: how each is called in a row's name, and what it sets; the first sets nothing.
+
+    `key`: the key of a run that its positions are of, `own`: what it is said to be where nothing sets it; no key for
+    what a recipe is seen to use.
+    """
 
     name: str
     positions: tuple[tuple[str, Changes], ...]
+    key: str = ""
+    own: Any = None
 
     @property
     def others(self) -> tuple[tuple[str, Changes], ...]:
@@ -77,11 +83,13 @@ def parts_of_model(info: ModelInfo, only: Sequence[str] = ()) -> list[Part]:
     return [_part(name, f"model.options.{name}", positions) for name, positions in chosen.items()]
 
 
-def part_of_key(key: str, positions: Sequence[Any]) -> Part:
-    """Any key of a run as a part: its own value first, as the study has it. Raises UserError for fewer than two."""
+def part_of_key(key: str, positions: Sequence[Any], taken: Sequence[str] = ()) -> Part:
+    """Any key of a run as a part: its own value first, as the study has it. It is called by the key's last word, by the
+    whole key where that is `taken`. Raises UserError for fewer than two positions."""
     if len(positions) < 2:
         raise UserError(f"--switch {key}: give its own position and others, as in {key}=64,32")
-    return _part(key.rpartition(".")[2], key, positions)
+    last = key.rpartition(".")[2]
+    return _part(key if last in taken else last, key, positions)
 
 
 def parts_of_recipe(recipe: Recipe) -> list[Part]:
@@ -111,6 +119,13 @@ def variants(base: str, parts: Sequence[Part], mode: Mode) -> list[Variant]:
     full = Variant(base, {})
     if mode == "leave-one-out":
         return [full, *(_turn([position]) for part in parts for position in part.others)]
+    design = "add-one-in" if mode == "add-one-in" else "a full factorial"
+    for part in parts:
+        if len(part.positions) > 2:
+            raise UserError(
+                f"{design} takes parts of two positions, and {part.name} has {len(part.positions)}\n"
+                f"choose two: --switch {part.key}=OWN,OTHER"
+            )
     if mode == "add-one-in":
         offs = [part.off for part in parts]
         bare = Variant(BARE, _joined(offs), tuple(name for name, _ in offs))
@@ -125,12 +140,6 @@ def variants(base: str, parts: Sequence[Part], mode: Mode) -> list[Variant]:
             f"a full factorial takes at most {MOST_FACTORS} parts, and there are {len(parts)}: "
             f"{', '.join(part.name for part in parts)}\nname some of them with --part"
         )
-    for part in parts:
-        if len(part.positions) > 2:
-            raise UserError(
-                f"a full factorial takes parts of two positions, and {part.name} has {len(part.positions)}\n"
-                "choose two: --switch KEY=OWN,OTHER"
-            )
     cells = product(*(part.positions for part in parts))
     return [full, *(_turn(turned) for cell in cells if (turned := [position for position in cell if position[1]]))]
 
@@ -146,7 +155,7 @@ def _joined(positions: Sequence[tuple[str, Changes]]) -> Changes:
 
 def _part(name: str, key: str, positions: Sequence[Any]) -> Part:
     others = tuple((_called(name, value), {key: _plain(value)}) for value in positions[1:])
-    return Part(name, (("", {}), *others))
+    return Part(name, (("", {}), *others), key, _plain(positions[0]))
 
 
 def _called(name: str, value: Any) -> str:

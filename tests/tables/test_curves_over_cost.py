@@ -114,6 +114,33 @@ def test_rows_without_a_second_run_or_a_result_are_named(tmp_path: Path) -> None
     assert scaling_of(build_table(StudyRows("plain", tuple(rows)))) == []
 
 
+def test_networks_that_were_trained_for_unequal_lengths_are_not_compared_at_equal_size(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path, epochs=(3, 12))
+    rows = [row for row in rows if not (row.name.startswith("resnet") and row.name.endswith("e12"))]
+    table = table_of(rows)
+    (found,) = scaling_of(table)
+    width = next(on for on in found.on if (on.factor, on.cost) == ("width", "macs"))
+    (pair,) = width.pairs.values()
+    assert pair.why == "they were trained at length 3 and 12" and not pair.stretches
+    assert "At equal" not in table.study.answer
+    assert to_json(table)["scaling"][0]["curves"][1]["pairs"][0]["why"] == pair.why
+
+
+def test_rows_that_cost_the_same_are_one_point_and_the_other_is_named(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path)
+    twin = [
+        write_run(tmp_path / "twin" / f"seed{seed}", spec_of("vit_mini", seed, model__options={"width_factor": 1.01}),
+                  4.5, (1e5, 1e6, 1000, 100), images=600)
+        for seed in range(3)
+    ]  # fmt: skip
+    (found,) = scaling_of(table_of([*rows, Row("vit_mini-w1.01-e12", runs=tuple(twin))]))
+    assert found.left_out == (
+        "vit_mini-w1.01-e12: as many parameters as vit_mini-w1-e12",
+        "vit_mini-w1.01-e12: as many MACs as vit_mini-w1-e12",
+    )
+    assert [row.name for row in found.on[0].lines[1].rows] == [f"vit_mini-w{w:g}-e12" for w in WIDTHS]
+
+
 def test_a_folder_that_says_nothing_of_curves_is_read(tmp_path: Path) -> None:
     (tmp_path / "study.json").write_text(json.dumps({"name": "old", "rows": []}))
     assert read_study(tmp_path).curves == {} and read_study(tmp_path).extrapolate is None

@@ -18,6 +18,7 @@ from levelfield.statistics.iso_cost import IsoCost, iso_cost
 from levelfield.statistics.pareto import front_shares
 from levelfield.statistics.power_law import PowerLaw, extrapolated, power_law
 from levelfield.tables.table import StudyTable, TableRow
+from levelfield.units import plain
 
 COSTS: Final = {
     "params": "parameters",
@@ -34,6 +35,8 @@ FACTORS: Final = {
     "data": ("training_images",),
 }
 """What may vary, and over which costs its curves are looked at."""
+HELD: Final = {"width": "width", "depth": "depth", "epochs": "length", "data": "training images"}
+"""A factor of a point, in words."""
 BETWEEN: Final = 25
 """Costs at which a band is drawn."""
 
@@ -53,6 +56,7 @@ class Line:
     """One network's curve over a cost: its rows by ascending cost, and its law where there is one.
 
     `ahead`: top-1 at the extrapolated cost with its interval (cost, value, low, high), only where it was asked for.
+    `again`: rows that cost what another one costs, by name with that one's; they are no points of their own.
     """
 
     name: str
@@ -60,6 +64,7 @@ class Line:
     curve: CostCurve
     law: PowerLaw | None
     ahead: tuple[float, float, float, float] | None = None
+    again: tuple[tuple[str, str], ...] = ()
 
     def band(self) -> list[tuple[float, float, float, float]]:
         """(cost, top-1, low, high) between the first and the last cost."""
@@ -136,6 +141,12 @@ def _on_panel(table: StudyTable, panel: str) -> ScalingOf:
         found += [one for one in over if one is not None]
     left = [f"{name}: one run, so that its spread is not known" for name in few]
     left += [f"{name}: without a result" for name in missing]
+    left += dict.fromkeys(
+        f"{name}: as many {COSTS[on.cost]} as {other}"
+        for on in found
+        for line in on.lines
+        for name, other in line.again
+    )
     fronts = [
         one for cost in COSTS if (one := _front(cost, [row for of in networks.values() for row in of])) is not None
     ]
@@ -172,13 +183,33 @@ def _over(
     if not lines:
         return None
     pairs = list(combinations(lines, 2))
-    return OnCost(
-        factor, cost, tuple(lines), {(a.name, b.name): iso_cost(a.curve, b.curve, len(pairs)) for a, b in pairs}
-    )
+    return OnCost(factor, cost, tuple(lines), {(a.name, b.name): _pair(factor, a, b, len(pairs)) for a, b in pairs})
+
+
+def _pair(factor: str, a: Line, b: Line, pairs: int) -> IsoCost:
+    """`a` against `b` at equal cost; not judged where they hold unequal what does not vary, as where the longest runs of
+    one are not there yet."""
+    one, other = (_point(line.rows[0])._asdict() for line in (a, b))
+    unlike = [
+        f"{words} {_held(one[key])} and {_held(other[key])}"
+        for key, words in HELD.items()
+        if key != factor and one[key] != other[key]
+    ]
+    if unlike:
+        return IsoCost(math.nan, math.nan, why=f"they were trained at {', '.join(unlike)}")
+    return iso_cost(a.curve, b.curve, pairs)
+
+
+def _held(value: float) -> str:
+    return "all" if math.isinf(value) else plain(value)
 
 
 def _line(name: str, rows: Sequence[TableRow], cost: str, extrapolate: float | None) -> Line | None:
-    known = {at: row for row in rows if (at := costs_of_row(row).get(cost)) is not None}
+    known: dict[float, TableRow] = {}
+    again = []
+    for row in rows:
+        if (at := costs_of_row(row).get(cost)) is not None and known.setdefault(at, row) is not row:
+            again.append((row.name, known[at].name))
     if len(known) < 2:
         return None
     order = sorted(known)
@@ -187,7 +218,7 @@ def _line(name: str, rows: Sequence[TableRow], cost: str, extrapolate: float | N
     if extrapolate is not None and (found := extrapolated(curve, extrapolate * order[-1])) is not None:
         value, low, high = found
         ahead = (extrapolate * order[-1], 100 - value, 100 - min(high, 100.0), 100 - max(low, 0.0))
-    return Line(name, tuple(known[at] for at in order), curve, power_law(curve), ahead)
+    return Line(name, tuple(known[at] for at in order), curve, power_law(curve), ahead, tuple(again))
 
 
 def _scores(row: TableRow) -> list[float]:

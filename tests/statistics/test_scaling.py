@@ -145,6 +145,30 @@ def test_a_law_without_noise_is_found_within_half_a_percent() -> None:
     assert law is not None and (law.scale, law.exponent, law.floor) == pytest.approx((60, 0.45, 4), rel=5e-3)
 
 
+@pytest.mark.parametrize("step", [0.05, 0.0])
+def test_an_error_that_does_not_fall_has_no_exponent_of_four(step: float) -> None:
+    noise = np.random.default_rng(0).standard_normal((5, 3))
+    found = cost_curve(SIZES.tolist(), (100 - 10 * SIZES[:, None] ** step * (1 + 0.01 * noise)).tolist())
+    law = power_law(found)
+    assert law is not None and law.low < -step < law.high and law.scale == pytest.approx(10, rel=0.05)
+    ahead = extrapolated(found, 1000.0)
+    assert ahead is not None and ahead[0] == pytest.approx(law.error(1000.0))
+
+
+def test_one_that_falls_at_once_is_a_line_off_which_its_points_lie() -> None:
+    noise = np.random.default_rng(0).standard_normal((5, 3))
+    law = power_law(cost_curve(SIZES.tolist(), (100 - np.array([[50.0], *[[10.0]] * 4]) + 0.3 * noise).tolist()))
+    assert law is not None and law.floor == 0 and law.misfit is not None and law.misfit < 0.001
+
+
+@pytest.mark.parametrize("costs", [4, 5])
+def test_a_cost_at_which_all_runs_are_equal_takes_no_law_away(costs: int) -> None:
+    tops = runs(60, 0.45, 4, SIZES[:costs], 3, 3)
+    tops[1] = [float(np.mean(tops[1]))] * 3
+    law = power_law(cost_curve(SIZES[:costs].tolist(), tops))
+    assert law is not None and law.low < law.exponent < law.high and law.misfit is not None
+
+
 def test_points_off_the_law_are_noticed() -> None:
     bent = power_law(curve(60, 0.9, 10, x=SIZES[:4], seed=1))
     assert bent is not None and bent.misfit is not None and bent.misfit < 0.001

@@ -10,10 +10,13 @@ import pytest
 from rich.console import Console
 
 from levelfield.page.page import page
+from levelfield.statistics.cost_curve import cost_curve
+from levelfield.statistics.power_law import EXPONENTS, WITH_A_FLOOR, PowerLaw
 from levelfield.tables import Row, StudyRows, StudyTable, build_table
 from levelfield.tables.read_folder import read_study
-from levelfield.tables.scaling import costs_of_row, scaling_of
+from levelfield.tables.scaling import Line, OnCost, ScalingOf, costs_of_row, scaling_of
 from levelfield.tables.text.json import to_json
+from levelfield.tables.text.scaling import law_lines
 from levelfield.tables.text.terminal import to_rich
 from synthetic_runs import spec_of, write_run
 
@@ -100,6 +103,13 @@ def test_nothing_is_extrapolated_unless_it_was_asked_for(tmp_path: Path) -> None
     console = Console(width=100, record=True, file=StringIO())
     console.print(to_rich(table))
     assert "EXTRAPOLATED" not in console.export_text() and "Dashed: extrapolated" not in page(table)
+
+
+def test_an_exponent_of_which_nothing_is_known_has_an_open_interval() -> None:
+    law = PowerLaw(40.0, 2.0, 10.0, 1.0, float(EXPONENTS[0]), float(EXPONENTS[-1]), None, None, WITH_A_FLOOR)
+    line = Line("net", (), cost_curve([1, 2], [[1.0, 2.0]] * 2), law)
+    of = ScalingOf("", (OnCost("width", "macs", (line,), {}),), (), ())
+    assert law_lines(of)[0][3] == "[0.01 or less, 4.00 or more]"
 
 
 def test_rows_without_a_second_run_or_a_result_are_named(tmp_path: Path) -> None:

@@ -3,8 +3,9 @@
 Up to four costs the law has no floor: a line in log(error) over log(cost), by least squares, its exponent a weighted
 sum of the points with Student's t over seeds. From five costs on it has one, error = scale * (...)^-exponent + floor,
 fitted to relative errors; its intervals are those of refits to draws of the means, each from its own Student's t
-(a bootstrap of runs is too narrow for few seeds: `benchmarks/scaling.py` measures it). Both intervals are over seeds,
-of the law that fits these costs best; how much the choice of costs matters shows in the exponents without each one.
+(a bootstrap of runs is too narrow for few seeds: `benchmarks/scaling.py` measures it). Where these costs tell no floor
+from the exponent (an error that does not fall, or falls at once) it stays a line. Both intervals are over seeds, of the
+law that fits these costs best; how much the choice of costs matters shows in the exponents without each one.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ FEWEST: Final = 3
 """Costs without which a law is a line through two points."""
 WITH_FLOOR: Final = 5
 """Costs from which on a floor can be told from the exponent."""
+WITH_A_FLOOR: Final = "refits to draws of the means (Student's t)"
+"""How the interval of a law with a floor is made."""
 DRAWS: Final = 2000
 EXPONENTS: Final = np.geomspace(0.01, 4.0, 160)
 """Among which that of a law with a floor is looked for."""
@@ -30,7 +33,8 @@ EXPONENTS: Final = np.geomspace(0.01, 4.0, 160)
 
 @dataclass(frozen=True)
 class PowerLaw:
-    """error (percent) = `scale` * (cost / `least`)^-`exponent` + `floor`; [`low`, `high`]: the exponent's interval.
+    """error (percent) = `scale` * (cost / `least`)^-`exponent` + `floor`; [`low`, `high`]: the exponent's interval,
+    open where it ends with `EXPONENTS`.
 
     `misfit`: p of the points lying on such a law (F); None where nothing is left to tell by. `without_one`: the least
     and greatest exponent where one cost is left out. `method`: how the interval was made.
@@ -53,9 +57,23 @@ class PowerLaw:
 
 def power_law(curve: CostCurve, alpha: float = ALPHA) -> PowerLaw | None:
     """The law of `curve`; None for fewer than `FEWEST` costs, and where the runs show no spread."""
-    if len(curve.u) < FEWEST or not curve.variance.all():
+    if len(curve.u) < FEWEST or not curve.variance.any():
         return None
-    return _with_floor(curve, alpha) if len(curve.u) >= WITH_FLOOR else _line(curve, alpha)
+    return _with_floor(curve, alpha) if _tells_a_floor(curve) else _line(curve, alpha)
+
+
+def _tells_a_floor(curve: CostCurve) -> bool:
+    """Whether a law with a floor has an exponent here: there are costs enough, and it lies within those looked at."""
+    if len(curve.u) < WITH_FLOOR:
+        return False
+    scale, exponent, _ = _fits(curve.u - curve.u[0], np.exp(curve.y)[None])
+    return bool(scale[0] > 0) and not any(at_an_end(float(exponent[0])))
+
+
+def at_an_end(exponent: float) -> tuple[bool, bool]:
+    """Whether it is the least or the greatest that is looked at: then nothing is known of those beyond."""
+    least, most = EXPONENTS[0], EXPONENTS[-1]
+    return bool(exponent <= least * (1 + 1e-9)), bool(exponent >= most * (1 - 1e-9))
 
 
 def extrapolated(curve: CostCurve, cost: float, alpha: float = ALPHA) -> tuple[float, float, float] | None:
@@ -63,7 +81,7 @@ def extrapolated(curve: CostCurve, cost: float, alpha: float = ALPHA) -> tuple[f
     law = power_law(curve, alpha)
     if law is None:
         return None
-    if len(curve.u) < WITH_FLOOR:
+    if not _tells_a_floor(curve):
         found = read_off((curve, _line_weights(curve.u, math.log(cost))[None]))
         half = found.half_width(alpha)[0]
         return tuple(float(np.exp(found.value[0] + sign * half)) for sign in (0, -1, 1))  # type: ignore[return-value]
@@ -129,7 +147,7 @@ def _with_floor(curve: CostCurve, alpha: float) -> PowerLaw:
     fitted = np.log(scale * np.exp(-exponent * u) + floor)
     return PowerLaw(
         scale, exponent, floor, curve.costs[0], float(low), float(high), _misfit(curve, fitted, 3),
-        (min(without), max(without)), "refits to draws of the means (Student's t)",
+        (min(without), max(without)), WITH_A_FLOOR,
     )  # fmt: skip
 
 

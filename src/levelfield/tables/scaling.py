@@ -187,8 +187,8 @@ def _over(
 
 
 def _pair(factor: str, a: Line, b: Line, pairs: int) -> IsoCost:
-    """`a` against `b` at equal cost; not judged where they hold unequal what does not vary, as where the longest runs of
-    one are not there yet."""
+    """`a` against `b` at equal cost; not judged where what does not vary is unequal, as where the longest runs of one
+    are not there yet."""
     one, other = (_point(line.rows[0])._asdict() for line in (a, b))
     unlike = [
         f"{words} {_held(one[key])} and {_held(other[key])}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from levelfield.statistics.iso_cost import Crossing, IsoCost, Stretch
+from levelfield.statistics.power_law import WITH_A_FLOOR, PowerLaw, at_an_end
 from levelfield.tables.lists_in_words import listed
 from levelfield.tables.number_format import p_value, percent
 from levelfield.tables.scaling import COSTS, Front, Line, OnCost, ScalingOf
@@ -18,8 +19,8 @@ BASIS: Final = (
     "curve; crossings have 95 % intervals, errors the ratio in the middle of the range and its interval."
 )
 LAWS_BASIS: Final = (
-    "Laws: error = scale x (cost / least cost)^-exponent, from five costs on with a floor; intervals over seeds "
-    "(Student's t), of the law that fits these costs best."
+    "Laws: error = scale x (cost / least cost)^-exponent, from five costs on with a floor where it can be told; "
+    "intervals over seeds (Student's t), of the law that fits these costs best."
 )
 FRONT_BASIS: Final = (
     "On the front: no row is as cheap and more accurate; percent of draws of the rows' means (Student's t of their "
@@ -45,13 +46,22 @@ def law_lines(found: ScalingOf) -> list[tuple[str, ...]]:
             on_words(on),
             line.name,
             f"{line.law.exponent:.2f}",
-            f"[{line.law.low:.2f}, {line.law.high:.2f}]",
+            _interval_words(line.law),
             law_words(line),
         )
         for on in found.on
         for line in on.lines
         if line.law is not None
     ]
+
+
+def _interval_words(law: PowerLaw) -> str:
+    """The exponent's interval; with a floor it is open where it reaches the end of those looked at."""
+    low, high = f"{law.low:.2f}", f"{law.high:.2f}"
+    if law.method == WITH_A_FLOOR:
+        low += " or less" if at_an_end(law.low)[0] else ""
+        high += " or more" if at_an_end(law.high)[1] else ""
+    return f"[{low}, {high}]"
 
 
 def on_words(on: OnCost) -> str:

@@ -17,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from levelfield.statistics.variance import sample_variance
+
 Floats = NDArray[np.float64]
 
 FEWEST_RUNS: Final = 2
@@ -53,7 +55,7 @@ def cost_curve(costs: Sequence[float], top1: Sequence[Sequence[float]], least: f
     if min(map(len, runs)) < FEWEST_RUNS:
         raise ValueError(f"each point of a curve needs {FEWEST_RUNS} runs")
     mean = np.maximum([of.mean() for of in runs], least)
-    spread = np.array([of.var(ddof=1) / len(of) for of in runs])
+    spread = np.array([sample_variance(of) / len(of) for of in runs])
     return CostCurve(u, np.log(mean), spread / mean**2, np.array([len(of) - 1.0 for of in runs]))
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from scipy.special import stdtr, stdtrit
 
 from levelfield.statistics.holm import ALPHA, holm
+from levelfield.statistics.variance import sample_variance
 
 Cell = tuple[bool, ...]
 """Of each part whether it is in its own position."""
@@ -55,7 +56,7 @@ def factorial_effects(
     runs = [np.asarray(scores[cell], dtype=np.float64) for cell in cells]
     means = np.array([values.mean() for values in runs])
     counts = np.array([len(values) for values in runs], dtype=np.float64)
-    variances = np.array([values.var(ddof=1) for values in runs]) / counts
+    variances = np.array([sample_variance(values) for values in runs]) / counts
     sets = [chosen for size in range(1, len(parts) + 1) for chosen in combinations(range(len(parts)), size)]
     weights = [_weights(cells, chosen) for chosen in sets]
     estimates = [float(weight @ means) for weight in weights]

@@ -114,6 +114,11 @@ def measured_prior() -> Prior:
     return Prior(**fitted)
 
 
+def sample_variance(runs: Floats) -> float:
+    """Of the scores of two runs or more; 0 where they are equal, of which rounding would make something else."""
+    return float(runs.var(ddof=1)) if runs.min() < runs.max() else 0.0
+
+
 def flip_variance(right: NDArray[np.bool_]) -> float:
     """The variance (percent squared) of one run's accuracy if each image flipped on its own.
 

@@ -17,9 +17,11 @@ from typer.testing import CliRunner
 from levelfield.cli.app import app
 from levelfield.errors import UserError
 from levelfield.page.page import page
-from levelfield.runs import read_predictions, write_json
-from levelfield.studies.results.merge import merge_folders
+from levelfield.runs import read_predictions, write_json, write_predictions
+from levelfield.studies.results import others_results
+from levelfield.studies.results.merge import add_predictions, merge_folders
 from levelfield.studies.results.others_results import add_results
+from levelfield.studies.results.study_rows import foreign_rows
 from levelfield.tables import build_table
 from levelfield.tables.read_folder import read_study
 from levelfield.tables.text.json import to_json
@@ -128,6 +130,76 @@ def test_costs_come_from_timms_benchmark(study: Path, files: Files) -> None:
     assert row.means["macs"] == pytest.approx(0.56e9) and row.means["params"] == pytest.approx(11.18e6)
 
 
+BY_SIZE = "model,infer_img_size,infer_gmacs,param_count\nx,160,0.93,11.69\nx,224,1.82,11.69\nx,288,3.01,11.69\n"
+
+
+def test_costs_of_timms_benchmark_are_those_at_the_networks_image_size(study: Path, files: Files) -> None:
+    scores = "model,top1,img_size\nx.a1_in1k,90,224\n"
+    assert add_results(study, files({"scores.csv": scores, "benchmark.csv": BY_SIZE})) == ["x.a1_in1k"]
+    assert build_table(read_study(study)).rows[-1].means["macs"] == pytest.approx(1.82e9)
+
+
+def test_costs_at_several_sizes_are_not_chosen_among(study: Path, files: Files) -> None:
+    with pytest.raises(UserError, match=r"x at 160, 224, 288 px\nsay in a column img_size"):
+        add_results(study, files({"scores.csv": "model,top1\nx,90\n", "benchmark.csv": BY_SIZE}))
+
+
+def test_parameters_with_a_comma_are_read_as_timm_writes_them(study: Path, tmp_path: Path) -> None:
+    (tmp_path / "timm.csv").write_text('model,top1,param_count\na,89.786,"1,014.45"\n')
+    add_results(study, tmp_path / "timm.csv")
+    assert build_table(read_study(study)).rows[-1].means["params"] == pytest.approx(1014.45e6)
+
+
+def test_scores_of_which_no_test_set_is_stated_say_so(study: Path, files: Files) -> None:
+    add_results(study, files({"scores.csv": SCORES + "b,1,88,,,,\n"}))
+    notes = {row.name: row.runs.row.notes for row in build_table(read_study(study)).rows}
+    assert "is not stated: taken for that of the rows here" in " ".join(notes["b"])
+    assert "is not stated" not in " ".join(notes["ours2"])
+
+
+def test_a_run_that_stands_twice_is_refused_or_kept_once(study: Path, files: Files, tmp_path: Path) -> None:
+    twice = files({"predictions/a/one.csv": predictions_csv(study), "predictions/a/two.csv": predictions_csv(study)})
+    with pytest.raises(UserError, match=r"one\.csv and .*two\.csv hold the same predictions"):
+        add_results(study, twice)
+    theirs = study / "vit_mini" / "seed0" / "predictions.parquet"
+    shutil.copy(theirs, tmp_path / "copy.parquet")
+    assert add_predictions(study, "a", theirs) == add_predictions(study, "a", tmp_path / "copy.parquet")
+    assert build_table(read_study(study)).rows[-1].n == 1
+
+
+def test_predictions_beside_scores_would_not_count_and_are_refused(study: Path, files: Files) -> None:
+    add_results(study, files({"scores.csv": SCORES}))
+    with pytest.raises(UserError, match="'ours2' has scores"):
+        add_predictions(study, "ours2", study / "vit_mini" / "seed0" / "predictions.parquet")
+
+
+def test_a_row_of_which_not_all_could_be_written_is_none(
+    study: Path, files: Files, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = files({"predictions/a/one.csv": predictions_csv(study)})
+    shutil.copy(study / "vit_mini" / "seed1" / "predictions.parquet", theirs / "predictions" / "a" / "two.parquet")
+    written = []
+
+    def interrupted(path: Path, predictions: object) -> None:
+        if written:
+            raise KeyboardInterrupt
+        written.append(path)
+        write_predictions(path, predictions)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(others_results, "write_predictions", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        add_results(study, theirs)
+    assert written and not foreign_rows(study)
+    monkeypatch.undo()
+    assert add_results(study, theirs) == ["a"] and build_table(read_study(study)).rows[-1].n == 2
+
+
+def test_a_column_that_begins_with_p_is_no_class(study: Path, files: Files) -> None:
+    lines = predictions_csv(study).splitlines()
+    text = "\n".join([lines[0].strip() + ",path", *(line.strip() + ",a.png" for line in lines[1:])])
+    assert add_results(study, files({"predictions/a/one.csv": text})) == ["a"]
+
+
 def wrong_label(cells: np.ndarray) -> None:
     cells[0, 1] = (cells[0, 1] + 1) % 10
 
@@ -150,6 +222,9 @@ def wrong_index(cells: np.ndarray) -> None:
         ({"scores.csv": "row,seed,top1\na,0,\n"}, "top1 is empty"),
         ({"scores.csv": "row,seed,top1,top5\na,0,90,80\n"}, "top5 80 is below top1 90"),
         ({"scores.csv": "row,seed,top1\na,0,90\na,0,91\n"}, "line 3: a has seed 0 twice"),
+        ({"scores.csv": "row,seed,top1\na,1,90\na,1.0,91\n"}, "line 3: a has seed 1 twice"),
+        ({"scores.csv": "row,top1\na,90\na,91\n"}, "line 3: a stands there twice without a seed"),
+        ({"scores.csv": "row,seed,top1\nb,0,90\na,0,0.9\na,1,0.912\n"}, "a has no top1 above 0.912 percent"),
         ({"scores.csv": "row,seed,top1\nvit_mini,0,90\n"}, "is a row of mini itself"),
         ({"scores.csv": "row,seed,top1\na/../b,0,90\n"}, "cannot be a folder's name"),
         ({"scores.csv": "row,seed,top1,data\na,0,90,cifar100\n"}, "it is of cifar100"),

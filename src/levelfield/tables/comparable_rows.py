@@ -124,7 +124,10 @@ def check_stated(runs: Iterable[StatedRun], rows: Sequence[RowRuns], where: str)
     for run in runs:
         _, why = match_stated(run.result(), images)
         if why:
-            raise UserError(f"{where} cannot stand beside these rows: {why}\nname the test set in the column data")
+            raise UserError(
+                f"{where} cannot stand beside these rows: {why}\n"
+                "name the test set in the column data, and in images how many it has"
+            )
 
 
 def damage(predictions: Predictions) -> str:

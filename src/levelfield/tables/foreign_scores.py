@@ -46,7 +46,8 @@ def stated_run(values: Mapping[str, str], where: str) -> StatedRun:
         raise UserError(f"{where}: top5 {top5:g} is below top1 {top1:g}\nboth are percent of the same test images")
     images = None if sizes["images"] is None else int(sizes["images"])
     data = values.get("data") or None
-    return StatedRun(values.get("seed") or "0", top1, top5, sizes["params"], sizes["macs"], data, images)
+    seed = (values.get("seed") or "0").removesuffix(".0")  # a column of whole numbers with gaps is one of floats
+    return StatedRun(seed, top1, top5, sizes["params"], sizes["macs"], data, images)
 
 
 def _number(text: str | None, key: str, where: str, most: float) -> float | None:

@@ -24,6 +24,7 @@ from levelfield.system.files import rename
 from levelfield.tables.audit.checks.leaked_test_images import RECORD
 from levelfield.tables.comparable_rows import check
 from levelfield.tables.cost_columns import COSTS
+from levelfield.tables.foreign_scores import SCORES
 from levelfield.tables.looks import LOOKS
 from levelfield.tables.read_folder import read_study
 from levelfield.tables.runs_of_row import contradiction, read_row
@@ -105,8 +106,12 @@ def add_predictions(out: Path, name: str, file: Path) -> Path:
     study = read_study_json(out)
     if name in {row["name"] for row in study["rows"] if row["declared"]}:
         raise UserError(f"{name!r} is a row of {study['name']} itself; choose another name for the predictions")
+    if (out / FOREIGN / name / SCORES).is_file():
+        raise UserError(f"{name!r} has scores in {out}, beside which predictions would not count\nname them otherwise")
     check(read_predictions(file), [read_row(row) for row in read_study(out).rows], str(file))
-    target = _free(out / FOREIGN / name / file.name, file)
+    there = [each for each in foreign_files(out) if each.parent.name == name]
+    same = next((each for each in there if filecmp.cmp(each, file, shallow=False)), None)
+    target = same or _free(out / FOREIGN / name / file.name, file)
     _copy(file, target)
     own = [row for row in study["rows"] if row["declared"] or not row.get("predictions")]
     write_json(out / "study.json", {**study, "rows": own + rows_as_json(foreign_rows(out), out)})

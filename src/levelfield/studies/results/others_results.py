@@ -16,7 +16,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +30,7 @@ from levelfield.runs import Predictions, folder_name, read_predictions, write_js
 from levelfield.studies.declared.study import NAME
 from levelfield.studies.results.study_json import read_study_json, rows_as_json
 from levelfield.studies.results.study_rows import FOREIGN, foreign_rows
+from levelfield.system.files import rename
 from levelfield.tables.comparable_rows import check, check_stated
 from levelfield.tables.foreign_scores import SCORES, StatedRun, stated_run, write_stated
 from levelfield.tables.read_folder import read_study
@@ -35,6 +39,8 @@ from levelfield.tables.runs_of_row import read_row
 PREDICTIONS: Final = "predictions"
 BENCHMARK: Final = "benchmark.csv"
 MILLION, BILLION = 1e6, 1e9
+THOUSANDS: Final = re.compile(r"\d{1,3}(,\d{3})+(\.\d*)?")
+"""1,014.45, as timm writes parameters."""
 
 
 def add_results(out: Path, source: Path) -> list[str]:
@@ -60,15 +66,20 @@ def add_results(out: Path, source: Path) -> list[str]:
     for name, files in predicted.items():
         for where, each in files:
             check(each, own, f"{where} ({name})")
+        _check_apart(files)
     for runs in stated.values():
         check_stated(runs, own, str(source))
-    for name, runs in stated.items():
-        (out / FOREIGN / name).mkdir(parents=True, exist_ok=True)
-        write_stated(out / FOREIGN / name / SCORES, runs)
-    for name, files in predicted.items():
-        (out / FOREIGN / name).mkdir(parents=True, exist_ok=True)
-        for number, (_, each) in enumerate(files):
-            write_predictions(out / FOREIGN / name / f"run_{number:03d}.parquet", each)
+    for name in (*stated, *predicted):
+        beside = out / f".{FOREIGN}" / name  # a row is there whole or not at all
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        if name in stated:
+            write_stated(beside / SCORES, stated[name])
+        for number, (_, each) in enumerate(predicted.get(name, ())):
+            write_predictions(beside / f"run_{number:03d}.parquet", each)
+        (out / FOREIGN).mkdir(exist_ok=True)
+        rename(beside, out / FOREIGN / name)
+    shutil.rmtree(out / f".{FOREIGN}", ignore_errors=True)
     kept = [row for row in study["rows"] if row["declared"] or not row.get("predictions")]
     write_json(out / "study.json", {**study, "rows": kept + rows_as_json(foreign_rows(out), out)})
     return [*stated, *predicted]
@@ -83,6 +94,15 @@ def _check_name(name: str, study: Mapping[str, Any], out: Path) -> None:
         raise UserError(f"{name!r} is in {out} already; remove {out / FOREIGN / name} first, or name it otherwise")
 
 
+def _check_apart(files: Sequence[tuple[Path, Predictions]]) -> None:
+    """Raise UserError for two files of one row with the same predictions: a run counted twice shows no spread."""
+    seen: dict[bytes, Path] = {}
+    for path, each in files:
+        first = seen.setdefault(each.probabilities[np.argsort(each.index)].tobytes(), path)
+        if first != path:
+            raise UserError(f"{first} and {path} hold the same predictions\neach run stands once; remove one of them")
+
+
 def _scores(source: Path) -> dict[str, list[StatedRun]]:
     """By row the runs that the file of scores states; none where there is no such file."""
     files = [source] if source.is_file() else [source / SCORES, source / "scores.parquet"]
@@ -90,18 +110,26 @@ def _scores(source: Path) -> dict[str, list[StatedRun]]:
     if path is None:
         return {}
     found: dict[str, list[StatedRun]] = {}
-    costs = _benchmark(source / BENCHMARK) if (source / BENCHMARK).is_file() else {}
+    costs = Benchmark.read(source / BENCHMARK) if (source / BENCHMARK).is_file() else None
     for number, line in enumerate(_lines(path), 2):
         where = f"{path}, line {number}"
         values = _as_ours(line)
-        values |= {key: cell for key, cell in costs.get(values.get("row", ""), {}).items() if not values.get(key)}
         if not (name := values.get("row", "")) or "top1" not in values:
             raise UserError(f"{where}: no row and top1\nthe columns are row, seed, top1, or timm's model, top1, top5")
+        if costs is not None:
+            values |= {key: cell for key, cell in costs.of(values, where).items() if not values.get(key)}
         run = stated_run(values, where)
         runs = found.setdefault(name, [])
         if run.seed in {one.seed for one in runs}:
-            raise UserError(f"{where}: {name} has seed {run.seed} twice\neach run stands once, with a seed of its own")
+            twice = f"has seed {run.seed} twice" if values.get("seed") else "stands there twice without a seed"
+            raise UserError(f"{where}: {name} {twice}\neach run stands once, with a seed of its own")
         runs.append(run)
+    for name, runs in found.items():
+        if 0 < max(run.top1 for run in runs) <= 1:
+            raise UserError(
+                f"{path}: {name} has no top1 above {max(run.top1 for run in runs):g} percent\n"
+                "if that is a share of 1, give percent: 92.3, not 0.923"
+            )
     return found
 
 
@@ -112,16 +140,42 @@ def _as_ours(line: Mapping[str, Any]) -> dict[str, str]:
         values["row"] = folder_name(values["model"])
     for theirs, own, unit in (("param_count", "params", MILLION), ("infer_gmacs", "macs", BILLION)):
         if own not in values and (count := values.get(theirs)):
+            count = count.replace(",", "") if THOUSANDS.fullmatch(count) else count
             values[own] = str(float(count) * unit) if _is_number(count) else count
     return values
 
 
-def _benchmark(path: Path) -> dict[str, dict[str, str]]:
-    """By row what timm's benchmark CSV says of its network's cost. Raises UserError for another file."""
-    lines = [_as_ours(line) for line in _lines(path)]
-    if not lines or not all("model" in line and ("infer_gmacs" in line or "param_count" in line) for line in lines):
-        raise UserError(f"{path} is no benchmark of timm's: the columns are model, infer_gmacs, param_count\nremove it")
-    return {line["row"]: {key: line[key] for key in ("params", "macs") if line.get(key)} for line in lines}
+@dataclass(frozen=True)
+class Benchmark:
+    """timm's benchmark CSV: a network, by its name without the weights' tag, at one image size or several (px)."""
+
+    path: Path
+    by_size: Mapping[str, Mapping[str, Mapping[str, str]]]
+
+    @classmethod
+    def read(cls, path: Path) -> Benchmark:
+        """Raises UserError for another file."""
+        lines = [_as_ours(line) for line in _lines(path)]
+        if not lines or not all("model" in line and ("infer_gmacs" in line or "param_count" in line) for line in lines):
+            raise UserError(
+                f"{path} is no benchmark of timm's: the columns are model, infer_gmacs, param_count\nremove it"
+            )
+        found: dict[str, dict[str, dict[str, str]]] = {}
+        for line in lines:
+            known = {key: line[key] for key in ("params", "macs") if line.get(key)}
+            found.setdefault(line["row"], {})[line.get("infer_img_size", "")] = known
+        return cls(path, found)
+
+    def of(self, values: Mapping[str, str], where: str) -> Mapping[str, str]:
+        """What a line's network costs at the size that it states. Raises UserError where it states none of several."""
+        row = values["row"]
+        sizes = self.by_size.get(row) or self.by_size.get(row.partition(".")[0]) or {}
+        size = values.get("img_size", "")
+        if not size and len(sizes) > 1:
+            raise UserError(
+                f"{where}: {self.path} has {row} at {', '.join(sizes)} px\nsay in a column img_size which of them it is"
+            )
+        return sizes.get(size) or sizes.get("") or ({} if size else next(iter(sizes.values()), {}))
 
 
 def _is_number(text: str) -> bool:
@@ -166,7 +220,8 @@ def _read(path: Path) -> Predictions:
     if path.suffix == ".parquet":
         return read_predictions(path)
     lines = _lines(path)
-    columns = [f"p{number}" for number in range(sum(key.startswith("p") for key in (lines[0] if lines else ())))]
+    found = [key for key in (lines[0] if lines else ()) if re.fullmatch(r"p\d+", str(key))]
+    columns = [f"p{number}" for number in range(len(found))]
     if not columns or not {"index", "label", *columns} <= set(lines[0]):
         raise UserError(
             f"{path} holds no predictions: the columns are index, label, p0, p1, ... (a probability a class)\n"

@@ -12,7 +12,7 @@ from levelfield.studies.declared.study import Changes, StudySpec
 from levelfield.studies.results.run_folders import hold_all, stale_in_words
 from levelfield.studies.results.study_json import read_failures
 from levelfield.studies.results.study_request import StudyRequest, commands
-from levelfield.tables.foreign_scores import SCORES
+from levelfield.tables.foreign_scores import SCORES, read_stated
 from levelfield.tables.looks import Looks, read_looks, setting_digest
 from levelfield.tables.rows import Row, StudyRows
 from levelfield.tables.sweeps import read_sweeps
@@ -90,8 +90,10 @@ def foreign_rows(out: Path) -> list[Row]:
         stated = (path / SCORES).is_file()
         files = (path / SCORES,) if stated else tuple(sorted(path.glob("*.parquet")))
         what = "scores as somebody else states them" if stated else "somebody else's predictions"
-        note = f"{what}: how it was trained is not known here, nor with which seeds"
-        rows.append(Row(name=path.name, label=f"{path.name} ({NOT_HERE})", predictions=files, notes=(note,)))
+        notes = [f"{what}: how it was trained is not known here, nor with which seeds"]
+        if stated and any(run.data is None and run.images is None for run in read_stated(path / SCORES)):
+            notes.append("which test set its scores are of is not stated: taken for that of the rows here")
+        rows.append(Row(name=path.name, label=f"{path.name} ({NOT_HERE})", predictions=files, notes=tuple(notes)))
     return rows
 
 

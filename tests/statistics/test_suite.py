@@ -76,6 +76,20 @@ def test_a_model_that_is_better_on_every_set_is_told_from_six_sets_on_and_not_fr
         assert found.groups == (() if decided else (("better", "worse"),))
 
 
+def test_the_same_scores_in_another_order_of_seeds_are_equal() -> None:
+    scores = [97.22, 97.5, 96.11]
+    assert np.mean(scores) != np.mean(scores[::-1])  # what a float makes of it
+    found = ranking({"a": [scores] * 6, "b": [scores[::-1]] * 6})
+    assert dict(found.ranks) == {"a": 1.5, "b": 1.5} and found.friedman == 1.0
+    assert found.pairs[0].p_adjusted == 1.0 and not found.pairs[0].decided
+    assert wilcoxon([97.3 - 97.2, 0.1, -0.1, -0.1]) == 1.0
+
+
+def test_single_runs_have_no_interval_over_seeds() -> None:
+    (pair,) = ranking({"a": [[90.0, 91.0], [80.0]], "b": [[89.0, 89.5], [79.0, 79.5]]}).pairs
+    assert pair.probability == 1.0 and pair.low is None and pair.high is None
+
+
 def test_the_fewest_sets_are_those_at_which_the_least_p_decides() -> None:
     for pairs in (1, 3, 10, 45):
         sets = fewest_sets(pairs)

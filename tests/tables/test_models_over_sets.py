@@ -94,6 +94,24 @@ def test_a_model_without_a_result_on_some_set_is_left_out_and_named(tmp_path: Pa
     )
 
 
+def test_where_fewer_than_two_models_have_all_sets_it_is_said_that_none_are_ranked(tmp_path: Path) -> None:
+    rows = rows_over(tmp_path, SETS[:3], {"resnet_mini": 4.6, "vit_mini": 3.0})
+    table = table_of(rows[:-1])
+    said = "Models are not ranked over the 3 data sets: only resnet_mini has a result on each of them."
+    assert suite_of(table) is None and said in to_json(table)["basis"]
+    assert not [line for line in to_json(table_of(rows))["basis"] if "not ranked" in line]
+    apart = [row for row in rows if row.name in ("resnet_mini-set0", "vit_mini-set1")]
+    assert not [line for line in to_json(table_of(apart))["basis"] if "not ranked" in line]
+
+
+def test_single_runs_show_no_interval_and_say_so(tmp_path: Path) -> None:
+    rows = [Row(row.name, runs=row.runs[:1]) for row in rows_over(tmp_path, SETS[:2])]
+    found = suite_of(table_of(rows))
+    assert found is not None and {line[2] for line in found.pair_lines()} == {"–"}
+    assert "Pairs have no interval over seeds" in " ".join(found.in_words())
+    assert found.as_json()["pairs"][0]["low"] is None
+
+
 @pytest.mark.parametrize(
     ("options", "titles"),
     [

@@ -25,6 +25,8 @@ from levelfield.statistics.holm import ALPHA, holm
 EXACT: Final = 16
 """Up to so many sets Wilcoxon's test goes through all signs; beyond, its normal approximation."""
 RESAMPLES: Final = 2000
+DIGITS: Final = 9
+"""Digits behind the point, in percent, up to which means are told apart; what lies beyond is rounding."""
 
 Runs = Sequence[Sequence[float]]
 """The scores of a model's runs on each set, the sets in one order for all models."""
@@ -33,13 +35,14 @@ Runs = Sequence[Sequence[float]]
 @dataclass(frozen=True)
 class Improvement:
     """Model `a` over `b`: the probability that a run of a scores higher than one of b, over the sets, with its
-    bootstrap interval over seeds; Wilcoxon's p over sets, Holm-adjusted over all pairs, and whether it decides."""
+    bootstrap interval over seeds (None where a model has a single run on some set, which shows no spread); Wilcoxon's p
+    over sets, Holm-adjusted over all pairs, and whether it decides."""
 
     a: str
     b: str
     probability: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     p_adjusted: float
     decided: bool
 
@@ -62,7 +65,7 @@ class Ranking:
 def ranking(models: Mapping[str, Runs]) -> Ranking:
     """The ranking of two or more `models` with runs on the same two or more sets."""
     names = list(models)
-    means = np.array([[float(np.mean(runs)) for runs in models[name]] for name in names])
+    means = np.array([[rounded_mean(runs) for runs in models[name]] for name in names])
     ranks = ranks_within(means)
     average = dict(sorted(zip(names, ranks.mean(axis=1).tolist(), strict=True), key=lambda pair: pair[1]))
     pairs = _pairs(models, dict(zip(names, means, strict=True)), list(average))
@@ -71,6 +74,11 @@ def ranking(models: Mapping[str, Runs]) -> Ranking:
     return Ranking(
         average, sets, friedman(means), critical_difference(count, sets), pairs, _groups(list(average), undecided)
     )
+
+
+def rounded_mean(runs: Sequence[float]) -> float:
+    """The mean of a model's runs on a set; the same for the same scores in whatever order of the seeds."""
+    return round(float(np.mean(runs)), DIGITS)
 
 
 def ranks_within(means: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -114,7 +122,8 @@ def studentized_range(p: float, count: int) -> float:
 
 def wilcoxon(differences: Sequence[float]) -> float:
     """Wilcoxon's two-sided signed-rank p of `differences`, zeros left out; exact up to `EXACT` of them."""
-    d = np.array([value for value in differences if value != 0], dtype=np.float64)
+    d = np.round(np.asarray(differences, dtype=np.float64), DIGITS)
+    d = d[d != 0]
     n = len(d)
     if n == 0:
         return 1.0
@@ -165,8 +174,11 @@ def _pairs(
     return tuple(found)
 
 
-def _interval(a: Runs, b: Runs) -> tuple[float, float]:
-    """The percentile bootstrap's 95 % interval of the probability of improvement, seeds resampled within each set."""
+def _interval(a: Runs, b: Runs) -> tuple[float, float] | tuple[None, None]:
+    """The percentile bootstrap's 95 % interval of the probability of improvement, seeds resampled within each set; none
+    where a set has a single run."""
+    if min(map(len, (*a, *b))) < 2:
+        return None, None
     rng = np.random.default_rng(0)
     shares = np.zeros(RESAMPLES)
     for one, other in zip(a, b, strict=True):

@@ -9,10 +9,17 @@ from functools import cached_property
 from typing import Any, Final
 
 from levelfield.spec import RunSpec
-from levelfield.statistics.suite import Ranking, fewest_sets, performance_profile, ranking
+from levelfield.statistics.suite import (
+    Improvement,
+    Ranking,
+    fewest_sets,
+    performance_profile,
+    ranking,
+    rounded_mean,
+)
 from levelfield.tables.audit.compare_values import words
 from levelfield.tables.lists_in_words import counted, listed
-from levelfield.tables.number_format import p_value, percent
+from levelfield.tables.number_format import NONE, p_value, percent
 from levelfield.tables.table import StudyTable, TableRow
 
 COLUMNS: Final = ("model", "average rank", "rank in each set")
@@ -48,7 +55,7 @@ class Suite:
     def pair_lines(self) -> list[tuple[str, ...]]:
         """A pair a line, under `PAIRS`."""
         return [
-            (f"{one.a} over {one.b}", f"{one.probability:.2f}", f"[{one.low:.2f}, {one.high:.2f}]",
+            (f"{one.a} over {one.b}", f"{one.probability:.2f}", _between(one),
              p_value(one.p_adjusted), "different" if one.decided else "undecided")
             for one in self.ranking.pairs
         ]  # fmt: skip
@@ -83,6 +90,9 @@ class Suite:
             said.append(
                 f"{sets} cannot decide a pair of {len(self.models)} models at 5 %, whatever they show: {least} can."
             )
+        if single := [one for one in found.pairs if one.low is None]:
+            which = "Pairs" if len(single) == len(found.pairs) else f"{len(single)} of {len(found.pairs)} pairs"
+            said.append(f"{which} have no interval over seeds: a single run on some set shows no spread.")
         if self.left_out:
             said.append(f"Not in it, without a result on every set: {listed(list(self.left_out), 8)}.")
         return said
@@ -101,11 +111,15 @@ class Suite:
 
     def _places(self, name: str) -> str:
         places = []
-        for i, row in enumerate(self.models[name]):
-            own = row.top1.value if row.top1 else 0.0
-            better = sum((rows[i].top1.value if rows[i].top1 else 0.0) > own for rows in self.models.values())  # type: ignore[union-attr]
+        for i in range(len(self.sets)):
+            own = rounded_mean(self.runs[name][i])
+            better = sum(rounded_mean(runs[i]) > own for runs in self.runs.values())
             places.append(f"{better + 1} ({percent(own, 1)})")
         return ", ".join(places)
+
+
+def _between(one: Improvement) -> str:
+    return NONE if one.low is None or one.high is None else f"[{one.low:.2f}, {one.high:.2f}]"
 
 
 def suite_of(table: StudyTable) -> Suite | None:
@@ -113,15 +127,7 @@ def suite_of(table: StudyTable) -> Suite | None:
 
     A model is a network with its options under one recipe; a study with two rows of one on the same set is none.
     """
-    found: dict[Model, dict[str, TableRow]] = {}
-    for row in table.measured:
-        if row.runs.spec is None:
-            continue
-        sets = found.setdefault(_model(row.runs.spec), {})
-        if row.panel in sets:
-            return None
-        sets[row.panel] = row
-    names = tuple(dict.fromkeys(row.panel for row in table.measured))
+    found, names = _by_set(table)
     titles = _titles(list(found))
     whole = {
         titles[model]: tuple(rows[name] for name in names) for model, rows in found.items() if len(rows) == len(names)
@@ -129,6 +135,30 @@ def suite_of(table: StudyTable) -> Suite | None:
     if len(names) < 2 or len(whole) < 2:
         return None
     return Suite(names, whole, tuple(titles[model] for model in found if titles[model] not in whole))
+
+
+def why_no_suite(table: StudyTable) -> str:
+    """Why models that have results on several data sets are not ranked over them; "" where they are, or none has."""
+    found, names = _by_set(table)
+    titles = _titles(list(found))
+    whole = [titles[model] for model, rows in found.items() if len(rows) == len(names)]
+    if len(names) < 2 or len(found) < 2 or len(whole) > 1 or max(map(len, found.values())) < 2:
+        return ""
+    who = f"only {whole[0]} has" if whole else "none has"
+    return f"Models are not ranked over the {len(names)} data sets: {who} a result on each of them."
+
+
+def _by_set(table: StudyTable) -> tuple[dict[Model, dict[str, TableRow]], tuple[str, ...]]:
+    """The rows of each model by data set, none where a model has two on one; and the sets."""
+    found: dict[Model, dict[str, TableRow]] = {}
+    for row in table.measured:
+        if row.runs.spec is None:
+            continue
+        sets = found.setdefault(_model(row.runs.spec), {})
+        if row.panel in sets:
+            return {}, ()
+        sets[row.panel] = row
+    return found, tuple(dict.fromkeys(row.panel for row in table.measured))
 
 
 Model = tuple[str, tuple[tuple[str, str], ...], str]

@@ -13,6 +13,7 @@ from levelfield.tables.lists_in_words import counted, listed
 from levelfield.tables.number_format import difference_interval, percent
 from levelfield.tables.rule_in_words import rule_in_words
 from levelfield.tables.runs_of_row import Trained
+from levelfield.tables.suite import why_no_suite
 from levelfield.tables.table import StudyTable, TableRow
 
 
@@ -25,6 +26,7 @@ def footnotes(table: StudyTable) -> list[str]:
         + elsewhere_in_words(table)
         + [sweep_in_words(sweep) for sweep in table.study.sweeps]
         + verdicts_in_words(table.study.sweeps)
+        + [why for why in (why_no_suite(table),) if why]
         + notes
         + list(table.study.notes)
     )

@@ -24,17 +24,17 @@ WIDTHS = (0.5, 1.0, 2.0)
 SKILLS = {"resnet_mini": (3.0, 3.9, 4.6), "vit_mini": (2.0, 2.7, 3.4)}
 
 
-def rows_of(folder: Path, seeds: int = 3, epochs: tuple[int, ...] = (12,)) -> list[Row]:
+def rows_of(folder: Path, seeds: int = 3, epochs: tuple[int, ...] = (12,), data: str = "cifar10") -> list[Row]:
     rows = []
     for model, skills in SKILLS.items():
         for width, skill in zip(WIDTHS, skills, strict=True):
             for length in epochs:
-                name = f"{model}-w{width:g}-e{length}"
+                name = f"{model}-w{width:g}-e{length}" + ("" if data == "cifar10" else f"-{data}")
                 cost = (1e5 * width**2, 1e6 * width**2, 1000, 100)
                 better = skill + 0.02 * length
                 runs = [
                     write_run(folder / name / f"seed{seed}", spec_of(
-                        model, seed, model__options={"width_factor": width}, budget={"epochs": length}
+                        model, seed, data, model__options={"width_factor": width}, budget={"epochs": length}
                     ), better, cost, images=600)
                     for seed in range(seeds)
                 ]  # fmt: skip
@@ -122,6 +122,14 @@ def test_rows_without_a_second_run_or_a_result_are_named(tmp_path: Path) -> None
     )  # fmt: skip
     assert [len(line.rows) for line in found.on[0].lines] == [2, 2]
     assert scaling_of(build_table(StudyRows("plain", tuple(rows)))) == []
+
+
+def test_each_of_several_test_sets_is_named(tmp_path: Path) -> None:
+    table = table_of([*rows_of(tmp_path, seeds=2), *rows_of(tmp_path, seeds=2, data="set2")])
+    console = Console(width=100, record=True, file=StringIO())
+    console.print(to_rich(table))
+    said = [line.strip() for line in console.export_text().splitlines()]
+    assert [said.count(f"On {name}:") for name in ("cifar10", "set2")] == [2, 2]  # of the answer, and of the curves
 
 
 def test_networks_that_were_trained_for_unequal_lengths_are_not_compared_at_equal_size(tmp_path: Path) -> None:

@@ -56,12 +56,13 @@ def to_rich(table: StudyTable) -> RenderableType:
     parts.append(_Rows(table))
     if any(row.runs.row.published for row in table.rows):
         parts += [Text(), _published_table(table)]
-    for found in scaling_of(table):
-        parts += _scaling(found)
+    curves, of_parts = scaling_of(table), effects_of(table)
+    for found in curves:
+        parts += [*_of(found.panel, len(curves)), *_scaling(found)]
     if (suite := suite_of(table)) is not None:
         parts += [Text(), _cells_table(SUITE, suite.lines()), *(Text(line, style="dim") for line in suite.in_words())]
-    for effects in effects_of(table):
-        parts += [Text(), _effects_table(effects), Text(BASIS, style="dim")]
+    for effects in of_parts:
+        parts += [*_of(effects.panel, len(of_parts)), Text(), _effects_table(effects), Text(BASIS, style="dim")]
     parts += [Text(line, style="dim") for line in footnotes(table)]
     return Group(*parts)
 
@@ -73,6 +74,11 @@ def _answer(table: StudyTable) -> list[str]:
         for panel, said in groupby(statements(table), key=lambda statement: statement.panel)
         for line in ([f"On {panel}:"] if panel else []) + [f"  {statement.text}" for statement in said]
     ]
+
+
+def _of(panel: str, panels: int) -> list[RenderableType]:
+    """The name of the test set that what follows is of, where there are several."""
+    return [Text(), Text(f"On {panel}:", style="bold")] if panels > 1 else []
 
 
 def _scaling(found: ScalingOf) -> list[RenderableType]:

@@ -66,6 +66,22 @@ def test_the_factors_are_balanced() -> None:
         assert len(own) == len(other) == 4 and not set(own) & set(other)
 
 
+@pytest.mark.parametrize(
+    ("factors", "message"),
+    [
+        ({"kernel": {"7": ["a"], "5": ["b"], "3": ["c"]}}, "kernel has 3 positions"),
+        ({"kernel": {"7": ["a"], "5": ["a"]}}, "row 'a' must stand in one position of each part"),
+        ({"x": {"in": ["a"], "out": ["b"]}, "y": {"in": ["a"], "out": ["c"]}}, "row 'b' must stand in one position"),
+        ({"kernel": {"7": ["a", "b"], "5": ["c"]}}, "1 parts have 2 combinations; give each one row"),
+        ({"x": {"in": ["a"], "out": ["b"]}, "y": {"in": ["a"], "out": ["b"]}}, "2 parts have 4 combinations"),
+    ],
+)
+def test_factors_of_which_no_effects_follow_are_refused(factors: dict, message: str) -> None:
+    rows = [{"model": "resnet_nano", "name": name} for name in "abcd"]
+    with pytest.raises(UserError, match=message):
+        StudySpec.parse({"name": "a", "data": "digits", "rows": rows, "factors": factors}, "a")
+
+
 def test_controls_stand_beside_what_they_are_of() -> None:
     study = ablation().study({"no-grid": Control(1.1, "wider")})
     assert [row["name"] for row in study["rows"]][-2:] == ["no-grid", "no-grid-matched"]

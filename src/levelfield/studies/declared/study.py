@@ -210,6 +210,24 @@ class StudySpec(Grid):
                 raise ValueError(f"scale {scale_name} changes group {min(strangers)!r}, which the study does not have")
         return self
 
+    @field_validator("factors")
+    @classmethod
+    def _full_factorial(cls, factors: dict[str, dict[str, tuple[str, ...]]]) -> dict[str, dict[str, tuple[str, ...]]]:
+        """A row in each combination of the parts' two positions: effects are computed from all of them."""
+        standing: dict[str, list[str]] = {}
+        for part, positions in factors.items():
+            if len(positions) != 2:
+                raise ValueError(f"{part} has {len(positions)} positions; effects are of parts that have two")
+            for position, rows in positions.items():
+                for row in rows:
+                    standing.setdefault(row, []).append(f"{part} {position}")
+        cells = [tuple(cell) for cell in standing.values()]
+        if wrong := [row for row, cell in standing.items() if len(cell) != len(factors)]:
+            raise ValueError(f"row {wrong[0]!r} must stand in one position of each part")
+        if factors and (len(set(cells)) != len(cells) or len(cells) != 2 ** len(factors)):
+            raise ValueError(f"{len(factors)} parts have {2 ** len(factors)} combinations; give each one row")
+        return factors
+
     @classmethod
     def load(cls, name: str | Path) -> Self:
         """The shipped study `name`, or the study in a file that ends in .yaml. Raises UserError."""

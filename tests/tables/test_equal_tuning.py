@@ -109,6 +109,13 @@ def held_out_nothing(folder: Path) -> list[Row]:
     return compared(folder)
 
 
+def held_out_more(folder: Path) -> list[Row]:
+    for number, (lr, score) in enumerate(zip(RATES, SCORES, strict=True)):
+        shutil.rmtree(folder / "sweep" / f"b-trial{number}")
+        trial(folder, "b", number, lr, score, data__validation=0.3)
+    return compared(folder)
+
+
 def chosen_on_test(folder: Path) -> list[Row]:
     shutil.rmtree(folder / "sweep" / "b-trial0")
     trial(folder, "b", 0, 0.001, 70.0, test=60.0)
@@ -151,6 +158,7 @@ def stopped_without_reason(folder: Path) -> list[Row]:
         (wider_space, "unequal spaces. c: learning rate 0.0001 to 0.01; the other 2: learning rate 0.001 to", ("c",)),
         (another_draw, "unequal spaces. c: learning rate 0.001 to 0.01 (draw 2); the other 2", ("c",)),
         (held_out_nothing, "Trials of b held out no training images: they can have been judged by test only", ("b",)),
+        (held_out_more, "unequal shares of the training images. b: 30 %; the other 2: 10 %", ("b",)),
         (chosen_on_test, "Tuned on the test set: b have the setting that is best on test", ("b",)),
         (not_the_best, "Trials were made, but their best setting is not that of a", ("a",)),
         (seed_of_the_comparison, "The settings of a were chosen on a seed that they are compared by: 1", ("a",)),

@@ -49,9 +49,13 @@ def _within(one: ExpectedBest) -> ExpectedBest:
 
 
 def comparable(sweeps: Sequence[Sweep]) -> list[Sweep]:
-    """Those whose trials may be held against each other: samples alike in draw, number and length, none pruned."""
-    whole = [sweep for sweep in sweeps if is_sample(sweep) and sweep.best is not None and not sweep.count("pruned")]
-    same = [sweep for sweep in whole if _search(sweep) == _search(whole[0])]
+    """Those whose trials may be held against each other: samples alike in draw, number and length, none pruned; of
+    several such sets of sweeps the largest."""
+    alike: dict[tuple[object, ...], list[Sweep]] = {}
+    for sweep in sweeps:
+        if is_sample(sweep) and sweep.best is not None and not sweep.count("pruned"):
+            alike.setdefault(_search(sweep), []).append(sweep)
+    same = max(alike.values(), key=len, default=[])
     return same if len(same) > 1 else []
 
 
@@ -75,6 +79,9 @@ def verdicts_in_words(sweeps: Sequence[Sweep]) -> list[str]:
     said = [_pair_in_words([one for one in told if (one.a, one.b) == pair]) for pair in pairs]
     if left := len(found) - len(told):
         said.append(f"Not distinguishable: {left} other pairs of rows at equal numbers of trials.")
+    others = [sweep.rows[0] for sweep in sweeps if sweep not in held]
+    if others:
+        said.append(f"Not compared at equal trials, as theirs were other ones, pruned or failed: {listed(others, 8)}.")
     if found and count > 1:
         said.append(
             f"With {count} trials a row nothing can be said of the best of {count}: that takes {LEAST * count}."

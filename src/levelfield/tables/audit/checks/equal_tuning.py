@@ -159,6 +159,9 @@ def _judged(rows: Sequence[AuditRow], tried: Tried) -> Iterable[Finding]:
     if blind:
         text = f"Trials of {listed(blind)} held out no training images: they can have been judged by test only."
         yield Finding(CHECK, "unfair", text, tuple(blind))
+    else:
+        held = {row.name: _held_out(tried[row.name]) for row in rows}
+        yield from differing(CHECK, "unfair", "Trials were judged on unequal shares of the training images", held)
     shared = {
         row.name: sorted({run.spec.seed for run in tried[row.name]} & {run.seed for run in row.own}) for row in rows
     }
@@ -167,6 +170,12 @@ def _judged(rows: Sequence[AuditRow], tried: Tried) -> Iterable[Finding]:
             f"The settings of {listed(names)} were chosen on a seed that they are compared by: {shared[names[0]][0]}."
         )
         yield Finding(CHECK, "unfair", text, tuple(names))
+
+
+def _held_out(runs: Sequence[SweptRun]) -> str:
+    """What part of the training images trials held out."""
+    shares = dict.fromkeys(100 * (run.spec.data.validation or 0.0) for run in runs)
+    return " and ".join(f"{plain(share, 3)} %" for share in shares)
 
 
 def _used(rows: Sequence[AuditRow], tried: Tried) -> Iterable[Finding]:

@@ -66,6 +66,29 @@ def test_the_factors_are_balanced() -> None:
         assert len(own) == len(other) == 4 and not set(own) & set(other)
 
 
+def test_a_control_that_misses_the_size_is_not_called_as_large() -> None:
+    steps = ablation().study({"no-grid": Control(1.1, "wider", 0.12), "no-outlook": Control(1.1, "wider", -0.04)})[
+        "steps"
+    ]
+    names = [step["name"] for step in steps if step["after"].endswith("-matched")]
+    assert names == ["no outlook, at equal size", "no grid, at 112 % of the full size"]
+
+
+def test_one_part_alone_that_is_as_large_as_the_whole_stands_beside_the_bare_ones_control() -> None:
+    steps = ablation(mode="add-one-in").study({"bare": Control(1.3, "wider")})["steps"]
+    assert {"name": "only grid, at equal size", "before": "bare-matched", "after": "only-grid"} in steps
+
+
+def test_controls_of_a_network_that_is_wider_already_are_as_large_as_it(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    run("outgrid_nano", "--part", "grid", "--set", "model.options.width_factor=1.5", "--only-write", "--file", file)
+    (matched,) = [row for row in yaml.safe_load(file.read_text())["rows"] if row["name"] == "no-grid-matched"]
+    full = count_parameters(on_meta("outgrid_nano", 10, 8, width_factor=1.5)).total
+    options = {key.removeprefix("model.options."): value for key, value in matched["set"].items()}
+    assert options["width_factor"] > 1.5
+    assert count_parameters(on_meta("outgrid_nano", 10, 8, **options)).total == pytest.approx(full, rel=0.03)
+
+
 @pytest.mark.parametrize(
     ("factors", "message"),
     [

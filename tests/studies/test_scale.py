@@ -81,6 +81,14 @@ def test_one_command_writes_runs_and_judges(tmp_path: Path) -> None:
         (["resnet_nanno", "--widths", "1,2"], "did you mean"),
         (["timm:vit_tiny_patch16_224", "--widths", "1,2"], "has no option 'width_factor'"),
         (["resnet_nano", "--widths", "1,2", "--extrapolate", "1"], "--extrapolate 1 must be more than 1"),
+        (
+            ["resnet_nano", "--widths", "1,2", "--set", "model.options.width_factor=2"],
+            "--set model.options.width_factor",
+        ),
+        (["resnet_nano", "--epochs", "1,2", "--set", "budget.epochs=3"], "would change what --epochs varies"),
+        (["resnet_nano", "--epochs", "1,2", "--set", "budget={steps: 3}"], "would change what --epochs varies"),
+        (["resnet_nano", "--data", "0.5,1", "--set", "data.train_limit=9"], "would change what --data varies"),
+        (["resnet_nano", "--data", "0.5,1", "--set", "data=cifar10"], "would change what --data varies"),
         (["resnet_nano", "--widths", "1,2", "--file", "study.txt"], "must end in .yaml"),
     ],
 )

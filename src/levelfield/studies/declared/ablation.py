@@ -20,6 +20,8 @@ from levelfield.spec.augment import PadCrop, RandomResizedCrop
 from levelfield.studies.declared.study import Changes
 
 Mode = Literal["leave-one-out", "add-one-in", "factorial"]
+NEAR: Final = 0.05
+"""A control whose size is further off than this share is not called as large."""
 OWN: Final = "own"
 """What the position is called in which a network or recipe is itself."""
 WIDTH_FACTOR: Final = "model.options.width_factor"
@@ -54,10 +56,17 @@ class Part:
 
 
 class Control(NamedTuple):
-    """The width `factor` at which a network without a part is as large as the full one, and the row's `note`."""
+    """The width `factor` at which a network without a part is as large as the full one, the row's `note`, and by which
+    share of the full one's size it is `off` that: widths are whole numbers of channels."""
 
     factor: float
     note: str
+    off: float = 0.0
+
+    @property
+    def in_words(self) -> str:
+        """What a comparison with the full one is at."""
+        return "at equal size" if abs(self.off) <= NEAR else f"at {100 * (1 + self.off):.0f} % of the full size"
 
 
 @dataclass(frozen=True)
@@ -245,9 +254,10 @@ class Ablation:
                 continue
             words = variant.name.replace("-", " ")
             steps.append({"name": words, "before": start, "after": variant.name})
-            if variant.name in controls:
-                before = _matched(start) if start in controls else start
-                steps.append({"name": f"{words}, at equal size", "before": before, "after": _matched(variant.name)})
+            if held := [controls[name] for name in (variant.name, start) if name in controls]:
+                before, after = (_matched(name) if name in controls else name for name in (start, variant.name))
+                worst = max(held, key=lambda control: abs(control.off))
+                steps.append({"name": f"{words}, {worst.in_words}", "before": before, "after": after})
         return steps
 
 

@@ -94,8 +94,25 @@ class ScaleStudy:
                 raise UserError(f"{option} {plain(wrong[0])} must be a positive number")
         if wrong := [share for share in self.shares if share > 1]:
             raise UserError(f"--data {plain(wrong[0])} must be a share of the training images, from 0 to 1")
+        keys = {
+            "--widths": SIZE_KEYS["w"],
+            "--depths": SIZE_KEYS["d"],
+            "--epochs": "budget",
+            "--data": "data.train_limit",
+        }
+        for option, key in keys.items():
+            if named[option] and (against := [each for each in self.changes if _within(each, key)]):
+                raise UserError(
+                    f"--set {against[0]} would change what {option} varies, so that rows are not what they are called\n"
+                    "leave one of them out"
+                )
         if max(map(len, named.values())) < 2:
             raise UserError("a curve needs two sizes, lengths or shares of the data, better three: --widths 0.5,1,2")
+
+
+def _within(one: str, other: str) -> bool:
+    """Whether one of two dotted keys is, or lies in, the other."""
+    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
 
 
 def _off(factor: float | None) -> float:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 Match = Literal["params", "macs", "none"]
 SAME_SIZE = 0.005
 """A network whose size differs by less needs no control."""
+OPTION = WIDTH_FACTOR.rpartition(".")[2]
 WORDS = {"params": "parameters", "macs": "MACs"}
 
 
@@ -30,7 +31,7 @@ def matched_controls(
     plugins: Sequence[str] = (),
     data_dir: str | None = None,
 ) -> dict[str, Control]:
-    """By variant whose size differs from the full one's (the first), the width factor at which it does not, and a note.
+    """By variant whose size differs from the full one's (the first), the width factor at which it hardly does.
 
     `study` holds the variants as rows. Networks are counted on the meta device at the run's own classes and image size.
     Raises UserError where a network has no `width_factor`, or none makes it as large.
@@ -57,22 +58,28 @@ def matched_controls(
                 f"{variant.name} cannot have {target:,} {WORDS[match]}: {error}\nleave controls out with --match none"
             ) from None
         found[variant.name] = Control(
-            matched.factor,
+            round(_width(model) * matched.factor, 6),
             f"{variant.name}, {matched.factor:g} times as wide: {matched.count:,} {WORDS[match]} "
             f"({matched.off:+.1%} of the full network's)",
+            matched.off,
         )
     return found
 
 
+def _width(model: ModelSpec) -> float:
+    """The width factor that a network has already."""
+    return float(model.options.get(OPTION, 1.0))
+
+
 def _counting(match: Match) -> Callable[[ModelSpec, float], int]:
-    """The size of a model's network at a width factor."""
+    """The size of a model's network, so many times as wide."""
     from levelfield.cost import count_macs, count_parameters
     from levelfield.models import on_meta
 
     def network(model: ModelSpec, factor: float) -> nn.Module:
         options: dict[str, Any] = dict(model.options)
         if factor != 1.0:
-            options[WIDTH_FACTOR.rpartition(".")[2]] = factor
+            options[OPTION] = _width(model) * factor
         return on_meta(model.name, model.num_classes, model.image_size, **options)
 
     def size(model: ModelSpec, factor: float) -> int:
@@ -88,9 +95,8 @@ def _counting(match: Match) -> Callable[[ModelSpec, float], int]:
 def _check_width(name: str) -> None:
     from levelfield.models.registry import accepts
 
-    option = WIDTH_FACTOR.rpartition(".")[2]
-    if not accepts(name, option):
+    if not accepts(name, OPTION):
         raise UserError(
-            f"model {name!r} has no option {option!r}, by which a control would be widened\n"
+            f"model {name!r} has no option {OPTION!r}, by which a control would be widened\n"
             "give its builder one, or leave controls out with --match none"
         )

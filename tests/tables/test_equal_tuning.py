@@ -185,6 +185,15 @@ def test_the_best_on_the_edge_is_mentioned(tmp_path: Path) -> None:
     assert "c: highest learning rate" in edge[0].text
 
 
+def test_trials_of_another_setting_than_the_rows_are_mentioned(tmp_path: Path) -> None:
+    for row in ROWS:
+        for number, (lr, score) in enumerate(zip(RATES, SCORES, strict=True)):
+            trial(tmp_path, row, number, lr, score, recipe__batch_size=32, data__train_limit=500)
+    passed, other = sorted(found(tmp_path, compared(tmp_path)), key=lambda one: one.severity, reverse=True)
+    assert (passed.severity, other.severity, other.rows) == ("passed", "differs", ROWS)
+    assert "other settings than the rows have: data.train_limit and recipe.batch_size" in other.text
+
+
 def test_factors_of_each_rows_own_rate_are_one_space(tmp_path: Path) -> None:
     for row, own in (("a", 1.0), ("b", 1.0), ("c", 20.0)):
         for number, (lr, score) in enumerate(zip(RATES, SCORES, strict=True)):

@@ -6,8 +6,10 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from levelfield.spec.varied_keys import covers
 from levelfield.statistics.halving import goes_on
 from levelfield.tables.audit.checks.training_length import budget_in_words
+from levelfield.tables.audit.compare_values import contrast
 from levelfield.tables.audit.findings import AuditRow, Finding, Panel, differing
 from levelfield.tables.audit.swept_runs import SweptRun, best_of, swept_runs, value_at
 from levelfield.tables.lists_in_words import counted, listed
@@ -18,6 +20,12 @@ from levelfield.units import plain
 CHECK: Final = "tuning"
 TOLERANCE: Final = 1e-3
 """Relative difference of two drawn values that rounding explains: they have four digits."""
+
+OF_TRIALS: Final = (
+    "seed", "budget", "execution", "recipe.name", "recipe.description", "recipe.selection", "recipe.validation",
+    "data.validation",
+)  # fmt: skip
+"""Keys of a run in which a trial is another than its row."""
 
 Tried = Mapping[str, Sequence[SweptRun]]
 """By row, the runs of its search."""
@@ -40,7 +48,7 @@ def tuning(panel: Panel) -> Iterable[Finding]:
     found = [*_untuned(untuned, bool(tuned or gone))]
     if tuned:
         unfair = [*_unequal(tuned, tried), *_judged(tuned, tried), *_used(tuned, tried)]
-        found += [*unfair, *_edges(tuned, tried)]
+        found += [*unfair, *_otherwise(tuned, tried), *_edges(tuned, tried)]
         if not unfair and not untuned:
             found.append(_passed(tuned, tried))
     yield from found
@@ -196,6 +204,19 @@ def _used(rows: Sequence[AuditRow], tried: Tried) -> Iterable[Finding]:
     if not_best:
         text = f"Trials were made, but their best setting is not that of {listed(not_best)}."
         yield Finding(CHECK, "unfair", text, tuple(not_best))
+
+
+def _otherwise(rows: Sequence[AuditRow], tried: Tried) -> Iterable[Finding]:
+    """What else trials had than the rows that are compared, as where a search was made at another scale."""
+    said: dict[str, list[str]] = {}
+    for row in rows:
+        meant = (*OF_TRIALS, *row.runs.row.facts["tuning"]["space"])
+        both = {"the row": row.own[0].spec, "trials": tried[row.name][0].spec}
+        if keys := [key for key in contrast(both) if not covers(meant, key)]:
+            said.setdefault(listed(keys, 5), []).append(row.name)
+    for words, names in said.items():
+        text = f"Trials of {listed(names)} were made with other settings than the rows have: {words}."
+        yield Finding(CHECK, "differs", text, tuple(names))
 
 
 def _has(row: AuditRow, run: SweptRun, space: Sequence[str]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -157,6 +158,25 @@ def test_rows_that_cost_the_same_are_one_point_and_the_other_is_named(tmp_path: 
         "vit_mini-w1.01-e12: as many MACs as vit_mini-w1-e12",
     )
     assert [row.name for row in found.on[0].lines[1].rows] == [f"vit_mini-w{w:g}-e12" for w in WIDTHS]
+
+
+def test_a_training_that_is_listed_twice_is_on_the_front_once(tmp_path: Path) -> None:
+    rows = [replace(row, declared=(row.runs[0].spec(),)) for row in rows_of(tmp_path)]
+    again = Row("vit_mini-again", runs=rows[-1].runs, declared=rows[-1].declared)
+    both = [scaling_of(table_of(one))[0].fronts for one in (rows, [*rows, again])]
+    assert both[0] == both[1]
+
+
+def test_an_extrapolated_score_is_one_that_can_be(tmp_path: Path) -> None:
+    rows = []
+    for width, skill in zip((1.0, 1.2, 1.4), (3.0, 1.0, -1.0), strict=True):
+        specs = [spec_of("vit_mini", seed, model__options={"width_factor": width}) for seed in range(3)]
+        cost = (1e5 * width**2, 1e6, 1000, 100)
+        runs = [write_run(tmp_path / f"{width}" / f"{spec.seed}", spec, skill, cost, images=300) for spec in specs]
+        rows.append(Row(f"vit_mini-w{width:g}", runs=tuple(runs)))
+    (found,) = scaling_of(table_of(rows, extrapolate=1000.0))
+    (line,) = found.on[0].lines
+    assert line.ahead is not None and line.ahead[1] == 0.0 and 0 <= line.ahead[2] <= line.ahead[3] <= 100
 
 
 def test_a_folder_that_says_nothing_of_curves_is_read(tmp_path: Path) -> None:

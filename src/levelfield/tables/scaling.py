@@ -147,9 +147,8 @@ def _on_panel(table: StudyTable, panel: str) -> ScalingOf:
         for line in on.lines
         for name, other in line.again
     )
-    fronts = [
-        one for cost in COSTS if (one := _front(cost, [row for of in networks.values() for row in of])) is not None
-    ]
+    every = {row.name: row for of in networks.values() for row in of}  # a training is listed under several names
+    fronts = [one for cost in COSTS if (one := _front(cost, list(every.values()))) is not None]
     return ScalingOf(panel, tuple(found), tuple(fronts), tuple(left))
 
 
@@ -216,8 +215,8 @@ def _line(name: str, rows: Sequence[TableRow], cost: str, extrapolate: float | N
     curve = cost_curve(order, [_scores(known[at]) for at in order])
     ahead = None
     if extrapolate is not None and (found := extrapolated(curve, extrapolate * order[-1])) is not None:
-        value, low, high = found
-        ahead = (extrapolate * order[-1], 100 - value, 100 - min(high, 100.0), 100 - max(low, 0.0))
+        value, low, high = (100 - min(max(error, 0.0), 100.0) for error in found)
+        ahead = (extrapolate * order[-1], value, high, low)
     return Line(name, tuple(known[at] for at in order), curve, power_law(curve), ahead, tuple(again))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,7 +23,8 @@ TRAINED_ON: Final = ("model.start_from", "budget", "recipe.optimizer.lr", "recip
 @dataclass(frozen=True)
 class Origin:
     """`parent`: the run among these whose weights a run starts from, told by their content; None where there is none.
-    `done`: what was done to its network, in words; empty where nothing was. `rung`: equal for the seeds of a rung."""
+    `done`: what was done to its network, in words, and where it starts from if that is not among them; empty where
+    nothing was. `rung`: equal for the seeds of a rung."""
 
     parent: RunFolder | None
     done: str
@@ -47,22 +48,37 @@ def origins(runs: Sequence[RunFolder]) -> dict[str, Origin]:
     _same(runs, TRAINED_ON)
     _same(fresh)
     _same(after, ("model.start_from",))
-    found = {}
-    for run in runs:
-        parent = parents[run.identity]
-        line = [run.identity]
-        while (above := parents[line[-1]]) is not None and above.identity not in line:  # weights that nothing changed
-            line.append(above.identity)
-        rung = json.dumps([_network(specs[each], specs) for each in line])
-        found[run.identity] = Origin(parent, _done(specs[run.identity], parent is not None, specs), rung)
-    return found
+    return {
+        run.identity: Origin(parents[run.identity], _origin(run, parents, specs), _rung(run.identity, parents, specs))
+        for run in runs
+    }
 
 
-def _network(spec: RunSpec, specs: dict[str, RunSpec]) -> list[str]:
-    return [spec.model.name, json.dumps(spec.model.options, sort_keys=True), _done(spec, False, specs)]
+def _rung(identity: str, parents: Mapping[str, RunFolder | None], specs: Mapping[str, RunSpec]) -> str:
+    """What the seeds of a rung share: the network and what was done to it, of each run that it comes from, and the rung
+    of who taught it."""
+    line = [identity]
+    while (above := parents[line[-1]]) is not None and above.identity not in line:  # weights that nothing changed
+        line.append(above.identity)
+    said = []
+    for spec in (specs[each] for each in line):
+        distil = spec.recipe.distil
+        teacher = None if distil is None or distil.teacher_identity not in specs else distil.teacher_identity
+        taught = None if teacher is None else _rung(teacher, parents, specs)
+        said.append([spec.model.name, spec.model.options, _done(spec, False, specs), taught])
+    return json.dumps(said, sort_keys=True)
 
 
-def _done(spec: RunSpec, after: bool, specs: dict[str, RunSpec]) -> str:
+def _origin(run: RunFolder, parents: Mapping[str, RunFolder | None], specs: Mapping[str, RunSpec]) -> str:
+    spec = specs[run.identity]
+    done = _done(spec, parents[run.identity] is not None, specs)
+    if spec.model.start_from is None or parents[run.identity] is not None:
+        return done
+    start = f"starts from {spec.model.start_from.source}, which is not here"
+    return f"{start}, {done}" if done else start
+
+
+def _done(spec: RunSpec, after: bool, specs: Mapping[str, RunSpec]) -> str:
     recipe, said = spec.recipe, []
     if (cut := recipe.prune_channels) is not None:
         of = "multiply-accumulates" if cut.of == "macs" else "parameters"
@@ -75,6 +91,8 @@ def _done(spec: RunSpec, after: bool, specs: dict[str, RunSpec]) -> str:
     if (distil := recipe.distil) is not None:
         teacher = specs.get(str(distil.teacher_identity))
         who = f"run {str(distil.teacher_identity)[:8]}" if teacher is None else teacher.model.name
+        if teacher is not None and (made := _done(teacher, False, specs)):
+            who += f" [{made}]"
         heat = f" at temperature {distil.temperature:g}" if distil.form == "soft" else ""
         said.append(f"taught by {who} ({distil.form}{heat}, weight {distil.weight:g})")
     if after and not said:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,8 @@ import pytest
 
 from levelfield.analysis import compression_ladder
 from levelfield.progress import Progress
-from levelfield.runs import RunFolder
 from levelfield.spec import Budget, DataSpec, Distil, Execution, ModelSpec, Prune, RunSpec, StartFrom
+from levelfield.tables.text.ladder import cells, headings, notes
 from levelfield.training import train
 
 SPEC = RunSpec(
@@ -50,3 +50,46 @@ def test_a_rung_whose_parent_is_missing_says_what_it_starts_from(tmp_path: Path)
         folder = trained(tmp_path / "alone" / name, {**start, **more})
         (made,) = compression_ladder.ladder([folder]).values()
         assert (made.parent, made.done) == (None, f"starts from {whole}, which is not here{done}")
+
+
+ONE = compression_ladder.Rung(
+    model="whole", family="whole", parent=None, done="", top1=(99.78, 100.0), steps=9, params_m=0.3, macs_m=3.0,
+    size_mib=1.2, latency_ms=1.0, latency_q1_ms=0.9, latency_q3_ms=1.1, change=(0.0, 0.22), busy_percent=2.0, threads=2,
+    processor="A",
+)  # fmt: skip
+
+
+def test_an_interval_ends_where_percent_does() -> None:
+    found = ONE.as_json()
+    assert found["accuracy"]["low"] == pytest.approx(99.89 - 12.7062 * 0.11, abs=1e-3)
+    assert found["accuracy"]["high"] == 100.0 and found["changed"]["high"] == pytest.approx(
+        0.11 + 12.7062 * 0.11, abs=1e-3
+    )
+    shown = dict(zip(headings([found]), cells(found, headings([found])), strict=True))
+    assert shown["top-1 %"] == "99.89 [98.49, 100.00]"
+
+
+def test_what_was_timed_in_other_ways_is_named() -> None:
+    file = replace(ONE, model="whole, onnx in int8", parent="whole", torch_latency_ms=2.0)
+
+    def said(*ladder: compression_ladder.Rung) -> str:
+        return " ".join(notes([rung.as_json() for rung in ladder]))
+
+    assert "rest" not in said(ONE, file) and "differently" not in said(ONE, file)
+    assert "did not rest while latencies were measured (others used up to 80 % of it)" in said(
+        replace(ONE, busy_percent=80.0)
+    )
+    assert "latencies of whole, onnx in int8 were measured (whether it did is not known)" in said(
+        ONE, replace(file, busy_percent=None)
+    )
+    other = said(ONE, replace(file, threads=1, processor="B"))
+    assert "measured differently: whole on 2 threads of A; whole, onnx in int8 on 1 thread of B." in other
+
+
+def test_a_ladder_is_timed_on_this_machine_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = iter((1.0, 70.0))
+    monkeypatch.setattr(compression_ladder, "busy_percent", lambda device: next(looks))
+    monkeypatch.setattr(compression_ladder, "_rung", lambda *_: ONE)
+    monkeypatch.setattr(compression_ladder, "processor_name", lambda: "mine")
+    (found,) = compression_ladder.rungs([trained(tmp_path / "whole", {})])
+    assert (found.busy_percent, found.processor, found.resting) == (70.0, "mine", False)

@@ -13,11 +13,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean, stdev
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -25,14 +25,19 @@ from levelfield.analysis.exported_rungs import ExportedRung, exported_rungs
 from levelfield.analysis.run_origins import origins
 from levelfield.cost import Timing, measure_inference
 from levelfield.cost.energy import energy_meter
+from levelfield.cost.machine_at_rest import BUSY_PERCENT, busy_percent
 from levelfield.errors import UserError
 from levelfield.runs import RunFolder, find_runs
 from levelfield.statistics import Estimate, seeds_interval
+from levelfield.system.machine import processor_name
 from levelfield.system.spawned import end_with_parent_process
+from levelfield.tables.number_format import bounds
 from levelfield.tables.read_folder import read_study
 from levelfield.tables.rows import one_per_training
 from levelfield.training.fake_quantisation import without_rounding
 from levelfield.training.load_finished_run import load_run
+
+CPU: Final = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class Rung:
     `change`: percentage points of top-1 that each run has more than the run whose weights it started from, or of which
     it is an export; empty of one that started fresh. `torch_latency_ms`: of an export, PyTorch's in the same turns;
     None of others. `joules_per_image`: of the processor in those timings, whatever ran on it; None without a meter.
+    `busy_percent`: how much of the machine others used around these timings; None where that is not known. `threads`,
+    `processor`: what they were taken with, where that is known.
     """
 
     model: str
@@ -63,6 +70,9 @@ class Rung:
     change: tuple[float, ...] = ()
     torch_latency_ms: float | None = None
     joules_per_image: float | None = None
+    busy_percent: float | None = None
+    threads: int | None = None
+    processor: str | None = None
 
     @property
     def mean(self) -> float:
@@ -75,13 +85,18 @@ class Rung:
 
     @property
     def accuracy(self) -> Estimate:
-        """Mean top-1 and its interval over seeds."""
-        return seeds_interval(self.top1)
+        """Mean top-1 and its interval over seeds, cut at what percent can be."""
+        return _cut(seeds_interval(self.top1), 0.0)
 
     @property
     def changed(self) -> Estimate | None:
         """Mean of `change` and its interval over seeds."""
-        return seeds_interval(self.change) if self.change else None
+        return _cut(seeds_interval(self.change), -100.0) if self.change else None
+
+    @property
+    def resting(self) -> bool:
+        """Whether the machine is known to have rested while it was timed."""
+        return self.busy_percent is not None and self.busy_percent <= BUSY_PERCENT
 
     def as_json(self) -> dict[str, Any]:
         """What compression.json has of it."""
@@ -92,6 +107,7 @@ class Rung:
             "change": list(self.change),
             "top1_mean": self.mean,
             "top1_std": self.deviation,
+            "resting": self.resting,
             **{
                 name: None if each is None else {"estimate": each.value, "low": each.low, "high": each.high}
                 for name, each in estimates.items()
@@ -103,7 +119,15 @@ def rungs(folders: Sequence[Path], latency_seconds: float = 2.0) -> list[Rung]:
     """The ladder that the runs in `folders` (`ladder`) and their exports there make, measured, largest first."""
     made = ladder(folders)
     exported = exported_rungs({model: each.runs for model, each in made.items()}, folders)
-    found = [_rung(model, each, latency_seconds) for model, each in made.items()]
+    looks = [busy_percent(CPU)]
+    measured = [_rung(model, each, latency_seconds) for model, each in made.items()]
+    looks.append(busy_percent(CPU))
+    busy, threads, here = (
+        max((look for look in looks if look is not None), default=None),
+        torch.get_num_threads(),
+        processor_name(),
+    )
+    found = [replace(rung, busy_percent=busy, threads=threads, processor=here) for rung in measured]
     found += [_rung_of_export(name, each) for name, each in exported.items()]
     return sorted(found, key=lambda rung: (-rung.params_m, -rung.size_mib))
 
@@ -200,7 +224,15 @@ def _rung_of_export(name: str, export: ExportedRung) -> Rung:
         change=_change(accuracies, export.runs),
         torch_latency_ms=one["torch_ms"],
         joules_per_image=one.get("joules_per_image"),
+        busy_percent=export.records[0].get("busy_percent"),
+        threads=export.records[0].get("threads"),
+        processor=(export.records[0].get("environment") or {}).get("processor"),
     )
+
+
+def _cut(found: Estimate, least: float) -> Estimate:
+    low, high = bounds(found, least)
+    return replace(found, low=low, high=high)
 
 
 def _change(top1: Sequence[float], above: Sequence[RunFolder]) -> tuple[float, ...]:
@@ -212,10 +244,10 @@ def _change(top1: Sequence[float], above: Sequence[RunFolder]) -> tuple[float, .
 def latency(run: Path, seconds: float = 2.0) -> tuple[Timing, float | None]:
     """The time of one image after another through the network of the finished `run`, on the CPU, and the joules of one
     (None where the processor's meter cannot be read)."""
-    loaded, cpu = load_run(run), torch.device("cpu")
+    loaded = load_run(run)
     assert loaded.spec.model.image_size is not None
-    model, meter = without_rounding(loaded.model), energy_meter(cpu)
+    model, meter = without_rounding(loaded.model), energy_meter(CPU)
     before = meter.joules() if meter else 0.0
-    timing = measure_inference(model, 1, loaded.spec.model.image_size, cpu, seconds=seconds)
+    timing = measure_inference(model, 1, loaded.spec.model.image_size, CPU, seconds=seconds)
     joules = (meter.joules() - before) / (timing.warmup + timing.repeats) if meter else None
     return timing, joules

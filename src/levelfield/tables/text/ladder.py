@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from levelfield.tables.lists_in_words import counted, listed
 from levelfield.tables.number_format import NONE, estimate_with_interval, percent
 from levelfield.units import plain, short, size
 
@@ -63,4 +64,23 @@ def notes(ladder: Sequence[Mapping[str, Any]]) -> list[str]:
         )
     if any(rung.get("joules_per_image") is not None for rung in ladder):
         said.append("Joules: of the processor while images went through one at a time, whatever else ran on it.")
+    return said + _timed_otherwise(ladder)
+
+
+def _timed_otherwise(ladder: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What makes latencies, and joules, tell little: others at work, and rungs that were timed in other ways."""
+    said = []
+    if busy := [rung for rung in ladder if rung.get("resting") is False]:
+        used = [rung["busy_percent"] for rung in busy if rung["busy_percent"] is not None]
+        how = f"others used up to {max(used):.0f} % of it" if used else "whether it did is not known"
+        who = "" if len(busy) == len(ladder) else f" of {listed([rung['model'] for rung in busy])}"
+        said.append(f"The machine did not rest while latencies{who} were measured ({how}): these times tell little.")
+    alike: dict[str, list[str]] = {}
+    for rung in ladder:
+        if rung.get("threads") is not None:
+            on = f"{counted(rung['threads'], 'thread')} of {rung['processor'] or 'an unknown processor'}"
+            alike.setdefault(on, []).append(rung["model"])
+    if len(alike) > 1:
+        each = "; ".join(f"{listed(models)} on {on}" for on, models in alike.items())
+        said.append(f"Latencies do not compare where they were measured differently: {each}.")
     return said

@@ -121,6 +121,8 @@ def test_a_run_that_was_taught_gets_another_teacher_and_starts_where_it_started(
     assert all(key.startswith("recipe.distil.teacher_") for key in differences(taught, mine.spec()))
     assert {each.row.home for each in plan} == set(rows)
     assert rows["pruned-50"].budget.epochs == 0.5  # never longer than the run
+    with pytest.raises(UserError, match="--distil .*: it has taught this run already"):
+        shrink("mine", "--distil", finished, "--only-write")
 
 
 def test_int8_is_an_export(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

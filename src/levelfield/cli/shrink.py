@@ -20,6 +20,7 @@ from levelfield.system.files import rename
 
 if TYPE_CHECKING:
     from levelfield.runs import RunFolder
+    from levelfield.spec import RunSpec
     from levelfield.studies.declared.shrink_study import Shrinking
 
 
@@ -63,9 +64,10 @@ def shrink(
 
     folder = RunFolder(run)
     folder.check_has_weights()
+    spec = folder.spec()
     if distil is not None:
         RunFolder(distil).check_has_weights("--distil")
-    spec = folder.spec()
+        _check_teacher(spec, distil, RunFolder(distil).identity)
     path = file or _file_of(spec.model.name)
     if int8:
         _export(run, _files_of(path.stem, folder), only_write, data_dir)
@@ -98,6 +100,14 @@ def _check(asked: bool, prune: float | None, prune_channels: float | None, only_
             raise UserError(f"{option} {share:g} is no share of {of}: give one between 0 and 1, as 0.5")
     if prune_channels is not None and not only_write and find_spec("torch_pruning") is None:
         raise UserError("--prune-channels needs torch-pruning: pip install 'levelfield[prune]'")
+
+
+def _check_teacher(run: RunSpec, teacher: Path, identity: str) -> None:
+    """Raise UserError where the run is taught by this one already: the row would be the run itself."""
+    if run.recipe.distil is not None and run.recipe.distil.teacher_identity == identity:
+        raise UserError(
+            f"--distil {teacher}: it has taught this run already\ngive another teacher, or shrink a run without one"
+        )
 
 
 def _write(plan: Shrinking, path: Path, recipe: Path) -> None:

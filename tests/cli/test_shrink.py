@@ -186,14 +186,18 @@ def test_a_row_is_trained_on_to_int8_and_exported(
 
     def exported(run: Path, **given: Any) -> None:
         asked.append((run, given))
-        given["out"].mkdir(parents=True)
-        record = {"identity": RunFolder(run).identity, "weights": RunFolder(run).weights_digest(), "precision": "int8"}
-        (given["out"] / "export.json").write_text(json.dumps(record), encoding="utf-8")
+        given["out"].mkdir(parents=True, exist_ok=True)
+        held = {"identity": RunFolder(run).identity, "weights": RunFolder(run).weights_digest(), "precision": "int8"}
+        calibration = RunFolder(run).calibration() or {"temperature": 1.0}
+        (given["out"] / "export.json").write_text(json.dumps(held | calibration), encoding="utf-8")
 
     monkeypatch.setattr(export_command, "export", exported)
     for _ in range(2):  # what is exported stays
         asked.clear()
         shrink(finished, "--quantize-aware", "--seeds", 2, "--out", "out", "--yes")
     assert asked == []
+    (runs["quantized"][0] / "calibration.json").write_text('{"temperature": 1.5}', encoding="utf-8")
+    shrink(finished, "--quantize-aware", "--seeds", 2, "--out", "out", "--yes")
+    assert [run.name for run, _ in asked] == [runs["quantized"][0].name]  # its probabilities are others by now
     said = shrink(finished, "--quantize-aware", "--only-write", "--file", "again.yaml").stderr
     assert "levelfield export runs/again/quantized/RUN --to onnx --int8 --out exports/again-quantized-int8" in said

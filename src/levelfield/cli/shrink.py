@@ -179,12 +179,12 @@ def _finished_runs(study: Path) -> dict[str, list[RunFolder]]:
 
 
 def _is_exported(run: RunFolder, out: Path) -> bool:
-    """Whether `out` holds an int8 export of the run with the weights that it has now."""
+    """Whether `out` holds an int8 export of the run with the weights and the temperature that it has now."""
     from levelfield.exports.export_run import held_export
 
-    held = held_export(out)
-    return held is not None and [held[key] for key in ("identity", "weights", "precision")] == [
-        run.identity, run.weights_digest(), "int8",
+    held, temperature = held_export(out), (run.calibration() or {}).get("temperature", 1.0)
+    return held is not None and [held.get(key) for key in ("identity", "weights", "precision", "temperature")] == [
+        run.identity, run.weights_digest(), "int8", temperature,
     ]  # fmt: skip
 
 

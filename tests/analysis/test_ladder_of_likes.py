@@ -93,3 +93,12 @@ def test_a_ladder_is_timed_on_this_machine_as_it_is(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(compression_ladder, "processor_name", lambda: "mine")
     (found,) = compression_ladder.rungs([trained(tmp_path / "whole", {})])
     assert (found.busy_percent, found.processor, found.resting) == (70.0, "mine", False)
+
+
+def test_a_rung_of_fewer_seeds_than_it_was_made_of_is_named() -> None:
+    file = replace(ONE, model="file", parent="whole")
+    for top1, said in (((99.0, 99.5), False), ((99.0,), True)):
+        found = notes([ONE.as_json(), replace(file, top1=top1).as_json()])
+        assert (
+            any("every run of the rung above: file 1 of 2. There the change compares" in note for note in found) is said
+        )

@@ -64,7 +64,20 @@ def notes(ladder: Sequence[Mapping[str, Any]]) -> list[str]:
         )
     if any(rung.get("joules_per_image") is not None for rung in ladder):
         said.append("Joules: of the processor while images went through one at a time, whatever else ran on it.")
-    return said + _timed_otherwise(ladder)
+    return said + _of_other_seeds(ladder) + _timed_otherwise(ladder)
+
+
+def _of_other_seeds(ladder: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Rungs that have fewer seeds than the one that they were made of: their means are not of the same runs."""
+    seeds = {rung["model"]: len(rung["top1"]) for rung in ladder}
+    fewer = [
+        f"{rung['model']} {len(rung['top1'])} of {seeds[rung['parent']]}"
+        for rung in ladder
+        if rung.get("parent") in seeds and len(rung["top1"]) < seeds[rung["parent"]]
+    ]
+    if not fewer:
+        return []
+    return [f"Not made of every run of the rung above: {listed(fewer)}. There the change compares, the means do not."]
 
 
 def _timed_otherwise(ladder: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -193,6 +193,20 @@ def test_one_command_writes_runs_and_answers(tmp_path: Path) -> None:
         run(*arguments, "--file", file, "--out", out)
 
 
+def test_a_file_that_was_edited_is_not_written_over(tmp_path: Path) -> None:
+    file = tmp_path / "a.yaml"
+    arguments = ["outgrid_nano", "--match", "none", "--only-write", "--file", file]
+    run(*arguments)
+    written = file.read_text()
+    run(*arguments)
+    run(*arguments, "--seeds", 5)  # as it was written, it may be written anew
+    assert "seeds: 5" in file.read_text() and "seeds: 3" in written
+    file.write_text(file.read_text().replace("seeds: 5", "seeds: 4"))
+    with pytest.raises(UserError, match="was edited, which writing it again would undo"):
+        run(*arguments)
+    assert "seeds: 4" in file.read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -15,6 +16,8 @@ from levelfield.spec.yaml_files import parse_yaml, read_yaml
 
 WRITTEN_BY: Final = "# Written by "
 """How a study file begins that a command wrote."""
+AS_WRITTEN: Final = "# Not written over once edited; as written it is "
+"""How its second line begins: a digest of all below follows."""
 
 
 def list_studies() -> list[str]:
@@ -50,13 +53,24 @@ class _Spelt(yaml.SafeDumper):
 
 def write_study_file(path: Path, values: Mapping[str, Any], written_by: str) -> None:
     """Write the keys of a study, or of a recipe, as YAML, with the command that wrote it above. Raises UserError where
-    a file is there that no such command wrote."""
-    text = f"{WRITTEN_BY}{written_by}\n" + yaml.dump(
-        dict(values), Dumper=_Spelt, sort_keys=False, width=100, allow_unicode=True
-    )
-    if path.exists() and not path.read_text(encoding="utf-8").startswith(WRITTEN_BY):
+    a file is there that no such command wrote, or that was edited since."""
+    keys = yaml.dump(dict(values), Dumper=_Spelt, sort_keys=False, width=100, allow_unicode=True)
+    before = path.read_text(encoding="utf-8") if path.exists() else WRITTEN_BY
+    if not before.startswith(WRITTEN_BY):
         raise UserError(f"{path} is there already, and was not written by this command\nname another with --file")
-    write_text(path, text)
+    _, _, below = before.partition("\n")
+    mark, _, held = below.partition("\n")
+    if mark.startswith(AS_WRITTEN) and mark != _mark(held) and held != keys:
+        raise UserError(
+            f"{path} was edited, which writing it again would undo\n"
+            "go on with it by levelfield study run, name another with --file, or remove it"
+        )
+    write_text(path, f"{WRITTEN_BY}{written_by}\n{_mark(keys)}\n{keys}")
+
+
+def _mark(keys: str) -> str:
+    """The line by which it can be told that the keys below it are those that were written."""
+    return AS_WRITTEN + hashlib.sha256(keys.encode()).hexdigest()[:12]
 
 
 def anchored(value: Any, folder: Path, key: str = "") -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -165,6 +166,25 @@ def test_a_run_that_stands_twice_is_refused_or_kept_once(study: Path, files: Fil
     shutil.copy(theirs, tmp_path / "copy.parquet")
     assert add_predictions(study, "a", theirs) == add_predictions(study, "a", tmp_path / "copy.parquet")
     assert build_table(read_study(study)).rows[-1].n == 1
+
+
+def test_a_row_with_runs_on_two_test_sets_is_refused(study: Path, files: Files) -> None:
+    spec = spec_of("resnet_mini", 0, "cifar100")
+    other = write_run(study / "there" / "seed0", spec, 4.0, images=500)
+    more = {"name": "there", "label": "", "group": "", "notes": [], "runs": ["there/seed0"],
+            "declared": [spec.model_dump(mode="json", exclude={"execution"})]}  # fmt: skip
+    known = json.loads((study / "study.json").read_text())
+    write_json(study / "study.json", known | {"rows": [*known["rows"], more]})
+    with pytest.raises(UserError, match="a has runs on cifar10 and on cifar100"):
+        add_results(study, files({"scores.csv": "row,seed,top1,data\na,0,90,cifar10\na,1,60,cifar100\n"}))
+    theirs = files({"scores.csv": SCORES, "predictions/b/one.csv": predictions_csv(study)})
+    shutil.copy(other.path / "predictions.parquet", theirs / "predictions" / "b" / "two.parquet")
+    with pytest.raises(UserError, match="b has runs on cifar10 and on cifar100"):
+        add_results(study, theirs)
+    assert not foreign_rows(study)
+    add_predictions(study, "c", other.path / "predictions.parquet")
+    with pytest.raises(UserError, match="c has runs on cifar100 and on cifar10"):
+        add_predictions(study, "c", study / "vit_mini" / "seed0" / "predictions.parquet")
 
 
 def test_predictions_beside_scores_would_not_count_and_are_refused(study: Path, files: Files) -> None:

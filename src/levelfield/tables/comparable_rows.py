@@ -119,15 +119,17 @@ def match_stated(result: Mapping[str, Any], images: Mapping[str, int]) -> tuple[
 
 
 def check_stated(runs: Iterable[StatedRun], rows: Sequence[RowRuns], where: str) -> None:
-    """Raise UserError unless the stated scores can stand beside `rows`."""
-    images = _images_of(rows, panels_of(rows))
+    """Raise UserError unless the stated scores, of one row, can stand beside `rows`."""
+    images, panels = _images_of(rows, panels_of(rows)), []
     for run in runs:
-        _, why = match_stated(run.result(), images)
+        panel, why = match_stated(run.result(), images)
+        panels.append(panel)
         if why:
             raise UserError(
                 f"{where} cannot stand beside these rows: {why}\n"
                 "name the test set in the column data, and in images how many it has"
             )
+    _check_one_panel(panels, where)
 
 
 def damage(predictions: Predictions) -> str:
@@ -160,6 +162,26 @@ def _left_out(row: RowRuns, why: str) -> RowRuns:
     """`row` without runs, saying why they do not count."""
     failures = {run.seed: f"not compared: {why}" for run in row.finished}
     return replace(row, row=replace(row.row, failures=failures), finished=())
+
+
+def _check_one_panel(panels: Sequence[str], where: str) -> None:
+    """Raise UserError where the runs of one row are of several test sets, whose mean would be of none."""
+    if len(several := list(dict.fromkeys(panels))) > 1:
+        raise UserError(
+            f"{where} has runs on {' and on '.join(several)}\na row is of one test set: name a row for each"
+        )
+
+
+def check_together(files: Mapping[str, Predictions], rows: Sequence[RowRuns], name: str) -> None:
+    """Raise UserError unless the predictions in `files`, by where they lie, can stand beside `rows` as runs of one row,
+    `name`: each by itself, none twice, all of one test set."""
+    known, seen = references(rows), dict[bytes, str]()
+    for where, each in files.items():
+        check(each, rows, f"{where} ({name})")
+        first = seen.setdefault(each.probabilities[np.argsort(each.index)].tobytes(), where)
+        if first != where:
+            raise UserError(f"{first} and {where} hold the same predictions\neach run stands once; remove one of them")
+    _check_one_panel([match(each, known)[0] for each in files.values()], name)
 
 
 def check(file_predictions: Predictions, rows: Sequence[RowRuns], where: str) -> None:

@@ -22,7 +22,7 @@ from levelfield.studies.results.study_request import commands, from_json
 from levelfield.studies.results.study_rows import FOREIGN, foreign_rows
 from levelfield.system.files import rename
 from levelfield.tables.audit.checks.leaked_test_images import RECORD
-from levelfield.tables.comparable_rows import check
+from levelfield.tables.comparable_rows import check_together
 from levelfield.tables.cost_columns import COSTS
 from levelfield.tables.foreign_scores import SCORES
 from levelfield.tables.looks import LOOKS
@@ -108,13 +108,15 @@ def add_predictions(out: Path, name: str, file: Path) -> Path:
         raise UserError(f"{name!r} is a row of {study['name']} itself; choose another name for the predictions")
     if (out / FOREIGN / name / SCORES).is_file():
         raise UserError(f"{name!r} has scores in {out}, beside which predictions would not count\nname them otherwise")
-    check(read_predictions(file), [read_row(row) for row in read_study(out).rows], str(file))
     there = [each for each in foreign_files(out) if each.parent.name == name]
     same = next((each for each in there if filecmp.cmp(each, file, shallow=False)), None)
+    files = [file] if same else [*there, file]
+    own = [read_row(row) for row in read_study(out).rows]
+    check_together({str(each): read_predictions(each) for each in files}, own, name)
     target = same or _free(out / FOREIGN / name / file.name, file)
     _copy(file, target)
-    own = [row for row in study["rows"] if row["declared"] or not row.get("predictions")]
-    write_json(out / "study.json", {**study, "rows": own + rows_as_json(foreign_rows(out), out)})
+    kept = [row for row in study["rows"] if row["declared"] or not row.get("predictions")]
+    write_json(out / "study.json", {**study, "rows": kept + rows_as_json(foreign_rows(out), out)})
     return target
 
 

@@ -18,7 +18,7 @@ import csv
 import io
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -31,7 +31,7 @@ from levelfield.studies.declared.study import NAME
 from levelfield.studies.results.study_json import read_study_json, rows_as_json
 from levelfield.studies.results.study_rows import FOREIGN, foreign_rows
 from levelfield.system.files import rename
-from levelfield.tables.comparable_rows import check, check_stated
+from levelfield.tables.comparable_rows import check_stated, check_together
 from levelfield.tables.foreign_scores import SCORES, StatedRun, stated_run, write_stated
 from levelfield.tables.read_folder import read_study
 from levelfield.tables.runs_of_row import read_row
@@ -64,11 +64,9 @@ def add_results(out: Path, source: Path) -> list[str]:
             f"{source}: {both[0]!r} has scores and predictions\nleave one out: scores follow from predictions"
         )
     for name, files in predicted.items():
-        for where, each in files:
-            check(each, own, f"{where} ({name})")
-        _check_apart(files)
-    for runs in stated.values():
-        check_stated(runs, own, str(source))
+        check_together({str(where): each for where, each in files}, own, name)
+    for name, runs in stated.items():
+        check_stated(runs, own, f"{source}: {name}")
     for name in (*stated, *predicted):
         beside = out / f".{FOREIGN}" / name  # a row is there whole or not at all
         shutil.rmtree(beside, ignore_errors=True)
@@ -92,15 +90,6 @@ def _check_name(name: str, study: Mapping[str, Any], out: Path) -> None:
         raise UserError(f"{name!r} is a row of {study['name']} itself; give somebody else's row another name")
     if (out / FOREIGN / name).exists():
         raise UserError(f"{name!r} is in {out} already; remove {out / FOREIGN / name} first, or name it otherwise")
-
-
-def _check_apart(files: Sequence[tuple[Path, Predictions]]) -> None:
-    """Raise UserError for two files of one row with the same predictions: a run counted twice shows no spread."""
-    seen: dict[bytes, Path] = {}
-    for path, each in files:
-        first = seen.setdefault(each.probabilities[np.argsort(each.index)].tobytes(), path)
-        if first != path:
-            raise UserError(f"{first} and {path} hold the same predictions\neach run stands once; remove one of them")
 
 
 def _scores(source: Path) -> dict[str, list[StatedRun]]:

@@ -15,6 +15,7 @@ from levelfield.errors import UserError
 from levelfield.known_models import built_in
 from levelfield.models import on_meta
 from levelfield.spec import list_recipes, load_recipe
+from levelfield.statistics.factorial import factorial_effects
 from levelfield.studies.declared.ablation import Ablation, Control, part_of_key, parts_of_model, parts_of_recipe
 from levelfield.studies.declared.planned_runs import planned_rows
 from levelfield.studies.declared.study import StudySpec
@@ -38,6 +39,15 @@ def test_rows_of_each_design() -> None:
     assert len(set(names(ablation(mode="factorial")))) == 8
     bare = next(variant for variant in ablation(mode="add-one-in").variants() if variant.name == "bare")
     assert bare.changes == {f"model.options.{part}": False for part in ("outlook", "mbconv", "grid")}
+
+
+def test_of_what_a_network_has_not_the_bare_one_has_nothing_either() -> None:
+    parts = tuple(parts_of_model(built_in()["roadmap_3"].info, ["gelu", "inverted"]))
+    rows = {row.name: row.changes for row in ablation(model="roadmap_3", parts=parts, mode="add-one-in").variants()}
+    gelu, inverted = "model.options.gelu", "model.options.inverted"
+    assert rows == {
+        "roadmap_3": {}, "bare": {inverted: False}, "only-inverted": {}, "only-gelu": {inverted: False, gelu: True}
+    }  # fmt: skip
 
 
 def test_every_model_with_switches_makes_a_study_that_can_be_planned() -> None:
@@ -87,6 +97,18 @@ def test_controls_of_a_network_that_is_wider_already_are_as_large_as_it(tmp_path
     options = {key.removeprefix("model.options."): value for key, value in matched["set"].items()}
     assert options["width_factor"] > 1.5
     assert count_parameters(on_meta("outgrid_nano", 10, 8, **options)).total == pytest.approx(full, rel=0.03)
+
+
+def test_the_effect_of_a_part_is_that_of_having_it_also_where_the_network_has_it_not() -> None:
+    parts = tuple(parts_of_model(built_in()["roadmap_3"].info, ["gelu", "inverted"]))
+    factors = ablation(model="roadmap_3", parts=parts, mode="factorial").study()["factors"]
+    first = {part: next(iter(positions)) for part, positions in factors.items()}
+    assert first == {"inverted": "own", "gelu": "with-gelu"}
+    scores = {name: [90.0, 90.2] for name in factors["gelu"]["own"]}
+    scores |= {name: [91.0, 91.2] for name in factors["gelu"]["with-gelu"]}
+    cells = {tuple(name in factors[part][first[part]] for part in factors): scores[name] for name in scores}
+    gelu = next(one for one in factorial_effects(list(factors), cells) if one.parts == ("gelu",))
+    assert gelu.estimate == pytest.approx(1.0) and gelu.decided
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from levelfield.tables.table import StudyTable, TableRow
 
 COLUMNS: Final = ("what", "points of top-1", "interval", "adjusted p", "")
 BASIS: Final = (
-    "A part's effect: mean top-1 with it less without it, over all positions of the other parts. An interaction "
-    "(a x b): the effect of a where b is in, less where it is not. Each is a contrast of the rows' means, tested by "
-    "Welch's t with Satterthwaite's degrees of freedom; intervals at the level that Holm's procedure over all effects "
-    "leaves."
+    "A part's effect: mean top-1 with it (at its own value) less without it (at the other), over all positions of the "
+    "other parts. An interaction (a x b): the effect of a where b is in, less where it is not. Each is a contrast of "
+    "the rows' means, tested by Welch's t with Satterthwaite's degrees of freedom; intervals at the level that Holm's "
+    "procedure over all effects leaves."
 )
 
 
@@ -51,7 +51,7 @@ def _on(panel: str, table: StudyTable) -> Effects:
 
 
 def _cells(factors: Mapping[str, Mapping[str, tuple[str, ...]]]) -> dict[Cell, str]:
-    """The row of each cell. A part's first position is its own."""
+    """The row of each cell. A part's first position is that in which it is there."""
     own = {part: set(next(iter(positions.values()))) for part, positions in factors.items()}
     names = [name for rows in next(iter(factors.values())).values() for name in rows]
     return {tuple(name in own[part] for part in factors): name for name in names}

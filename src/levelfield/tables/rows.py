@@ -61,7 +61,7 @@ class StudyRows:
     say to it, made with the table. `sweeps`: how sensitive rows are to learning rate and weight decay, where that was
     measured. `looks`: those made at the table while it grew; None for one look at all runs.
 
-    `factors`: of a factorial design the rows in each position of each part, its own position first.
+    `factors`: of a factorial design the rows in each position of each part, first those that have it.
 
     `curves`: by network the rows that are it at several sizes, lengths or shares of the data. `extrapolate`: to so many
     times the largest cost their laws are asked what would come; None: not at all.

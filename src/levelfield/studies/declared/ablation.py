@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any, Final, Literal, NamedTuple
 
@@ -50,9 +50,19 @@ class Part:
         return self.positions[1:]
 
     @property
+    def absent(self) -> bool:
+        """Whether the network or recipe as it is is without it, so that its other position is that of having it."""
+        return bool(self.key) and self.own in (False, None)
+
+    @property
+    def on(self) -> tuple[str, Changes]:
+        """The position that stands for the part's presence."""
+        return self.positions[1 if self.absent else 0]
+
+    @property
     def off(self) -> tuple[str, Changes]:
         """The position that stands for the part's absence."""
-        return self.positions[1]
+        return self.positions[0 if self.absent else 1]
 
 
 class Control(NamedTuple):
@@ -136,25 +146,23 @@ def variants(base: str, parts: Sequence[Part], mode: Mode) -> list[Variant]:
                 f"choose two: --switch {part.key}=OWN,OTHER"
             )
     if mode == "add-one-in":
-        offs = [part.off for part in parts]
-        bare = Variant(BARE, _joined(offs), tuple(name for name, _ in offs))
-        added = [
-            Variant(f"only-{_slug(part.name)}", _joined(others), tuple(name for name, _ in others))
-            for at, part in enumerate(parts)
-            if (others := offs[:at] + offs[at + 1 :])
-        ]
-        return [full, bare, *added]
+        bare = replace(_turn([part.off for part in parts]), name=BARE)
+        added = []
+        for part in parts:
+            alone = _turn([other.on if other is part else other.off for other in parts])
+            added.append(replace(alone, name=f"only-{_slug(part.name)}"))
+        return [full, bare, *(added if len(parts) > 1 else ())]
     if len(parts) > MOST_FACTORS:
         raise UserError(
             f"a full factorial takes at most {MOST_FACTORS} parts, and there are {len(parts)}: "
             f"{', '.join(part.name for part in parts)}\nname some of them with --part"
         )
     cells = product(*(part.positions for part in parts))
-    return [full, *(_turn(turned) for cell in cells if (turned := [position for position in cell if position[1]]))]
+    return [full, *(_turn(cell) for cell in cells if any(name for name, _ in cell))]
 
 
 def _turn(positions: Sequence[tuple[str, Changes]]) -> Variant:
-    names = tuple(name for name, _ in positions)
+    names = tuple(name for name, _ in positions if name)
     return Variant("-".join(names), _joined(positions), names)
 
 
@@ -266,10 +274,11 @@ def _matched(name: str) -> str:
 
 
 def _factors(parts: Sequence[Part], found: Sequence[Variant]) -> dict[str, dict[str, list[str]]]:
-    """Of each part the rows in each of its positions: what main effects and interactions are computed from."""
+    """Of each part the rows in each of its positions: what main effects and interactions are computed from. First the
+    one in which it is there, which is not its own where a network is without it."""
 
     def standing(part: Part, position: str) -> list[str]:
         names = {name for name, _ in part.others}
         return [row.name for row in found if (set(row.turned) & names or {""}) == {position}]
 
-    return {part.name: {name or OWN: standing(part, name) for name, _ in part.positions} for part in parts}
+    return {part.name: {name or OWN: standing(part, name) for name, _ in (part.on, part.off)} for part in parts}

@@ -183,7 +183,7 @@ class StudySpec(Grid):
     steps: tuple[Step, ...] = ()
     """Changes whose effects the question asks for."""
     factors: dict[str, dict[str, tuple[str, ...]]] = {}
-    """Of a factorial design the rows in each position of each part, its own position first."""
+    """Of a factorial design the rows in each position of each part, first those that have it."""
     scaling: Scaling | None = None
     """Which rows are one network at several sizes, lengths or shares of the data: accuracy over cost is then judged."""
     tuning: Tuning | None = None

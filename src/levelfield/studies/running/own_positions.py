@@ -38,8 +38,8 @@ def check_own(ablation: Ablation, plugins: Sequence[str] = (), data_dir: str | N
                 f"put {_plain(has)} first, or --set {part.key}={part.own}"
             )
     rows = planned_rows(_draft(ablation.study()), plugins=plugins, data_dir=data_dir)
-    for row in rows:
-        if row.home != row.name:
+    for row, variant in zip(rows, ablation.variants(), strict=True):
+        if row.home != row.name and variant.changes:
             raise UserError(
                 f"{row.name} would be the very training that {row.home} is: nothing is left to take away there\n"
                 "leave that part out, or do not --set it"

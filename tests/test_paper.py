@@ -19,7 +19,7 @@ from levelfield.paper.ledger import Ledger
 from levelfield.paper.methods_tex import settings_of
 from levelfield.paper.write_paper import write_paper
 from levelfield.runs import RunFolder, write_json
-from levelfield.spec import list_recipes, load_recipe
+from levelfield.spec import Distil, Prune, PruneChannels, QuantizeAware, list_recipes, load_recipe
 from levelfield.tables import Row, StudyRows, build_table, read_study
 from levelfield.tables.text.latex_words import latex_with_breaks as latex
 from levelfield.tables.users_table import UsersTable
@@ -123,6 +123,17 @@ def test_the_methods_name_every_setting_of_a_recipe_that_is_not_at_its_default(n
     assert settings["data.interpolation"] == "bilinear" and any(key.startswith("recipe.") for key in settings)
     for key in settings:
         assert said[key]["value"] == settings[key] and said[key]["key"] in text
+
+
+def test_a_paper_says_how_much_was_pruned_and_taught_where_that_is_the_default() -> None:
+    changes = {"prune": Prune(), "prune_channels": PruneChannels(), "quantize_aware": QuantizeAware()}
+    changes |= {"distil": Distil(teacher="runs/big", teacher_identity="0" * 64)}
+    said = settings_of(spec_of("resnet_nano").changed({f"recipe.{key}": value for key, value in changes.items()}))
+    assert {key: value for key, value in said.items() if key.partition(".")[2].partition(".")[0] in changes} == {
+        "recipe.prune.share": 0.5, "recipe.prune.scope": "global", "recipe.prune_channels.share": 0.5,
+        "recipe.prune_channels.of": "macs", "recipe.quantize_aware.momentum": 0.01, "recipe.distil.form": "soft",
+        "recipe.distil.temperature": 4.0, "recipe.distil.weight": 0.5,
+    }  # fmt: skip
 
 
 def test_the_checklist_says_yes_only_where_every_run_shows_it(study: StudyRows, tmp_path: Path) -> None:

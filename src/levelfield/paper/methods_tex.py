@@ -31,7 +31,8 @@ OFFICIAL: Final[Mapping[Any, str]] = {
 
 
 def settings_of(spec: RunSpec) -> dict[str, Any]:
-    """Every used key of a run that is not at its default, and every key of its data, by dotted path.
+    """Every used key of a run that is not at its default, and every key of its data and of what a recipe does not do by
+    default (distillation, pruning, int8), by dotted path.
 
     Not the seed, the name of the network, prose, and how the run was carried out.
     """
@@ -39,6 +40,9 @@ def settings_of(spec: RunSpec) -> dict[str, Any]:
     values: dict[str, Any] = differing(whole)
     values["data"] = whole.data.model_dump(mode="json", exclude_none=True, exclude={"name", "checksum"})
     values["recipe"].pop("validation", None)  # it is data.validation now
+    for key, field in type(whole.recipe).model_fields.items():
+        if field.default is None and (done := getattr(whole.recipe, key)) is not None:
+            values["recipe"][key] = done.model_dump(mode="json", exclude_none=True)
     values["model"].pop("name")
     if values["model"].pop("start_from", None) is not None:
         values["model"].pop("channels", None)  # they follow from those weights and from what is pruned

@@ -169,3 +169,14 @@ def test_a_card_names_no_place_of_the_machine_that_it_was_written_on(trained: Pa
 
 def test_a_folder_without_runs_is_refused(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, ["card", str(tmp_path)]).exit_code != 0
+
+
+def test_a_card_says_that_channels_are_gone(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path / "run")
+    described = RunFolder(trained).description()
+    described["run"]["model"]["channels"] = {"stem.0": {"outputs": 20}, "stem.1": {"outputs": 20}}
+    for share, said in ((None, "2 layers."), (0.3, "2 layers, by which at least 30 % of the parameters it starts")):
+        described["run"]["recipe"]["prune_channels"] = share and {"share": share, "of": "params"}
+        write_json(tmp_path / "run" / "run.json", described)
+        card = to_card(build_table(read_study(tmp_path / "run")))
+        assert f"has fewer channels than its network in {said}" in card

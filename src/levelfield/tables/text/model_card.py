@@ -15,6 +15,7 @@ import yaml
 from levelfield.known_models import known_model
 from levelfield.known_models.model_info import TIMM
 from levelfield.runs import RunFolder
+from levelfield.spec import RunSpec
 from levelfield.spec.hub_source import HUB
 from levelfield.statistics import Estimate
 from levelfield.tables.lists_in_words import counted, listed
@@ -168,11 +169,21 @@ def _beside_recipe(rows: list[TableRow]) -> list[str]:
             facts.append(f"is taught by the {who} ({distil.form}, {soft}weight {distil.weight:g} of the loss)")
         if (zeros := run.result.get("pruned_params")) is not None:
             facts.append(f"is pruned: {zeros:,} of its {run.result['params']:,} parameters are zero")
+        if (channels := run.spec.model.channels) is not None:
+            facts.append(f"has fewer channels than its network in {counted(len(channels), 'layer')}" + _cut(run.spec))
         if (layers := run.result.get("quantized_layers")) is not None:
             facts.append(f"is trained to compute in int8: {layers} layers round weights and inputs, in its test too")
         if facts:
             said[f"- {row.title}, seed {run.seed}: {'; '.join(facts)}."] = None
     return ["\n".join(said)] if said else []
+
+
+def _cut(spec: RunSpec) -> str:
+    """What was asked for of the channels that a run itself took out, in words."""
+    if (cut := spec.recipe.prune_channels) is None:
+        return ""
+    of = "multiply-accumulates" if cut.of == "macs" else "parameters"
+    return f", by which at least {100 * cut.share:g} % of the {of} it starts from are gone"
 
 
 def _machine(folder: RunFolder) -> str:

@@ -154,6 +154,32 @@ def test_int8_is_an_export(finished: Path, tmp_path: Path, monkeypatch: pytest.M
     assert asked[1][1]["out"] not in (out, *out.parents)
 
 
+def test_the_study_of_another_run_is_not_written_over(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shrink(finished, "--prune", 0.5, "--only-write")
+    shrink(finished, "--prune", 0.3, "--quantize-aware", "--only-write", "--seeds", 1)  # asked again otherwise
+    before = Path("shrink-resnet_nano.yaml").read_text(encoding="utf-8")
+    for key, value in (("data.train_limit", 150), ("recipe.optimizer.lr", 0.2), ("model.options", {})):
+        shutil.copytree(finished, "other", dirs_exist_ok=True)
+        other = RunFolder(Path("other"))
+        changed = other.spec().changed({key: value})
+        described = {**RunFolder(finished).description(), "run": changed.model_dump(mode="json")}
+        (other.path / "run.json").write_text(json.dumps(described), encoding="utf-8")
+        with pytest.raises(UserError, match=r"shrink-resnet_nano.yaml shrinks another run of resnet_nano"):
+            shrink("other", "--prune", 0.5, "--only-write")
+        assert Path("shrink-resnet_nano.yaml").read_text(encoding="utf-8") == before
+        shutil.copy(finished / "run.json", other.path / "run.json")
+    shrink("other", "--prune", 0.5, "--only-write", "--file", "mine.yaml")
+
+    described = {**RunFolder(finished).description(), "reproducible": "not reproducible by name"}
+    Path("other/run.json").write_text(json.dumps(described), encoding="utf-8")
+    for option in (["--int8"], ["--prune", 0.5]):
+        with pytest.raises(UserError, match="other trained your own network or data, which no command finds again"):
+            shrink("other", *option)
+
+
 def test_bad_input_is_named(finished: Path, tmp_path: Path) -> None:
     (tmp_path / "a.recipe.yaml").write_text("name: of my own", encoding="utf-8")
     for words, said in (

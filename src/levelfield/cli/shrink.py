@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -65,6 +65,11 @@ def shrink(
     folder = RunFolder(run)
     folder.check_has_weights()
     spec = folder.spec()
+    if folder.description()["reproducible"] != "by name":
+        raise UserError(
+            f"{run} trained your own network or data, which no command finds again by name\n"
+            "register the network in a plugin, give the data as folder:PATH, and train it so"
+        )
     if distil is not None:
         RunFolder(distil).check_has_weights("--distil")
         _check_teacher(spec, distil, RunFolder(distil).identity)
@@ -74,8 +79,6 @@ def shrink(
     if not rows:
         return
 
-    if folder.description()["reproducible"] != "by name":
-        raise UserError(f"{run} trained your own network or data: no study trains that again\nonly --int8 is left")
     check_file(path)
     recipe, teacher = path.with_suffix(".recipe.yaml"), None if distil is None else str(distil)
     plan = Shrinking(spec, recipe.name, prune, prune_channels, teacher, quantize_aware, seeds)
@@ -111,7 +114,19 @@ def _check_teacher(run: RunSpec, teacher: Path, identity: str) -> None:
 
 
 def _write(plan: Shrinking, path: Path, recipe: Path) -> None:
-    """Write the study's file, and beside it that of its recipe."""
+    """Write the study's file, and beside it that of its recipe. Raises UserError where these are of another run."""
+    from levelfield.spec.yaml_files import read_yaml
+    from levelfield.studies.declared.study_file import WRITTEN_BY
+
+    def of_run(study: dict[str, Any], recipe: dict[str, Any]) -> list[Any]:
+        return [study.get("data"), study.get("set"), study.get("rows", [])[:1], recipe]
+
+    there = path.is_file() and recipe.is_file() and path.read_text(encoding="utf-8").startswith(WRITTEN_BY)
+    if there and of_run(read_yaml(path), read_yaml(recipe)) != of_run(plan.study(), plan.recipe_file()):
+        raise UserError(
+            f"{path} shrinks another run of {plan.run.model.name}\nname another file with --file: its runs have a "
+            "folder of their own, too"
+        )
     write_keys(recipe, plan.recipe_file())
     write_study(path, plan.study())
 

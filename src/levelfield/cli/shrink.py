@@ -12,6 +12,7 @@ import typer
 
 from levelfield.cli.options import DataDir, OnlyWrite, Yes, finite
 from levelfield.cli.output import messages
+from levelfield.cli.shrink_exports import export_int8, export_rows, files_of
 from levelfield.cli.study.options import Parallel
 from levelfield.cli.study.written import check_file, run_written, write_keys, write_study
 from levelfield.cli.what_was_meant import run_meant
@@ -63,19 +64,10 @@ def shrink(
     from levelfield.studies.declared.shrink_study import Shrinking
 
     folder = RunFolder(run)
-    folder.check_has_weights()
-    spec = folder.spec()
-    if folder.description()["reproducible"] != "by name":
-        raise UserError(
-            f"{run} trained your own network or data, which no command finds again by name\n"
-            "register the network in a plugin, give the data as folder:PATH, and train it so"
-        )
-    if distil is not None:
-        RunFolder(distil).check_has_weights("--distil")
-        _check_teacher(spec, distil, RunFolder(distil).identity)
+    spec = _checked(folder, distil)
     path = file or _file_of(spec.model.name)
     if int8:
-        _export(run, _files_of(path.stem, folder), only_write, data_dir)
+        export_int8(run, files_of(path.stem, folder), only_write, data_dir)
     if not rows:
         return
 
@@ -87,7 +79,25 @@ def shrink(
     plugins = [plugin.path for plugin in spec.plugins] or None
     run_written(path, only_write, out=out, data_dir=data_dir, plugin=plugins, parallel=parallel, yes=yes, json=False)
     if int8 or quantize_aware:
-        _export_rows(out or Path("runs") / path.stem, path.stem, int8, quantize_aware, only_write, data_dir)
+        export_rows(out or Path("runs") / path.stem, path.stem, int8, quantize_aware, only_write, data_dir)
+
+
+def _checked(run: RunFolder, teacher: Path | None) -> RunSpec:
+    """What the finished run was. Raises UserError where it or its teacher has no weights, no command finds its network
+    or data again by name, or the teacher has taught it already."""
+    from levelfield.runs import RunFolder
+
+    run.check_has_weights()
+    spec = run.spec()
+    if run.description()["reproducible"] != "by name":
+        raise UserError(
+            f"{run.path} trained your own network or data, which no command finds again by name\n"
+            "register the network in a plugin, give the data as folder:PATH, and train it so"
+        )
+    if teacher is not None:
+        RunFolder(teacher).check_has_weights("--distil")
+        _check_teacher(spec, teacher, RunFolder(teacher).identity)
+    return spec
 
 
 def _check(asked: bool, prune: float | None, prune_channels: float | None, only_write: bool) -> None:
@@ -158,64 +168,3 @@ def _take_over(run: RunFolder, file: Path, out: Path | None, only_write: bool) -
 
 def _file_of(model: str) -> Path:
     return Path(f"shrink-{model.replace(':', '-').replace('/', '-')}.yaml")
-
-
-def _files_of(name: str, run: RunFolder) -> Path:
-    """The folder for the int8 file of `run`, another one for each run of a model."""
-    return Path("exports") / f"{name}-int8-{run.identity[:8]}"
-
-
-def _export_rows(study: Path, name: str, whole: bool, quantized: bool, only_write: bool, data_dir: str | None) -> None:
-    """Export the finished runs of these rows in int8, but for what is exported already, and name the command that puts
-    them on the ladder; or say how."""
-    from levelfield.studies.declared.shrink_study import QUANTIZED, WHOLE
-
-    rows = {} if only_write else _finished_runs(study)
-    if quantized and (not rows.get(QUANTIZED) or find_spec("onnxruntime") is None):
-        first = next((run.path for run in rows.pop(QUANTIZED, [])), study / QUANTIZED / "RUN")
-        _export(first, Path("exports") / f"{name}-{QUANTIZED}-int8", True, data_dir)
-    exported = []
-    for row in [*([WHOLE] if whole else []), *([QUANTIZED] if quantized else [])]:
-        for run in rows.get(row, []):
-            out = _files_of(name if row == WHOLE else f"{name}-{row}", run)
-            if not _is_exported(run, out):
-                _export(run.path, out, False, data_dir)
-            exported.append(str(out))
-    if exported:
-        said = f"all in one table: levelfield analyze compression {study} {' '.join(exported)}"
-        messages.print(said, soft_wrap=True, highlight=False)
-
-
-def _finished_runs(study: Path) -> dict[str, list[RunFolder]]:
-    """The runs that the table of the study in this folder counts, by row."""
-    from levelfield.tables.read_folder import read_study
-
-    return {row.name: [run for run in row.runs if run.finished] for row in read_study(study).rows}
-
-
-def _is_exported(run: RunFolder, out: Path) -> bool:
-    """Whether `out` holds an int8 export of the run with the weights and the temperature that it has now."""
-    from levelfield.exports.export_run import held_export
-
-    held, temperature = held_export(out), (run.calibration() or {}).get("temperature", 1.0)
-    return held is not None and [held.get(key) for key in ("identity", "weights", "precision", "temperature")] == [
-        run.identity, run.weights_digest(), "int8", temperature,
-    ]  # fmt: skip
-
-
-def _export(run: Path, out: Path, only_write: bool, data_dir: str | None) -> None:
-    """Export the run in int8, whatever it loses, which is then said; or say how where only files are to be written."""
-    if only_write:
-        said = f"export it: levelfield export {run} --to onnx --int8 --out {out}"
-        messages.print(said, soft_wrap=True, highlight=False)
-        return
-    from levelfield.cli.export import export
-    from levelfield.exports.export_run import held_export
-    from levelfield.exports.int8 import MOST_LOST
-
-    export(run, to="onnx", out=out, int8=True, allow_loss=True, data_dir=data_dir)
-    tested = (held_export(out) or {}).get("tested")
-    if tested and (lost := tested["right_in_torch"] - tested["right"]) > MOST_LOST / 100 * tested["images"]:
-        fewer = f"{lost:,} of {tested['images']:,} test images fewer right than PyTorch"
-        said = f"{out} has {fewer}, more than {MOST_LOST:g} points: kept, so that a ladder shows what int8 costs"
-        messages.print(said, style="yellow", soft_wrap=True, highlight=False)

@@ -49,7 +49,7 @@ class Crossing:
 
 @dataclass(frozen=True)
 class IsoCost:
-    """Two curves over the costs [`low`, `high`] that both cover; None, with `why`, where they cover none.
+    """Two curves over the costs [`low`, `high`] that both cover; None, with `why`, where there is no range of them.
 
     `stretches`: at `alpha` shared over pairs and costs. `crossings`: each at `alpha`. `ratio`: a's error by b's in the
     geometric middle of the range, with its interval at `alpha`.
@@ -77,7 +77,7 @@ def iso_cost(a: CostCurve, b: CostCurve, pairs: int = 1, alpha: float = ALPHA) -
     """`a` against `b` at equal cost. `pairs`: how many are looked at together."""
     low, high = max(a.u[0], b.u[0]), min(a.u[-1], b.u[-1])
     if not low < high:
-        return IsoCost(math.nan, math.nan, why="they cover no cost in common")
+        return IsoCost(math.nan, math.nan, why="they have no range of costs in common")
     if not (a.variance.any() or b.variance.any()):
         return IsoCost(float(np.exp(low)), float(np.exp(high)), why="their runs show no spread")
     at = np.linspace(low, high, PLACES)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from levelfield.errors import UserError
+from levelfield.known_models import known_model
 from levelfield.spec import RunSpec
 from levelfield.studies.declared.ablation import Ablation, Part
 from levelfield.studies.declared.planned_runs import planned_rows
@@ -48,10 +49,8 @@ def check_own(ablation: Ablation, plugins: Sequence[str] = (), data_dir: str | N
 
 def _own(full: RunSpec, part: Part) -> Any:
     """What the full row has where the part stands; as the part says where that is not told or makes the same run."""
-    from levelfield.models.registry import own_options
-
     if part.key.startswith(OPTIONS):
-        return {**own_options(full.model.name), **full.model.options}.get(part.key.removeprefix(OPTIONS), part.own)
+        return _own_option(full, part.key.removeprefix(OPTIONS), part.own)
     if part.key in BY_NAME:
         return getattr(full, part.key).name
     said = with_setting(full, {part.key: part.own}, f"--switch {part.key}")
@@ -60,6 +59,18 @@ def _own(full: RunSpec, part: Part) -> Any:
     has = value_at(full, part.key)
     has = value_at(resolve_here(full), part.key) if has is None else has
     return part.own if has == value_at(said, part.key) else has
+
+
+def _own_option(full: RunSpec, option: str, said: Any) -> Any:
+    """What an option of the network is; `said` where that is not told."""
+    if option in full.model.options:
+        return full.model.options[option]
+    known = known_model(full.model.name)
+    if known is not None and option in known.switches:
+        return known.switches[option][0]
+    from levelfield.models.registry import own_options  # with torch, which the switches of known networks do without
+
+    return own_options(full.model.name).get(option, said)
 
 
 def _plain(value: Any) -> Any:

@@ -80,6 +80,8 @@ def test_what_is_no_suite_has_none(tmp_path: Path) -> None:
     rows = rows_over(tmp_path / "twice", SETS[:2])
     twice = [*rows, Row("again", runs=rows[0].runs[:1])]
     assert suite_of(table_of(twice)) is None
+    said = "not ranked over the 2 data sets: resnet_mini has 2 rows on set0 (again and resnet_mini-set0)."
+    assert said in " ".join(to_json(table_of(twice))["basis"])
 
 
 def test_a_model_without_a_result_on_some_set_is_left_out_and_named(tmp_path: Path) -> None:

@@ -129,12 +129,11 @@ def suite_of(table: StudyTable) -> Suite | None:
     """
     found, names = _by_set(table)
     titles = _titles(list(found))
-    whole = {
-        titles[model]: tuple(rows[name] for name in names) for model, rows in found.items() if len(rows) == len(names)
-    }
-    if len(names) < 2 or len(whole) < 2:
+    whole = {titles[model]: rows for model, rows in found.items() if len(rows) == len(names)}
+    if len(names) < 2 or len(whole) < 2 or any(len(of) > 1 for rows in found.values() for of in rows.values()):
         return None
-    return Suite(names, whole, tuple(titles[model] for model in found if titles[model] not in whole))
+    models = {title: tuple(rows[name][0] for name in names) for title, rows in whole.items()}
+    return Suite(names, models, tuple(titles[model] for model in found if titles[model] not in whole))
 
 
 def why_no_suite(table: StudyTable) -> str:
@@ -142,22 +141,24 @@ def why_no_suite(table: StudyTable) -> str:
     found, names = _by_set(table)
     titles = _titles(list(found))
     whole = [titles[model] for model, rows in found.items() if len(rows) == len(names)]
-    if len(names) < 2 or len(found) < 2 or len(whole) > 1 or max(map(len, found.values())) < 2:
+    if len(names) < 2 or len(found) < 2 or max(map(len, found.values())) < 2:
         return ""
-    who = f"only {whole[0]} has" if whole else "none has"
-    return f"Models are not ranked over the {len(names)} data sets: {who} a result on each of them."
+    said = f"Models are not ranked over the {len(names)} data sets"
+    if len(whole) < 2:
+        return f"{said}: {f'only {whole[0]} has' if whole else 'none has'} a result on each of them."
+    for model, rows in found.items():
+        for name, of in rows.items():
+            if len(of) > 1:
+                return f"{said}: {titles[model]} has {len(of)} rows on {name} ({listed([row.name for row in of], 4)})."
+    return ""
 
 
-def _by_set(table: StudyTable) -> tuple[dict[Model, dict[str, TableRow]], tuple[str, ...]]:
-    """The rows of each model by data set, none where a model has two on one; and the sets."""
-    found: dict[Model, dict[str, TableRow]] = {}
+def _by_set(table: StudyTable) -> tuple[dict[Model, dict[str, list[TableRow]]], tuple[str, ...]]:
+    """The rows of each model by data set, and the sets; those that are somebody else's are of no model known here."""
+    found: dict[Model, dict[str, list[TableRow]]] = {}
     for row in table.measured:
-        if row.runs.spec is None:
-            continue
-        sets = found.setdefault(_model(row.runs.spec), {})
-        if row.panel in sets:
-            return {}, ()
-        sets[row.panel] = row
+        if row.runs.spec is not None:
+            found.setdefault(_model(row.runs.spec), {}).setdefault(row.panel, []).append(row)
     return found, tuple(dict.fromkeys(row.panel for row in table.measured))
 
 

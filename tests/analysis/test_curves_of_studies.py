@@ -9,11 +9,13 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from levelfield.analysis.curves import curves
 from levelfield.analysis.run_curves import RunCurve
 from levelfield.analysis.studied_rows import studied
 from levelfield.analysis.time_to_accuracy import of_row
+from levelfield.cli.app import app
 from levelfield.errors import UserError
 from levelfield.page.page import page
 from levelfield.runs import write_json, write_text
@@ -216,6 +218,20 @@ def test_what_two_kinds_of_meters_counted_is_no_axis(tmp_path: Path, second: tup
     (panel,) = answer["panels"]
     assert panel["meter"] is None and {point["joules"] for row in panel["rows"] for point in row["points"]} == {None}
     assert "curves-joules" not in shown(tmp_path, answer)
+
+
+def test_what_rows_started_from_took_is_named_as_not_counted(tmp_path: Path) -> None:
+    study = study_of(tmp_path, {"resnet_nano": steady})
+    before = curves(studied(study))
+    assert before["panels"][0]["trained_before"] == [] and "trained weights" not in shown(study, before)
+    start = {"model__start_from": {"source": "runs/parent", "digest": "a" * 64}}
+    study_of(study, {"vit_mini": steady}, of=start)
+    found = curves(studied(study))
+    assert found["panels"][0]["trained_before"] == ["vit_mini"]
+    said = "vit_mini starts from trained weights: what these took, in epochs and time, is not counted"
+    assert said in shown(study, found)
+    printed = CliRunner().invoke(app, ["analyze", "curves", str(study)]).stdout
+    assert said in " ".join(printed.split())
 
 
 def test_without_metrics_it_is_said(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from levelfield.analysis.studied_rows import Studied, differences, made_of, whos
 from levelfield.analysis.time_to_accuracy import MEASURES, of_row, to_compare, usual_target
 from levelfield.errors import UserError
 from levelfield.statistics import seeds_interval
+from levelfield.tables.runs_of_row import Measured
 
 AXES: Final = ("epochs", "images", "seconds", "macs", "joules")
 
@@ -56,6 +57,7 @@ def _of_panel(read: PanelCurves, target: float, usual: bool, baseline: str | Non
         "split": SPLITS[read.metric],
         "left_out": {**read.left_out, **read.apart},
         "meter": read.meter,
+        "trained_before": [one.row.title for one in read.rows if any(map(_trained_before, one.row.runs))],
         "target": target,
         "stated": not usual,
         "rows": [
@@ -70,6 +72,11 @@ def _of_panel(read: PanelCurves, target: float, usual: bool, baseline: str | Non
         "crossings": crossings(read.comparable, baseline),
         "stops": earlier_stops(read.comparable, baseline),
     }
+
+
+def _trained_before(run: Measured) -> bool:
+    """Whether a run starts from trained weights, whose training no axis counts."""
+    return run.spec is not None and run.spec.model.start_from is not None
 
 
 def points(runs: Sequence[RunCurve], axes: Sequence[str]) -> list[dict[str, Any]]:

@@ -42,3 +42,13 @@ def left_out_in_words(answer: Mapping[str, Any]) -> list[str]:
         said += [f"{listed(own, len(own))}: {why}"] if own else []
         said += [f"{listed(gone, len(gone))} {'is' if len(gone) == 1 else 'are'} left out: {why}"] if gone else []
     return said
+
+
+def not_counted(trained_before: Sequence[str]) -> str:
+    """What the training of rows that start from trained weights leaves out, in words; empty where none does."""
+    if not trained_before:
+        return ""
+    starts = "starts" if len(trained_before) == 1 else "start"
+    return (
+        f"{listed(trained_before)} {starts} from trained weights: what these took, in epochs and time, is not counted"
+    )

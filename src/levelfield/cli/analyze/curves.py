@@ -48,6 +48,7 @@ def _show(answer: dict[str, Any]) -> None:
 
 
 def _show_target(panel: dict[str, Any], on: str) -> None:
+    from levelfield.tables.lists_in_words import not_counted
     from levelfield.tables.number_format import censored_mean, percent, seeds_never
 
     lines = []
@@ -58,6 +59,8 @@ def _show_target(panel: dict[str, Any], on: str) -> None:
                       seeds_never(found)))  # fmt: skip
     headings = ("at the end %", "reached", "epochs", "seconds", "never")
     show_table(("row", *headings), lines, headings[:4], title=f"to {panel['target']:g} %{on}")
+    if said := not_counted(panel["trained_before"]):
+        console.print(said, markup=False)
 
 
 def _show_crossings(panel: dict[str, Any], on: str, baseline: str | None) -> None:

@@ -13,7 +13,7 @@ from levelfield.page.markup import folded, line, paragraph, tag, text
 from levelfield.page.section import Section
 from levelfield.page.sections.measured_differences import left_out, measured_differences, of_other_runs
 from levelfield.page.verdict_marks import chip
-from levelfield.tables.lists_in_words import untold_crossings
+from levelfield.tables.lists_in_words import not_counted, untold_crossings
 from levelfield.tables.number_format import NONE, censored_mean, last_crossing, percent, seeds_never
 from levelfield.tables.table import StudyTable
 
@@ -86,6 +86,8 @@ def _to_target(panel: Answer, number: int, on: str) -> str:
         "its training. Seconds are of the machines of the runs, as loaded as they were, without the first steps of "
         "each start."
     )
+    if before := not_counted(panel.get("trained_before", ())):
+        note += f" {before}."
     key = f"analysis-curves-target-{number}"
     button = tag("div", save("table", key, "CSV", "Save the table of times"), class_="save")
     return paragraph(note, class_="note") + button + markup.table(columns, lines, f"To {panel['target']:g} %{on}", key)

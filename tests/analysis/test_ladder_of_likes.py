@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 
 from levelfield.analysis import compression_ladder
+from levelfield.page.page import page
 from levelfield.progress import Progress
+from levelfield.runs import RunFolder, write_json
 from levelfield.spec import Budget, DataSpec, Distil, Execution, ModelSpec, Prune, RunSpec, StartFrom
+from levelfield.tables import build_table, read_study
 from levelfield.tables.text.ladder import cells, headings, notes
 from levelfield.training import train
 
@@ -102,3 +105,22 @@ def test_a_rung_of_fewer_seeds_than_it_was_made_of_is_named() -> None:
         assert (
             any("every run of the rung above: file 1 of 2. There the change compares" in note for note in found) is said
         )
+
+
+def test_a_page_says_where_runs_have_come_since_the_ladder_was_made(tmp_path: Path) -> None:
+    run = RunFolder(trained(tmp_path / "whole", {}))
+    said = "Made before some runs of this table were there, or were carried out again"
+
+    def shown(runs: dict[str, str | None]) -> str:
+        write_json(tmp_path / "analysis" / "compression.json", [replace(ONE, runs=runs).as_json()])
+        return page(build_table(read_study(tmp_path)))
+
+    (tmp_path / "analysis").mkdir()
+    assert "analysis-compression" in shown({run.identity: run.weights_digest()})
+    assert said not in shown({run.identity: run.weights_digest()})
+    for runs in ({}, {run.identity: "0" * 64}):
+        assert said in shown(runs)
+    (rung,) = [
+        compression_ladder._rung(model, made, 0.01) for model, made in compression_ladder.ladder([tmp_path]).items()
+    ]
+    assert rung.runs == {run.identity: run.weights_digest()}

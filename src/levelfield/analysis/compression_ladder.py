@@ -11,9 +11,9 @@ their files and the accuracy, latency and energy that were measured when they we
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean, stdev
@@ -52,7 +52,8 @@ class Rung:
     it is an export; empty of one that started fresh. `torch_latency_ms`: of an export, PyTorch's in the same turns;
     None of others. `joules_per_image`: of the processor in those timings, whatever ran on it; None without a meter.
     `busy_percent`: how much of the machine others used around these timings; None where that is not known. `threads`,
-    `processor`: what they were taken with, where that is known.
+    `processor`: what they were taken with, where that is known. `runs`: of what runs it is made, by identity the digest
+    of their weights.
     """
 
     model: str
@@ -73,6 +74,7 @@ class Rung:
     busy_percent: float | None = None
     threads: int | None = None
     processor: str | None = None
+    runs: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def mean(self) -> float:
@@ -202,6 +204,7 @@ def _rung(model: str, made: Made, seconds: float) -> Rung:
         latency_q3_ms=timing.ms_q3,
         change=_change([result["top1"] for result in results], made.started_from),
         joules_per_image=joules,
+        runs={run.identity: run.weights_digest() for run in runs},
     )
 
 
@@ -227,6 +230,7 @@ def _rung_of_export(name: str, export: ExportedRung) -> Rung:
         busy_percent=export.records[0].get("busy_percent"),
         threads=export.records[0].get("threads"),
         processor=(export.records[0].get("environment") or {}).get("processor"),
+        runs={run.identity: run.weights_digest() for run in export.runs},
     )
 
 

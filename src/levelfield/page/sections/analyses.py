@@ -54,13 +54,16 @@ def _without_images(make: Callable[[StudyTable, Any], Section]) -> Make:
     return lambda table, answer, image_of: make(table, answer)
 
 
-def _pictured(stem: str, title: str, shown: Callable[[list[dict[str, Any]]], list[str]]) -> Make:
-    """The section of an analysis that drew its own picture."""
+def _pictured(
+    stem: str, title: str, shown: Callable[[list[dict[str, Any]]], list[str]],
+    since: Callable[[StudyTable, list[dict[str, Any]]], str] = lambda table, answer: "",
+) -> Make:  # fmt: skip
+    """The section of an analysis that drew its own picture; `since`: what has come since it was made."""
 
     def make(table: StudyTable, answer: Any, image_of: ImageOf | None) -> Section:
         assert table.study.path is not None
         picture = _figure(table.study.path / FOLDER / f"{stem}.svg", stem, title)
-        return Section(f"analysis-{stem}", title, "".join([picture, *shown(answer)]))
+        return Section(f"analysis-{stem}", title, "".join([since(table, answer), picture, *shown(answer)]))
 
     return make
 
@@ -73,6 +76,18 @@ def _figure(path: Path, stem: str, title: str) -> str:
     picture = f'<img id="{key}" src="{source}" alt="{text(title)}: the figures are in the table below">'
     buttons = save("image", key, "SVG", f"Save the picture of {title}") + buttons
     return tag("figure", tag("div", buttons, class_="save") + picture, class_="paper")
+
+
+def _since_ladder(table: StudyTable, rungs: list[dict[str, Any]]) -> str:
+    """A note where the table has runs that the ladder has not, or with other weights; else ""."""
+    if not all("runs" in rung for rung in rungs):
+        return ""
+    known = {identity: weights for rung in rungs for identity, weights in rung["runs"].items()}
+    folders = [run.folder for row in table.measured for run in row.runs.finished if run.folder is not None]
+    if all(folder.identity in known and known[folder.identity] == folder.weights_digest() for folder in folders):
+        return ""
+    said = "Made before some runs of this table were there, or were carried out again"
+    return paragraph(f"{said}: levelfield analyze compression again.", class_="note")
 
 
 def _ladder(rungs: list[dict[str, Any]]) -> list[str]:
@@ -120,7 +135,7 @@ SECTIONS: Final[dict[str, Make]] = {
     "attention": _without_images(attention),
     "overlays": overlays,
     "energy": _without_images(energy),
-    "compression": _pictured("compression", "What remains when it is made smaller", _ladder),
+    "compression": _pictured("compression", "What remains when it is made smaller", _ladder, _since_ladder),
     "network-rank": _pictured("network-rank", "Rank of the features", _ranks),
 }
 """By the stem of its file in the folder, in the order of the page."""

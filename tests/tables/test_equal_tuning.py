@@ -185,6 +185,14 @@ def test_the_best_on_the_edge_is_mentioned(tmp_path: Path) -> None:
     assert "c: highest learning rate" in edge[0].text
 
 
+def test_trials_that_failed_are_mentioned(tmp_path: Path) -> None:
+    searched(tmp_path, *ROWS)
+    result = next((tmp_path / "sweep" / "b-trial0").glob("*/result.json"))
+    result.write_text(json.dumps(json.loads(result.read_text()) | {"status": "failed: out of memory"}))
+    mentioned = [one for one in found(tmp_path, compared(tmp_path)) if one.severity == "differs"]
+    assert [(one.rows, "b: 1 of 3" in one.text) for one in mentioned] == [(("b",), True)]
+
+
 def test_trials_of_another_setting_than_the_rows_are_mentioned(tmp_path: Path) -> None:
     for row in ROWS:
         for number, (lr, score) in enumerate(zip(RATES, SCORES, strict=True)):

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from levelfield.page.page import page
 from levelfield.tables import Row, StudyRows, StudyTable, build_table
+from levelfield.tables.foreign_scores import StatedRun, write_stated
 from levelfield.tables.suite import suite_of
 from levelfield.tables.text.json import to_json
 from levelfield.tables.text.terminal import to_rich
@@ -104,6 +105,15 @@ def test_where_fewer_than_two_models_have_all_sets_it_is_said_that_none_are_rank
     assert not [line for line in to_json(table_of(rows))["basis"] if "not ranked" in line]
     apart = [row for row in rows if row.name in ("resnet_mini-set0", "vit_mini-set1")]
     assert not [line for line in to_json(table_of(apart))["basis"] if "not ranked" in line]
+
+
+def test_rows_of_somebody_else_are_named_as_not_in_it(tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    write_stated(tmp_path / "theirs" / "scores.csv", [StatedRun("0", 80.0, data="set0")])
+    theirs = Row("theirs", predictions=(tmp_path / "theirs" / "scores.csv",))
+    found = suite_of(table_of([*rows_over(tmp_path, SETS[:2]), theirs]))
+    assert found is not None and set(found.models) == set(MODELS)
+    assert "Not in it, as their models are not known here: theirs." in found.in_words()
 
 
 def test_single_runs_show_no_interval_and_say_so(tmp_path: Path) -> None:

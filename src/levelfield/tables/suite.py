@@ -30,11 +30,13 @@ LEVELS: Final = 100
 
 @dataclass(frozen=True)
 class Suite:
-    """`models`: the rows of each on every one of `sets`. `left_out`: models that some set has no result of."""
+    """`models`: the rows of each on every one of `sets`. `left_out`: models that some set has no result of. `strange`:
+    rows of which it is not known here which model they are."""
 
     sets: tuple[str, ...]
     models: dict[str, tuple[TableRow, ...]]
     left_out: tuple[str, ...] = ()
+    strange: tuple[str, ...] = ()
 
     @cached_property
     def runs(self) -> dict[str, list[list[float]]]:
@@ -95,6 +97,8 @@ class Suite:
             said.append(f"{which} have no interval over seeds: a single run on some set shows no spread.")
         if self.left_out:
             said.append(f"Not in it, without a result on every set: {listed(list(self.left_out), 8)}.")
+        if self.strange:
+            said.append(f"Not in it, as their models are not known here: {listed(list(self.strange), 8)}.")
         return said
 
     def as_json(self) -> dict[str, Any]:
@@ -133,7 +137,8 @@ def suite_of(table: StudyTable) -> Suite | None:
     if len(names) < 2 or len(whole) < 2 or any(len(of) > 1 for rows in found.values() for of in rows.values()):
         return None
     models = {title: tuple(rows[name][0] for name in names) for title, rows in whole.items()}
-    return Suite(names, models, tuple(titles[model] for model in found if titles[model] not in whole))
+    left_out = tuple(titles[model] for model in found if titles[model] not in whole)
+    return Suite(names, models, left_out, tuple(row.title for row in table.measured if row.runs.spec is None))
 
 
 def why_no_suite(table: StudyTable) -> str:

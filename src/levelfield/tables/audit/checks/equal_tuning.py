@@ -48,7 +48,7 @@ def tuning(panel: Panel) -> Iterable[Finding]:
     found = [*_untuned(untuned, bool(tuned or gone))]
     if tuned:
         unfair = [*_unequal(tuned, tried), *_judged(tuned, tried), *_used(tuned, tried)]
-        found += [*unfair, *_otherwise(tuned, tried), *_edges(tuned, tried)]
+        found += [*unfair, *_failed(tuned, tried), *_otherwise(tuned, tried), *_edges(tuned, tried)]
         if not unfair and not untuned:
             found.append(_passed(tuned, tried))
     yield from found
@@ -204,6 +204,15 @@ def _used(rows: Sequence[AuditRow], tried: Tried) -> Iterable[Finding]:
     if not_best:
         text = f"Trials were made, but their best setting is not that of {listed(not_best)}."
         yield Finding(CHECK, "unfair", text, tuple(not_best))
+
+
+def _failed(rows: Sequence[AuditRow], tried: Tried) -> Iterable[Finding]:
+    """A row of which trials failed was chosen for among fewer settings than others were."""
+    counts = {row.name: sum(run.status == "failed" for run in tried[row.name]) for row in rows}
+    said = {name: f"{name}: {count} of {len(tried[name])}" for name, count in counts.items() if count}
+    if said:
+        text = f"Trials failed or diverged, so that fewer settings were chosen among: {'; '.join(said.values())}."
+        yield Finding(CHECK, "differs", text, tuple(said))
 
 
 def _otherwise(rows: Sequence[AuditRow], tried: Tried) -> Iterable[Finding]:

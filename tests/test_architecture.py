@@ -154,6 +154,12 @@ def test_no_function_is_longer_than_a_screen() -> None:
     assert long == {}
 
 
+def test_files_of_tests_have_names_of_their_own() -> None:
+    """pytest imports them by their base name: of two that share one it collects the first, and ends with an error."""
+    names = [path.name for path in Path(__file__).parent.rglob("test_*.py")]
+    assert sorted(name for name in set(names) if names.count(name) > 1) == [] and len(names) > 200
+
+
 def test_nobody_but_its_owner_sets_a_modules_mode() -> None:
     """`load_finished_run.py` hands a finished network out in evaluation mode for good."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -34,11 +35,23 @@ def pytest_configure(config: pytest.Config) -> None:
 
     def end() -> None:
         shutil.rmtree(own, ignore_errors=True)  # links, not what they lead to
+        if not hasattr(config, "workerinput"):  # once, where the tests run in several processes
+            _remove_stores_of_temporary_images(users / "stores")
         os.environ.pop("LEVELFIELD_CACHE")
         if before is not None:
             os.environ["LEVELFIELD_CACHE"] = before
 
     config.add_cleanup(end)
+
+
+def _remove_stores_of_temporary_images(stores: Path) -> None:
+    """Remove the decoded form of images that were temporary and are gone: nobody decodes them again."""
+    for index in stores.glob("*/index.json"):
+        with suppress(OSError, ValueError):
+            source = json.loads(index.read_text(encoding="utf-8"))["path"]  # None: a data set that is built in
+            if source and Path(source).is_relative_to(tempfile.gettempdir()) and not Path(source).exists():
+                shutil.rmtree(index.parent, ignore_errors=True)
+                (stores / f".{index.parent.name}.lock").unlink(missing_ok=True)
 
 
 @pytest.fixture(autouse=True)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from every_command import CODES, LINES, InOrder, commands, prepare
 from typer.main import get_command
+from warm_start import WarmStart
 
 from levelfield.cli.app import app
 from levelfield.cli.json_versions import JSON_VERSIONS, VERSION_KEY
@@ -30,6 +30,12 @@ KINDS = {
     "true or false": lambda value: isinstance(value, bool),
     "any": lambda value: True,
 }
+
+
+class Answered(NamedTuple):
+    code: int
+    out: str
+    err: str
 
 
 def documented() -> dict[str, tuple[int, dict[str, str]]]:
@@ -78,11 +84,11 @@ def takes_json(name: str) -> bool:
     return any("--json" in option.opts for option in here.params)
 
 
-def json_of(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "levelfield", *line.split(), *(["--json"] if answers_json(line) else [])],
-        cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=900,
-    )  # fmt: skip
+def json_of(line: str, folder: Path, start: WarmStart) -> Answered:
+    out, err = folder / "stdout.txt", folder / "stderr.txt"
+    asked = f"{line} --json" if answers_json(line) else line
+    start.ask(asked, folder, {**os.environ, "OMP_NUM_THREADS": "1"}, str(out), str(err))
+    return Answered(start.exit_code(), out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8"))
 
 
 def name_of(line: str) -> str:
@@ -94,10 +100,11 @@ def answers_json(line: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def answer_to(tmp_path_factory: pytest.TempPathFactory) -> InOrder[subprocess.CompletedProcess[str]]:
+def answer_to(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InOrder[Answered]]:
     made = tmp_path_factory.mktemp("json")
     prepare(made)
-    return InOrder(lambda line: json_of(line, made))
+    with WarmStart() as start:
+        yield InOrder(lambda line: json_of(line, made, start))
 
 
 def test_every_command_that_takes_json_has_a_version_and_a_section() -> None:
@@ -110,12 +117,12 @@ def test_every_command_that_takes_json_has_a_version_and_a_section() -> None:
 
 
 @pytest.mark.parametrize("line", [line for name, lines in LINES.items() for line in lines])
-def test_what_is_printed_is_what_the_page_says(line: str, answer_to: InOrder[Any]) -> None:
+def test_what_is_printed_is_what_the_page_says(line: str, answer_to: InOrder[Answered]) -> None:
     name, done = name_of(line), answer_to(line)
-    assert done.returncode == CODES.get(name, 0), done.stderr
+    assert done.code == CODES.get(name, 0), done.err
     if not answers_json(line):
         return
-    answer = json.loads(done.stdout)
+    answer = json.loads(done.out)
     assert next(iter(answer)) == VERSION_KEY and answer.pop(VERSION_KEY) == JSON_VERSIONS[name]
     fields = documented()[name][1]
     wrong = {

@@ -10,14 +10,18 @@ import struct
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from threading import Thread
 
 import pytest
 from every_command import CODES, LINES, InOrder, commands, prepare
 from rich.cells import cell_len
 from rich.console import Console
+from warm_start import WarmStart
 
 from levelfield.cli.output import console, messages, show_table
 from levelfield.plain_table import table_lines
@@ -56,38 +60,44 @@ def in_a_pipe(line: str, folder: Path, **more: str) -> Said:
     return Said(done.returncode, done.stdout, done.stderr)
 
 
-def on_a_terminal(line: str, folder: Path, columns: int = 80, **more: str) -> Said:
-    """stdout on a pseudo-terminal of so many columns; stderr, which draws bars there, in a pipe."""
+def on_a_terminal(line: str, folder: Path, start: WarmStart, columns: int = 80, **more: str) -> Said:
+    """stdout on a pseudo-terminal of so many columns; stderr, which draws bars there, in a file."""
     main, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-    child = subprocess.Popen(
-        [sys.executable, "-m", "levelfield", *line.split()], cwd=folder, env=environment(folder, **more),
-        stdout=terminal, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
-    os.close(terminal)
-    said = b""
-    while True:
-        try:
-            part = os.read(main, 65536)
-        except OSError:  # the terminal is gone with the last that wrote on it
-            break
-        if not part:
-            break
-        said += part
-    assert child.stderr is not None
-    err = child.stderr.read()
-    return Said(child.wait(timeout=900), said.decode(), err)
+    err = folder / "stderr.txt"
+    start.ask(line, folder, environment(folder, **more), os.ttyname(terminal), str(err))
+    said = bytearray()
+    reading = Thread(target=_read_until_gone, args=(main, said))
+    reading.start()
+    code = start.exit_code()
+    os.close(terminal)  # the last that could write on it
+    reading.join()
+    os.close(main)
+    return Said(code, said.decode(), err.read_text())
+
+
+def _read_until_gone(main: int, said: bytearray) -> None:
+    with suppress(OSError):  # the terminal is gone with the last that wrote on it
+        while part := os.read(main, 65536):
+            said += part
 
 
 @pytest.fixture(scope="module")
-def said_on(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, InOrder[Said]]:
-    """What the lines say on a terminal, and in a pipe, each in a folder of its own."""
-    made = {}
-    for terminal, say in ((True, on_a_terminal), (False, in_a_pipe)):
-        folder = tmp_path_factory.mktemp("terminal" if terminal else "pipe")
+def start() -> Iterator[WarmStart]:
+    with WarmStart() as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def said_on(tmp_path_factory: pytest.TempPathFactory, start: WarmStart) -> dict[bool, InOrder[Said]]:
+    """What the lines say on a terminal, and in a pipe (each a process of its own there), each in its own folder."""
+    on, off = (tmp_path_factory.mktemp(name) for name in ("terminal", "pipe"))
+    for folder in (on, off):
         prepare(folder)
-        made[terminal] = InOrder(lambda line, say=say, folder=folder: say(line, folder))
-    return made
+    return {
+        True: InOrder(lambda line: on_a_terminal(line, on, start)),
+        False: InOrder(lambda line: in_a_pipe(line, off)),
+    }
 
 
 def test_every_command_has_a_line() -> None:
@@ -112,8 +122,8 @@ def test_nothing_is_cut(terminal: bool, line: str, said_on: dict[bool, InOrder[S
 
 
 @pytest.mark.parametrize("name", commands())
-def test_help_fits_too(name: str, tmp_path: Path) -> None:
-    said = on_a_terminal(f"{name} --help", tmp_path)
+def test_help_fits_too(name: str, tmp_path: Path, start: WarmStart) -> None:
+    said = on_a_terminal(f"{name} --help", tmp_path, start)
     lines = CODE.sub("", said.out).splitlines()
     assert said.code == 0 and "…" not in said.out and max(map(len, lines)) <= 80
 
@@ -124,7 +134,7 @@ def test_a_pipe_gets_whole_lines_whatever_columns_says(tmp_path: Path) -> None:
     assert line.split()[0] == "timm:vit_base_patch16_clip_224" and len(heading) > 80
 
 
-def test_colours_are_for_terminals_that_want_them(tmp_path: Path) -> None:
+def test_colours_are_for_terminals_that_want_them(tmp_path: Path, start: WarmStart) -> None:
     def colours(said: Said) -> bool:
         return bool(re.search(r"\x1b\[[0-9;]*3[0-9]", said.out + said.err))
 
@@ -132,8 +142,8 @@ def test_colours_are_for_terminals_that_want_them(tmp_path: Path) -> None:
     assert not colours(in_a_pipe(line, tmp_path))
     assert colours(in_a_pipe(line, tmp_path, FORCE_COLOR="1"))
     assert not colours(in_a_pipe(line, tmp_path, FORCE_COLOR="1", NO_COLOR="1"))
-    assert COLOUR.search(on_a_terminal("study list", tmp_path).out)
-    assert not colours(on_a_terminal("study list", tmp_path, NO_COLOR="1"))
+    assert COLOUR.search(on_a_terminal("study list", tmp_path, start).out)
+    assert not colours(on_a_terminal("study list", tmp_path, start, NO_COLOR="1"))
 
 
 def test_a_table_wraps_then_stacks_and_never_cuts() -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from levelfield.cli import export as export_command
+from levelfield.cli import shrink as shrink_command
 from levelfield.cli.app import app
 from levelfield.errors import UserError
 from levelfield.runs import RunFolder
@@ -238,3 +240,18 @@ def test_a_row_is_trained_on_to_int8_and_exported(
     assert [run.name for run, _ in asked] == [runs["quantized"][0].name]  # its probabilities are others by now
     said = shrink(finished, "--quantize-aware", "--only-write", "--file", "again.yaml").stderr
     assert "levelfield export runs/again/quantized/RUN --to onnx --int8 --out exports/again-quantized-int8" in said
+
+
+def test_where_runs_failed_it_is_said_that_no_file_was_made(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def failed(*_: Any, **__: Any) -> None:
+        raise typer.Exit(3)
+
+    monkeypatch.setattr(shrink_command, "run_written", failed)
+    told = CliRunner().invoke(app, ["shrink", str(finished), "--quantize-aware", "--yes"])
+    assert told.exit_code == 3 and "the same command does once all runs are there" in told.stderr
+    told = CliRunner().invoke(app, ["shrink", str(finished), "--prune", "0.5", "--file", "other.yaml", "--yes"])
+    assert told.exit_code == 3 and "int8" not in told.stderr

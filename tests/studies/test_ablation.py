@@ -200,7 +200,7 @@ def test_controls_are_as_large_as_the_full_network(match: str, tmp_path: Path) -
 
 def test_one_command_writes_runs_and_answers(tmp_path: Path) -> None:
     file, out = tmp_path / "a.yaml", tmp_path / "out"
-    arguments = ["outgrid_nano", "--part", "grid", "--part", "outlook", "--design", "factorial", "--match", "none"]
+    arguments = ["outgrid_nano", "--part", "grid", "--part", "outlook", "--design", "factorial"]
     arguments += ["--seeds", 2, "--set", "budget.steps=2", "--set", "data.train_limit=64", "--yes"]
     told = CliRunner().invoke(
         app, ["ablate", *map(str, arguments), "--file", str(file), "--out", str(out), "--json"], catch_exceptions=False
@@ -208,11 +208,22 @@ def test_one_command_writes_runs_and_answers(tmp_path: Path) -> None:
     assert told.exit_code == 0
     (effects,) = json.loads(told.stdout)["effects"]
     assert [effect["parts"] for effect in effects["effects"]] == [["outlook"], ["grid"], ["outlook", "grid"]]
+    assert len(yaml.safe_load(file.read_text())["rows"]) == 4  # no controls of equal size, which no effect uses
     page = (out / "report.html").read_text()
     assert "What each part brings" in page and "outlook x grid" in page
     file.write_text("mine: true\n")
     with pytest.raises(UserError, match="is there already"):
         run(*arguments, "--file", file, "--out", out)
+
+
+def test_the_parts_of_the_recipe_are_a_study_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run("outgrid_nano", "--match", "none", "--only-write")
+    run("outgrid_nano", "--match", "none", "--recipe-parts", "--only-write")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "ablate-outgrid_nano-recipe.yaml",
+        "ablate-outgrid_nano.yaml",
+    ]
 
 
 def test_a_file_that_was_edited_is_not_written_over(tmp_path: Path) -> None:
@@ -237,6 +248,7 @@ def test_a_file_that_was_edited_is_not_written_over(tmp_path: Path) -> None:
         (["outgrid_nano", "--switch", "model.options.grid", "--only-write"], "KEY=OWN,OTHER"),
         (["outgrid_nano", "--switch", "model.options.grid=1", "--only-write"], "its own position and others"),
         (["outgrid_nano", "--part", "grid", "--recipe-parts", "--only-write"], "give one of them"),
+        (["outgrid_nano", "--design", "factorial", "--match", "macs", "--only-write"], "use no controls of equal size"),
         (["outgrid_nano", "--switch", "data.image_size=64,32", "--only-write"], "data.image_size is 8 here, not 64"),
         (["outgrid_nano", "--switch", "budget.epochs=3,5", "--only-write"], "put 14 first, or --set budget.epochs=3"),
         (["outgrid_nano", "--switch", "recipe=digits-fast,cpu-fast", "--only-write"], "recipe is cpu-fast here"),

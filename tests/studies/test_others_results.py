@@ -319,3 +319,13 @@ def test_a_table_is_written_in_timms_columns_and_read_again(study: Path, tmp_pat
     rows = {row.name: row for row in again.rows}
     one, two = rows["a"].top1, rows["resnet_mini"].top1
     assert one is not None and two is not None and one.value == pytest.approx(two.value, abs=5e-4)
+
+
+def test_a_file_of_timms_is_of_one_test_set(tmp_path: Path) -> None:
+    for data in ("cifar10", "cifar100"):
+        for seed in range(2):
+            write_run(tmp_path / data / f"seed{seed}", spec_of("resnet_mini", seed, data), 4.0)
+    table = build_table(read_study(tmp_path))
+    with pytest.raises(UserError, match="is of one test set, and these rows have 2: "):
+        to_timm_results(table)
+    assert len(list(csv.DictReader(io.StringIO(to_timm_benchmark(table))))) == 2

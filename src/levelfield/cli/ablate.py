@@ -39,8 +39,14 @@ class Matched(StrEnum):
 RecipeName = Annotated[
     str, typer.Option("--recipe", "-r", help="A recipe's name, or a .yaml file.", autocompletion=recipes)
 ]
-
-
+Match = Annotated[
+    Matched | None,
+    typer.Option(
+        help="Beside a network without a part, the same one widened to the full one's size. [default: params; of a "
+        "factorial none, whose effects use no such rows]",
+        show_default=False,
+    ),
+]
 Switched = Annotated[
     str, typer.Argument(help="A model that declares switches: outgrid_nano, roadmap_5 ...", autocompletion=models)
 ]
@@ -62,18 +68,17 @@ def ablate(
         typer.Option(help="Any key of a run beside them, its own value first: data.image_size=64,32. May be repeated."),
     ] = None,
     design: Annotated[Design, typer.Option(help="Which rows the study has.")] = Design.LEAVE_ONE_OUT,
-    match: Annotated[
-        Matched, typer.Option(help="Beside a network without a part, the same one widened to the full one's size.")
-    ] = Matched.PARAMS,
+    match: Match = None,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds a row.")] = 3,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change a key of every row: budget.epochs=2. May be repeated.")
     ] = None,
     file: Annotated[
-        Path | None, typer.Option("--file", help="The study file to write. [default: ablate-MODEL.yaml]")
+        Path | None,
+        typer.Option("--file", help="The study file to write. [default: ablate-MODEL.yaml, ablate-MODEL-recipe.yaml]"),
     ] = None,
     only_write: OnlyWrite = False,
-    out: Annotated[Path | None, typer.Option(help="The study's folder. [default: runs/ablate-MODEL]")] = None,
+    out: Annotated[Path | None, typer.Option(help="The study's folder. [default: runs/, with the file's name]")] = None,
     parallel: Parallel = None,
     data_dir: DataDir = None,
     plugin: Plugins = None,
@@ -97,9 +102,18 @@ def ablate(
         raise UserError("--part names a model's switches, --recipe-parts all parts of the recipe; give one of them")
     used = full_run(ablation, plugin or [], data_dir).recipe if recipe_parts else None
     ablation = replace(ablation, parts=tuple(_parts(model, used, part or [], switch or [])))
-    path = file or Path(f"ablate-{ablation.base}.yaml")
-    _write(ablation, path, match, plugin or [], data_dir)
+    path = file or Path(f"ablate-{ablation.base}{'-recipe' if recipe_parts else ''}.yaml")
+    _write(ablation, path, _matched(match, design), plugin or [], data_dir)
     run_written(path, only_write, out=out, data_dir=data_dir, plugin=plugin, parallel=parallel, yes=yes, json=json)
+
+
+def _matched(match: Matched | None, design: Design) -> Matched:
+    """What controls are brought back to. Raises UserError where a factorial is asked to have any."""
+    if design is not Design.FACTORIAL:
+        return match or Matched.PARAMS
+    if match not in (None, Matched.NONE):
+        raise UserError(f"--match {match}: a factorial's effects use no controls of equal size; leave it out")
+    return Matched.NONE
 
 
 def _write(ablation: Ablation, path: Path, match: Matched, plugins: list[str], data_dir: str | None) -> None:

@@ -12,7 +12,7 @@ import typer
 
 from levelfield.cli.options import DataDir, OnlyWrite, Yes, finite
 from levelfield.cli.output import messages
-from levelfield.cli.shrink_exports import export_int8, export_rows, files_of
+from levelfield.cli.shrink_exports import export_int8, export_rows, files_of, said_where_runs_fail
 from levelfield.cli.study.options import Parallel
 from levelfield.cli.study.written import check_file, run_written, write_keys, write_study
 from levelfield.cli.what_was_meant import run_meant
@@ -77,7 +77,10 @@ def shrink(
     _write(plan, path, recipe)
     _take_over(folder, path, out, only_write)
     plugins = [plugin.path for plugin in spec.plugins] or None
-    run_written(path, only_write, out=out, data_dir=data_dir, plugin=plugins, parallel=parallel, yes=yes, json=False)
+    with said_where_runs_fail(int8 or quantize_aware):
+        run_written(
+            path, only_write, out=out, data_dir=data_dir, plugin=plugins, parallel=parallel, yes=yes, json=False
+        )
     if int8 or quantize_aware:
         export_rows(out or Path("runs") / path.stem, path.stem, int8, quantize_aware, only_write, data_dir)
 

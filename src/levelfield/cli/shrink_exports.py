@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import typer
 
 from levelfield.cli.output import messages
 
@@ -15,6 +19,17 @@ if TYPE_CHECKING:
 def files_of(name: str, run: RunFolder) -> Path:
     """The folder for the int8 file of `run`, another one for each run of a model."""
     return Path("exports") / f"{name}-int8-{run.identity[:8]}"
+
+
+@contextmanager
+def said_where_runs_fail(files_asked: bool) -> Iterator[None]:
+    """Of a study some of whose runs failed: that its int8 files, where they are asked for, are not there yet."""
+    try:
+        yield
+    except typer.Exit as failed:
+        if files_asked and failed.exit_code:
+            messages.print("no int8 file was made of what was trained; the same command does once all runs are there")
+        raise
 
 
 def export_rows(study: Path, name: str, whole: bool, quantized: bool, only_write: bool, data_dir: str | None) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 from typing import Any, Final
 
+from levelfield.errors import UserError
 from levelfield.tables.number_format import percent
 from levelfield.tables.table import StudyTable, TableRow
 
@@ -21,8 +22,17 @@ BENCHMARK: Final = (
 
 
 def to_timm_results(table: StudyTable) -> str:
-    """timm's results CSV: a line a row that was trained here, best first, means over seeds."""
-    return _text(RESULTS, [_result(row) for row in _own(table)])
+    """timm's results CSV: a line a row that was trained here, best first, means over seeds.
+
+    Raises UserError where the rows have several test sets: no column says which, and one is not better than the other.
+    """
+    rows = _own(table)
+    if len(sets := dict.fromkeys(row.panel for row in rows)) > 1:
+        raise UserError(
+            f"timm's results file is of one test set, and these rows have {len(sets)}: {', '.join(sets)}\n"
+            "--format csv has a column that says which"
+        )
+    return _text(RESULTS, [_result(row) for row in rows])
 
 
 def to_timm_benchmark(table: StudyTable) -> str:

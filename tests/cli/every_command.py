@@ -25,6 +25,7 @@ LINES: dict[str, list[str]] = {
     "data get": ["data get digits"],
     "data import": ["data import mine --from pictures"],
     "data check": ["data check digits"],
+    "data clean": ["data clean"],
     "data show": ["data show digits --count 4 --out sheet.png"],
     "train": [f"{RUN} --out run", f"{RUN} --show-schedule"],
     "eval": ["eval run", "eval run --deploy"],

@@ -65,7 +65,7 @@ RULES: Final[tuple[tuple[str, Kind, list[str], str], ...]] = (
     (r"levelfield export ", "executed", [], ""),
     (r"levelfield analyze rank --run", "executed", [], ""),
     (r"levelfield (ablate|scale|shrink) ", "executed", ["--only-write"], ""),
-    (r"levelfield (gate|record|profile|data get|data import|analyze|init|hub)\b", "parsed", [], ""),
+    (r"levelfield (gate|record|profile|data get|data import|data clean|analyze|init|hub)\b", "parsed", [], ""),
     (r"torchrun ", "parsed", [], ""),
     (r"make [a-z]+$", "parsed", [], ""),
     (r"\. \.venv/bin/activate$", "parsed", [], ""),

@@ -1,4 +1,4 @@
-"""`levelfield data`: list, get, import, check and show data sets."""
+"""`levelfield data`: list, get, import, check, show and clean data sets."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from levelfield.cli.completion import data_sets, recipes
+from levelfield.cli.data_clean import clean
 from levelfield.cli.options import DataDir, Json
 from levelfield.cli.output import console, messages, print_json, show_table
 from levelfield.errors import UserError
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 COUNTS = ("classes", "train", "test")
 
-app = typer.Typer(help="List, get, import, check and show data sets.", no_args_is_help=True)
+app = typer.Typer(help="List, get, import, check and show data sets, and clean up after them.", no_args_is_help=True)
 
 Name = Annotated[
     str,
@@ -264,3 +265,6 @@ def show(
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}\nname another file with --out") from None
     messages.print(f"{path}: {picture.width} x {picture.height} px", highlight=False, soft_wrap=True)
+
+
+app.command("clean")(clean)

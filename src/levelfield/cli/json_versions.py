@@ -22,6 +22,7 @@ JSON_VERSIONS: Final = {
     "analyze rank": 1,
     "analyze robustness": 1,
     "data check": 1,
+    "data clean": 1,
     "data list": 1,
     "eval": 1,
     "export": 1,

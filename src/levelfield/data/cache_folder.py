@@ -52,7 +52,10 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def no_room(folder: Path, why: str) -> UserError:
-    return UserError(f"no room in {folder}: {why}\nmake room, or set LEVELFIELD_CACHE to a larger disk")
+    return UserError(
+        f"no room in {folder}: {why}\n"
+        "make room (levelfield data clean removes what is not read any more), or set LEVELFIELD_CACHE to a larger disk"
+    )
 
 
 @contextmanager

@@ -152,7 +152,7 @@ def ladder(folders: Sequence[Path]) -> dict[str, Made]:
     if not runs:
         raise UserError(
             f"no finished run in {', '.join(map(str, folders))}\n"
-            "train the ladder first: levelfield study run compression-rexnet --scale cpu"
+            "train the ladder first: levelfield study run compression-cifar10"
         )
     found = origins(list(runs.values()))
     groups: dict[str, list[RunFolder]] = defaultdict(list)

@@ -12,12 +12,13 @@ from rich.console import Console
 
 from levelfield.page.page import page
 from levelfield.statistics.cost_curve import cost_curve
+from levelfield.statistics.iso_cost import Crossing, IsoCost, Stretch
 from levelfield.statistics.power_law import EXPONENTS, WITH_A_FLOOR, PowerLaw
 from levelfield.tables import Row, StudyRows, StudyTable, build_table
 from levelfield.tables.read_folder import read_study
 from levelfield.tables.scaling import Line, OnCost, ScalingOf, costs_of_row, scaling_of
 from levelfield.tables.text.json import to_json
-from levelfield.tables.text.scaling import law_lines
+from levelfield.tables.text.scaling import law_lines, verdict_words
 from levelfield.tables.text.terminal import to_rich
 from synthetic_runs import spec_of, write_run
 
@@ -113,6 +114,14 @@ def test_an_exponent_of_which_nothing_is_known_has_an_open_interval() -> None:
     assert law_lines(of)[0][3] == "[0.01 or less, 4.00 or more]"
 
 
+def test_means_that_cross_where_neither_is_told_from_the_other_are_no_verdict() -> None:
+    open_ended = IsoCost(1e6, 4e6, (Stretch(1e6, 4e6, ""),), (Crossing(2e6, 1e6, 4e6, False, False),))
+    said = "undecided; means cross at 2.00 M, [below 1.00 M, above 4.00 M]"
+    assert verdict_words(open_ended, "one", "other") == said
+    told = replace(open_ended, stretches=(Stretch(1e6, 2e6, "a"), Stretch(2e6, 4e6, "")))
+    assert verdict_words(told, "one", "other").startswith("one up to 2.00 M; means cross at")
+
+
 def test_rows_without_a_second_run_or_a_result_are_named(tmp_path: Path) -> None:
     rows = rows_of(tmp_path)
     rows[0] = Row(rows[0].name, runs=rows[0].runs[:1])
@@ -143,6 +152,45 @@ def test_networks_that_were_trained_for_unequal_lengths_are_not_compared_at_equa
     assert pair.why == "they were trained at length 3 and 12" and not pair.stretches
     assert "At equal" not in table.study.answer
     assert to_json(table)["scaling"][0]["curves"][1]["pairs"][0]["why"] == pair.why
+
+
+def of_image_sizes(folder: Path, **changes: object) -> dict[int, Row]:
+    """A network's rows at three image sizes, which multiply-accumulates grow with and parameters do not."""
+    return {
+        side: Row(f"at-{side}", runs=tuple(
+            write_run(folder / f"{side}-{changes}" / f"seed{seed}",
+                      spec_of("vit_mini", seed, data__image_size=side, model__image_size=side, **changes),
+                      2 + side / 16, (1e5, 1e3 * side**2, 1000, 100), images=600)
+            for seed in range(3)
+        ))
+        for side in (16, 24, 32)
+    }  # fmt: skip
+
+
+def test_where_the_image_size_varies_the_curve_says_so_and_says_nothing_of_width(tmp_path: Path) -> None:
+    rows = of_image_sizes(tmp_path)
+    wider = of_image_sizes(tmp_path, model__options={"width_factor": 2.0})
+    wide = {side: replace(row, name=f"{row.name}-w2") for side, row in wider.items()}
+    every = [*rows.values(), *wide.values()]
+    table = build_table(StudyRows("scale", tuple(every), curves={"net": tuple(row.name for row in every)}))
+    (found,) = scaling_of(table)
+    lines = {(on.factor, on.cost): [row.name for row in on.lines[0].rows] for on in found.on}
+    assert lines == {("image_size", "macs"): ["at-16", "at-24", "at-32"]}
+    assert {cells[0] for cells in law_lines(found)} == {"MACs (image size varies)"}
+
+
+def test_a_curve_whose_rows_differ_in_something_else_is_named_and_is_none(tmp_path: Path) -> None:
+    runs = {
+        model: [
+            write_run(tmp_path / model / f"{seed}", spec_of(model, seed), 3, (cost, cost, 1, 1)) for seed in range(2)
+        ]
+        for model, cost in (("resnet_nano", 1e5), ("resnet_mini", 1e6))
+    }
+    rows = tuple(Row(model, runs=tuple(own)) for model, own in runs.items())
+    (found,) = scaling_of(build_table(StudyRows("scale", rows, curves={"resnet": tuple(runs)})))
+    assert found.on == () and found.left_out == (
+        "resnet: no two of its rows differ in one of width, depth, image size, length and training images alone",
+    )  # fmt: skip
 
 
 def test_rows_that_cost_the_same_are_one_point_and_the_other_is_named(tmp_path: Path) -> None:

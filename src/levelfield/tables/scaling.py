@@ -1,7 +1,7 @@
 """A study of networks at several sizes, lengths or shares of the data: who is better at equal cost.
 
 A curve is one network where one factor varies and the others stay: width or depth at the longest training on most
-data, epochs and training images of the network as it is (or nearest to it).
+data at the largest image size, epochs and training images of the network as it is (or nearest to it).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from levelfield.statistics.holm import ALPHA
 from levelfield.statistics.iso_cost import IsoCost, iso_cost
 from levelfield.statistics.pareto import front_shares
 from levelfield.statistics.power_law import PowerLaw, extrapolated, power_law
+from levelfield.tables.lists_in_words import listed
 from levelfield.tables.table import StudyTable, TableRow
 from levelfield.units import plain
 
@@ -31,11 +32,14 @@ COSTS: Final = {
 FACTORS: Final = {
     "width": ("params", "macs", "joules_per_image"),
     "depth": ("params", "macs", "joules_per_image"),
+    "image_size": ("macs", "joules_per_image"),
     "epochs": ("images_seen",),
     "data": ("training_images",),
 }
 """What may vary, and over which costs its curves are looked at."""
-HELD: Final = {"width": "width", "depth": "depth", "epochs": "length", "data": "training images"}
+HELD: Final = {
+    "width": "width", "depth": "depth", "image_size": "image size", "epochs": "length", "data": "training images"
+}  # fmt: skip
 """A factor of a point, in words."""
 BETWEEN: Final = 25
 """Costs at which a band is drawn."""
@@ -43,10 +47,12 @@ BETWEEN: Final = 25
 
 class Point(NamedTuple):
     """A row as a point of a grid: its factors as declared, of which all but one are equal along a curve. `epochs`: its
-    length in whichever unit it has; `data`: training images, infinite for all."""
+    length in whichever unit it has; `data`: training images, infinite for all; `image_size`: in px, 0 where the stored
+    size is taken."""
 
     width: float
     depth: float
+    image_size: float
     epochs: float
     data: float
 
@@ -134,13 +140,19 @@ def _on_panel(table: StudyTable, panel: str) -> ScalingOf:
     networks = {
         of: [held[name] for name in rows if name in held and name not in few] for of, rows in table.study.curves.items()
     }
+    varied = {of: {factor: _along(factor, rows) for factor in FACTORS} for of, rows in networks.items()}
     found = []
     for factor, costs in FACTORS.items():
-        lines = {of: _along(factor, rows) for of, rows in networks.items()}
+        lines = {of: along[factor] for of, along in varied.items()}
         over = (_over(factor, cost, lines, table.study.extrapolate) for cost in costs)
         found += [one for one in over if one is not None]
     left = [f"{name}: one run, so that its spread is not known" for name in few]
     left += [f"{name}: without a result" for name in missing]
+    left += [
+        f"{of}: no two of its rows differ in one of {listed(list(HELD.values()), len(HELD))} alone"
+        for of, along in varied.items()
+        if len(networks[of]) > 1 and not any(along.values())
+    ]
     left += dict.fromkeys(
         f"{name}: as many {COSTS[on.cost]} as {other}"
         for on in found
@@ -158,21 +170,23 @@ def _point(row: TableRow) -> Point:
     budget = None if spec is None else spec.budget
     length = 0.0 if budget is None else float(budget.epochs or budget.steps or budget.samples or 0)
     images = math.inf if spec is None or spec.data.train_limit is None else float(spec.data.train_limit)
-    return Point(float(options.get("width_factor", 1.0)), float(options.get("depth_factor", 1.0)), length, images)
+    side = 0.0 if spec is None else float(spec.data.image_size or spec.model.image_size or 0)
+    return Point(float(options.get("width_factor", 1.0)), float(options.get("depth_factor", 1.0)), side, length, images)
 
 
 def _along(factor: str, rows: Sequence[TableRow]) -> list[TableRow]:
-    """The rows of one network in which only `factor` varies, the others as the module says."""
+    """The rows of one network in which only `factor` varies, the others as the module says; none where it does not."""
     if not rows:
         return []
     points = {row.name: _point(row) for row in rows}
     best: dict[str, Callable[[float], float]] = {
         "width": lambda value: -max(value, 1 / value), "depth": lambda value: -max(value, 1 / value),
-        "epochs": lambda value: value, "data": lambda value: value,
+        "image_size": lambda value: value, "epochs": lambda value: value, "data": lambda value: value,
     }  # fmt: skip
     others = [name for name in Point._fields if name != factor]
     kept = {name: max((getattr(point, name) for point in points.values()), key=best[name]) for name in others}
-    return [row for row in rows if all(getattr(points[row.name], name) == kept[name] for name in others)]
+    along = [row for row in rows if all(getattr(points[row.name], name) == kept[name] for name in others)]
+    return along if len({getattr(points[row.name], factor) for row in along}) > 1 else []
 
 
 def _over(

@@ -8,7 +8,7 @@ from levelfield.statistics.iso_cost import Crossing, IsoCost, Stretch
 from levelfield.statistics.power_law import WITH_A_FLOOR, PowerLaw, at_an_end
 from levelfield.tables.lists_in_words import listed
 from levelfield.tables.number_format import p_value, percent
-from levelfield.tables.scaling import COSTS, Front, Line, OnCost, ScalingOf
+from levelfield.tables.scaling import COSTS, HELD, Front, Line, OnCost, ScalingOf
 from levelfield.units import short
 
 PAIRS: Final = ("at equal", "pair", "over", "errors, a / b", "better")
@@ -66,7 +66,7 @@ def _interval_words(law: PowerLaw) -> str:
 
 def on_words(on: OnCost) -> str:
     """ "MACs (width varies)"."""
-    return COSTS[on.cost] if on.factor in ("epochs", "data") else f"{COSTS[on.cost]} ({on.factor} varies)"
+    return COSTS[on.cost] if on.factor in ("epochs", "data") else f"{COSTS[on.cost]} ({HELD[on.factor]} varies)"
 
 
 def range_words(one: IsoCost) -> str:
@@ -85,9 +85,8 @@ def verdict_words(one: IsoCost, a: str, b: str) -> str:
     names = {"a": a, "b": b}
     if one.throughout:
         return f"{names[one.throughout]} at every cost"
-    said = [f"{names[part.better]} {_where(part, one)}" for part in one.stretches if part.better]
-    said += [_crossing_words(crossing) for crossing in one.crossings]
-    return "; ".join(said) if said else "undecided"
+    led = [f"{names[part.better]} {_where(part, one)}" for part in one.stretches if part.better]
+    return "; ".join([*(led or ["undecided"]), *(_crossing_words(crossing) for crossing in one.crossings)])
 
 
 def _where(part: Stretch, whole: IsoCost) -> str:

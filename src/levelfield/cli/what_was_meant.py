@@ -49,8 +49,15 @@ def _study_in(folder: Path) -> str:
     """The study that was run in `folder`, by name or by its file."""
     from levelfield.studies.declared.study_file import list_studies
     from levelfield.studies.results.study_request import read_request
+    from levelfield.tables.sweeps import SWEEP
 
     if (asked := read_request(folder)) is None:
+        if (folder / SWEEP).is_dir():
+            raise UserError(
+                f"{folder} holds the trials of a sweep, and no study was run in it yet\n"
+                f"name the study, a file or its name, with --out {folder}: levelfield study sweep goes on, "
+                "levelfield study run compares"
+            )
         raise UserError(f"{folder} is no folder of a study: levelfield report {folder} shows the runs in it")
     if asked.source in list_studies() or Path(asked.source).is_file():
         return asked.source

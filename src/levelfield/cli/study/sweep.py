@@ -60,7 +60,7 @@ def sweep(
     from levelfield.progress import Progress
     from levelfield.studies.running.sweep import run_sweep
 
-    study, folder, _, _ = opened
+    folder = opened.folder
     searches = _searches(opened, row or (), trials, lr_factors, weight_decays, share)
     count = sum(each.count for each in searches)
     with executor_for(on, parallel, address, cpus_per_run, gpus_per_run) as executor:
@@ -73,7 +73,8 @@ def sweep(
     if json:
         print_json("study sweep", _as_json(sweeps))
         return
-    _print_sweeps(sweeps, tuned=study.tuning is not None)
+    _print_sweeps(sweeps)
+    _print_use(opened, sweeps)
 
 
 def _searches(
@@ -143,7 +144,7 @@ def _as_json(sweeps: Sequence[Sweep]) -> dict[str, Any]:
     return {"sweeps": found, "pairs": pairs, "answer": verdicts_in_words(sweeps)}
 
 
-def _print_sweeps(sweeps: Sequence[Sweep], tuned: bool) -> None:
+def _print_sweeps(sweeps: Sequence[Sweep]) -> None:
     """A line for each row, what is to be said of it, and who is better at equal numbers of trials."""
     from levelfield.tables.best_of_trials import setting_in_words, verdicts_in_words
     from levelfield.tables.number_format import percent
@@ -162,8 +163,32 @@ def _print_sweeps(sweeps: Sequence[Sweep], tuned: bool) -> None:
     for line in [*notes, *verdicts_in_words(sweeps)]:
         console.print(line, highlight=False, markup=False)
     console.print("One seed a trial, chosen on the validation slice at equal budgets; test was not looked at.")
-    if tuned:
-        console.print("`levelfield study run` now compares the rows at these settings, with seeds of their own.")
+
+
+def _print_use(opened: OpenedStudy, sweeps: Sequence[Sweep]) -> None:
+    """Which rows are compared at what was found, and which are not tuned yet."""
+    from levelfield.tables.lists_in_words import listed
+
+    study, folder, asked, _ = opened
+    rows = asked.rows(study, folder)
+    tuned = {name for each in sweeps for name in each.rows} & {row.name for row in rows if row.tuned}
+    if not tuned:
+        console.print(
+            "No row takes these settings: the study declares no `tuning`, and none of these rows is marked "
+            "`setting_unknown`."
+            if study.tuning is None
+            else "No row takes a setting: none was found."
+        )
+        return
+    who = "the rows" if tuned == {name for each in sweeps for name in each.rows} else listed(sorted(tuned))
+    use = f"`levelfield study run` now compares {who} at these settings, with seeds of their own."
+    console.print(use, highlight=False, markup=False)
+    if study.tuning is not None and (left := [row.name for row in rows if not row.tuned and not row.before]):
+        console.print(
+            f"{listed(left)} {'is' if len(left) == 1 else 'are'} not tuned yet: the audit calls untuned rows beside "
+            "tuned ones unfair.",
+            highlight=False, markup=False,
+        )  # fmt: skip
 
 
 def _notes(sweep: Sweep) -> list[str]:

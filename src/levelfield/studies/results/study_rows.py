@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +16,7 @@ from levelfield.studies.results.study_request import StudyRequest, commands
 from levelfield.tables.foreign_scores import SCORES, read_stated
 from levelfield.tables.looks import Looks, read_looks, setting_digest
 from levelfield.tables.rows import Row, StudyRows
-from levelfield.tables.sweeps import read_sweeps
+from levelfield.tables.sweeps import SWEEP, read_sweeps
 
 NOT_HERE: Final = "not trained here"
 """Stands behind the name of every row that is somebody else's."""
@@ -42,6 +43,8 @@ def study_rows(
     scale = study.scale(asked.scale)
     looks = read_looks(out)
     looks = looks and looks.of({row.name: setting_digest((row.spec,)) for row in rows})
+    sweeps = read_sweeps(out)
+    swept = {name for sweep in sweeps for name in sweep.rows}
     planned = {row.name: (*asked.seeds_of(row.name), *held[row.home].runs) for row in rows}
     return StudyRows(
         name=study.name,
@@ -55,7 +58,7 @@ def study_rows(
                 published=published_row(study.name, row.published),
                 facts=_facts(study, row),
                 failures=_failures(row, failures),
-                notes=(*_notes(study, row), *stale_in_words(held[row.home].stale)),
+                notes=(*_notes(study, row, out, row.name in swept), *stale_in_words(held[row.home].stale)),
             )
             for row in rows
         )
@@ -76,7 +79,7 @@ def study_rows(
         command=commands(asked, planned, until=None if looks is None else looks.most),
         source=asked.source,
         plugins=asked.plugins,
-        sweeps=read_sweeps(out),
+        sweeps=sweeps,
         looks=looks,
         path=out,
     )
@@ -146,15 +149,21 @@ def _varies(study: StudySpec) -> tuple[str, ...] | None:
     return (*study.varies, *(key for key in study.tuning.space if key not in study.varies))
 
 
-def _notes(study: StudySpec, row: PlannedRow) -> list[str]:
+def _notes(study: StudySpec, row: PlannedRow, out: Path, swept: bool) -> list[str]:
+    """What is to be known of a row; `swept`: a sweep in `out` has tried settings for it."""
     notes = [f"published as {row.alias}"] if row.alias else []
     notes += [row.note] if row.note else []
     if row.setting_unknown:
         unknown = f"; {row.tuned}" if row.tuned else ", and not swept: the recipe's own is used"
         return [*notes, "setting unknown" + unknown]
     if study.tuning is not None and not row.before:
-        return [
-            *notes,
-            row.tuned or "not tuned, as `levelfield study sweep` has not been run: the recipe's own is used",
-        ]
+        begun = any((out / SWEEP).glob(f"{glob.escape(row.home)}-trial*"))
+        why = (
+            "its search has not ended (`levelfield study sweep` goes on)"
+            if begun
+            else "`levelfield study sweep` has not been run"
+        )
+        return [*notes, row.tuned or f"not tuned, as {why}: the recipe's own is used"]
+    if swept:
+        return [*notes, "keeps the recipe's own setting, not what the sweep found: the study declares no `tuning`"]
     return notes

@@ -46,7 +46,11 @@ class Search:
     def in_words(self) -> str:
         """Length, seed and slice of its trials, and how hopeless ones are pruned."""
         spec = self.first_draws()[0].row.spec
-        length = ", ".join(f"{value:g} {unit}" for unit, value in spec.budget if value is not None)
+        length = ", ".join(
+            f"{value:g} {unit.removesuffix('s') if value == 1 else unit}"
+            for unit, value in spec.budget
+            if value is not None
+        )
         words = f"{length} each, seed {SWEPT}, {spec.data.validation or 0:.0%} of train held out"
         if not self.rungs:
             return words

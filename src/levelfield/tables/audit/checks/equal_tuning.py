@@ -77,8 +77,15 @@ def _unequal(rows: Sequence[AuditRow], tried: Tried) -> Iterable[Finding]:
             text = f"Trials of {row.name} were made more than once: whether by the rule of pruning is not told."
             yield Finding(CHECK, "unchecked", text, (row.name,))
             continue
-        if wrong := _against_rule(tried[row.name], rule.get("rungs", ()), rule.get("reduction", 3)):
-            text = f"Trials of {row.name} were pruned, or let go on, against the rule that all rows have: {wrong}."
+        spared, unended = _against_rule(tried[row.name], rule.get("rungs", ()), rule.get("reduction", 3))
+        if spared:
+            text = f"Trials of {row.name} were let go on against the rule that all rows have: {listed(spared)}."
+            yield Finding(CHECK, "unfair", text, (row.name,))
+        if unended:
+            text = (
+                f"Trials of {row.name} have not ended, and no rule stopped them: {listed(unended)}. `levelfield study "
+                "sweep` goes on with a search that was interrupted."
+            )
             yield Finding(CHECK, "unfair", text, (row.name,))
 
 
@@ -142,10 +149,10 @@ def _range(values: Sequence[Any]) -> str:
     return listed(list(dict.fromkeys(str(value) for value in values)))
 
 
-def _against_rule(runs: Sequence[SweptRun], rungs: Sequence[int], reduction: int) -> str:
-    """Which trials did not go as far as the rule of pruning says, or further; empty where all did."""
+def _against_rule(runs: Sequence[SweptRun], rungs: Sequence[int], reduction: int) -> tuple[list[str], list[str]]:
+    """Which trials went further than the rule of pruning says, and which not as far."""
     shown: dict[int, list[float]] = {rung: [] for rung in rungs}
-    wrong = []
+    spared, unended = [], []
     for run in runs:
         stopped = False
         for rung in rungs:
@@ -154,11 +161,11 @@ def _against_rule(runs: Sequence[SweptRun], rungs: Sequence[int], reduction: int
             shown[rung].append(score)
             if stopped := not goes_on(shown[rung], reduction):
                 if run.status == "finished" or max(run.epochs) > rung:
-                    wrong.append(f"trial {run.number} went on past epoch {rung}")
+                    spared.append(f"trial {run.number} went on past epoch {rung}")
                 break
         if not stopped and run.status == "open":
-            wrong.append(f"trial {run.number} was stopped after epoch {max(run.epochs, default=0)}")
-    return listed(wrong) if wrong else ""
+            unended.append(f"trial {run.number} after epoch {max(run.epochs, default=0)}")
+    return spared, unended
 
 
 def _judged(rows: Sequence[AuditRow], tried: Tried) -> Iterable[Finding]:
@@ -202,7 +209,9 @@ def _used(rows: Sequence[AuditRow], tried: Tried) -> Iterable[Finding]:
         text = f"Tuned on the test set: {listed(by_test)} have the setting that is best on test, not on validation."
         yield Finding(CHECK, "unfair", text, tuple(by_test))
     if not_best:
-        text = f"Trials were made, but their best setting is not that of {listed(not_best)}."
+        text = (
+            f"Trials were made, but their best setting is not that of {listed(not_best)}: a search gives it once ended."
+        )
         yield Finding(CHECK, "unfair", text, tuple(not_best))
 
 

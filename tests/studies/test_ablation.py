@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -143,6 +144,7 @@ def test_controls_stand_beside_what_they_are_of() -> None:
     ("parts", "mode", "message"),
     [
         ([part_of_key(f"k{i}", [1, 2]) for i in range(5)], "factorial", "at most 4 parts, and there are 5"),
+        ([part_of_key(f"model.options.k{i}", [1, 2]) for i in range(5)], "factorial", "name some of them with --part"),
         ([part_of_key("model.options.patch", [1, 2, 4])], "factorial", "two positions, and patch has 3"),
         ([part_of_key("model.options.patch", [1, 2, 4])], "add-one-in", "--switch model.options.patch=OWN,OTHER"),
     ],
@@ -226,6 +228,22 @@ def test_the_parts_of_the_recipe_are_a_study_of_their_own(tmp_path: Path, monkey
     ]
 
 
+def test_the_command_that_runs_what_was_written_has_all_that_it_needs(tmp_path: Path) -> None:
+    plugin, file, out = tmp_path / "own nets.py", tmp_path / "a.yaml", tmp_path / "out"
+    plugin.write_text(
+        "import levelfield\nfrom torch import nn\n\n"
+        "@levelfield.register_model('own_net', switches={'bias': [True, False]})\n"
+        "def own_net(num_classes: int = 10, bias: bool = True) -> nn.Module:\n"
+        "    return nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(48, num_classes, bias=bias))\n"
+    )
+    told = run("own_net", "--plugin", plugin, "--match", "none", "--only-write", "--file", file, "--out", out)
+    (command,) = (line.removeprefix("run it: ") for line in told.splitlines() if line.startswith("run it: "))
+    program, *arguments = shlex.split(command)
+    assert program == "levelfield" and arguments[:3] == ["study", "run", str(file)]
+    planned = CliRunner().invoke(app, ["study", "plan", *arguments[2:], "--json"], catch_exceptions=False)
+    assert planned.exit_code == 0 and {"--plugin", "--out"} <= set(arguments), command
+
+
 def test_a_file_that_was_edited_is_not_written_over(tmp_path: Path) -> None:
     file = tmp_path / "a.yaml"
     arguments = ["outgrid_nano", "--match", "none", "--only-write", "--file", file]
@@ -254,6 +272,14 @@ def test_a_file_that_was_edited_is_not_written_over(tmp_path: Path) -> None:
         (["outgrid_nano", "--switch", "recipe=digits-fast,cpu-fast", "--only-write"], "recipe is cpu-fast here"),
         (["convnext_nano_p2", "--switch", "model.options.patch=4,2", "--only-write"], "patch is 2 here, not 4"),
         (["outgrid_nano", "--set", "model.options.grid=false", "--only-write"], "model.options.grid is False here"),
+        (
+            ["vit_mini", "--switch", "model.options.dept=1,2", "--only-write"],
+            "unknown option of model 'vit_mini' 'dept'",
+        ),
+        (
+            ["vit_mini", "--recipe-parts", "--design", "factorial", "--only-write"],
+            "take some of them in place of --recipe-parts: --switch recipe.augment.crop=OWN,OTHER",
+        ),
     ],
 )
 def test_bad_input(arguments: list[str], message: str, tmp_path: Path) -> None:

@@ -162,11 +162,7 @@ def create_model(
 
 def _build(name: str, num_classes: int, image_size: int, options: Mapping[str, Any]) -> nn.Module:
     info, builder = _models[name]
-    if info.options is not None:
-        for option in options:
-            if option not in info.options:
-                remedy = f"{name} has " + (", ".join(sorted(info.options)) if info.options else "no options")
-                raise unknown(f"option of model {name!r}", option, info.options, remedy)
+    check_options(name, options)
     parameters = inspect.signature(builder).parameters
     takes_size = "image_size" in parameters or info.options is None
     size = {"image_size": image_size} if takes_size else {}
@@ -180,6 +176,15 @@ def _build(name: str, num_classes: int, image_size: int, options: Mapping[str, A
     if not isinstance(model, nn.Module):
         raise UserError(f"model {name!r} must be a torch.nn.Module, but its builder returned {type(model).__name__}")
     return model
+
+
+def check_options(name: str, options: Iterable[str]) -> None:
+    """Raise UserError, with the nearest name, for an option that `name` has not; of timm's networks timm says it."""
+    known = model_info(name).options
+    for option in options:
+        if known is not None and option not in known:
+            remedy = f"{name} has " + (", ".join(sorted(known)) if known else "no options")
+            raise unknown(f"option of model {name!r}", option, known, remedy)
 
 
 def model_info(name: str) -> ModelInfo:

@@ -45,7 +45,10 @@ def run_written(
 ) -> None:  # fmt: skip
     """Run the study of `path`, or say how where only its file was asked for."""
     if only_write:
-        messages.print(f"run it: levelfield study run {path}", soft_wrap=True, highlight=False)
+        needed = [word for file in plugin or () for word in ("--plugin", file)]
+        needed += [] if out is None else ["--out", str(out)]
+        command = shlex.join(["levelfield", "study", "run", str(path), *needed])
+        messages.print(f"run it: {command}", soft_wrap=True, highlight=False)
         return
     from levelfield.cli.study.run import run
 

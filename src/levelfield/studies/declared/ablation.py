@@ -153,9 +153,15 @@ def variants(base: str, parts: Sequence[Part], mode: Mode) -> list[Variant]:
             added.append(replace(alone, name=f"only-{_slug(part.name)}"))
         return [full, bare, *(added if len(parts) > 1 else ())]
     if len(parts) > MOST_FACTORS:
+        keys = [key for part in parts if not part.key for key in part.off[1]]
         raise UserError(
             f"a full factorial takes at most {MOST_FACTORS} parts, and there are {len(parts)}: "
-            f"{', '.join(part.name for part in parts)}\nname some of them with --part"
+            f"{', '.join(part.name for part in parts)}\n"
+            + (
+                f"take some of them in place of --recipe-parts: --switch {keys[0]}=OWN,OTHER"
+                if keys
+                else "name some of them with --part"
+            )
         )
     cells = product(*(part.positions for part in parts))
     return [full, *(_turn(cell) for cell in cells if any(name for name, _ in cell))]

@@ -68,8 +68,12 @@ def _own_option(full: RunSpec, option: str, said: Any) -> Any:
     known = known_model(full.model.name)
     if known is not None and option in known.switches:
         return known.switches[option][0]
-    from levelfield.models.registry import own_options  # with torch, which the switches of known networks do without
+    from levelfield.models.registry import (  # with torch, which the switches of known networks do without
+        check_options,
+        own_options,
+    )
 
+    check_options(full.model.name, [option])
     return own_options(full.model.name).get(option, said)
 
 

@@ -87,9 +87,16 @@ def test_every_form_says_it(grid: StudyTable) -> None:
     console.print(to_rich(grid))
     said = console.export_text()
     assert "every cost" in said and "EXTRAPOLATED" in said and "On the front of accuracy against MACs" in said
+    assert "percent of draws of the rows' means" in " ".join(said.split())
     assert max(map(len, said.splitlines())) <= 100
     html = page(grid)
-    for part in ('id="scaling"', 'id="scaling0-width-macs"', "resnet_mini at every cost", "Dashed: extrapolated"):
+    for part in (
+        'id="scaling"',
+        'id="scaling0-width-macs"',
+        "resnet_mini at every cost",
+        "Dashed: extrapolated",
+        '<td class="words">resnet_mini at every cost</td>',
+    ):
         assert part in html
 
 

@@ -56,9 +56,11 @@ def scrolled(table: str, label: str) -> str:
     return tag("div", table, class_="scroll", tabindex=0, role="region", aria_label=label)
 
 
-def line(first: object, *cells: object, **attributes: object) -> str:
-    """A line of a table, of text: what it is of, and its cells."""
-    return tag("tr", [tag("th", text(first), scope="row"), *(tag("td", text(cell)) for cell in cells)], **attributes)
+def line(first: object, *cells: object, words: object = None, **attributes: object) -> str:
+    """A line of a table, of text: what it is of, and its cells; `words`: a last one, which may take several lines."""
+    found = [tag("th", text(first), scope="row"), *(tag("td", text(cell)) for cell in cells)]
+    found += [] if words is None else [tag("td", text(words), class_="words")]
+    return tag("tr", found, **attributes)
 
 
 def table(columns: Iterable[str], lines: Iterable[str], label: str, key: str | None = None) -> str:

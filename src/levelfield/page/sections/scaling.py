@@ -33,10 +33,13 @@ def scaling(table: StudyTable) -> Section | None:
         charts += own
         content += figures(own) if own else paragraph("No network has results at two costs yet.")
         if pairs := pair_lines(one):
-            content += markup.table(PAIRS, [line(*cells) for cells in pairs], f"Networks at equal cost{of}")
+            content += markup.table(
+                PAIRS, [line(*cells, words=said) for *cells, said in pairs], f"Networks at equal cost{of}"
+            )
             content += paragraph(BASIS, class_="note")
         if laws := law_lines(one):
-            content += markup.table(LAWS, [line(*cells) for cells in laws], f"Power laws{of}")
+            lines = [line(*cells, words=said) for *cells, said in laws]
+            content += markup.table(LAWS, lines, f"Power laws{of}")
             content += paragraph(LAWS_BASIS, class_="note")
         if one.fronts:
             content += bullets(front_words(front) for front in one.fronts) + paragraph(FRONT_BASIS, class_="note")

@@ -55,7 +55,7 @@ def _costs(found: Sequence[Sweep]) -> str:
         cells = [str(len(sweep.points)), str(sweep.count("pruned")), str(sweep.count("failed"))]
         cells += [plain(sweep.epochs, 4), duration(sweep.seconds), short(sweep.training_macs)]
         cells += [percent(best.val_top1 if best else None), percent(sweep.sensitivity)]
-        lines.append(line(", ".join(sweep.rows), *cells, setting_in_words(sweep) or NONE))
+        lines.append(line(", ".join(sweep.rows), *cells, words=setting_in_words(sweep) or NONE))
     return markup.table(COSTS, lines, "What tuning cost and found")
 
 

@@ -23,6 +23,7 @@ from levelfield.tables.text.scaling import (
     BASIS as CURVES,
 )
 from levelfield.tables.text.scaling import (
+    FRONT_BASIS,
     LAWS,
     LAWS_BASIS,
     PAIRS,
@@ -87,7 +88,8 @@ def _scaling(found: ScalingOf) -> list[RenderableType]:
     for columns, lines, basis in ((PAIRS, pair_lines(found), CURVES), (LAWS, law_lines(found), LAWS_BASIS)):
         if lines:
             parts += [Text(), _cells_table(columns, lines), Text(basis, style="dim")]
-    return parts + [Text(line, style="dim") for line in (*map(front_words, found.fronts), *left_out_words(found))]
+    fronts = [*map(front_words, found.fronts), *([FRONT_BASIS] if found.fronts else [])]
+    return parts + [Text(line, style="dim") for line in (*fronts, *left_out_words(found))]
 
 
 def _effects_table(effects: Effects) -> RenderableType:

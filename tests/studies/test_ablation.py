@@ -69,6 +69,15 @@ def test_every_part_of_a_recipe_changes_the_run(recipe: str) -> None:
     assert all(row.spec.recipe != full.spec.recipe for row in others)
 
 
+def test_a_study_of_the_recipes_parts_asks_for_those_and_not_for_the_networks() -> None:
+    parts = tuple(parts_of_recipe(load_recipe("cpu-fast").recipe))
+    study = ablation(model="vit_mini", parts=parts).study()
+    assert study["question"] == "What does vit_mini lose without each part of its recipe, cpu-fast?"
+    assert ablation().study()["question"] == "What does outgrid_nano lose without each of its parts?"
+    both = (*parts, part_of_key("model.options.patch", [2, 4]))
+    assert ablation(model="vit_mini", parts=both).study()["question"].endswith("without each of these parts?")
+
+
 def test_the_factors_are_balanced() -> None:
     factors = ablation(mode="factorial").study()["factors"]
     assert list(factors) == ["outlook", "mbconv", "grid"]

@@ -230,7 +230,7 @@ class Ablation:
         """The keys of the study file. `controls`: by variant, its control, which comes after it."""
         found, controls = self.variants(), controls or {}
         asked = {
-            "leave-one-out": f"What does {self.model} lose without each of its parts?",
+            "leave-one-out": f"What does {self.model} lose without each {self._of}?",
             "add-one-in": f"What does each part bring to {self.model} where it has none of the others?",
             "factorial": f"What does each part of {self.model} bring, and do they need each other?",
         }
@@ -250,6 +250,13 @@ class Ablation:
         if self.mode == "factorial":
             return values | {"factors": _factors(self.parts, found)}
         return values | {"steps": self._steps(found, controls)}
+
+    @property
+    def _of(self) -> str:
+        """Of what each part is one: of the network, of its recipe, or of keys of a run."""
+        if all(part.key.startswith("model.") for part in self.parts):
+            return "of its parts"
+        return "of these parts" if any(part.key for part in self.parts) else f"part of its recipe, {self.recipe}"
 
     def _rows(self, variant: Variant, control: Control | None) -> list[dict[str, Any]]:
         row: dict[str, Any] = {"model": self.model, "name": variant.name}

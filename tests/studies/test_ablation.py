@@ -245,12 +245,25 @@ def test_the_command_that_runs_what_was_written_has_all_that_it_needs(tmp_path: 
         "def own_net(num_classes: int = 10, bias: bool = True) -> nn.Module:\n"
         "    return nn.Sequential(nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(48, num_classes, bias=bias))\n"
     )
-    told = run("own_net", "--plugin", plugin, "--match", "none", "--only-write", "--file", file, "--out", out)
+    told = run(
+        "own_net",
+        "--plugin",
+        plugin,
+        "--match",
+        "none",
+        "--only-write",
+        "--file",
+        file,
+        "--out",
+        out,
+        "--data-dir",
+        tmp_path,
+    )
     (command,) = (line.removeprefix("run it: ") for line in told.splitlines() if line.startswith("run it: "))
     program, *arguments = shlex.split(command)
     assert program == "levelfield" and arguments[:3] == ["study", "run", str(file)]
     planned = CliRunner().invoke(app, ["study", "plan", *arguments[2:], "--json"], catch_exceptions=False)
-    assert planned.exit_code == 0 and {"--plugin", "--out"} <= set(arguments), command
+    assert planned.exit_code == 0 and {"--plugin", "--out", "--data-dir"} <= set(arguments), command
 
 
 def test_a_file_that_was_edited_is_not_written_over(tmp_path: Path) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from levelfield.cli.output import messages
 from levelfield.errors import UserError
+
+DATA_DIR: Final = "LEVELFIELD_DATA"
 
 
 def check_file(path: Path) -> None:
@@ -47,6 +50,7 @@ def run_written(
     if only_write:
         needed = [word for file in plugin or () for word in ("--plugin", file)]
         needed += [] if out is None else ["--out", str(out)]
+        needed += [] if data_dir in (None, os.environ.get(DATA_DIR)) else ["--data-dir", str(data_dir)]
         command = shlex.join(["levelfield", "study", "run", str(path), *needed])
         messages.print(f"run it: {command}", soft_wrap=True, highlight=False)
         return

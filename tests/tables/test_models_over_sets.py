@@ -59,6 +59,18 @@ def test_a_model_is_a_row_over_the_sets(suite_table: StudyTable) -> None:
         assert all(np.diff(shares) <= 0) and shares[-1] == 0
 
 
+def test_rows_of_one_set_stand_together_under_its_name(tmp_path: Path) -> None:
+    rows = rows_over(tmp_path, SETS[:2])
+    by_model = [row for model in MODELS for row in rows if row.name.startswith(model)]  # as a study lists models x sets
+    console = Console(width=100, record=True, file=StringIO())
+    console.print(to_rich(table_of(by_model)))
+    first = [line.split()[0] for line in console.export_text().splitlines() if line.strip()]
+    first = first[first.index("row") :]  # below the answer
+    together = [f"{model}-{data}" for data in SETS[:2] for model in MODELS]
+    shown = [word for word in first if word in {*SETS, *together}]
+    assert shown[:8] == ["set0", *together[:3], "set1", *together[3:]]
+
+
 def test_every_form_says_it_and_none_an_average_of_accuracies(suite_table: StudyTable) -> None:
     found = to_json(suite_table)["suite"]
     assert json.loads(json.dumps(found))["average_ranks"]["vit_mini"] == 3.0

@@ -95,6 +95,14 @@ class StudyTable:
         ]
 
     @property
+    def by_panel(self) -> list[TableRow]:
+        """Every row in the order of the study, of several panels those of one together."""
+        if len(self.panels) < 2:
+            return list(self.rows)
+        places = {panel: place for place, panel in enumerate(self.panels)}
+        return sorted(self.rows, key=lambda row: places.get(row.panel, len(places)))
+
+    @property
     def ranked(self) -> list[TableRow]:
         """Every row: of each panel those with a result, best first, then the others in the order of the study."""
         measured = self.measured

@@ -60,5 +60,5 @@ def profiles(suite: Suite, key: str) -> Chart:
         {"mark": {"type": "point", "opacity": 0, "size": 40},
          "encoding": {"x": x, "y": y, "color": colour, "tooltip": told}},
     )  # fmt: skip
-    note = "A model whose line lies above another's everywhere is better at every level (stochastic dominance)."
+    note = "A model whose line lies above another's everywhere has more runs above every level (stochastic dominance)."
     return Chart(key, "Performance profiles", note, "Share of runs above each top-1, by model.", spec)

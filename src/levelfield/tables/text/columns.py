@@ -39,7 +39,7 @@ def cells(table: StudyTable) -> tuple[list[str], list[list[str]]]:
     published = any(row.runs.row.published for row in table.rows)
     header += ["published", "difference", "inside"] if published else []
     lines = []
-    for row in table.rows:
+    for row in table.by_panel:
         if row.top1 is None:
             line = [row.title, seeds(row), row.state] + [""] * 8
         else:

@@ -121,7 +121,7 @@ class _Rows:
         named = {"beside": COSTS, "below": ("cost",), "none": ()}[costs]
         rows: list[Sequence[str | Text]] = []
         panel = None
-        for row in self.table.rows:
+        for row in self.table.by_panel:
             if len(self.table.panels) > 1 and row.panel != panel:
                 panel = row.panel
                 rows.append([Text(panel or "other", style="bold")])

@@ -99,6 +99,13 @@ def test_bad_input(arguments: list[str], message: str, tmp_path: Path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_one_seed_is_said_to_judge_nothing_before_anything_is_trained(tmp_path: Path) -> None:
+    arguments = ["scale", "resnet_nano", "--widths", "0.5,1", "--only-write", "--file", str(tmp_path / "a.yaml")]
+    one, three = (CliRunner().invoke(app, [*arguments, "--seeds", seeds], catch_exceptions=False) for seeds in "13")
+    assert one.exit_code == three.exit_code == 0
+    assert "no curve can be judged: --seeds 2" in one.output and "judged" not in three.output
+
+
 def test_a_curve_names_rows_that_there_are_and_each_once() -> None:
     study = {"name": "a", "data": "digits", "models": ["resnet_nano"], "scaling": {"curves": {"r": ["resnet_nana"]}}}
     with pytest.raises(UserError, match="scaling r"):

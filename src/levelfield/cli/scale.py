@@ -10,6 +10,7 @@ import typer
 
 from levelfield.cli.completion import models, recipes
 from levelfield.cli.options import DataDir, Json, OnlyWrite, Plugins, Yes, finite
+from levelfield.cli.output import messages
 from levelfield.cli.study.options import Parallel
 from levelfield.cli.study.written import check_file, run_written, write_study
 from levelfield.errors import UserError
@@ -82,6 +83,8 @@ def scale(
     if min(shares, default=1.0) < 1:
         values = _with_images(study, values, path, plugin or [], data_dir).study()
     write_study(path, values)
+    if seeds == 1:
+        messages.print("one seed a row shows no spread, so that no curve can be judged: --seeds 2, better 3 to 5")
     run_written(path, only_write, out=out, data_dir=data_dir, plugin=plugin, parallel=parallel, yes=yes, json=json)
 
 

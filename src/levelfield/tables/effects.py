@@ -10,7 +10,7 @@ from levelfield.statistics.factorial import Cell, Effect, factorial_effects
 from levelfield.tables.number_format import NONE, p_value, signed
 from levelfield.tables.table import StudyTable, TableRow
 
-COLUMNS: Final = ("what", "points of top-1", "interval", "adjusted p", "")
+COLUMNS: Final = ("what", "points of top-1", "interval", "adjusted p", "verdict")
 BASIS: Final = (
     "A part's effect: mean top-1 with it (at its own value) less without it (at the other), over all positions of the "
     "other parts. An interaction (a x b): the effect of a where b is in, less where it is not. Each is a contrast of "

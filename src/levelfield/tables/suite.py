@@ -23,7 +23,7 @@ from levelfield.tables.number_format import NONE, p_value, percent
 from levelfield.tables.table import StudyTable, TableRow
 
 COLUMNS: Final = ("model", "average rank", "rank in each set")
-PAIRS: Final = ("pair", "probability of improvement", "interval over seeds", "adjusted p over sets", "")
+PAIRS: Final = ("pair", "probability of improvement", "interval over seeds", "adjusted p over sets", "verdict")
 LEVELS: Final = 100
 """Levels of top-1 at which performance profiles are drawn."""
 

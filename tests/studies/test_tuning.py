@@ -239,7 +239,7 @@ def test_a_search_that_has_not_ended_is_said_to_be_one(study_file: Write, tmp_pa
     with pytest.raises(UserError, match="holds the trials of a sweep, and no study was run in it yet"):
         call("status", out)
     said = " ".join(call("report", path, "--out", out).stdout.split())
-    assert "vit_mini: not tuned, as its search has not ended (`levelfield study sweep` goes on)" in said
+    assert "vit_mini: not tuned, as the search has not ended (`levelfield study sweep` goes on)" in said
     assert "resnet_nano: not tuned, as `levelfield study sweep` has not been run" in said
 
 
@@ -247,11 +247,11 @@ def test_what_a_sweep_found_for_rows_that_keep_their_own_setting_is_said_to_be_u
     study_file: Write, tmp_path: Path
 ) -> None:
     path, out = study_file(**SMALL | {"budget": {"steps": 2}}, models=["resnet_nano"]), tmp_path / "out"
-    said = " ".join(call("sweep", path, "--out", out, "--lr-factors", "0.3,1", "--share", 0.5, "--yes").stdout.split())
+    said = " ".join(call("sweep", path, "--out", out, "--lr-factors", "1", "--share", 0.5, "--yes").stdout.split())
     assert "No row takes these settings" in said and "now compares" not in said
     said = " ".join(call("report", path, "--out", out).stdout.split())
-    assert "a sweep of 2 points (1 step each," in said
-    assert "resnet_nano: keeps the recipe's own setting, not what the sweep found" in said
+    assert "a sweep of 1 point (1 step each," in said and "it cost 1 trial, 1 epoch, " in said
+    assert "resnet_nano: the recipe's own setting is used, not what the sweep found" in said
 
 
 def test_without_a_declared_search_five_learning_rates_are_tried_and_known_settings_kept(

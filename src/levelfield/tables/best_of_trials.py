@@ -107,7 +107,7 @@ def _pair_in_words(at_each: Sequence[EqualTrials]) -> str:
 
 def cost_in_words(sweep: Sweep) -> str:
     """What the search cost: trials, epochs, time, multiply-accumulates."""
-    words = [counted(len(sweep.points), "trial"), f"{plain(sweep.epochs, 4)} epochs"]
+    words = [counted(len(sweep.points), "trial"), f"{plain(sweep.epochs, 4)} epoch{'' if sweep.epochs == 1 else 's'}"]
     words += [duration(sweep.seconds)] if sweep.seconds else []
     words += [f"{short(sweep.training_macs)} MACs"] if sweep.training_macs else []
     return ", ".join(words)

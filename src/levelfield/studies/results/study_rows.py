@@ -159,11 +159,11 @@ def _notes(study: StudySpec, row: PlannedRow, out: Path, swept: bool) -> list[st
     if study.tuning is not None and not row.before:
         begun = any((out / SWEEP).glob(f"{glob.escape(row.home)}-trial*"))
         why = (
-            "its search has not ended (`levelfield study sweep` goes on)"
+            "the search has not ended (`levelfield study sweep` goes on)"
             if begun
             else "`levelfield study sweep` has not been run"
         )
         return [*notes, row.tuned or f"not tuned, as {why}: the recipe's own is used"]
     if swept:
-        return [*notes, "keeps the recipe's own setting, not what the sweep found: the study declares no `tuning`"]
+        return [*notes, "the recipe's own setting is used, not what the sweep found: the study declares no `tuning`"]
     return notes

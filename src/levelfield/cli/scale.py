@@ -83,9 +83,14 @@ def scale(
     if min(shares, default=1.0) < 1:
         values = _with_images(study, values, path, plugin or [], data_dir).study()
     write_study(path, values)
+    _say_of_one(seeds)
+    run_written(path, only_write, out=out, data_dir=data_dir, plugin=plugin, parallel=parallel, yes=yes, json=json)
+
+
+def _say_of_one(seeds: int) -> None:
+    """Say before anything is trained that a single seed judges nothing."""
     if seeds == 1:
         messages.print("one seed a row shows no spread, so that no curve can be judged: --seeds 2, better 3 to 5")
-    run_written(path, only_write, out=out, data_dir=data_dir, plugin=plugin, parallel=parallel, yes=yes, json=json)
 
 
 def _with_images(study: Any, values: dict[str, Any], path: Path, plugins: list[str], data_dir: str | None) -> Any:

@@ -172,12 +172,12 @@ def _print_use(opened: OpenedStudy, sweeps: Sequence[Sweep]) -> None:
     study, folder, asked, _ = opened
     rows = asked.rows(study, folder)
     tuned = {name for each in sweeps for name in each.rows} & {row.name for row in rows if row.tuned}
+    if all(each.best is None for each in sweeps):
+        return
     if not tuned:
         console.print(
             "No row takes these settings: the study declares no `tuning`, and none of these rows is marked "
             "`setting_unknown`."
-            if study.tuning is None
-            else "No row takes a setting: none was found."
         )
         return
     who = "the rows" if tuned == {name for each in sweeps for name in each.rows} else listed(sorted(tuned))

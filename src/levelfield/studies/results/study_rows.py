@@ -16,6 +16,7 @@ from levelfield.studies.results.study_request import StudyRequest, commands
 from levelfield.tables.foreign_scores import SCORES, read_stated
 from levelfield.tables.looks import Looks, read_looks, setting_digest
 from levelfield.tables.rows import Row, StudyRows
+from levelfield.tables.sweep import Sweep
 from levelfield.tables.sweeps import SWEEP, read_sweeps
 
 NOT_HERE: Final = "not trained here"
@@ -44,7 +45,6 @@ def study_rows(
     looks = read_looks(out)
     looks = looks and looks.of({row.name: setting_digest((row.spec,)) for row in rows})
     sweeps = read_sweeps(out)
-    swept = {name for sweep in sweeps for name in sweep.rows}
     planned = {row.name: (*asked.seeds_of(row.name), *held[row.home].runs) for row in rows}
     return StudyRows(
         name=study.name,
@@ -58,7 +58,7 @@ def study_rows(
                 published=published_row(study.name, row.published),
                 facts=_facts(study, row),
                 failures=_failures(row, failures),
-                notes=(*_notes(study, row, out, row.name in swept), *stale_in_words(held[row.home].stale)),
+                notes=(*_notes(study, row, out, sweeps), *stale_in_words(held[row.home].stale)),
             )
             for row in rows
         )
@@ -149,8 +149,8 @@ def _varies(study: StudySpec) -> tuple[str, ...] | None:
     return (*study.varies, *(key for key in study.tuning.space if key not in study.varies))
 
 
-def _notes(study: StudySpec, row: PlannedRow, out: Path, swept: bool) -> list[str]:
-    """What is to be known of a row; `swept`: a sweep in `out` has tried settings for it."""
+def _notes(study: StudySpec, row: PlannedRow, out: Path, sweeps: Iterable[Sweep]) -> list[str]:
+    """What is to be known of a row; `sweeps`: those made in `out`."""
     notes = [f"published as {row.alias}"] if row.alias else []
     notes += [row.note] if row.note else []
     if row.setting_unknown:
@@ -164,6 +164,6 @@ def _notes(study: StudySpec, row: PlannedRow, out: Path, swept: bool) -> list[st
             else "`levelfield study sweep` has not been run"
         )
         return [*notes, row.tuned or f"not tuned, as {why}: the recipe's own is used"]
-    if swept:
+    if any(row.name in sweep.rows for sweep in sweeps):
         return [*notes, "the recipe's own setting is used, not what the sweep found: the study declares no `tuning`"]
     return notes

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from levelfield.analysis import compression_ladder
+from levelfield.analysis.exported_rungs import ExportedRung
 from levelfield.page.page import page
 from levelfield.progress import Progress
 from levelfield.runs import RunFolder, write_json
 from levelfield.spec import Budget, DataSpec, Distil, Execution, ModelSpec, Prune, RunSpec, StartFrom
 from levelfield.tables import build_table, read_study
-from levelfield.tables.text.ladder import cells, headings, notes
+from levelfield.tables.text.ladder import cells, headings, made_in_words, notes
 from levelfield.training import train
 
 SPEC = RunSpec(
@@ -90,12 +91,13 @@ def test_what_was_timed_in_other_ways_is_named() -> None:
 
 
 def test_a_ladder_is_timed_on_this_machine_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    looks = iter((1.0, 70.0))
+    looks, times = iter((1.0, 70.0)), iter((3.0, 2.0))
     monkeypatch.setattr(compression_ladder, "busy_percent", lambda device: next(looks))
-    monkeypatch.setattr(compression_ladder, "_rung", lambda *_: ONE)
+    monkeypatch.setattr(compression_ladder, "_rung", lambda *_: replace(ONE, latency_ms=next(times)))
     monkeypatch.setattr(compression_ladder, "processor_name", lambda: "mine")
     (found,) = compression_ladder.rungs([trained(tmp_path / "whole", {})])
     assert (found.busy_percent, found.processor, found.resting) == (70.0, "mine", False)
+    assert found.latency_ms == 2.0  # the first network after a rest wakes the machine
 
 
 def test_a_rung_of_fewer_seeds_than_it_was_made_of_is_named() -> None:
@@ -124,3 +126,25 @@ def test_a_page_says_where_runs_have_come_since_the_ladder_was_made(tmp_path: Pa
         compression_ladder._rung(model, made, 0.01) for model, made in compression_ladder.ladder([tmp_path]).items()
     ]
     assert rung.runs == {run.identity: run.weights_digest()}
+
+
+def test_the_time_of_files_is_their_median_so_that_one_busy_moment_tells_nothing() -> None:
+    def record(ms: float, torch_ms: float, threads: int) -> dict[str, Any]:
+        timed = [{"batch": 64, "ms": 9.0}, {"batch": 1, "ms": ms, "torch_ms": torch_ms}]
+        return {"latency": timed, "threads": threads}
+
+    records = [record(1.7, 3.8, 1), record(0.83, 2.7, 2), record(0.81, 2.6, 3)]
+    found = ExportedRung("whole", "int8 file", records, [])
+    assert (found.latency()["ms"], found.latency()["torch_ms"], found.timed()["threads"]) == (0.83, 2.7, 2)
+    assert ExportedRung("whole", "int8 file", records[:2], []).latency()["ms"] == 0.83
+
+
+@pytest.mark.parametrize(
+    ("done", "parent", "said"),
+    [
+        ("trained to int8", "net (whole)", "trained to int8, from net (whole)"), ("", "", "from scratch"),
+        ("taught by net", None, "taught by net"),
+    ],
+)  # fmt: skip
+def test_how_a_rung_was_made_is_one_phrase_on_the_page(done: str, parent: str | None, said: str) -> None:
+    assert made_in_words({"done": done, "parent": parent}) == said

@@ -92,9 +92,12 @@ def _since_ladder(table: StudyTable, rungs: list[dict[str, Any]]) -> str:
 
 def _ladder(rungs: list[dict[str, Any]]) -> list[str]:
     under = ladder.headings(rungs)
-    lines = (line(*ladder.cells(rung, under)) for rung in rungs)
+    made = [heading for heading in ladder.MADE if heading in under]
+    numbers = [heading for heading in under if heading not in made]
+    lines = (line(*ladder.cells(rung, numbers), words=ladder.made_in_words(rung) if made else None) for rung in rungs)
     note = " ".join(ladder.notes(rungs))
-    return [paragraph(note, class_="note"), table(under, lines, "The ladder, largest first", "compression-table")]
+    columns = [*numbers, *made[-1:]]
+    return [paragraph(note, class_="note"), table(columns, lines, "The ladder, largest first", "compression-table")]
 
 
 def _ranks(networks: list[dict[str, Any]]) -> list[str]:

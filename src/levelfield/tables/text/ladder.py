@@ -13,6 +13,8 @@ NUMBERS: Final = (
     "top-1 %", "change", "seeds", "steps", "params", "MACs", "on disk", "CPU ms", "J of 1,000 images",
 )  # fmt: skip
 """Headings of what is a number."""
+MADE: Final = ("started from", "what was done")
+"""Headings of how a rung was made."""
 
 
 def headings(ladder: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -22,7 +24,7 @@ def headings(ladder: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
         numbers.remove("change")
     if all(rung.get("joules_per_image") is None for rung in ladder):
         numbers.remove("J of 1,000 images")
-    return ("model", *(("started from", "what was done") if made else ()), *numbers)
+    return ("model", *(MADE if made else ()), *numbers)
 
 
 def cells(rung: Mapping[str, Any], under: Sequence[str]) -> tuple[str, ...]:
@@ -45,11 +47,17 @@ def cells(rung: Mapping[str, Any], under: Sequence[str]) -> tuple[str, ...]:
     return tuple(said[heading] for heading in under)
 
 
+def made_in_words(rung: Mapping[str, Any]) -> str:
+    """ "trained to int8, from resnet_mini (whole)"; of what started fresh, that it did."""
+    done, parent = rung.get("done"), rung.get("parent")
+    return f"{done}, from {parent}" if done and parent else done or "from scratch"
+
+
 def notes(ladder: Sequence[Mapping[str, Any]]) -> list[str]:
     """What to know of the figures, a sentence or two each."""
     said = [
         "Means over seeds, with their intervals; size of the stored weights; median latency of one image on a CPU, a "
-        "process a model."
+        "process a model, the faster of two rounds."
     ]
     if any(rung.get("done") for rung in ladder):
         said.append(

@@ -47,7 +47,8 @@ class Rung:
     `top1`: percent, one a seed. `family`: the part of the name before the first underscore, one line in the chart.
     `parent`: the rung whose weights it started from. `done`: what made it smaller. Parameters, MACs and `size_mib`
     (weights.safetensors): means over seeds, which may have lost different channels. `latency_ms`: the median of the
-    first seed's, between the quartiles `latency_q1_ms`, `latency_q3_ms`; without the rounding of one trained to int8.
+    first seed's, between the quartiles `latency_q1_ms`, `latency_q3_ms`, in the faster of two rounds; without the
+    rounding of one trained to int8. Of exports: that of the seed whose time is the median.
     `change`: percentage points of top-1 that each run has more than the run whose weights it started from, or of which
     it is an export; empty of one that started fresh. `torch_latency_ms`: of an export, PyTorch's in the same turns;
     None of others. `joules_per_image`: of the processor in those timings, whatever ran on it; None without a meter.

@@ -46,7 +46,8 @@ def ladder_chart(ladder: Sequence[Rung], title: str) -> Any:
             + base.transform_filter("isValid(datum.low)").mark_rule().encode(x=x, y="low:Q", y2="high:Q", color=colour)
             + base.mark_point(filled=True, size=90, opacity=1.0).encode(x=x, y=y, color=colour, shape=shape)
         )
-    return alt.concat(*panels, columns=2).properties(title=alt.TitleParams(title, anchor="middle"))
+    room = {"left": 5, "top": 5, "right": 70, "bottom": 5}  # names are wider in some fonts than in those measured with
+    return alt.concat(*panels, columns=2).properties(title=alt.TitleParams(title, anchor="middle"), padding=room)
 
 
 def _points(ladder: Sequence[Rung], cost: str) -> list[dict[str, Any]]:

@@ -178,7 +178,7 @@ def test_rungs_say_whose_weights_they_start_from_and_what_was_done(
     assert "started from" in table and "50 % of weights zero" in " ".join(table.split())
     assert "12.3" in table and "Joules: of the processor" in " ".join(table.split())
     section = "".join(_ladder(list(values.values())))
-    assert "<td>resnet_nano (pruned)</td><td>trained to int8</td>" in section and "started from" in section
+    assert '<td class="words">trained to int8, from resnet_nano (pruned)</td>' in section and "what was done" in section
 
     changed_run(tmp_path / "shorter", {**start, "budget": Budget(epochs=1), "recipe.prune": Prune(share=0.2)})
     with pytest.raises(UserError, match=r"must differ in nothing but the network.*budget"):

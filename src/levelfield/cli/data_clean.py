@@ -23,7 +23,9 @@ def clean(
     Your images are not touched, and what is removed is decoded again where it is needed. With `--json` it says what
     there is, and removes only with `--yes`. Example: `levelfield data clean`
     """
-    from levelfield.data.store.stores_in_cache import remove, stored_sets, stores_folder
+    from levelfield.data.store.store import stores_folder
+    from levelfield.data.store.stores_in_cache import remove, stored_sets
+    from levelfield.tables.lists_in_words import counted
 
     kept = stored_sets()
     chosen = [each for each in kept if each.stale or (all_ and not each.only_copy)]
@@ -40,7 +42,7 @@ def clean(
         why = each.stale or "it would be decoded again"
         console.print(f"{each.folder}  {size(each.mib)}  ({why})", markup=False, highlight=False, soft_wrap=True)
     if not chosen:
-        holds = f"{len(kept)} decoded {'set' if len(kept) == 1 else 'sets'}, {size(sum(each.mib for each in kept))}"
+        holds = f"{counted(len(kept), 'decoded set')}, {size(sum(each.mib for each in kept))}"
         console.print(f"nothing to remove in {stores_folder()}: {holds}, all of use", highlight=False, markup=False)
         return
     if not yes and not typer.confirm(f"Remove {size(sum(each.mib for each in chosen))}?", default=False, err=True):

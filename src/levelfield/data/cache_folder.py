@@ -58,6 +58,11 @@ def no_room(folder: Path, why: str) -> UserError:
     )
 
 
+def lock_of(path: Path) -> Path:
+    """The file whose lock `only_one` holds while `path` is made."""
+    return path.with_name(f".{path.name}.lock")
+
+
 @contextmanager
 def only_one(path: Path, name: str = "", progress: OnProgress | None = None) -> Iterator[None]:
     """Hold the lock of `path`, which is to be made: processes (and threads) that want to make it too wait for it.
@@ -68,7 +73,7 @@ def only_one(path: Path, name: str = "", progress: OnProgress | None = None) -> 
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.with_name(f".{path.name}.lock").open("w", encoding="utf-8")
+        file = lock_of(path).open("w", encoding="utf-8")
     except OSError as error:
         raise UserError(
             f"the cache folder {path.parent} cannot be written: {error.strerror}\nset LEVELFIELD_CACHE"

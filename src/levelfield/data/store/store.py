@@ -115,10 +115,15 @@ class Store:
         return all(self.images(split, variant).is_file() for split in self.index.splits)
 
 
+def stores_folder() -> Path:
+    """Where the stores of all data sets lie."""
+    return cache_dir() / "stores"
+
+
 def folder_of(found: Found, on_bad_image: OnBadImage) -> Path:
     """The folder of the store of `found` (which may not exist yet)."""
     suffix = "" if on_bad_image == "fail" else "-skip"
-    return cache_dir() / "stores" / f"{found.name}-{found.fingerprint[:16]}-{FORMAT}{suffix}"
+    return stores_folder() / f"{found.name}-{found.fingerprint[:16]}-{FORMAT}{suffix}"
 
 
 def open_store(folder: Path) -> Store | None:

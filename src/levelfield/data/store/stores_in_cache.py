@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from levelfield.data.cache_folder import cache_dir
+from levelfield.data.cache_folder import lock_of
 from levelfield.data.sources.locate import find, imports
 from levelfield.data.sources.recognise_format import recognise
-from levelfield.data.store.store import FORMAT
+from levelfield.data.store.store import FORMAT, folder_of, stores_folder
 from levelfield.errors import UserError
 from levelfield.system.locks import lock
 
@@ -30,10 +30,6 @@ class StoredSet:
     only_copy: bool = False
 
 
-def stores_folder() -> Path:
-    return cache_dir() / "stores"
-
-
 def stored_sets() -> list[StoredSet]:
     """All decoded sets but those that another process is making now, the largest first."""
     folders = [path for path in stores_folder().iterdir() if path.is_dir()] if stores_folder().is_dir() else []
@@ -47,7 +43,7 @@ def remove(chosen: Iterable[StoredSet]) -> float:
     for each in chosen:
         try:
             shutil.rmtree(each.folder)
-            _lock_of(each.folder).unlink(missing_ok=True)
+            lock_of(each.folder).unlink(missing_ok=True)
         except OSError as error:
             raise UserError(f"cannot remove {each.folder}: {error.strerror}\nend what reads it, and repeat") from None
         freed += each.mib
@@ -78,7 +74,8 @@ def _of_other_images(folder: Path, name: str, path: str | None) -> str:
         now = None
     if now is None:
         return f"no data set is at {path}" if path is not None else f"{name} is not built in"
-    return "" if f"-{now.fingerprint[:16]}-" in folder.name else f"what is at {path or name} has changed since"
+    its = (folder_of(now, "fail"), folder_of(now, "skip"))
+    return "" if folder in its else f"what is at {path or name} has changed since"
 
 
 def _is_imported(folder: Path, name: str) -> bool:
@@ -90,14 +87,10 @@ def _is_imported(folder: Path, name: str) -> bool:
     return f"-{facts['fingerprint'][:16]}-" in folder.name
 
 
-def _lock_of(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}.lock")
-
-
 def _being_made(folder: Path) -> bool:
     """Whether a process holds the lock under which a set is decoded (`cache_folder.only_one`)."""
     try:
-        with _lock_of(folder).open("rb+") as file:
+        with lock_of(folder).open("rb+") as file:
             return not lock(file.fileno(), wait=False)
     except OSError:
         return False

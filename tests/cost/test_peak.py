@@ -57,3 +57,21 @@ def test_a_share_counts_a_training_step_as_three_passes() -> None:
     assert shares_of_peak(10**7, 2e9, {"throughput": throughput}) == {"inference": 0.5, "training": None}
     both = shares_of_peak(10**7, 2e9, {"throughput": throughput, "training": training})
     assert both == {"inference": 0.5, "training": pytest.approx(0.3)}
+
+
+@pytest.mark.parametrize(("speed", "side"), [(1e12, 2048), (76e9, 2048), (1.3e9, 512), (1e6, 128)])
+def test_a_product_that_would_take_minutes_is_measured_smaller(
+    monkeypatch: pytest.MonkeyPatch, speed: float, side: int
+) -> None:
+    """Bfloat16 on a CPU without instructions for it, 1.3 GFLOP/s: 2048 px would take 13 seconds a product and more."""
+    sides: list[int] = []
+
+    def seconds(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor) -> float:
+        sides.append(len(a))
+        return 2 * len(a) ** 3 / speed
+
+    monkeypatch.setattr(peak, "_seconds", seconds)
+    monkeypatch.setattr(peak, "SECONDS", 0.6)
+    monkeypatch.setattr(peak.time, "perf_counter", lambda: sum(2 * s**3 / speed for s in sides))
+    assert peak._measured(CPU, "bf16") == pytest.approx(speed)
+    assert sides[-1] == side and sides.count(side) >= peak.LEAST

@@ -25,7 +25,7 @@ from levelfield.models.kernels import grid_attention, outlook
 from levelfield.models.kernels.channel_gate import gate_native
 from levelfield.models.kernels.depthwise import depthwise_native
 from levelfield.models.kernels.grid_attention import grid_attention_native, grid_weights
-from levelfield.models.kernels.linear import linear
+from levelfield.models.kernels.linear import linear, onednn_multiplies_bf16
 from levelfield.models.kernels.max_pool import max_pool_2x2_native
 from levelfield.models.kernels.norm_silu import norm_silu, norm_silu_native
 from levelfield.models.kernels.outlook import outlook_native, outlook_plain
@@ -165,36 +165,61 @@ def test_gate(dtype: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize("kernel", [3, 5, 7])
-@pytest.mark.parametrize(("channels", "height", "width"), [(64, 6, 9), (45, 4, 4), (5, 1, 2)])
+@pytest.mark.parametrize(("channels", "height", "width"), [(64, 6, 9), (45, 4, 4), (5, 1, 2), (33, 3, 7), (16, 1, 1)])
 @pytest.mark.parametrize("biased", [True, False])
+@pytest.mark.parametrize("stride", [1, 2])
+@MAPS
 def test_gradients_of_a_depthwise_convolution(
-    kernel: int, channels: int, height: int, width: int, biased: bool
+    kernel: int, channels: int, height: int, width: int, biased: bool, stride: int, dtype: torch.dtype
 ) -> None:
-    """Of bfloat16 maps and float32 weights: the weights' are not rounded, but for their product with rounded maps."""
+    """Of maps in either dtype and float32 weights: the weights' are not rounded, but for their product with maps."""
     torch.manual_seed(channels)
-    x, grad = (torch.randn(19, channels, height, width).bfloat16() for _ in range(2))
+    x = torch.randn(19, channels, height, width).to(dtype)
     leaves = [torch.randn(channels, 1, kernel, kernel), *([torch.randn(channels)] if biased else [])]
     single = [leaf.clone().requires_grad_() for leaf in (x, *leaves)]
     double = [leaf.double().requires_grad_() for leaf in (x, *leaves)]
-    y = depthwise_native(*single, *([] if biased else [None]))
-    expected = F.conv2d(*double, padding=kernel // 2, groups=channels)
-    assert y.dtype is torch.bfloat16 and relative(y, expected) < 0.004  # the weights are rounded too
+    y = depthwise_native(*single, *([] if biased else [None]), stride=stride)
+    expected = F.conv2d(*double, padding=kernel // 2, stride=stride, groups=channels)
+    assert y.dtype is dtype
+    rounded = dtype is torch.bfloat16  # the weights too, in the forward pass
+    assert relative(y, expected) < (0.004 if rounded else 3e-6)
+    grad = torch.randn(y.shape).to(dtype)
     mine = torch.autograd.grad(y, single, grad)
     theirs = torch.autograd.grad(expected, double, grad.double())
-    for got, right, tolerance in zip(mine, theirs, (0.002, 3e-6, 3e-6), strict=False):
+    for got, right, tolerance in zip(mine, theirs, (0.002 if rounded else 3e-6, 3e-6, 3e-6), strict=False):
         assert got.shape == right.shape and relative(got, right) < tolerance
 
 
-def test_a_depthwise_convolution_takes_its_own_gradients_under_autocast_alone() -> None:
+def test_a_depthwise_convolution_of_images_has_no_gradient_of_them() -> None:
     torch.manual_seed(0)
-    layer = Depthwise(8, 3)
+    layer, x = Depthwise(8, 7), torch.randn(2, 8, 5, 5)
+    depthwise_native(x, layer.weight, layer.bias).square().sum().backward()
+    mine = layer.weight.grad.clone()
+    layer.weight.grad = None
+    nn.Conv2d.forward(layer, x).square().sum().backward()
+    assert relative(mine, layer.weight.grad) < 3e-6 and x.grad is None
+
+
+@pytest.mark.parametrize("wide", [True, False])
+def test_a_depthwise_convolution_takes_its_own_gradients_where_they_are_faster(
+    wide: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In bfloat16 everywhere; in float32 where a processor has no 512-bit registers, its results being torch's."""
+    monkeypatch.setattr(native, "has_wide_vectors", lambda: wide)
+    torch.manual_seed(0)
+    layer = Depthwise(8, 5)
     x = torch.randn(2, 8, 5, 5, requires_grad=True)
     with torch.autocast("cpu", torch.bfloat16):
         y = layer(x)
     assert "_Depthwise" in y.grad_fn.name() and y.dtype is torch.bfloat16
     y.sum().backward()
     assert x.grad.dtype is torch.float32 and layer.weight.grad.dtype is torch.float32
-    assert torch.equal(layer(x), nn.Conv2d.forward(layer, x)) and "Convolution" in layer(x).grad_fn.name()
+    for layout in (torch.channels_last, torch.contiguous_format):
+        laid_out = x.contiguous(memory_format=layout)
+        y = layer(laid_out)
+        assert torch.equal(y, nn.Conv2d.forward(layer, laid_out))
+        own = layout is torch.channels_last and not wide
+        assert ("_Depthwise" if own else "Convolution") in y.grad_fn.name()
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
@@ -239,7 +264,8 @@ def test_an_mlp_is_its_modules_one_after_the_other(layer: type[Pointwise | Chann
         trained = mlp(x)
         with torch.no_grad():
             evaluated = mlp(x)
-    assert "Linear" in trained.grad_fn.name() or layer is Pointwise
+    own = onednn_multiplies_bf16() and layer is not Pointwise  # elsewhere torch's own
+    assert ("_Linear" in trained.grad_fn.name()) is own
     assert relative(trained, exact) < 0.006 and relative(evaluated, exact) < 0.006
     seen: list[Tensor] = []
     mlp[0].register_forward_hook(lambda module, inputs, output: seen.append(output))

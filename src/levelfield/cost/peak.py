@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from torch import Tensor
 
 from levelfield.cost.machine_at_rest import BUSY_PERCENT, busy_percent
 from levelfield.data.cache_folder import cache_dir, replacing
@@ -24,6 +25,8 @@ from levelfield.system.machine import machine_digest, processor_name
 
 SIDES: Final = {"cpu": 2048, "cuda": 8192}
 """Of the square matrices that are multiplied, by kind of device; others have the CPU's."""
+SMALLEST: Final = 128
+"""Their side where even that takes long: it is doubled while there is time."""
 SECONDS: Final = 0.6
 LEAST: Final = 4
 """Products that are timed at least; the fastest is the peak."""
@@ -68,18 +71,43 @@ def _kept(device: torch.device, dtype: str, tf32: bool, threads: int) -> tuple[P
 
 
 def _measured(device: torch.device, dtype: str) -> float:
-    side = SIDES.get(device.type, SIDES["cpu"])
-    a, b = (torch.randn(side, side, device=device).to(DTYPES[dtype]) for _ in range(2))
+    side = _side(device, dtype)
+    matrices = _matrices(side, device, dtype)
+    _seconds(*matrices)
     times: list[float] = []
-    out = a @ b
     end = time.perf_counter() + SECONDS
     while len(times) < LEAST or time.perf_counter() < end:
-        _wait(device)
-        start = time.perf_counter()
-        torch.mm(a, b, out=out)
-        _wait(device)
-        times.append(time.perf_counter() - start)
+        times.append(_seconds(*matrices))
     return 2.0 * side**3 / min(times)
+
+
+def _side(device: torch.device, dtype: str) -> int:
+    """That of `SIDES`, or the largest whose product takes no longer than the measurement.
+
+    A CPU without instructions for bfloat16 multiplies it 50 times as slowly as float32: a side of 2048 took minutes.
+    """
+    whole = SIDES.get(device.type, SIDES["cpu"])
+    side = min(SMALLEST, whole)
+    while side < whole:
+        matrices = _matrices(side, device, dtype)
+        if 8 * min(_seconds(*matrices), _seconds(*matrices)) > SECONDS:  # twice the side is 8 times the work
+            break
+        side *= 2
+    return side
+
+
+def _matrices(side: int, device: torch.device, dtype: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Two to multiply, and one for the product."""
+    a, b, out = (torch.randn(side, side, device=device).to(DTYPES[dtype]) for _ in range(3))
+    return a, b, out
+
+
+def _seconds(a: Tensor, b: Tensor, out: Tensor) -> float:
+    _wait(a.device)
+    start = time.perf_counter()
+    torch.mm(a, b, out=out)
+    _wait(a.device)
+    return time.perf_counter() - start
 
 
 def _wait(device: torch.device) -> None:

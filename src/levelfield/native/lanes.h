@@ -50,6 +50,16 @@ typedef std::uint32_t Words __attribute__((vector_size(64)));
 typedef std::uint16_t Halves __attribute__((vector_size(32), aligned(2), may_alias));
 constexpr int kLanes = 16;
 
+// A register of this processor's: where many sums are kept at once, a Vector of two or four of them leaves no room.
+#if defined(__AVX512F__)
+constexpr int kRegister = 16;
+#elif defined(__AVX__)
+constexpr int kRegister = 8;
+#else
+constexpr int kRegister = 4;
+#endif
+typedef float Register __attribute__((vector_size(4 * kRegister), aligned(4), may_alias));
+
 inline Vector all(float x) { return Vector{} + x; }
 
 inline Vector read(const float* from) { return *reinterpret_cast<const Vector*>(from); }

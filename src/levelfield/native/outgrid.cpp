@@ -380,20 +380,13 @@ class Bordered {
 
   // sums (K * K) += products of grad's pixels with the pixels of this that each tap had seen; total += grad's pixels.
   void correlate(const Bordered& grad, Vector (*sums)[kVectors], Vector* total) const {
-    constexpr int rows = K == 3 ? 3 : 1;  // as many sums as there are registers for
-    for (int v = 0; v < kVectors; ++v)
+    constexpr int rows = K == 3 ? 3 : K == 5 ? 2 : 1;  // as many sums as there are registers for
+    for (int lane = 0; lane < kLine; lane += kRegister)
       for (int first = 0; first < K; first += rows) {
-        Vector sum[rows][K] = {}, all = {};
-        for (int y = 0; y < H_; ++y)
-          for (int x = 0; x < W_; ++x) {
-            const Vector g = grad.at(y + K / 2, x + K / 2, v);
-            all += g;
-            for (int row = 0; row < rows; ++row)
-              for (int column = 0; column < K; ++column) sum[row][column] += g * at(y + first + row, x + column, v);
-          }
-        for (int row = 0; row < rows; ++row)
-          for (int column = 0; column < K; ++column) sums[(first + row) * K + column][v] += sum[row][column];
-        if (first == 0) total[v] += all;
+        if (first + rows <= K)
+          correlate_rows<rows>(grad, first, lane, sums, total);
+        else
+          correlate_rows<1>(grad, first, lane, sums, total);
       }
   }
 
@@ -401,6 +394,47 @@ class Bordered {
   // Pixel (y, x) counted from the border's corner.
   Vector at(long y, long x, int v) const {
     return *reinterpret_cast<const Vector*>(&numbers_[(y * wide_ + x) * kLine + v * kLanes]);
+  }
+
+  Register part(long y, long x, int lane) const {
+    return *reinterpret_cast<const Register*>(&numbers_[(y * wide_ + x) * kLine + lane]);
+  }
+
+  // `correlate` for taps of R rows from the first, and the channels of one register.
+  template <int R>
+  void correlate_rows(const Bordered& grad, int first, int lane, Vector (*sums)[kVectors], Vector* total) const {
+    Register sum[R][K] = {}, all = {};
+    for (int y = 0; y < H_; ++y) {
+      int x = 0;
+      for (; x + 4 <= W_; x += 4) correlate_pixels<R, 4>(grad, y, x, first, lane, sum, all);
+      for (; x + 2 <= W_; x += 2) correlate_pixels<R, 2>(grad, y, x, first, lane, sum, all);
+      for (; x < W_; ++x) correlate_pixels<R, 1>(grad, y, x, first, lane, sum, all);
+    }
+    for (int row = 0; row < R; ++row)
+      for (int column = 0; column < K; ++column)
+        reinterpret_cast<Register*>(sums[(first + row) * K + column])[lane / kRegister] += sum[row][column];
+    if (first == 0) reinterpret_cast<Register*>(total)[lane / kRegister] += all;
+  }
+
+  // N of grad's pixels side by side: the pixels that their taps had seen overlap, and are read once.
+  template <int R, int N>
+  void correlate_pixels(const Bordered& grad, int y, int x, int first, int lane, Register (&sum)[R][K],
+                        Register& all) const {
+    Register g[N];
+#pragma GCC unroll 4
+    for (int n = 0; n < N; ++n) {
+      g[n] = grad.part(y + K / 2, x + n + K / 2, lane);
+      all += g[n];
+    }
+#pragma GCC unroll 3
+    for (int row = 0; row < R; ++row)
+#pragma GCC unroll 10
+      for (int column = 0; column < K + N - 1; ++column) {
+        const Register seen = part(y + first + row, x + column, lane);
+#pragma GCC unroll 4
+        for (int n = 0; n < N; ++n)
+          if (column >= n && column - n < K) sum[row][column - n] += g[n] * seen;
+      }
   }
 
   template <int N>
@@ -427,8 +461,8 @@ class Bordered {
   std::vector<float> numbers_;
 };
 
-// Gradients of a depthwise convolution: x, dy, dx (B, H, W, C), weight and dweight (C, K, K), dbias (C) or null. Images are
-// cut into kParts parts, each summed by itself, whatever the number of threads.
+// Gradients of a depthwise convolution: x, dy, dx (B, H, W, C) or null, weight and dweight (C, K, K), dbias (C) or null.
+// Images are cut into kParts parts, each summed by itself, whatever the number of threads.
 constexpr int kParts = 16;
 
 template <int K, class T>
@@ -453,7 +487,7 @@ void depthwise_backward(const T* x, const T* dy, const float* weight, T* dx, flo
         for (long b = static_cast<long>(B) * part / parts; b < static_cast<long>(B) * (part + 1) / parts; ++b) {
           input.copy(x + b * size, C, first, count);
           grad.copy(dy + b * size, C, first, count);
-          grad.convolve(flipped, dx + b * size, C, first, count);
+          if (dx) grad.convolve(flipped, dx + b * size, C, first, count);
           input.correlate(grad, sum, sum[taps]);
         }
         std::memcpy(partial.data() + (static_cast<long>(part) * blocks + block) * sums, sum, sizeof sum);
@@ -705,6 +739,14 @@ extern "C" {
   void lf_max_pool_backward##end(const T* dy, const std::uint8_t* place, T* dx, int B, int H, int W, int C,             \
                                  int threads) {                                                                        \
     max_pool_backward(dy, place, dx, B, H, W, C, threads);                                                             \
+  }                                                                                                                    \
+  void lf_depthwise_backward##end(const T* x, const T* dy, const float* weight, T* dx, float* dweight, float* dbias,    \
+                                  int B, int H, int W, int C, int kernel, int threads) {                               \
+    switch (kernel) {                                                                                                  \
+      case 3: return depthwise_backward<3>(x, dy, weight, dx, dweight, dbias, B, H, W, C, threads);                    \
+      case 5: return depthwise_backward<5>(x, dy, weight, dx, dweight, dbias, B, H, W, C, threads);                    \
+      case 7: return depthwise_backward<7>(x, dy, weight, dx, dweight, dbias, B, H, W, C, threads);                    \
+    }                                                                                                                  \
   }
 
 FOR_MAPS_OF(float, )
@@ -726,15 +768,6 @@ void lf_norm_silu_backward(const float* x, const float* dy, const float* dpooled
                                 const float* shift, const float* mean, const float* inverse, float* dx, float* dweight,
                                 float* dbias, int batch, int B, int N, int C, int threads) {
   norm_silu_backward(x, dy, dpooled, scale, shift, mean, inverse, dx, dweight, dbias, batch, B, N, C, threads);
-}
-
-void lf_depthwise_backward_bf16(const Bf16* x, const Bf16* dy, const float* weight, Bf16* dx, float* dweight,
-                                float* dbias, int B, int H, int W, int C, int kernel, int threads) {
-  switch (kernel) {
-    case 3: return depthwise_backward<3>(x, dy, weight, dx, dweight, dbias, B, H, W, C, threads);
-    case 5: return depthwise_backward<5>(x, dy, weight, dx, dweight, dbias, B, H, W, C, threads);
-    case 7: return depthwise_backward<7>(x, dy, weight, dx, dweight, dbias, B, H, W, C, threads);
-  }
 }
 
 // Gradients of y = x W^T + b: x (P, I), dy (P, O) to dweight (O, I) and, where not null, dbias (O). I is a multiple of 16.

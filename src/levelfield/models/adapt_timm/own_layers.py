@@ -1,9 +1,9 @@
 """timm's layers that levelfield computes faster: the same modules, parameters and names, with another forward pass.
 
-Depthwise convolutions: float32 results and bfloat16 outputs are torch's to the bit, bfloat16 gradients are rounded
-otherwise and take a fraction of the time on a CPU (`kernels/depthwise.py`). Attention of timm's vision transformers:
-float32 results are torch's to the bit, in bfloat16 it is computed by products where a gradient is wanted, whose
-gradients take a fraction of the time (`kernels/self_attention.py`).
+Depthwise convolutions: outputs are torch's to the bit; gradients that take a fraction of the time on a CPU are rounded
+otherwise, in bfloat16 and, without 512-bit registers, in float32 (`kernels/depthwise.py`). Attention of timm's vision
+transformers: float32 results are torch's to the bit, in bfloat16 it is computed by products where a gradient is wanted,
+whose gradients take a fraction of the time (`kernels/self_attention.py`).
 """
 
 from __future__ import annotations

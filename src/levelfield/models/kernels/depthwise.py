@@ -1,7 +1,9 @@
 """Depthwise convolution padded by half its kernel, so that at stride 1 a map goes out as large as it came in.
 
-C++ computes its gradients in bfloat16: oneDNN's take 1.5 times as long for 3x3 and 12 times for 7x7 kernels, where its
-forward pass is the faster one.
+C++ computes gradients where oneDNN's are slow. In bfloat16 these take 1.5 times as long for 3x3 and 12 times for 7x7
+kernels, where its forward pass is the faster one. In float32 on a processor without 512-bit registers its weight
+gradient takes 4 times as long for 5x5 and 7x7 kernels, and 20 to 50 times on maps of few pixels; its input gradient is
+the faster one, as is all of it for 3x3 kernels on larger maps (`benchmarks/depthwise.py`).
 """
 
 from __future__ import annotations
@@ -27,13 +29,21 @@ def depthwise(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int = 1) -
     """
     x = native.as_layers_get_it(x)
     known = weight.dtype is torch.float32 and weight.shape[2] == weight.shape[3] and weight.shape[2] in KERNELS
-    if known and x.dtype is torch.bfloat16 and torch.is_grad_enabled() and native.usable(x):
+    if known and torch.is_grad_enabled() and native.usable(x) and _is_faster(x, weight.shape[2]):
         return depthwise_native(x, weight, bias, stride)
     return _convolution(x, weight, bias, stride)
 
 
+def _is_faster(x: Tensor, kernel: int) -> bool:
+    """Whether the C++ form computes gradients for x (B, C, H, W) sooner than oneDNN."""
+    if x.dtype is torch.bfloat16:
+        return True
+    slow = kernel > 3 or min(x.shape[2:]) <= 2
+    return slow and x.is_contiguous(memory_format=torch.channels_last) and not native.has_wide_vectors()
+
+
 def depthwise_native(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int = 1) -> Tensor:
-    """`depthwise` of bfloat16 x with float32 weights: oneDNN's convolution, our own gradients."""
+    """`depthwise` of x with float32 weights: oneDNN's convolution, our own gradients; of float32 x, of the weights."""
     out: Tensor = _Depthwise.apply(channels_last(x), weight, bias, stride)
     return out
 
@@ -54,14 +64,22 @@ class _Depthwise(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         B, C, H, W = x.shape
-        if ctx.stride != 1:  # what was not computed has no gradient
+        K, stride = weight.shape[2], ctx.stride
+        dx = None
+        own = x.dtype is torch.bfloat16
+        if own:
+            dx = torch.empty_like(x)
+        elif ctx.needs_input_grad[0]:
+            geometry = [stride] * 2, [K // 2] * 2, [1, 1], False, [0, 0], C
+            dx = torch.ops.aten.convolution_backward(grad, x, weight, None, *geometry, [True, False, False])[0]
+        if stride != 1:  # what was not computed has no gradient
             whole = torch.zeros_like(x)
-            whole[:, :, :: ctx.stride, :: ctx.stride] = grad
+            whole[:, :, ::stride, ::stride] = grad
             grad = whole
-        dx, dweight = torch.empty_like(x), weight.new_empty(weight.shape)
+        dweight = weight.new_empty(weight.shape)
         dbias = weight.new_empty(C) if ctx.biased else None
         native.call(
-            "lf_depthwise_backward", x, channels_last(grad), weight.contiguous(), dx, dweight, dbias, B, H, W, C,
-            weight.shape[2],
+            "lf_depthwise_backward", x, channels_last(grad), weight.contiguous(), dx if own else None, dweight, dbias,
+            B, H, W, C, K,
         )  # fmt: skip
         return dx, dweight, dbias, None

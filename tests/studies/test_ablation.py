@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -207,6 +208,45 @@ def test_controls_are_as_large_as_the_full_network(match: str, tmp_path: Path) -
     for name in matched:
         full = size("outgrid_nano")
         assert abs(size(name) / full - 1) < 0.03 < abs(size(name.removesuffix("-matched")) / full - 1)
+
+
+def test_controls_can_be_deeper_instead(tmp_path: Path) -> None:
+    """Blocks are whole: a control may miss the size, which its row and its step say; none is the row itself again."""
+    file = tmp_path / "a.yaml"
+    told = run(
+        "roadmap_5",
+        "--set",
+        "data.image_size=32",
+        "--only-write",
+        "--match-by",
+        "depth",
+        "--match",
+        "macs",
+        "--file",
+        file,
+    )
+    study = yaml.safe_load(file.read_text())
+    rows = {row["name"]: row for row in study["rows"]}
+
+    def size(row: str) -> int:
+        options = {key.removeprefix("model.options."): value for key, value in rows[row].get("set", {}).items()}
+        return count_macs(on_meta("roadmap_5", 10, 32, **options), 32).total
+
+    full = size("roadmap_5")
+    matched = [name for name in rows if name.endswith("-matched")]
+    assert len(matched) > 3
+    for name in matched:
+        own = name.removesuffix("-matched")
+        set_, off = rows[name]["set"], size(name) / full - 1
+        assert "model.options.width_factor" not in set_ and set_["model.options.depth_factor"] != 1
+        assert abs(off) < abs(size(own) / full - 1) and f"({off:+.1%} of" in rows[name]["note"]
+        (step,) = [step for step in study["steps"] if step["after"] == name]
+        assert ("at equal size" in step["name"]) == (abs(off) <= 0.05)
+    without = [name for name in rows if abs(size(name) / full - 1) > 0.005 and f"{name}-matched" not in rows]
+    assert {name for name in without if not name.endswith("-matched")} == set(
+        re.findall(r"^(\S+) has no control of ", told, re.M)
+    )
+    assert "model.options.depth_factor" in study["varies"]
 
 
 def test_one_command_writes_runs_and_answers(tmp_path: Path) -> None:

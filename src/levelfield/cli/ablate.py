@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ import typer
 
 from levelfield.cli.completion import data_sets, models, recipes
 from levelfield.cli.options import DataDir, Json, OnlyWrite, Plugins, Yes
+from levelfield.cli.output import messages
 from levelfield.cli.study.options import Parallel
 from levelfield.cli.study.written import check_file, run_written, write_study
 from levelfield.errors import UserError
@@ -36,17 +38,25 @@ class Matched(StrEnum):
     NONE = "none"
 
 
+class MatchedBy(StrEnum):
+    """What of it is made larger for that."""
+
+    WIDTH = "width"
+    DEPTH = "depth"
+
+
 RecipeName = Annotated[
     str, typer.Option("--recipe", "-r", help="A recipe's name, or a .yaml file.", autocompletion=recipes)
 ]
 Match = Annotated[
     Matched | None,
     typer.Option(
-        help="Beside a network without a part, the same one widened to the full one's size. [default: params; of a "
+        help="Beside a network without a part, the same one made as large as the full one. [default: params; of a "
         "factorial none, whose effects use no such rows]",
         show_default=False,
     ),
 ]
+MatchBy = Annotated[MatchedBy, typer.Option(help="Whether it is made wider or deeper for that.")]
 Switched = Annotated[
     str, typer.Argument(help="A model that declares switches: outgrid_nano, roadmap_5 ...", autocompletion=models)
 ]
@@ -69,6 +79,7 @@ def ablate(
     ] = None,
     design: Annotated[Design, typer.Option(help="Which rows the study has.")] = Design.LEAVE_ONE_OUT,
     match: Match = None,
+    match_by: MatchBy = MatchedBy.WIDTH,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds a row.")] = 3,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Change a key of every row: budget.epochs=2. May be repeated.")
@@ -87,7 +98,7 @@ def ablate(
 ) -> None:
     """Write the study that takes a model (or a recipe) apart, run it, and say what each part brings.
 
-    A network without a part is smaller; beside it stands the same network widened to the full one's parameters.
+    A network without a part is smaller; beside it stands the same network made as large.
     Example: `levelfield ablate outgrid_nano --data digits --set budget.epochs=5`
     """
     from levelfield.spec.overrides import read_assignment
@@ -103,7 +114,7 @@ def ablate(
     used = full_run(ablation, plugin or [], data_dir).recipe if recipe_parts else None
     ablation = replace(ablation, parts=tuple(_parts(model, used, part or [], switch or [])))
     path = file or Path(f"ablate-{ablation.base}{'-recipe' if recipe_parts else ''}.yaml")
-    _write(ablation, path, _matched(match, design), plugin or [], data_dir)
+    _write(ablation, path, _matched(match, design), match_by, plugin or [], data_dir)
     run_written(path, only_write, out=out, data_dir=data_dir, plugin=plugin, parallel=parallel, yes=yes, json=json)
 
 
@@ -116,7 +127,9 @@ def _matched(match: Matched | None, design: Design) -> Matched:
     return Matched.NONE
 
 
-def _write(ablation: Ablation, path: Path, match: Matched, plugins: list[str], data_dir: str | None) -> None:
+def _write(
+    ablation: Ablation, path: Path, match: Matched, by: MatchedBy, plugins: list[str], data_dir: str | None
+) -> None:
     """Write the study file, with the controls that are asked for, and say so."""
     from levelfield.studies.declared.study import StudySpec
     from levelfield.studies.running.matched_controls import matched_controls
@@ -125,7 +138,9 @@ def _write(ablation: Ablation, path: Path, match: Matched, plugins: list[str], d
     check_file(path)
     check_own(ablation, plugins, data_dir)
     draft = StudySpec.parse({"name": path.stem} | ablation.study(), f"ablation of {ablation.model}")
-    write_study(path, ablation.study(matched_controls(draft, ablation.variants(), match.value, plugins, data_dir)))
+    say = partial(messages.print, soft_wrap=True, highlight=False, markup=False)
+    controls = matched_controls(draft, ablation.variants(), match.value, by.value, plugins, data_dir, say)
+    write_study(path, ablation.study(controls))
 
 
 def _parts(model: str, recipe: Recipe | None, only: list[str], switches: list[str]) -> list[Part]:

@@ -131,10 +131,16 @@ def _counted(info: ModelInfo, classes: int | None, image_size: int | None) -> tu
     while it is built (plugins, timm)."""
     from levelfield.cost import count_macs, count_parameters
     from levelfield.models import create_model, on_meta
+    from levelfield.models.registry import size_misfit
 
     build = create_model if info.name.startswith("timm:") or info.plugin is not None else on_meta
-    model = build(info.name, classes, image_size)
-    return count_parameters(model).total, count_macs(model, image_size or info.image_size).total
+    model, size = build(info.name, classes, image_size), image_size or info.image_size
+    try:
+        return count_parameters(model).total, count_macs(model, size).total
+    except Exception as error:
+        if (told := size_misfit(error, info.name, classes or info.num_classes, size, {})) is None:
+            raise
+        raise told from error
 
 
 def _print_explanation(name: str, classes: int | None, image_size: int | None, json: bool) -> None:

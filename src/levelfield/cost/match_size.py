@@ -1,4 +1,4 @@
-"""How much wider a network must be to have another's parameters or multiply-accumulates."""
+"""How much wider or deeper a network must be to have another's parameters or multiply-accumulates."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def match_size(count: Callable[[float], int], target: int) -> SizeMatch:
 
     if not size(NARROWEST) <= target <= size(WIDEST):
         raise UserError(
-            f"widths of {NARROWEST / STEPS:g} to {WIDEST / STEPS:g} times its own have {size(NARROWEST):,} "
+            f"{NARROWEST / STEPS:g} to {WIDEST / STEPS:g} times as much as its own have {size(NARROWEST):,} "
             f"to {size(WIDEST):,}"
         )
     best = first_with(target)

@@ -65,7 +65,7 @@ class Setting:
     min_repeats: int = 10
     warm_up: int = WARM_UP
     deploy: Deploy | None = None
-    explain: Callable[[BaseException], Exception | None] | None = None
+    explain: Callable[[Exception], Exception | None] | None = None
 
 
 def measure_times(setting: Setting) -> dict[str, Any]:

@@ -10,7 +10,6 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
-from functools import partial
 from numbers import Integral
 from pathlib import Path
 from types import MappingProxyType
@@ -21,8 +20,9 @@ from torch import nn
 
 from levelfield.errors import UserError, unknown
 from levelfield.known_models import ELSEWHERE, TIMM, ModelInfo, matching, plugin_file, registered
+from levelfield.models.image_sizes import cannot_take
 from levelfield.models.plugin_files import plugin_digest
-from levelfield.models.users_code import failed_to_build
+from levelfield.models.users_code import failed_to_build, is_ours
 from levelfield.spec import StartFrom
 
 Builder = Callable[..., nn.Module]
@@ -161,21 +161,36 @@ def create_model(
 
 
 def _build(name: str, num_classes: int, image_size: int, options: Mapping[str, Any]) -> nn.Module:
-    info, builder = _models[name]
     check_options(name, options)
-    parameters = inspect.signature(builder).parameters
-    takes_size = "image_size" in parameters or info.options is None
-    size = {"image_size": image_size} if takes_size else {}
-    given = {"num_classes": num_classes, **size, **options}
+    builder, given = _models[name][1], _given(name, num_classes, image_size, options)
     try:
         model = builder(**given)
     except Exception as error:
-        if (told := failed_to_build(error, name, builder, given)) is None:
+        told: UserError | None = failed_to_build(error, name, builder, given)
+        told = told or size_misfit(error, name, num_classes, image_size, options)
+        if told is None:
             raise
         raise told from error
     if not isinstance(model, nn.Module):
         raise UserError(f"model {name!r} must be a torch.nn.Module, but its builder returned {type(model).__name__}")
     return model
+
+
+def _given(name: str, num_classes: int, image_size: int, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What a builder is called with."""
+    info, builder = _models[name]
+    takes_size = info.options is None or "image_size" in inspect.signature(builder).parameters
+    return {"num_classes": num_classes, **({"image_size": image_size} if takes_size else {}), **options}
+
+
+def size_misfit(
+    error: Exception, name: str, num_classes: int, image_size: int, options: Mapping[str, Any]
+) -> UserError | None:
+    """`error`, which a network of levelfield's own raised, as one of the images' size; None of any other."""
+    if name not in _models or not is_ours(_models[name][1]):
+        return None
+    builder = _models[name][1]
+    return cannot_take(error, name, lambda side: builder(**_given(name, num_classes, side, options)), image_size)
 
 
 def check_options(name: str, options: Iterable[str]) -> None:
@@ -204,11 +219,7 @@ def program_builder(name: str, plugins: Iterable[Path] = ()) -> Builder | None:
     if name not in _models:
         return None
     info, builder = _models[name]
-    made: Any = builder
-    while isinstance(made, partial):
-        made = made.func
-    ours = str(getattr(made, "__module__", "")).partition(".")[0] == "levelfield"
-    return None if ours or info.plugin in set(plugins) else builder
+    return None if is_ours(builder) or info.plugin in set(plugins) else builder
 
 
 def accepts(name: str, option: str) -> bool:

@@ -38,7 +38,7 @@ def failed_to_build(
 
     Where no line of the user's was reached (a parameter is missing), the one that defines the builder is named.
     """
-    if isinstance(error, UserError) or memory_exhausted(error) or _is_ours(builder):
+    if isinstance(error, UserError) or memory_exhausted(error) or is_ours(builder):
         return None
     file, line = _definition(builder)
     place = _place(error, {*files_of_plugins(), *([file] if file else [])}) or (file, line)
@@ -96,5 +96,6 @@ def _innermost(made: Any) -> Any:
     return made
 
 
-def _is_ours(builder: Callable[..., Any]) -> bool:
+def is_ours(builder: Callable[..., Any]) -> bool:
+    """Whether levelfield itself defines what builds a model."""
     return str(getattr(_innermost(builder), "__module__", "")).partition(".")[0] == "levelfield"

@@ -17,8 +17,10 @@ from torch import nn
 
 from levelfield import randomness
 from levelfield.errors import UserError
-from levelfield.models import accepts, create_model, load_plugin, program_builder
+from levelfield.known_models import TIMM
+from levelfield.models import accepts, create_model, load_plugin, model_info, program_builder
 from levelfield.models.channels import fewer, narrow
+from levelfield.models.registry import size_misfit
 from levelfield.models.users_code import failed_on_images
 from levelfield.module_mode import evaluation_mode
 from levelfield.runs import RunFolder, place
@@ -59,7 +61,7 @@ def _built(spec: RunSpec, factory: Callable[..., nn.Module] | None) -> nn.Module
     elif spec.recipe.prune_channels is not None:
         assert spec.model.image_size is not None
         print(f"  {prune_channels(model, spec.recipe.prune_channels, spec.model.image_size)}", file=sys.stderr)
-    return _checked_outputs(model, spec) if spec.plugins or registered_here else model
+    return _checked_outputs(model, spec) if spec.plugins or registered_here else _checked_size(model, spec)
 
 
 def with_channels(spec: RunSpec) -> RunSpec:
@@ -79,6 +81,22 @@ def with_channels(spec: RunSpec) -> RunSpec:
             "leave model.channels out: it is taken from them"
         )
     return spec.changed({"model.channels": found})
+
+
+def _checked_size(model: nn.Module, spec: RunSpec) -> nn.Module:
+    """`model`, levelfield's or timm's, which must take images of the run's size: tried where that is not its own."""
+    classes, size = spec.model.num_classes, spec.model.image_size
+    assert classes is not None and size is not None
+    if spec.model.name.startswith(TIMM) or (size == model_info(spec.model.name).image_size and not spec.model.options):
+        return model
+    try:
+        with evaluation_mode(model), torch.no_grad():
+            model(torch.zeros(1, 3, size, size))
+    except Exception as error:
+        if (told := size_misfit(error, spec.model.name, classes, size, spec.model.options)) is None:
+            raise
+        raise told from error
+    return model
 
 
 def _checked_outputs(model: nn.Module, spec: RunSpec) -> nn.Module:

@@ -24,7 +24,8 @@ NEAR: Final = 0.05
 """A control whose size is further off than this share is not called as large."""
 OWN: Final = "own"
 """What the position is called in which a network or recipe is itself."""
-WIDTH_FACTOR: Final = "model.options.width_factor"
+FACTORS: Final = {"width": "model.options.width_factor", "depth": "model.options.depth_factor"}
+"""The key of a run that makes its network as many times as wide or deep (`models/size_rule.py`)."""
 BARE: Final = "bare"
 """What the row is called that has none of the parts."""
 MOST_FACTORS: Final = 4
@@ -66,12 +67,14 @@ class Part:
 
 
 class Control(NamedTuple):
-    """The width `factor` at which a network without a part is as large as the full one, the row's `note`, and by which
-    share of the full one's size it is `off` that: widths are whole numbers of channels."""
+    """The `factor` at which a network without a part is as large as the full one, the row's `note`, by which share of
+    the full one's size it is `off` that (channels and blocks are whole numbers), and of which of `FACTORS` it is, by
+    `key`."""
 
     factor: float
     note: str
     off: float = 0.0
+    key: str = FACTORS["width"]
 
     @property
     def in_words(self) -> str:
@@ -242,7 +245,7 @@ class Ablation:
             "recipes": self.recipe,
             "seeds": self.seeds,
             "baseline": BARE if self.mode == "add-one-in" else self.base,
-            "varies": sorted(keys | ({WIDTH_FACTOR} if controls else set())),
+            "varies": sorted(keys | {control.key for control in controls.values()}),
         }
         if self.changes:
             values["set"] = dict(self.changes)
@@ -262,7 +265,7 @@ class Ablation:
         row: dict[str, Any] = {"model": self.model, "name": variant.name}
         rows = [row | ({"set": variant.changes} if variant.changes else {})]
         if control is not None:
-            changes = variant.changes | {WIDTH_FACTOR: control.factor}
+            changes = variant.changes | {control.key: control.factor}
             rows.append(row | {"name": _matched(variant.name), "set": changes, "note": control.note})
         return rows
 

@@ -126,19 +126,29 @@ def profile_subject(
     instead of `cost.profile`, the thorough one.
     """
     from levelfield.cost import profile
-    from levelfield.models.users_code import failed_in_plugin
 
     assert subject.classes is not None and subject.image_size is not None
     builder = functools.partial(
         build, subject.model, subject.classes, subject.image_size, dict(subject.options), tuple(plugins),
         subject.channels,
     )  # fmt: skip
-    made = replace(setting(build=builder, image_size=subject.image_size), explain=failed_in_plugin)
+    explain = functools.partial(explained, subject)
+    made = replace(setting(build=builder, image_size=subject.image_size), explain=explain)
     measured = (measure or profile)(made)
     named = {"name": subject.label, "model": subject.model, "classes": subject.classes}
     named |= {"image_size": subject.image_size, "options": dict(subject.options)}
     named |= {"channels": plain_channels(subject.channels), "batch": made.batch}
     return {**named, **measured, "device": made.device, "dtype": made.dtype, **_published(subject, measured["macs"])}
+
+
+def explained(subject: Subject, error: Exception) -> Exception | None:
+    """`error`, met while a resolved `subject` was measured, as one of the user's code or of the images' size."""
+    from levelfield.models.registry import size_misfit
+    from levelfield.models.users_code import failed_in_plugin
+
+    assert subject.classes is not None and subject.image_size is not None
+    told = failed_in_plugin(error)
+    return told or size_misfit(error, subject.model, subject.classes, subject.image_size, subject.options)
 
 
 def build(

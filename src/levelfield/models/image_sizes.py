@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from levelfield.errors import UserError
+from levelfield.models.users_code import MISFIT, cause
 from levelfield.module_mode import evaluation_mode
 
 LARGEST: Final = 256
 """The side in px up to which a size that fits is looked for."""
-_MISFIT: Final = (RuntimeError, ValueError, AssertionError, IndexError, ZeroDivisionError)
-"""What torch, and networks that check their input, raise for images of a size that they cannot take."""
+_MISFIT: Final = (*MISFIT, ZeroDivisionError)
 
 
 def cannot_take(error: Exception, name: str, build: Callable[[int], nn.Module], side_px: int) -> UserError | None:
@@ -29,9 +29,8 @@ def cannot_take(error: Exception, name: str, build: Callable[[int], nn.Module], 
     sizes = chain(range(side_px + 1, LARGEST + 1), range(side_px - 1, 0, -1))
     if (fits := next((side for side in sizes if _fits(build, side)), None)) is None:
         return None
-    cause = ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
     return UserError(
-        f"model {name!r} cannot take images of {side_px} px ({cause})\n"
+        f"model {name!r} cannot take images of {side_px} px ({cause(error)})\n"
         f"it can take {fits} px: set data.image_size={fits}, or give --image-size {fits}"
     )
 

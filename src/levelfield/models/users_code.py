@@ -13,7 +13,7 @@ from levelfield.errors import UserError
 from levelfield.models.plugin_files import files_of_plugins
 from levelfield.system.memory import memory_exhausted
 
-_MISFIT: Final = (RuntimeError, ValueError, AssertionError, IndexError)
+MISFIT: Final = (RuntimeError, ValueError, AssertionError, IndexError)
 """What torch, and networks that check their input, raise for images of a size that they cannot take."""
 
 
@@ -50,14 +50,14 @@ def failed_on_images(error: Exception, name: str, forward: Callable[..., Any], s
     """`error`, raised by `forward` of a user's network `name` for images of `side_px`: a slip, or a misfit."""
     file, _ = _definition(forward)
     place = _place(error, {*files_of_plugins(), *([file] if file else [])})
-    slip = not isinstance(error, _MISFIT) or isinstance(error, (NotImplementedError, RecursionError))
+    slip = not isinstance(error, MISFIT) or isinstance(error, (NotImplementedError, RecursionError))
     if slip and place is not None:
         return _told(
             place, error, f"in forward of model {name!r}", f"it was given 2 images of 3 channels, {side_px} px"
         )
     where = "" if place is None else f"; {place[0]} line {place[1]}"
     remedy = "mend it there" if slip else "let it fit the data, or give the data another image_size"
-    return UserError(f"{name} cannot take images of 3 channels and {side_px} px ({_cause(error)}{where})\n{remedy}")
+    return UserError(f"{name} cannot take images of 3 channels and {side_px} px ({cause(error)}{where})\n{remedy}")
 
 
 def _told(place: tuple[Path | None, int], error: BaseException, when: str, given: str = "") -> UsersCodeError:
@@ -65,10 +65,10 @@ def _told(place: tuple[Path | None, int], error: BaseException, when: str, given
     what = "a model's code" if file is None else f"plugin {file}" if file in files_of_plugins() else str(file)
     at = f" at line {line}" if line else ""
     then = f"mend it there; {given}" if given else "mend it there"
-    return UsersCodeError(f"{what} failed{at}{', ' if when else ''}{when}: {_cause(error)}\n{then}")
+    return UsersCodeError(f"{what} failed{at}{', ' if when else ''}{when}: {cause(error)}\n{then}")
 
 
-def _cause(error: BaseException) -> str:
+def cause(error: BaseException) -> str:
     """The kind of an error and the first line of what it says."""
     return ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
 

@@ -84,7 +84,8 @@ def with_channels(spec: RunSpec) -> RunSpec:
 
 
 def _checked_size(model: nn.Module, spec: RunSpec) -> nn.Module:
-    """`model`, levelfield's or timm's, which must take images of the run's size: tried where that is not its own."""
+    """`model`, levelfield's own, which must take images of the run's size: tried where that is not the published one.
+    timm's were fitted to it as they were built."""
     classes, size = spec.model.num_classes, spec.model.image_size
     assert classes is not None and size is not None
     if spec.model.name.startswith(TIMM) or (size == model_info(spec.model.name).image_size and not spec.model.options):

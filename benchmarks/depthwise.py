@@ -84,9 +84,7 @@ def network_step(turns: int = 7) -> dict[str, float]:
             times[name].append(1000 * (time.process_time() - begin))
     forms._is_faster = chosen
     own, plain = (min(times[name][1:]) for name in ("own", "torch"))
-    print(
-        f"a step of a small roadmap_5: {own:.0f} ms in place of {plain:.0f}, {plain / own:.2f} times"
-    )
+    print(f"a step of a small roadmap_5: {own:.0f} ms in place of {plain:.0f}, {plain / own:.2f} times")
     return {"own_ms": own, "torch_ms": plain, "ratio": plain / own}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from functools import cache
 from typing import Final, Literal
 
 import torch
@@ -30,6 +31,22 @@ def choose_precision(wanted: str, device: torch.device) -> Precision:
         raise UserError("precision fp16 needs a GPU: set recipe.precision to auto, bf16 or fp32 on a CPU")
     assert wanted in ("fp32", "bf16", "fp16")
     return wanted  # type: ignore[return-value]
+
+
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether `device` multiplies bf16 matrices natively: such a CPU, a GPU since Ampere (compute capability 8.0), MPS.
+
+    Elsewhere torch emulates it: on a CPU with AVX2 at 2 GFLOP/s, where float32 has 80.
+    """
+    if device.type == "cuda":
+        return _gpu_multiplies_bf16(torch.cuda.current_device() if device.index is None else device.index)
+    return device.type != "cpu" or cpu_has_bf16()
+
+
+@cache
+def _gpu_multiplies_bf16(index: int) -> bool:
+    with torch.cuda.device(index):
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
 
 
 def cpu_has_bf16() -> bool:

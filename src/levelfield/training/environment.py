@@ -11,6 +11,7 @@ from typing import Any, Final
 import torch
 
 from levelfield.native.libraries import variant_in_use
+from levelfield.precision import cpu_has_bf16
 from levelfield.system.machine import machine_digest, processor_name, usable_cores
 from levelfield.system.source_digest import source_digest
 
@@ -41,6 +42,7 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
     }
     if device.type == "cpu":
         environment["cpp_loops"] = variant_in_use()
+        environment["bf16"] = "native" if cpu_has_bf16() else "emulated"
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
         environment["gpu"] = properties.name

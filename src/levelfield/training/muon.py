@@ -2,7 +2,8 @@
 
 timm takes one parameter after the other: 5,491 operations a step for OutGrid-7M's 291 parameters. On a CPU the same
 arithmetic runs in the same order over lists, and matrices of one shape are stacked: the same bits, but for a last one
-now and then, which a stack rounds otherwise. On a GPU
+now and then, which a stack rounds otherwise. A device without native bf16 multiplies in float32, where timm emulates
+bf16 (that took two thirds of a small network's step on a processor with AVX2). On a GPU
 (`on_device`) step counts, learning rates and the decision to skip an overflow of fp16 lie on the device, so that the
 host never waits and a step can be captured as a CUDA graph; there values differ from timm's by rounding. The state has
 timm's names. AdaMuon and kernels taken apart by position (`conv_mode: batched`) are left to timm.
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from levelfield.data.to_device import to_device
+from levelfield.precision import multiplies_bf16
 from levelfield.training.newton_schulz import Iteration, PackedMatrices, orthogonalise_stacked
 from levelfield.training.optimizers_of_timm import file_of_timm
 
@@ -112,11 +114,13 @@ class _Scaling:
         return value if self.good is None else self.good * value
 
 
-def _settings(group: Group, timms: Any) -> Iteration:
+def _settings(group: Group, device: torch.device, timms: Any) -> Iteration:
+    """Products in bfloat16, as timm has them, where the device multiplies it natively, else in float32."""
     steps = group["ns_steps"]
     triples = timms.resolve_ns_coefficients(group["ns_coefficients"], timms._COEFFICIENTS)
     triples = (triples + [triples[-1]] * max(0, steps - len(triples)))[:steps]
-    return Iteration(tuple(triples), group["eps"], group["safety_factor"], group["scale_eps"])
+    dtype = torch.bfloat16 if multiplies_bf16(device) else torch.float32
+    return Iteration(tuple(triples), group["eps"], group["safety_factor"], group["scale_eps"], dtype)
 
 
 def update_matrices(state: Any, members: Members, timms: Any) -> None:
@@ -129,12 +133,12 @@ def update_matrices(state: Any, members: Members, timms: Any) -> None:
         torch._foreach_lerp_(buffers, grads, 1.0 - momentum)
         updates = torch._foreach_lerp(grads, buffers, momentum) if group["nesterov"] else [b.clone() for b in buffers]
         shapes = [u.shape for u in updates]
-        plan = _settings(group, timms)
+        plan = _settings(group, params[0].device, timms)
 
         def zeropower(x: Tensor, plan: Iteration = plan) -> Tensor:
             found: Tensor = timms.zeropower_via_newtonschulz(
                 x, len(plan.coefficients), list(plan.coefficients), eps=plan.eps, safety_factor=plan.safety_factor,
-                scale_eps=plan.damped,
+                dtype=plan.dtype, scale_eps=plan.damped,
             )  # fmt: skip
             return found
 
@@ -159,7 +163,8 @@ def update_matrices_on_device(
         return
     every = [p for _, params in members for p in params]
     shapes = tuple((p.shape[0], p.numel() // p.shape[0]) for p in every)
-    plan, device = _settings(members[0][0], timms), every[0].device
+    device = every[0].device
+    plan = _settings(members[0][0], device, timms)
     if (key := (shapes, plan)) not in cache:
         cache[key] = PackedMatrices(shapes, plan, device)
     flat = cache[key].orthogonalise(torch.cat([_flat(u, p) for u, p in zip(updates, every, strict=True)]))

@@ -36,7 +36,8 @@ class Iteration:
     eps: float
     safety_factor: float
     damped: bool
-    dtype: torch.dtype = torch.bfloat16
+    dtype: torch.dtype
+    """Of the products, and of what is orthogonalised; `muon.py` chooses it by the device."""
 
 
 def orthogonalise_stacked(matrices: Sequence[Tensor], zeropower: Callable[[Tensor], Tensor]) -> list[Tensor]:

@@ -4,7 +4,9 @@
 
 Both step the same weights with the same gradients, in turns; a ratio is the median over the turns. `operations` are
 what torch dispatches, views left out; the form for devices is counted on a CPU too. On a CPU `equal` says whether the
-weights agree to the bit, on a GPU `apart` how far they are, relative to the way they went.
+weights agree to the bit, on a GPU `apart` how far they are, relative to the way they went. `products` are the CPU
+seconds of our step with matrices multiplied in float32 and in bfloat16 (emulated: give a small --model), of which
+levelfield takes `chosen`.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import nn
@@ -24,7 +27,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from levelfield.cost.timing import synchronize
 from levelfield.models import create_model
 from levelfield.spec import load_recipe
+from levelfield.training import muon
 from levelfield.training.environment import describe_environment
+from levelfield.training.newton_schulz import products_dtype
 from levelfield.training.optimizers import make_optimizer
 from levelfield.training.optimizers_of_timm import file_of_timm
 
@@ -67,6 +72,15 @@ def timed(optimizer: torch.optim.Optimizer, device: torch.device) -> tuple[float
     return time.perf_counter() - start, time.process_time() - start_cpu
 
 
+def by_products(optimizer: torch.optim.Optimizer, device: torch.device, turns: int) -> dict[str, Any]:
+    """CPU seconds of a step, the least over the turns, by what matrices are multiplied in."""
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        with mock.patch.object(muon, "products_dtype", lambda device, dtype=dtype: dtype):
+            seconds[str(dtype)] = min(timed(optimizer, device)[1] for _ in range(turns))
+    return {"chosen": str(products_dtype(device)), "cpu_s": seconds}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="outgrid_7m")
@@ -99,15 +113,17 @@ def main() -> None:
             seconds["levelfield"].append(ours[1])
             seconds["timm"].append(theirs[1])
     pairs = list(zip(models[0].parameters(), models[1].parameters(), strict=True))
+    equal = all(torch.equal(a, b) for a, b in pairs)
     apart = torch.cat([(a - b).detach().flatten() for a, b in pairs]).norm()
     way = torch.cat([(b - s).detach().flatten() for (_, b), s in zip(pairs, start, strict=True)]).norm()
+    products = by_products(mine, device, min(chosen.turns, 3))
     counted.on_device = True  # type: ignore[attr-defined]
     report = {
         "benchmark": "muon", "model": chosen.model, "turns": chosen.turns,
         "operations": {"levelfield": operations(mine), "timm": operations(timms), "on_device": operations(counted)},
         "cpu_s": {name: statistics.median(values) for name, values in seconds.items()},
         "wall_ratio": statistics.median(wall), "cpu_ratio": statistics.median(cpu),
-        "equal": all(torch.equal(a, b) for a, b in pairs), "apart": float(apart / way),
+        "equal": equal, "apart": float(apart / way), "products": products,
         "environment": describe_environment(device),
     }  # fmt: skip
     if chosen.json:

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from levelfield import precision
-from levelfield.precision import cpu_has_bf16, multiplies_bf16
+from levelfield.precision import choose_precision, cpu_has_bf16, multiplies_bf16
 
 
 @pytest.fixture
@@ -40,9 +40,16 @@ def test_a_gpu_before_ampere_emulates_bf16_and_each_answers_for_itself(gpus: dic
     assert found == [True, False, True]
 
 
-def test_a_cpu_answers_by_its_instructions_and_mps_multiplies_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bf16_if_native_is_fp32_on_a_gpu_that_emulates_bf16(gpus: dict[int, int]) -> None:
+    """A Tesla T4, which free notebooks lend, has no bf16: it was given all the same, many times as slow as fp32."""
+    gpus.update({0: 9, 1: 7})
+    found = [choose_precision("bf16_if_native", torch.device(name)) for name in ("cuda:0", "cuda:1")]
+    assert found == ["bf16", "fp32"]
+
+
+def test_a_cpu_answers_by_its_instructions_and_mps_is_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     assert multiplies_bf16(torch.device("cpu")) == cpu_has_bf16()
     for has in (True, False):
         monkeypatch.setattr(precision, "cpu_has_bf16", lambda has=has: has)
         assert multiplies_bf16(torch.device("cpu")) is has
-        assert multiplies_bf16(torch.device("mps"))
+        assert not multiplies_bf16(torch.device("mps"))

@@ -19,12 +19,12 @@ DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.fl
 def choose_precision(wanted: str, device: torch.device) -> Precision:
     """`auto`: fp16 on CUDA (bf16 where the device prefers it is asked for by name), fp32 elsewhere.
 
-    `bf16_if_native`: bf16 on CUDA and on CPUs with bf16 instructions, else fp32.
+    `bf16_if_native`: bf16 on GPUs since Ampere and on CPUs with bf16 instructions, else fp32.
     """
     if wanted == "auto":
         return "fp16" if device.type == "cuda" else "fp32"
     if wanted == "bf16_if_native":
-        return "bf16" if device.type == "cuda" or (device.type == "cpu" and cpu_has_bf16()) else "fp32"
+        return "bf16" if multiplies_bf16(device) else "fp32"
     if wanted in ("bf16", "fp16") and device.type == "mps":
         raise UserError(f"precision {wanted} is not supported on Apple's MPS\nset recipe.precision to auto or fp32")
     if wanted == "fp16" and device.type == "cpu":
@@ -34,13 +34,13 @@ def choose_precision(wanted: str, device: torch.device) -> Precision:
 
 
 def multiplies_bf16(device: torch.device) -> bool:
-    """Whether `device` multiplies bf16 matrices natively: such a CPU, a GPU since Ampere (compute capability 8.0), MPS.
+    """Whether `device` multiplies bf16 matrices natively: such a CPU, a CUDA GPU since Ampere (8.0). Not on MPS.
 
     Elsewhere torch emulates it: on a CPU with AVX2 at 2 GFLOP/s, where float32 has 80.
     """
     if device.type == "cuda":
         return _gpu_multiplies_bf16(torch.cuda.current_device() if device.index is None else device.index)
-    return device.type != "cpu" or cpu_has_bf16()
+    return device.type == "cpu" and cpu_has_bf16()
 
 
 @cache

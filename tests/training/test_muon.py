@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -13,9 +12,8 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from levelfield.models import create_model
-from levelfield.precision import multiplies_bf16
 from levelfield.spec import Optimizer
-from levelfield.training import muon as muon_module
+from levelfield.training import newton_schulz
 from levelfield.training.muon import _Scaling, update_matrices_on_device
 from levelfield.training.newton_schulz import (
     LAUNCHES,
@@ -26,11 +24,9 @@ from levelfield.training.newton_schulz import (
     orthogonalise_stacked,
 )
 from levelfield.training.optimizers import make_optimizer
-from levelfield.training.optimizers_of_timm import file_of_timm
+from levelfield.training.optimizers_of_timm import ZEROPOWER, file_of_timm
 
 TIMM = file_of_timm("muon")
-NATIVE = torch.bfloat16 if multiplies_bf16(torch.device("cpu")) else torch.float32
-"""What the products of Muon are in on this processor."""
 VIEWS = {"view", "transpose", "as_strided", "slice", "split", "split_with_sizes", "unbind", "detach", "alias", "select"}
 MODELS = ["resnet_nano", "vit_mini", "convnext_nano_p2", "outgrid_nano"]
 
@@ -83,18 +79,6 @@ def pair(name: str, **options: Any) -> tuple[nn.Module, torch.optim.Optimizer, n
     return models[0], mine, models[1], TIMM.Muon(groups)
 
 
-@pytest.fixture
-def products(monkeypatch: pytest.MonkeyPatch) -> Callable[[torch.dtype], None]:
-    """Choose what timm's own optimiser multiplies in; ours says it at every call, so that this does not reach it."""
-    plain = TIMM.zeropower_via_newtonschulz
-
-    def choose(dtype: torch.dtype) -> None:
-        monkeypatch.setattr(TIMM, "zeropower_via_newtonschulz", partial(plain, dtype=dtype))
-
-    choose(NATIVE)
-    return choose
-
-
 def give_gradients(*models: nn.Module, seed: int, skip: tuple[str, ...] = ()) -> None:
     for model in models:
         generator = torch.Generator().manual_seed(seed)
@@ -113,9 +97,7 @@ def distance(a: nn.Module, b: nn.Module, start: dict[str, torch.Tensor]) -> floa
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("options", [{}, {"nesterov": False, "scale_eps": True, "adjust_lr_fn": "original"}])
-def test_a_cpu_gets_timms_numbers_to_the_bit(
-    name: str, options: dict[str, Any], products: Callable[[torch.dtype], None]
-) -> None:
+def test_a_cpu_gets_timms_numbers_to_the_bit(name: str, options: dict[str, Any]) -> None:
     mine, optimizer, theirs, timms = pair(name, **options)
     late = (next(name for name, _ in mine.named_parameters()),)
     for step in range(3):
@@ -127,19 +109,21 @@ def test_a_cpu_gets_timms_numbers_to_the_bit(
     assert {key: set(value) for key, value in ours.items()} == {key: set(value) for key, value in known.items()}
 
 
+@pytest.mark.parametrize("options", [{}, {"algo": "adamuon"}, {"conv_mode": "batched"}])
 @pytest.mark.parametrize("native", [True, False])
 def test_products_are_bfloat16_where_the_processor_multiplies_it_and_else_float32(
-    native: bool, products: Callable[[torch.dtype], None], monkeypatch: pytest.MonkeyPatch
+    native: bool, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Emulated, they took 67 % of a step of a small ConvNeXt on AVX2, and 97 % of one with matrices of 768."""
-    monkeypatch.setattr(muon_module, "multiplies_bf16", lambda device: native)
-    products(torch.bfloat16 if native else torch.float32)
-    mine, optimizer, theirs, timms = pair("resnet_nano")
+    monkeypatch.setattr(newton_schulz, "multiplies_bf16", lambda device: native)
+    mine, optimizer, theirs, timms = pair("resnet_nano", **options)
     give_gradients(mine, theirs, seed=0)
     with Dtypes() as seen:
         optimizer.step()
+    dtype = torch.bfloat16 if native else torch.float32
+    monkeypatch.setattr(TIMM, ZEROPOWER, partial(getattr(TIMM, ZEROPOWER), dtype=dtype))
     timms.step()
-    assert seen.of_products == {torch.bfloat16 if native else torch.float32}
+    assert seen.of_products == {dtype}
     assert all(torch.equal(p, q) for p, q in zip(mine.parameters(), theirs.parameters(), strict=True))
 
 
@@ -154,9 +138,7 @@ def test_what_is_left_to_timm_is_timms(options: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("nesterov", [True, False])
-def test_the_form_for_devices_goes_where_timms_goes(
-    name: str, nesterov: bool, products: Callable[[torch.dtype], None]
-) -> None:
+def test_the_form_for_devices_goes_where_timms_goes(name: str, nesterov: bool) -> None:
     """Padded stacks are rounded to bfloat16 in another order: 2**-8 of a step and less. The rest is float32's."""
     mine, optimizer, theirs, timms = pair(name, nesterov=nesterov)
     optimizer.on_device = True  # type: ignore[attr-defined]

@@ -96,7 +96,7 @@ def _train(prepared: Prepared, folder: Path, precision: str, yes: bool) -> dict[
 
     main = announced_main()
     if main and precision == "bf16_if_native" and prepared.spec.recipe.precision == "fp32":
-        messages.print("this CPU has no bf16 instructions: training in fp32 (recorded in run.json)", highlight=False)
+        messages.print("there are no bf16 instructions here: training in fp32 (recorded in run.json)", highlight=False)
     asks = not RunFolder(folder).finished and announced_size() == 1
     if asks and not yes and not surely_within(prepared, LONG_S):
         confirm_long_work(estimate_seconds(prepared), "training", yes)

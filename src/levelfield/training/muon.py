@@ -19,8 +19,7 @@ import torch
 from torch import Tensor
 
 from levelfield.data.to_device import to_device
-from levelfield.precision import multiplies_bf16
-from levelfield.training.newton_schulz import Iteration, PackedMatrices, orthogonalise_stacked
+from levelfield.training.newton_schulz import Iteration, PackedMatrices, orthogonalise_stacked, products_dtype
 from levelfield.training.optimizers_of_timm import file_of_timm
 
 Group = dict[str, Any]
@@ -115,12 +114,11 @@ class _Scaling:
 
 
 def _settings(group: Group, device: torch.device, timms: Any) -> Iteration:
-    """Products in bfloat16, as timm has them, where the device multiplies it natively, else in float32."""
     steps = group["ns_steps"]
     triples = timms.resolve_ns_coefficients(group["ns_coefficients"], timms._COEFFICIENTS)
     triples = (triples + [triples[-1]] * max(0, steps - len(triples)))[:steps]
-    dtype = torch.bfloat16 if multiplies_bf16(device) else torch.float32
-    return Iteration(tuple(triples), group["eps"], group["safety_factor"], group["scale_eps"], dtype)
+    rest = (group["eps"], group["safety_factor"], group["scale_eps"])
+    return Iteration(tuple(triples), *rest, products_dtype(device))
 
 
 def update_matrices(state: Any, members: Members, timms: Any) -> None:

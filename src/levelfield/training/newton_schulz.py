@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from levelfield.data.to_device import to_device
+from levelfield.precision import multiplies_bf16
 
 STACKED_VALUES: Final = 1 << 20
 """A CPU takes larger matrices one by one: a stack of them leaves its caches (512 x 4608: 1.3 times the time)."""
@@ -37,7 +38,12 @@ class Iteration:
     safety_factor: float
     damped: bool
     dtype: torch.dtype
-    """Of the products, and of what is orthogonalised; `muon.py` chooses it by the device."""
+    """Of the products, and of what is orthogonalised."""
+
+
+def products_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16, as timm has it, where `device` multiplies it natively, else float32."""
+    return torch.bfloat16 if multiplies_bf16(device) else torch.float32
 
 
 def orthogonalise_stacked(matrices: Sequence[Tensor], zeropower: Callable[[Tensor], Tensor]) -> list[Tensor]:

@@ -10,14 +10,17 @@ import importlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec, module_from_spec
 from pathlib import Path
 from typing import Any, Final
 
 import torch
+from torch import Tensor
 
 from levelfield.errors import UserError, unknown
+from levelfield.training.newton_schulz import products_dtype
 from levelfield.training.projected_updates import projection_by_device
 
 Factory = Callable[..., torch.optim.Optimizer]
@@ -29,6 +32,7 @@ ALONE: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
 """Names to file, class, and the settings that timm gives it under that name."""
 DISTRIBUTED_TENSORS: Final = "torch.distributed.tensor"
 """By what timm's Muon knows such tensors, where there are any. Here there are none, and it would load sympy too."""
+ZEROPOWER: Final = "zeropower_via_newtonschulz"
 _PACKAGE: Final = "levelfield_timm_optim"
 
 
@@ -65,7 +69,20 @@ def file_of_timm(name: str) -> Any:
     if hasattr(module, "projection") and not hasattr(module.projection, "by_device"):
         module.projection = projection_by_device(importlib.import_module(f"{_PACKAGE}.adamp"))
         module.projection.by_device = True
+    if hasattr(module, ZEROPOWER) and not hasattr(getattr(module, ZEROPOWER), "by_device"):
+        setattr(module, ZEROPOWER, _products_by_device(getattr(module, ZEROPOWER)))
     return module
+
+
+def _products_by_device(timms: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """timm's Newton-Schulz iteration, in what the device multiplies natively unless a `dtype` is given."""
+
+    @wraps(timms)
+    def zeropower(matrices: Tensor, *args: Any, dtype: torch.dtype | None = None, **settings: Any) -> Tensor:
+        return timms(matrices, *args, dtype=dtype or products_dtype(matrices.device), **settings)
+
+    zeropower.by_device = True  # type: ignore[attr-defined]
+    return zeropower
 
 
 @contextmanager

@@ -224,7 +224,13 @@ def test_values_that_a_recipe_cannot_have_and_seeds_that_judge_are_refused_befor
 
 def test_before_its_search_a_study_says_that_its_rows_are_not_tuned(study_file: Write, tmp_path: Path) -> None:
     path, out = study_file(**SMALL, tuning={"trials": 2, "space": SPACE}), tmp_path / "out"
-    call("run", path, "--out", out, "--yes")
+    first = "not tuned: resnet_nano and vit_mini, trained at the recipe's own setting; `levelfield study sweep"
+    planned = call("plan", path, "--out", out, "--no-probe")
+    assert first in " ".join(planned.stdout.split())
+    assert call("plan", path, "--out", out, "--no-probe", "--json")["not_tuned"] == ["resnet_nano", "vit_mini"]
+    ran = call("run", path, "--out", out, "--yes")
+    assert first in " ".join(ran.stderr.split())
+    assert first not in call("run", path, "--out", out, "--yes").stderr
     table = build_table(read_study(out))
     (found,) = (finding for finding in table.audit.findings if finding.check == "tuning")
     assert found.severity == "differs" and "that was not made: resnet_nano and vit_mini use" in found.text

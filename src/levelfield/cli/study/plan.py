@@ -10,6 +10,7 @@ import typer
 from levelfield.cli.options import Json, Margin
 from levelfield.cli.output import console, messages, print_json, show_table
 from levelfield.cli.study.from_options import OpenedStudy, on_a_study
+from levelfield.cli.study.not_tuned import not_tuned, what_to_do_first
 from levelfield.cli.study.options import Parallel, Rows, Seeds
 from levelfield.cli.study.runs_at_once import settle
 
@@ -40,11 +41,15 @@ def plan(
     timed = _timed(found, parallel, opened.folder) if probe else None
     needed = _needed(opened, found, margin)
     per_run_s = _per_run(found, timed)
+    rows_asked = [one.run.row for one in found]
     if json:
         planned = plan_json(found, stale, timed)
-        print_json("study plan", {**planned, "to_decide": [_needed_json(one, per_run_s) for one in needed]})
+        to_decide = [_needed_json(one, per_run_s) for one in needed]
+        print_json("study plan", {**planned, "not_tuned": not_tuned(opened.study, rows_asked), "to_decide": to_decide})
         return
     print_plan(found, stale, timed)
+    if (first := what_to_do_first(opened.study, rows_asked)) is not None:
+        console.print(first, markup=False, highlight=False)
     _print_needed(needed, per_run_s)
     states = Counter(one.state for one in found)
     line = f"{len(found)} runs: " + ", ".join(f"{count} {state}" for state, count in states.items())

@@ -12,6 +12,7 @@ from levelfield.cli.ask_before_long_work import confirm_long_work
 from levelfield.cli.options import Json, Yes, finite
 from levelfield.cli.output import console, print_json, show_table
 from levelfield.cli.study.from_options import OpenedStudy, executor_for, on_a_study
+from levelfield.cli.study.not_tuned import not_tuned
 from levelfield.cli.study.options import Address, CpusPerRun, GpusPerRun, On, Parallel, Rows, Where
 from levelfield.cli.study.runs_at_once import record, settle
 from levelfield.errors import UserError
@@ -183,7 +184,7 @@ def _print_use(opened: OpenedStudy, sweeps: Sequence[Sweep]) -> None:
     who = "the rows" if tuned == {name for each in sweeps for name in each.rows} else listed(sorted(tuned))
     use = f"`levelfield study run` now compares {who} at these settings, with seeds of their own."
     console.print(use, highlight=False, markup=False)
-    if study.tuning is not None and (left := [row.name for row in rows if not row.tuned and not row.before]):
+    if left := not_tuned(study, rows):
         console.print(
             f"{listed(left)} {'is' if len(left) == 1 else 'are'} not tuned yet: the audit calls untuned rows beside "
             "tuned ones unfair.",

@@ -15,8 +15,8 @@ from levelfield.models import (
     on_meta,
     stage_of_parameters,
 )  # fmt: skip
-from levelfield.models.adapt_timm.own_layers import is_depthwise
 from levelfield.models.network_parts import classifier_name, stages
+from levelfield.models.training_form import training_form
 
 NAMES = [name for name in list_models() if model_info(name).plugin is None]
 SMALL = ["outgrid_nano", "resnet_nano", "convnext_nano_p2", "vit_mini", "rexnet_tiny_0.35"]
@@ -85,7 +85,8 @@ def test_two_sizes_channels_last_and_the_contract(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_depthwise_convolutions_are_the_fast_ones(name: str) -> None:
     """torch's own take up to thirteen times as long in bfloat16: a network's row would pay for how it was written."""
-    assert [key for key, module in on_meta(name).named_modules() if is_depthwise(module)] == []
+    modules = training_form(on_meta(name)).named_modules()
+    assert [key for key, module in modules if type(module) is nn.Conv2d and module.groups > 1] == []
 
 
 @pytest.mark.parametrize("name", [*NAMES, *TIMM_NAMES])

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from levelfield.models.kernels.channel_gate import PooledGate
+from levelfield.models.kernels.dense import multiplied
 from levelfield.models.kernels.depthwise import depthwise
 from levelfield.models.kernels.layer_norm import layer_norm
 from levelfield.models.kernels.linear import linear
@@ -86,7 +87,20 @@ class Pointwise(nn.Conv2d):
         return pointwise(x, self.weight, self.bias, gelu)
 
 
-class PlainPointwise(nn.Conv2d):
+class Convolution(nn.Conv2d):
+    """A dense convolution on (B, C, H, W), in training a product of matrices where that is sooner."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            assert not isinstance(self.padding, str)
+            geometry = (self.stride[0], self.stride[1]), (self.padding[0], self.padding[1])
+            y = multiplied(x, self.weight, self.bias, *geometry)
+            if y is not None:
+                return y
+        return super().forward(x)
+
+
+class PlainPointwise(Convolution):
     """A 1x1 convolution on (B, C, H, W) whose float32 results are torch's own; a product of matrices in bfloat16."""
 
     def __init__(self, inputs: int, outputs: int, bias: bool = True) -> None:

@@ -10,6 +10,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from levelfield.cost.energy import energy_meter
 from levelfield.models import checkpoint_gradients
+from levelfield.models.training_form import training_form
 from levelfield.module_mode import TrainingMode
 from levelfield.precision import DTYPES
 from levelfield.spec import Execution, Recipe
@@ -73,6 +74,7 @@ class TrainState:
         layout = torch.channels_last if execution.channels_last else torch.contiguous_format
         if world.size > 1 and recipe.batchnorm == "global":
             model = synchronise_batchnorm(model, device)
+        training_form(model)
         if execution.gradient_checkpointing:
             checkpoint_gradients(model)
         self.model = model.to(device=device, memory_format=layout)  # type: ignore[call-overload]

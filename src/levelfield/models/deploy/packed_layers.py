@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from levelfield.models.kernels.map_mean import map_mean
-from levelfield.models.layers import ChannelLinear, Depthwise, PlainPointwise, Pointwise, TokenLinear
+from levelfield.models.layers import ChannelLinear, Convolution, Depthwise, PlainPointwise, Pointwise, TokenLinear
 
-CONVOLUTIONS: Final = (nn.Conv2d, Pointwise, PlainPointwise, Depthwise)
+CONVOLUTIONS: Final = (nn.Conv2d, Convolution, Pointwise, PlainPointwise, Depthwise)
 LINEAR: Final = (nn.Linear, ChannelLinear, TokenLinear)
 """Layers that compute nothing but a convolution or a linear map of their weights: these classes, none derived."""
 

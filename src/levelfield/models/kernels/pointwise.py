@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from levelfield import native
+from levelfield.models.kernels.dense import multiplied
 from levelfield.models.kernels.linear import linear
 from levelfield.models.kernels.memory_layout import channels_last
 
@@ -28,7 +29,9 @@ def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None, gelu: bool = False
         y = by_rows(x, weight, bias)
         return F.gelu(y) if gelu else y
     own_gradient = native.usable(x) and torch.is_grad_enabled() and native.has_wide_vectors()
-    if own_gradient and x.dtype is torch.float32 and x.shape[1] % 16 == 0:
+    if (product := multiplied(x, weight, bias, (1, 1), (0, 0))) is not None:
+        y = product
+    elif own_gradient and x.dtype is torch.float32 and x.shape[1] % 16 == 0:
         y = pointwise_native(x, weight, bias)
     else:
         y = F.conv2d(x, weight, bias)

@@ -225,7 +225,14 @@ def own_forward(model: Net) -> None:
     model.conv.forward = lambda x: 2 * F.conv2d(x, model.conv.weight, padding=1)  # type: ignore[method-assign]
 
 
-@pytest.mark.parametrize("change", [parametrized, weight_norm, shared, own_forward])
+def own_padding(model: Net) -> None:
+    def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="circular"), weight, bias)
+
+    model.conv._conv_forward = forward  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("change", [parametrized, weight_norm, shared, own_forward, own_padding])
 def test_weights_that_are_not_simply_the_layers_own_stay(change: Callable[[Net], None]) -> None:
     model = Net(plain).eval()
     change(model)
@@ -233,6 +240,14 @@ def test_weights_that_are_not_simply_the_layers_own_stay(change: Callable[[Net],
     with torch.inference_mode():
         torch.testing.assert_close(form(IMAGES), model(IMAGES), rtol=1e-4, atol=1e-4)
     assert form.account.folded == 0 and form.account.packed == 1  # the classifier
+
+
+def test_an_activation_that_was_given_another_forward_keeps_it() -> None:
+    model = Net(plain).eval()
+    model.act.forward = torch.abs  # type: ignore[method-assign]
+    form = deployed(model, IMAGES, torch.float32)
+    with torch.inference_mode():
+        torch.testing.assert_close(form(IMAGES), model(IMAGES), rtol=1e-4, atol=1e-4)
 
 
 def test_a_wider_part_of_the_network_stays_as_wide() -> None:

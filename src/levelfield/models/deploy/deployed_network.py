@@ -16,7 +16,7 @@ from levelfield.models.deploy.fuse_calls import fused_forward
 from levelfield.models.deploy.packed_layers import MapMean, PackedConv2d, PackedLinear, can_pack, post_operation
 from levelfield.models.deploy.reads import Reads, watch
 from levelfield.models.deploy.same_numbers import largest_difference, same
-from levelfield.models.kernels.may_replace import has_hooks
+from levelfield.models.kernels.may_replace import is_as_its_class
 from levelfield.models.watch_calls import watching
 from levelfield.module_mode import averaged_twin, evaluation_mode
 
@@ -158,7 +158,7 @@ def _put(replaced: dict[nn.Module, nn.Module], places: dict[nn.Module, list[tupl
 def _pools_to_one(module: nn.Module) -> bool:
     """Whether `module` is torch's average pool to one pixel, which nobody watches."""
     whole = type(module) is nn.AdaptiveAvgPool2d and module.output_size in (1, (1, 1))
-    return whole and not has_hooks(module) and "forward" not in vars(module)
+    return whole and is_as_its_class(module)
 
 
 def _reads_inside(parent: nn.Module) -> bool:
@@ -198,7 +198,7 @@ def _fuse_calls(network: nn.Module, seen: Reads, dtype: torch.dtype) -> Counter[
     counted: Counter[str] = Counter()
     for module in list(network.modules()):
         calls = seen.calls.get(module, [])
-        if not calls or calls[0].given is None or has_hooks(module) or "forward" in vars(module):
+        if not calls or calls[0].given is None or not is_as_its_class(module):
             continue
         found = fused_forward(module)
         if found is None:

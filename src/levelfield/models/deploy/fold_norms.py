@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from levelfield.models.deploy.packed_layers import CONVOLUTIONS, LINEAR, post_operation
 from levelfield.models.deploy.reads import Reads
 from levelfield.models.deploy.same_numbers import same
-from levelfield.models.kernels.may_replace import has_hooks
+from levelfield.models.kernels.may_replace import is_as_its_class
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def absorbed(layer: nn.Module, seen: Reads, owners: dict[int, int]) -> Absorbed 
     compute its weights' map and nothing else, watched by hooks, never called with a tensor, or with weights that are
     not its own (`owners`: how often each parameter, by `id`, is part of the network) or that others read too.
     """
-    if type(layer) not in (*CONVOLUTIONS, *LINEAR) or has_hooks(layer) or "forward" in vars(layer):
+    if type(layer) not in (*CONVOLUTIONS, *LINEAR) or not is_as_its_class(layer):
         return None
     assert isinstance(layer, nn.Conv2d | nn.Linear)
     own = list(layer.parameters(recurse=False))
@@ -95,7 +95,7 @@ def _foldable(layer: nn.Module, norm: Any) -> bool:
     timm: Any = sys.modules.get("timm.layers")
     acting = timm is not None and type(norm) is timm.BatchNormAct2d and type(norm.drop) is nn.Identity
     kind = nn.BatchNorm1d if isinstance(layer, nn.Linear) else nn.BatchNorm2d
-    if not (type(norm) is kind or (acting and kind is nn.BatchNorm2d)) or has_hooks(norm) or "forward" in vars(norm):
+    if not (type(norm) is kind or (acting and kind is nn.BatchNorm2d)) or not is_as_its_class(norm):
         return False
     statistics = norm.running_mean is not None and norm.running_var is not None
     return statistics and norm.track_running_stats and not norm.training
@@ -118,11 +118,11 @@ def _rest_of(norm: Any) -> nn.Module:
 
 def _with_activation(part: Absorbed, seen: Reads) -> Absorbed:
     if part.rest is not None and type(part.rest) is not nn.Identity:
-        known = post_operation(part.rest) is not None and not has_hooks(part.rest)
+        known = post_operation(part.rest) is not None and is_as_its_class(part.rest)
         return replace(part, act=part.rest) if known else part
     call = seen.once(part.layer if part.norm is None else part.norm)
     for reader in seen.only_readers(call) if call is not None else ():
         act = reader.module
-        if post_operation(act) is not None and not has_hooks(act):
+        if post_operation(act) is not None and is_as_its_class(act):
             return replace(part, act=act)
     return part

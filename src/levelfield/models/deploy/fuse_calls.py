@@ -19,7 +19,7 @@ from torch import fx, nn
 
 from levelfield.models.deploy.packed_layers import NOTHING, PackedConv2d, PackedLinear
 from levelfield.models.kernels.map_mean import map_mean
-from levelfield.models.kernels.may_replace import has_hooks
+from levelfield.models.kernels.may_replace import is_as_its_class
 from levelfield.models.stochastic_depth import DropPath
 
 SUMS: Final[set[Any]] = {operator.add, operator.iadd, torch.add}
@@ -126,7 +126,7 @@ class _Parts:
         for node in list(self.graph.nodes):
             act = self.of(node)
             is_relu = (node.op == "call_function" and node.target in RELUS) or (
-                act is not None and type(act) is nn.ReLU and not has_hooks(act)
+                act is not None and type(act) is nn.ReLU and is_as_its_class(act)
             )
             if is_relu and len(node.args) == 1 and set(node.kwargs) <= {"inplace"} and self.free(node.args[0]):
                 node.args[0].kwargs = {**node.args[0].kwargs, "relu": True}
@@ -153,7 +153,7 @@ def _idle(module: nn.Module | None) -> bool:
     kind = type(module)
     named_so = kind.__name__ == "DropPath" and kind.__module__.startswith("timm.layers")
     idle = kind in (nn.Identity, nn.Dropout, nn.Dropout2d, DropPath) or named_so
-    return module is not None and idle and not has_hooks(module)
+    return module is not None and idle and is_as_its_class(module)
 
 
 def _switches_autocast(kind: type) -> bool:

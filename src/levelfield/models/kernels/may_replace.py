@@ -21,7 +21,7 @@ def may_replace(*modules: nn.Module) -> bool:
 
 def _known(module: nn.Module) -> bool:
     kind = type(module)
-    if "forward" in vars(module):  # put in place of the class's own
+    if _put_in_place(module):
         return False
     if kind is nn.BatchNorm2d:
         assert isinstance(module, nn.BatchNorm2d)
@@ -31,9 +31,14 @@ def _known(module: nn.Module) -> bool:
     return kind in (nn.SiLU, nn.ReLU) or kind.forward is PooledGate.forward or "computes_gelu" in vars(kind)
 
 
-def has_hooks(module: nn.Module) -> bool:
-    """Whether somebody is told of the calls of `module`, or of every module's."""
-    return _has_any_global_hook() or _own_hooks(module)
+def is_as_its_class(module: nn.Module) -> bool:
+    """Whether `module` computes what its class says, and nobody is told of its calls, nor of every module's."""
+    return not (_has_any_global_hook() or _own_hooks(module) or _put_in_place(module))
+
+
+def _put_in_place(module: nn.Module) -> bool:
+    """Whether it has a method of its own in the place of its class's, or of the part of it that pads and convolves."""
+    return not {"forward", "_conv_forward"}.isdisjoint(vars(module))
 
 
 def _own_hooks(module: nn.Module) -> bool:

@@ -31,7 +31,6 @@ from levelfield.cost.timing import (
 )
 from levelfield.float32 import float32_precision, set_tf32
 from levelfield.memory_allocator import keep_freed_memory
-from levelfield.models.training_form import training_form
 from levelfield.module_mode import evaluation_mode
 from levelfield.precision import DTYPES
 from levelfield.system.machine import clock_mhz
@@ -104,7 +103,7 @@ def _prepare(setting: Setting) -> tuple[nn.Module, torch.device]:
         torch.set_num_threads(setting.threads)
     set_tf32(setting.tf32)
     device = torch.device(setting.device)
-    model = training_form(setting.build()).to(device)
+    model = setting.build().to(device)
     return model.to(memory_format=torch.channels_last), device  # type: ignore[call-overload]
 
 

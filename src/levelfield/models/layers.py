@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from levelfield.models.kernels.channel_gate import PooledGate
 from levelfield.models.kernels.dense import multiplied
-from levelfield.models.kernels.depthwise import depthwise
+from levelfield.models.kernels.depthwise import KERNELS, depthwise
 from levelfield.models.kernels.layer_norm import layer_norm
 from levelfield.models.kernels.linear import linear
 from levelfield.models.kernels.may_replace import may_replace
@@ -87,21 +87,25 @@ class Pointwise(nn.Conv2d):
         return pointwise(x, self.weight, self.bias, gelu)
 
 
+def _is_ordinary(layer: nn.Conv2d) -> bool:
+    """Whether a layer's geometry is what torch's own constructor leaves: pairs, nothing dilated, padded with zeros."""
+    pairs = all(type(value) is tuple and len(value) == 2 for value in (layer.stride, layer.padding))
+    return pairs and layer.dilation == (1, 1) and layer.padding_mode == "zeros"
+
+
 class Convolution(nn.Conv2d):
     """A dense convolution on (B, C, H, W), in training a product of matrices where that is sooner."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        if self.training:
-            assert not isinstance(self.padding, str)
-            geometry = (self.stride[0], self.stride[1]), (self.padding[0], self.padding[1])
-            y = multiplied(x, self.weight, self.bias, *geometry)
+    def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if self.training and self.groups == 1 and _is_ordinary(self):
+            y = multiplied(x, weight, bias, self.stride, self.padding)  # type: ignore[arg-type]
             if y is not None:
                 return y
-        return super().forward(x)
+        return super()._conv_forward(x, weight, bias)
 
 
 class PlainPointwise(Convolution):
-    """A 1x1 convolution on (B, C, H, W) whose float32 results are torch's own; a product of matrices in bfloat16."""
+    """A 1x1 convolution on (B, C, H, W); a product of matrices in bfloat16."""
 
     def __init__(self, inputs: int, outputs: int, bias: bool = True) -> None:
         super().__init__(inputs, outputs, 1, bias=bias)
@@ -118,8 +122,23 @@ class Depthwise(nn.Conv2d):
     def __init__(self, channels: int, kernel: int, bias: bool = True, stride: int = 1) -> None:
         super().__init__(channels, channels, kernel, stride, padding=kernel // 2, groups=channels, bias=bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return depthwise(x, self.weight, self.bias, self.stride[0])
+    def _conv_forward(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if is_depthwise(self) and x.dim() == 4 and x.shape[1] == self.in_channels:
+            return depthwise(x, weight, bias, self.stride[0])
+        return super()._conv_forward(x, weight, bias)
+
+
+def is_depthwise(layer: nn.Conv2d) -> bool:
+    """Whether it computes what `depthwise` does: a kernel a channel, padded by half on all sides."""
+    kernel = layer.kernel_size[0]
+    return (
+        layer.groups == layer.in_channels == layer.out_channels
+        and _is_ordinary(layer)
+        and layer.kernel_size == (kernel, kernel)
+        and kernel in KERNELS
+        and layer.stride[0] == layer.stride[1]
+        and layer.padding == (kernel // 2, kernel // 2)
+    )
 
 
 class ChannelLinear(nn.Linear):

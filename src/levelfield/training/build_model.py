@@ -21,6 +21,7 @@ from levelfield.known_models import TIMM
 from levelfield.models import accepts, create_model, load_plugin, model_info, program_builder
 from levelfield.models.channels import fewer, narrow
 from levelfield.models.registry import size_misfit
+from levelfield.models.training_form import training_form
 from levelfield.models.users_code import failed_on_images
 from levelfield.module_mode import evaluation_mode
 from levelfield.runs import RunFolder, place
@@ -32,7 +33,7 @@ from levelfield.training.fake_quantisation import fake_quantise
 def build_model(spec: RunSpec, factory: Callable[..., nn.Module] | None = None) -> nn.Module:
     """The model of a resolved run with its initial weights: a function of the seed (and of what it starts from)."""
     model, how = _built(spec, factory), spec.recipe.quantize_aware
-    return model if how is None else fake_quantise(model, how)
+    return model if how is None else fake_quantise(training_form(model), how)
 
 
 def _built(spec: RunSpec, factory: Callable[..., nn.Module] | None) -> nn.Module:

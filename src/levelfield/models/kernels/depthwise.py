@@ -13,7 +13,6 @@ from typing import Any, Final
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from levelfield import native
 from levelfield.models.kernels.memory_layout import channels_last
@@ -60,23 +59,27 @@ class _Depthwise(torch.autograd.Function):
         return _convolution(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype), stride)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         B, C, H, W = x.shape
         K, stride = weight.shape[2], ctx.stride
+        geometry = [stride] * 2, [K // 2] * 2, [1, 1], False, [0, 0], C
         dx = None
+        if torch.is_grad_enabled():  # gradients of which there are to be gradients
+            of = [ctx.needs_input_grad[0], True, ctx.biased]
+            lower = weight.to(x.dtype)
+            dx, dw, db = torch.ops.aten.convolution_backward(grad, x, lower, [C] if ctx.biased else None, *geometry, of)
+            return dx, dw.to(weight.dtype), None if db is None else db.to(weight.dtype), None
         own = x.dtype is torch.bfloat16
         if own:
             dx = torch.empty_like(x)
         elif ctx.needs_input_grad[0]:
-            geometry = [stride] * 2, [K // 2] * 2, [1, 1], False, [0, 0], C
             dx = torch.ops.aten.convolution_backward(grad, x, weight, None, *geometry, [True, False, False])[0]
         if stride != 1:  # what was not computed has no gradient
             whole = torch.zeros_like(x)
             whole[:, :, ::stride, ::stride] = grad
             grad = whole
-        dweight = weight.new_empty(weight.shape)
+        dweight = torch.empty_like(weight) if weight.is_contiguous() else weight.new_empty(weight.shape)
         dbias = weight.new_empty(C) if ctx.biased else None
         native.call(
             "lf_depthwise_backward", x, channels_last(grad), weight.contiguous(), dx if own else None, dweight, dbias,

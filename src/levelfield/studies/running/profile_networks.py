@@ -155,15 +155,16 @@ def build(
     model: str, classes: int, image_size: int, options: dict[str, Any], plugins: tuple[str, ...],
     channels: Mapping[str, Channels] | None = None,
 ) -> nn.Module:  # fmt: skip
-    """Build a network in the fresh process that measures it."""
+    """Build a network, in the form in which it trains, in the fresh process that measures it."""
     from levelfield.models import create_model, load_plugin
     from levelfield.models.channels import narrow
+    from levelfield.models.training_form import training_form
 
     for path in plugins:
         load_plugin(path)
     network = create_model(model, classes, image_size, **options)
     narrow(network, channels or {})
-    return network
+    return training_form(network)
 
 
 def deploy(model: nn.Module, images: Tensor, dtype: torch.dtype) -> tuple[nn.Module, dict[str, Any]]:

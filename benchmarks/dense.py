@@ -53,7 +53,11 @@ def main() -> None:
     found = [row(*shape, arguments.batch, arguments.seconds) for shape in SHAPES]
     steps = [network_step(name, options, arguments.batch) for name, options in NETWORKS.items()]
     if arguments.json:
-        about = {"machine": describe_environment(), "threads": arguments.threads, "batch": arguments.batch}
+        about = {
+            "machine": describe_environment(torch.device("cpu")),
+            "threads": arguments.threads,
+            "batch": arguments.batch,
+        }
         arguments.json.write_text(
             json.dumps({**about, "rows": found, "steps": steps}, indent=1) + "\n", encoding="utf-8"
         )

@@ -44,7 +44,11 @@ def main() -> None:
     ]
     step = network_step()
     if arguments.json:
-        about = {"machine": describe_environment(), "threads": arguments.threads, "batch": arguments.batch}
+        about = {
+            "machine": describe_environment(torch.device("cpu")),
+            "threads": arguments.threads,
+            "batch": arguments.batch,
+        }
         arguments.json.write_text(json.dumps({**about, "rows": found, "step": step}, indent=1) + "\n", encoding="utf-8")
 
 

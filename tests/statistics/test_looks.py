@@ -64,6 +64,17 @@ def test_without_looks_it_is_one_at_all_runs() -> None:
     assert compare_at_looks(found, None, "base") == compare_rows(found, "base")
 
 
+def test_declared_steps_weigh_at_every_look_as_at_one() -> None:
+    of, steps = rows(a=80.0, b=81.0, c=83.0, d=84.0), [("d", "c")]
+    at_one = compare_rows(of, "a", steps=steps)
+    assert compare_at_looks(of, None, "a", steps=steps) == at_one
+    at_looks = compare_at_looks(of, (look(1.0, a=8, b=8, c=8, d=8),), "a", steps=steps)
+    assert [(pair.a, pair.b) for pair in at_looks.pairs] == [(pair.a, pair.b) for pair in at_one.pairs]
+    step, plain = at_looks.between("d", "c"), compare_at_looks(of, None, "a").between("d", "c")
+    assert step == at_one.between("d", "c")
+    assert step is not None and plain is not None and step.seeds_for != () and plain.seeds_for == ()
+
+
 def test_what_was_decided_stands_as_it_was_and_a_stopped_row_is_not_decided_again() -> None:
     found = rows(base=80.0, far=85.0, near=80.4, mid=80.9)
     one, two = look(0.2, base=5, far=5, near=5, mid=5), look(0.8, base=8, near=8, mid=8)

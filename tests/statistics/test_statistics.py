@@ -1,6 +1,7 @@
 """Statistics against SciPy, statsmodels and small cases that can be counted by hand."""
 
 import math
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from levelfield.statistics import (
     sign_flip,
     verdict,
 )
+from levelfield.statistics.comparison import asked_pairs, family_weights, pairs_of
 
 
 def row(*scores: float, start: str | None = None) -> RowScores:
@@ -172,6 +174,31 @@ def test_what_there_is_no_ground_for_is_not_decided(a: RowScores, b: RowScores, 
     assert verdict(found) == ("too few seeds" if reason.startswith(("too few", "no start")) else "undecided")
     assert (found.low, found.p) == (None, None)
     assert reason in found.reason
+
+
+def test_what_a_table_asks_comes_first_and_weighs_four_fifths() -> None:
+    names = ["base", "a", "b", "c", "d"]
+    steps = [("b", "a"), ("a", "base"), ("c", "b"), ("b", "c"), ("d", "missing"), ("d", "d")]
+    asked = asked_pairs(names, "base", steps)
+    assert asked == [("a", "base"), ("b", "base"), ("c", "base"), ("d", "base"), ("b", "a"), ("c", "b")]
+    pairs = pairs_of(names, "base", steps)
+    assert pairs[:6] == asked and len({frozenset(pair) for pair in pairs}) == len(pairs) == 10
+    weights = family_weights(len(asked), len(pairs) - len(asked))
+    assert weights[:6].sum() == pytest.approx(0.8) and weights.sum() == pytest.approx(1)
+    assert asked_pairs(names, None, steps) == [("b", "a"), ("a", "base"), ("c", "b")]
+    assert pairs_of(names, None) == list(combinations(names, 2))
+
+
+def test_a_declared_step_is_decided_as_a_comparison_with_the_baseline_is() -> None:
+    generator = np.random.default_rng(0)
+    rows = {f"row{i}": row(*(80 + i + 0.5 * generator.standard_normal(3))) for i in range(26)}
+    (plain, asked) = (compare_rows(rows, "row0", steps=steps) for steps in ((), [("row9", "row5")]))
+    without, with_it = plain.between("row9", "row5"), asked.between("row9", "row5")
+    assert without is not None and with_it is not None
+    assert without.p == with_it.p and without.estimate == with_it.estimate
+    assert with_it.p_adjusted is not None and without.p_adjusted is not None and with_it.p_adjusted < without.p_adjusted
+    assert with_it.seeds_for != () and without.seeds_for == ()
+    assert asked.to_baseline("row1").p_adjusted >= plain.to_baseline("row1").p_adjusted  # type: ignore[union-attr]
 
 
 def test_ranks_print_ties_as_ties() -> None:

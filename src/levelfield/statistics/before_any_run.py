@@ -18,14 +18,18 @@ middle of 18 rows of the corpus (benchmarks/overdispersion.yaml, 189 of its runs
 
 
 @cache
-def seeds_foreseen(gap: float, rows: int, images: int, flips: float | None = None) -> int | None:
+def seeds_foreseen(
+    gap: float, rows: int, images: int, flips: float | None = None, asked: int | None = None
+) -> int | None:
     """Seeds a row with which a table of `rows` >= 2 will tell a row `gap` points from its baseline, with 80 % power,
     where they vary as the rows of the corpus do; None: more than 1,000.
 
-    `images`: test images. `flips`: as FLIPS, where it was measured on other rows.
+    `images`: test images. `flips`: as FLIPS, where it was measured on other rows. `asked`: how many pairs the table
+    asks for (`comparison.asked_pairs`); None: those with the baseline.
     """
     variance = 1e4 * (FLIPS if flips is None else flips) / images
     # One run a row shows nothing of its variance: what is left is the prior, without the rows that it fears.
     unseen = RowVariances([RowEvidence(np.zeros(1), variance)] * 2, images)
-    level = ALPHA * float(family_weights(rows - 1, (rows - 1) * (rows - 2) // 2)[0])
+    asked = rows - 1 if asked is None else asked
+    level = ALPHA * float(family_weights(asked, rows * (rows - 1) // 2 - asked)[0])
     return seeds_needed(unseen.of_two_runs(0, 1), gap, level, prior_dof=PRIOR_DOF)

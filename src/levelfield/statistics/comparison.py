@@ -2,9 +2,9 @@
 
 One statement holds for everything that a table claims of one question: if no two rows truly differed, the chance that
 it claims any difference, to the baseline or in the ranks, is at most 5 %. To that end all pairs are one family of
-Holm's procedure, in which the comparisons with the baseline, the question of the table, weigh four fifths and all other
-pairs together one fifth; what a decided pair frees goes to the undecided ones. Claims of equivalence are a family of
-the same kind, and so are claims on other images.
+Holm's procedure, in which what the table asks, the comparisons with the baseline and the steps that a study declares,
+weighs four fifths and all other pairs together one fifth; what a decided pair frees goes to the undecided ones. Claims
+of equivalence are a family of the same kind, and so are claims on other images.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from levelfield.statistics.pairwise import Difference, Interval, probability_of_
 from levelfield.statistics.row_scores import RowScores
 from levelfield.statistics.strict import held_strictly
 
-BASELINE_SHARE: Final = 0.8
+ASKED_SHARE: Final = 0.8
 MARGIN: Final = 0.5
 """Percentage points within which rows are called equivalent, unless it is said otherwise."""
 
@@ -100,6 +100,7 @@ def compare_rows(
     rows: Mapping[str, RowScores],
     baseline: str | None = None,
     *,
+    steps: Collection[tuple[str, str]] = (),
     margin: float = MARGIN,
     alpha: float = ALPHA,
     beside: bool = True,
@@ -108,13 +109,14 @@ def compare_rows(
 ) -> Comparison:
     """Decide every pair of rows (higher is better); rows without runs are left out.
 
-    `baseline`: a row of `rows`, or None (all pairs then weigh the same). `alpha`: of each family. `beside`: also
+    `baseline`: a row of `rows`, or None. `steps`: pairs of names that were declared before any run, which weigh as
+    much as those with the baseline; without either all pairs weigh the same. `alpha`: of each family. `beside`: also
     compute what stands beside the decision (sign-flip test, P(A beats B), own variances). `earlier`: looks before.
     `strict`: claim a difference only where BCa and an exact permutation test agree (`statistics.strict`).
     """
     measured = {name: row for name, row in rows.items() if row.by_seed}
     baseline = baseline if baseline in measured else None
-    pairs, primary = pairs_of(measured, baseline), 0 if baseline is None else len(measured) - 1
+    pairs, primary = pairs_of(measured, baseline, steps), len(asked_pairs(measured, baseline, steps))
     if not pairs:
         return Comparison(baseline, (), {name: Rank(1, 1) for name in measured}, margin, strict=strict)
 
@@ -196,15 +198,32 @@ def _with_beside(pair: Difference, a: RowScores, b: RowScores, own: Interval) ->
     )
 
 
-def pairs_of(names: Collection[str], baseline: str | None) -> list[tuple[str, str]]:
-    """Every pair of rows once: each beside the `baseline`, if there is one, then all others."""
-    primary = [(name, baseline) for name in names if name != baseline] if baseline is not None else []
-    return primary + [(a, b) for a, b in combinations(names, 2) if baseline not in (a, b)]
+def pairs_of(
+    names: Collection[str], baseline: str | None, steps: Collection[tuple[str, str]] = ()
+) -> list[tuple[str, str]]:
+    """Every pair of rows once: those that are asked, then all others."""
+    asked = asked_pairs(names, baseline, steps)
+    known = {frozenset(pair) for pair in asked}
+    return asked + [pair for pair in combinations(names, 2) if frozenset(pair) not in known]
+
+
+def asked_pairs(
+    names: Collection[str], baseline: str | None, steps: Collection[tuple[str, str]]
+) -> list[tuple[str, str]]:
+    """The pairs that a table asks for, each once: each of `names` beside the `baseline`, if there is one, then `steps`
+    between two of them."""
+    asked = [(name, baseline) for name in names if name != baseline] if baseline is not None else []
+    known = {frozenset(pair) for pair in asked}
+    for pair in steps:
+        if set(pair) <= set(names) and len(set(pair)) == 2 and frozenset(pair) not in known:
+            known.add(frozenset(pair))
+            asked.append(pair)
+    return asked
 
 
 def family_weights(primary: int, others: int) -> NDArray[np.float64]:
-    """Weights of the pairs with the baseline, then of the others; they sum to one."""
-    share = BASELINE_SHARE if primary and others else float(primary > 0)
+    """Weights of the pairs that are asked, then of the others; they sum to one."""
+    share = ASKED_SHARE if primary and others else float(primary > 0)
     return np.array([share / max(1, primary)] * primary + [(1 - share) / max(1, others)] * others)
 
 

@@ -12,7 +12,7 @@ are open, so that each is held at least at its own weight at every look).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -75,6 +75,7 @@ def compare_at_looks(
     looks: Sequence[Look] | None,
     baseline: str | None = None,
     *,
+    steps: Collection[tuple[str, str]] = (),
     margin: float = MARGIN,
     alpha: float = ALPHA,
     beside: bool = True,
@@ -87,7 +88,7 @@ def compare_at_looks(
     Adjusted p-values are those of the whole: at most `alpha` where decided.
     """
     if looks is None:
-        return compare_rows(rows, baseline, margin=margin, alpha=alpha, beside=beside, strict=strict)
+        return compare_rows(rows, baseline, steps=steps, margin=margin, alpha=alpha, beside=beside, strict=strict)
     stands: dict[tuple[str, str], Difference] = {}
     seen: dict[str, tuple[int, ...]] = {}
     for look in looks:
@@ -99,7 +100,7 @@ def compare_at_looks(
             earlier = Earlier(decided, tuple(look.seeds))
             level = alpha * look.share
             whole = compare_rows(
-                part, baseline, margin=margin, alpha=level, beside=beside, earlier=earlier, strict=strict
+                part, baseline, steps=steps, margin=margin, alpha=level, beside=beside, earlier=earlier, strict=strict
             )
             found = tuple(_of_whole(pair, look.share) for pair in whole.pairs if earlier.open(pair.a, pair.b))
         for pair in found:
@@ -110,7 +111,7 @@ def compare_at_looks(
     tests = PairTests(measured)
     pairs = [
         either_way(stands, *pair) or _not_looked_at(*pair, measured, tests, margin)
-        for pair in pairs_of(measured, baseline)
+        for pair in pairs_of(measured, baseline, steps)
     ]
     spent = alpha * sum(look.share for look in looks)
     return Comparison(baseline, tuple(pairs), ranks(list(measured), pairs), margin, spent, strict)

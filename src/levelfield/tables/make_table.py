@@ -94,6 +94,7 @@ def compared(
         raise unknown("baseline row", baseline, list(line_of))
     looks = study.looks and study.looks.of({row.name: setting_digest(row.declared) for row in study.rows})
     runs, panel_of = placed([read_row(row) for row in study.rows])
+    steps = steps_between(study)
     panels: dict[str, Comparison] = {}
     scores_of: dict[str, dict[str, RowScores]] = {}
     for panel in dict.fromkeys(panel_of.values()):
@@ -101,8 +102,18 @@ def compared(
         first = line_of.get(baseline or "")
         first = first if first in scores else _first_own(runs, scores)
         made = None if looks is None else looks.looks
-        panels[panel] = compare_at_looks(scores, made, first, margin=study.margin, strict=study.verdict == "strict")
+        panels[panel] = compare_at_looks(
+            scores, made, first, steps=steps, margin=study.margin, strict=study.verdict == "strict"
+        )
     return runs, panel_of, panels, scores_of
+
+
+def steps_between(study: StudyRows) -> list[tuple[str, str]]:
+    """The pairs (after, before) that the declared steps of `study` compare, by the lines of its table."""
+    line_of = {name: row.name for row in study.rows for name in row.names}
+    return [
+        (line_of[after], line_of[before]) for _, before, after in study.steps if before in line_of and after in line_of
+    ]
 
 
 def _first_own(runs: Sequence[RowRuns], scores: Mapping[str, object]) -> str | None:

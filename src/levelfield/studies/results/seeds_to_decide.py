@@ -11,7 +11,8 @@ import numpy as np
 from levelfield.data.sources.catalog import entry
 from levelfield.statistics import Comparison, flip_variance
 from levelfield.statistics.before_any_run import seeds_foreseen
-from levelfield.tables.make_table import compared
+from levelfield.statistics.comparison import asked_pairs
+from levelfield.tables.make_table import compared, steps_between
 from levelfield.tables.rows import Row, StudyRows, one_per_training
 from levelfield.tables.runs_of_row import RowRuns
 from levelfield.tables.scores_of_rows import scores_of_rows
@@ -43,10 +44,11 @@ def seeds_to_decide(rows: StudyRows) -> list[ToDecide]:
         members = [one for one in runs if panels[one.row.name] == panel]
         baseline = _baseline(study, members, comparisons[panel])
         flips = _flips(members)
+        asked = len(asked_pairs([one.row.name for one in members], baseline, steps_between(study)))
         for one in members:
             if one.row.name != baseline and not one.row.predictions:
                 gaps = sorted({study.margin, LARGER})
-                found.append(_of_row(one, baseline, comparisons[panel], len(members), flips, gaps))
+                found.append(_of_row(one, baseline, comparisons[panel], (len(members), asked), flips, gaps))
     return found
 
 
@@ -57,14 +59,16 @@ def _baseline(study: StudyRows, members: Sequence[RowRuns], comparison: Comparis
 
 
 def _of_row(
-    one: RowRuns, baseline: str, comparison: Comparison, rows: int, flips: float | None, gaps: Sequence[float]
+    one: RowRuns, baseline: str, comparison: Comparison, size: tuple[int, int], flips: float | None,
+    gaps: Sequence[float],
 ) -> ToDecide:  # fmt: skip
+    """`size`: how many rows its panel has, and how many pairs of them are asked for."""
     name = one.row.name
     pair = comparison.between(name, baseline)
     if pair is not None and set(gaps) <= (told := dict(pair.seeds_for)).keys():
         return ToDecide(name, baseline, {gap: told[gap] for gap in gaps}, f"runs ({_counts(pair.runs)})")
     images = _images(one)
-    seeds = {gap: seeds_foreseen(gap, rows, images or UNKNOWN_IMAGES, flips) for gap in gaps}
+    seeds = {gap: seeds_foreseen(gap, size[0], images or UNKNOWN_IMAGES, flips, size[1]) for gap in gaps}
     basis = f"prior, {images or UNKNOWN_IMAGES:,} images" + ("" if images else " assumed")
     return ToDecide(name, baseline, seeds, basis)
 

@@ -284,6 +284,24 @@ def test_a_reduced_scale_is_not_compared_with_what_was_published(tmp_path: Path)
     assert changed.reasons == ("changed on the command line: budget.steps=12",)
 
 
+def test_declared_steps_are_what_a_table_asks_under_whatever_name_a_row_is_listed(tmp_path: Path) -> None:
+    listed = [
+        Row(name, declared=declared, runs=tuple(
+            write_run(tmp_path / name / str(s), spec, 3.0 + place, images=200)
+            for s, spec in enumerate(declared)
+        ))
+        for place, name in enumerate(("base", "b", "c", "d"))
+        for declared in [tuple(spec_of(name, seed) for seed in range(3))]
+    ]  # fmt: skip
+    again = replace(listed[2], name="c-again")
+    study = StudyRows("s", (*listed, again), baseline="base")
+    steps = (("step", "b", "c-again"), ("to nothing", "b", "missing"))
+    (plain,), (asked,) = (build_table(one).panels.values() for one in (study, replace(study, steps=steps)))
+    without, step = plain.between("c", "b"), asked.between("c", "b")
+    assert without is not None and step is not None and step.seeds_for != () and without.seeds_for == ()
+    assert [(pair.a, pair.b) for pair in asked.pairs[:4]] == [("b", "base"), ("c", "base"), ("d", "base"), ("c", "b")]
+
+
 def test_each_test_set_has_its_own_baseline(tmp_path: Path) -> None:
     rows = [
         Row(f"{data}-{model}", runs=tuple(

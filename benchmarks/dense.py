@@ -3,8 +3,8 @@
     python benchmarks/dense.py [--batch 128] [--threads 1] [--seconds 0.3] [--json FILE]
 
 In turns on one CPU, in float32; a ratio is the median over the turns, above 1 where the product is faster. Measured on
-every processor, also on those where levelfield leaves these layers to torch (`models/kernels/dense.py`). Last, training
-steps of networks whose maps come down to few pixels, with products and without.
+every processor, also on those where levelfield leaves these layers to torch (`models/kernels/dense.py`). Last, forward
+and backward pass of networks whose maps come down to few pixels, with products and without.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     dense._slow_gradients = lambda: True
     found = [row(*shape, arguments.batch, arguments.seconds) for shape in SHAPES]
-    steps = [network_step(name, options, arguments.batch) for name, options in NETWORKS.items()]
+    networks = [whole_network(name, options, arguments.batch) for name, options in NETWORKS.items()]
     if arguments.json:
         about = {
             "machine": describe_environment(torch.device("cpu")),
@@ -59,7 +59,7 @@ def main() -> None:
             "batch": arguments.batch,
         }
         arguments.json.write_text(
-            json.dumps({**about, "rows": found, "steps": steps}, indent=1) + "\n", encoding="utf-8"
+            json.dumps({**about, "rows": found, "networks": networks}, indent=1) + "\n", encoding="utf-8"
         )
 
 
@@ -84,7 +84,7 @@ def row(kernel: int, stride: int, side: int, channels: int, batch: int, seconds:
     return {"kernel": kernel, "stride": stride, "side": side, "channels": channels, **one}
 
 
-def network_step(name: str, options: dict[str, Any], batch: int, turns: int = 7) -> dict[str, object]:
+def whole_network(name: str, options: dict[str, Any], batch: int, turns: int = 7) -> dict[str, object]:
     """Milliseconds of forward and backward by the process's clock, the least over the turns, and their ratio."""
     torch.manual_seed(0)
     network = training_form(create_model(name.split()[0], 100, 32, **options)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -98,7 +98,7 @@ def network_step(name: str, options: dict[str, Any], batch: int, turns: int = 7)
             F.cross_entropy(network(images), labels).backward()
             times[products].append(1000 * (time.process_time() - begin))
     own, plain = (min(times[products][1:]) for products in (True, False))
-    print(f"a step of {name}: {own:.0f} ms in place of {plain:.0f}, {plain / own:.2f} times", flush=True)
+    print(f"forward and backward of {name}: {own:.0f} ms in place of {plain:.0f}, {plain / own:.2f} times", flush=True)
     return {"network": name, "own_ms": own, "torch_ms": plain, "ratio": plain / own}
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import runpy
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +19,7 @@ import torch
 from torch import nn
 
 import levelfield as lf
+from levelfield import native
 from levelfield.data import open_data
 from levelfield.spec import DataSpec
 from levelfield.statistics import RowScores, compare_rows
@@ -66,12 +69,32 @@ def by_the_file(shortcut: bool, seed: int) -> tuple[list[float], float]:
     return losses, ONE.top1(network, *test)
 
 
+@pytest.fixture
+def plain_torch(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Without levelfield's fast forms, which sum in another order on some processors."""
+    monkeypatch.setenv("LEVELFIELD_NATIVE", "0")
+    native.library.cache_clear()
+    yield
+    native.library.cache_clear()
+
+
+@pytest.mark.usefixtures("plain_torch")
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("shortcut", [True, False])
 def test_every_loss_is_levelfields_own_to_the_bit(shortcut: bool, seed: int, tmp_path: Path) -> None:
     losses, top1 = by_the_file(shortcut, seed)
     assert len(losses) == EPOCHS * 22 and losses[-1] < losses[0]
     assert by_levelfield(shortcut, seed, tmp_path / "run") == (losses, top1)
+    environment = json.loads((tmp_path / "run" / "environment.json").read_text(encoding="utf-8"))
+    assert environment["cpp_loops"] == "none"
+
+
+@pytest.mark.parametrize("shortcut", [True, False])
+def test_with_the_fast_forms_the_losses_are_the_files_within_rounding(shortcut: bool, tmp_path: Path) -> None:
+    theirs, _ = by_the_file(shortcut, 0)
+    ours, _ = by_levelfield(shortcut, 0, tmp_path / "run")
+    assert len(ours) == len(theirs)
+    assert ours[:4] == pytest.approx(theirs[:4], rel=1e-5)  # from there on training multiplies what rounding makes
 
 
 def test_its_images_are_levelfields_digits() -> None:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from levelfield import native
 from levelfield.models.kernels import dense
 from levelfield.models.training_form import training_form
 
@@ -108,8 +109,16 @@ def test_in_evaluation_and_without_gradients_it_is_torchs_to_the_bit() -> None:
 def test_only_where_it_was_measured(processor: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: processor)
+    monkeypatch.setattr(native, "library", lambda: object())
     y = training_form(nn.Conv2d(4, 4, 1))(torch.randn(2, 4, 1, 1))
     assert ("Convolution" in names(y)) == (processor != "AVX2")
+
+
+def test_without_the_loops_it_is_plain_torch_as_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
+    monkeypatch.setattr(native, "library", lambda: None)
+    assert "Convolution" in names(training_form(nn.Conv2d(4, 4, 1))(torch.randn(2, 4, 1, 1)))
 
 
 def test_under_autocast_in_float64_and_watched_it_is_torchs() -> None:

@@ -47,8 +47,11 @@ def multiplied(x: Tensor, weight: Tensor, bias: Tensor | None, stride: Pair, pad
 
 
 def _slow_gradients() -> bool:
-    """Whether oneDNN computes on a processor whose registers have 256 bits, where this was measured."""
-    return torch.backends.cpu.get_cpu_capability() == "AVX2"
+    """Whether oneDNN computes on a processor whose registers have 256 bits, where this was measured.
+
+    Not without the C++ loops: what `environment.json` calls `cpp_loops: none` is plain torch, to the bit.
+    """
+    return torch.backends.cpu.get_cpu_capability() == "AVX2" and native.library() is not None
 
 
 def _places(side: int, kernel: int, stride: int, padding: int) -> int:

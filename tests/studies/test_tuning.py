@@ -28,8 +28,9 @@ from levelfield.studies.running.sweep import run_sweep
 from levelfield.studies.running.trials_so_far import TrialsSoFar
 from levelfield.study import Study
 from levelfield.tables import build_table, read_study
+from levelfield.tables.best_of_trials import sweep_in_words
 from levelfield.tables.sweep import LR, Sweep, from_json
-from levelfield.tables.sweeps import read_sweeps
+from levelfield.tables.sweeps import read_sweeps, swept_runs
 from needed import need
 
 Write = Callable[..., Path]
@@ -83,6 +84,24 @@ def test_every_row_tries_the_same_and_is_compared_at_its_best_with_other_seeds(
     page = (out / "report.html").read_text()
     assert all(f'id="{key}"' in page for key in ("sweeps", "sweeps-best", "sweeps-knob-0", "sweeps-knob-1"))
     assert "What tuning cost and found" in page
+
+
+def test_another_search_of_a_row_keeps_what_was_tried_before_in_its_cost(study_file: Write, tmp_path: Path) -> None:
+    path, out = study_file(**SMALL, models=["resnet_nano", "vit_mini"]), tmp_path / "out"
+    call("sweep", path, "--out", out, "--trials", 2, "--share", 1, "--yes")
+    (more, _) = call("sweep", path, "--out", out, "--trials", 3, "--share", 1, "--yes", "--json")["sweeps"]
+    assert not more["earlier"] and more["cost"]["trials"] == 3  # the same draw went on: a trial counts once
+    grid = ("sweep", path, "--out", out, "--row", "resnet_nano", "--lr-factors", "1,3", "--share", "0.5", "--yes")
+    (other,) = call(*grid, "--json")["sweeps"]
+    assert len(other["points"]) == 2 and len(other["earlier"]) == 3
+    assert other["cost"]["trials"] == 5 and other["cost"]["epochs"] == 3 * 2 + 2 * 1
+    assert other["best"]["run"] in {point["run"] for point in other["points"]}
+    swept = {sweep.rows[0]: sweep for sweep in read_sweeps(out)}
+    assert swept["resnet_nano"].epochs == 8 and not swept["vit_mini"].earlier
+    assert "3 trials of other searches in this folder" in sweep_in_words(swept["resnet_nano"])
+    again = call(*grid)
+    assert "the cost holds 3 trials of other searches in this folder too" in " ".join(again.output.split())
+    assert swept_runs(out) == {run.path for run in find_runs(out / "sweep")}  # no trial is called unasked for
 
 
 def test_pruning_follows_the_rule_and_is_the_same_in_processes(study_file: Write, tmp_path: Path) -> None:

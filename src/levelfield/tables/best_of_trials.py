@@ -106,11 +106,16 @@ def _pair_in_words(at_each: Sequence[EqualTrials]) -> str:
 
 
 def cost_in_words(sweep: Sweep) -> str:
-    """What the search cost: trials, epochs, time, multiply-accumulates."""
-    words = [counted(len(sweep.points), "trial"), f"{plain(sweep.epochs, 4)} epoch{'' if sweep.epochs == 1 else 's'}"]
+    """What the search cost, with those that were made before it: trials, epochs, time, multiply-accumulates."""
+    words = [counted(len(sweep.paid), "trial"), f"{plain(sweep.epochs, 4)} epoch{'' if sweep.epochs == 1 else 's'}"]
     words += [duration(sweep.seconds)] if sweep.seconds else []
     words += [f"{short(sweep.training_macs)} MACs"] if sweep.training_macs else []
     return ", ".join(words)
+
+
+def earlier_in_words(sweep: Sweep) -> str:
+    """The trials that other searches made for the same rows before."""
+    return f"{counted(len(sweep.earlier), 'trial')} of other searches in this folder"
 
 
 def setting_in_words(sweep: Sweep) -> str:
@@ -129,6 +134,7 @@ def sweep_in_words(sweep: Sweep) -> str:
     kind = "point" if sweep.sampler == GRID else "trial"
     tried = f"{listed(list(sweep.rows), 30)}: a sweep of {counted(len(sweep.points), kind)} ({sweep.setting})"
     best, failed, pruned = sweep.best, sweep.count("failed"), sweep.count("pruned")
+    tried += f", after {earlier_in_words(sweep)}" if sweep.earlier else ""
     if best is None:
         return f"{tried} in which every {kind} failed"
     text = f"{tried} is best at {setting_in_words(sweep)} ({percent(best.val_top1)} % on validation)"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 from typing import Any, Final, Literal
 
@@ -45,7 +45,8 @@ class Sweep:
     `setting`: its length, seed and slice in words. `sampler`: how the trials were drawn, from which `space` (key ->
     {log: [low, high]} and its like; empty for a grid), so many of them `alike` for all rows. `rungs` (epochs) and
     `reduction`: the rule of pruning. `macs`: multiply-accumulates of a forward pass of one image, where they are known;
-    `teacher_macs`: of its teacher's, 0 without one.
+    `teacher_macs`: of its teacher's, 0 without one. `earlier`: trials that other searches in this folder made for these
+    rows before: nothing is chosen from them, but they were tried and paid for.
     """
 
     rows: tuple[str, ...]
@@ -58,6 +59,7 @@ class Sweep:
     reduction: int = 0
     macs: int | None = None
     teacher_macs: int = 0
+    earlier: tuple[Trial, ...] = ()
 
     @property
     def finished(self) -> tuple[Trial, ...]:
@@ -110,18 +112,35 @@ class Sweep:
         return [0.0 if trial.state == "failed" else trial.val_top1 or 0.0 for trial in self.points]
 
     @property
+    def paid(self) -> tuple[Trial, ...]:
+        """All trials that were made to find the setting, those of earlier searches too."""
+        return self.points + self.earlier
+
+    @property
     def seconds(self) -> float:
-        return sum(trial.seconds for trial in self.points)
+        return sum(trial.seconds for trial in self.paid)
 
     @property
     def epochs(self) -> float:
-        return sum(trial.epochs for trial in self.points)
+        return sum(trial.epochs for trial in self.paid)
 
     @property
     def training_macs(self) -> float | None:
         """Multiply-accumulates of all its training, of which a backward pass counts as two forward ones."""
-        images = float(sum(trial.images for trial in self.points))
+        images = float(sum(trial.images for trial in self.paid))
         return None if self.macs is None else (BACKWARD * self.macs + self.teacher_macs) * images
+
+    def after(self, others: Iterable[Sweep]) -> Sweep:
+        """This search, made where `others` were made before: what they tried for any of its rows is `earlier`.
+
+        A trial that is one of its own (a search with more trials goes on from the same draw) counts once.
+        """
+        seen = {(trial.run, repr(trial.setting)) for trial in self.points}
+        before: dict[tuple[str, str], Trial] = {}
+        for other in others:
+            if set(other.rows) & set(self.rows):
+                before |= {(trial.run, repr(trial.setting)): trial for trial in other.paid}
+        return replace(self, earlier=tuple(trial for one, trial in before.items() if one not in seen))
 
     def _ordered(self, key: str) -> bool:
         values = [trial.setting[key] for trial in self.points]
@@ -149,7 +168,7 @@ def as_json(sweep: Sweep) -> dict[str, Any]:
         "sensitivity": sweep.sensitivity,
         "knobs": {key: asdict(one) for key, one in sweep.knobs.items()},
         "cost": {
-            "trials": len(sweep.points),
+            "trials": len(sweep.paid),
             "epochs": sweep.epochs,
             "seconds": sweep.seconds,
             "training_macs": sweep.training_macs,
@@ -170,6 +189,7 @@ def from_json(found: Mapping[str, Any]) -> Sweep:
         reduction=found.get("reduction", 0),
         macs=found.get("macs"),
         teacher_macs=found.get("teacher_macs", 0),
+        earlier=tuple(_trial(point) for point in found.get("earlier", ())),
     )
 
 

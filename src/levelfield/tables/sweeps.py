@@ -59,8 +59,7 @@ def join_sweeps(into: Path, other: Path) -> list[dict[str, Any]]:
 
 def swept_runs(folder: Path) -> set[Path]:
     """The run folders that the trials of the sweeps in `folder` have."""
-    named = (point.get("run") for sweep in read_sweeps_json(folder) for point in sweep["points"])
-    return {folder / SWEEP / run for run in named if run}
+    return {folder / SWEEP / trial.run for sweep in read_sweeps(folder) for trial in sweep.paid if trial.run}
 
 
 def validation_top1(folder: RunFolder) -> float | None:

@@ -156,7 +156,7 @@ def _print_sweeps(sweeps: Sequence[Sweep]) -> None:
     for each in sweeps:
         best = each.best
         gap = "" if each.sensitivity is None else percent(each.sensitivity)
-        cost = (str(len(each.points)), plain(each.epochs, 4), duration(each.seconds), short(each.training_macs))
+        cost = (str(len(each.paid)), plain(each.epochs, 4), duration(each.seconds), short(each.training_macs))
         found = "every trial failed" if best is None else setting_in_words(each)
         rows.append((each.rows[0], *cost, percent(best.val_top1) if best else "", gap, found))
         notes += _notes(each)
@@ -194,9 +194,12 @@ def _print_use(opened: OpenedStudy, sweeps: Sequence[Sweep]) -> None:
 
 def _notes(sweep: Sweep) -> list[str]:
     """What is to be known of a row's search beside its figures."""
+    from levelfield.tables.best_of_trials import earlier_in_words
+
     name, *also = sweep.rows
     notes = [f"also {', '.join(also)}: the same training"] if also else []
     notes += [f"best on the edge of what was tried: {', '.join(sweep.edges)}"] if sweep.edges else []
     notes += [f"{sweep.count('pruned')} pruned"] if sweep.count("pruned") else []
     notes += [f"{sweep.count('failed')} failed"] if sweep.count("failed") else []
+    notes += [f"the cost holds {earlier_in_words(sweep)} too"] if sweep.earlier else []
     return [f"{name}: {'; '.join(notes)}."] if notes else []

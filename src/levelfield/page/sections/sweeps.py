@@ -52,7 +52,7 @@ def _costs(found: Sequence[Sweep]) -> str:
     lines = []
     for sweep in found:
         best = sweep.best
-        cells = [str(len(sweep.points)), str(sweep.count("pruned")), str(sweep.count("failed"))]
+        cells = [str(len(sweep.paid)), str(sweep.count("pruned")), str(sweep.count("failed"))]
         cells += [plain(sweep.epochs, 4), duration(sweep.seconds), short(sweep.training_macs)]
         cells += [percent(best.val_top1 if best else None), percent(sweep.sensitivity)]
         lines.append(line(", ".join(sweep.rows), *cells, words=setting_in_words(sweep) or NONE))

@@ -19,7 +19,7 @@ from levelfield.studies.running.search import Search
 from levelfield.studies.running.terminated_as_interrupted import terminated_as_interrupted
 from levelfield.studies.running.trials import Trials
 from levelfield.tables.sweep import Sweep, Trial, as_json
-from levelfield.tables.sweeps import SWEEP, SWEEPS, TUNED, read_sweeps_json, read_tuned
+from levelfield.tables.sweeps import SWEEP, SWEEPS, TUNED, read_sweeps, read_sweeps_json, read_tuned
 
 
 def run_sweep(
@@ -39,9 +39,7 @@ def run_sweep(
         work = executor or (InProcess() if parallel == 1 else Processes(parallel))
         trials = Trials(searches, folder, work, progress, lambda: _save(out, _complete(searches, trials)))
         trials.carry_out()
-        sweeps = _complete(searches, trials)
-        _save(out, sweeps)
-    return sweeps
+        return _save(out, _complete(searches, trials))
 
 
 def _complete(searches: Sequence[Search], trials: Trials) -> list[Sweep]:
@@ -79,13 +77,19 @@ def _counted(folder: Path, trials: Sequence[Trial]) -> dict[str, int]:
     return {}
 
 
-def _save(out: Path, sweeps: Sequence[Sweep]) -> None:
-    """Bring tuned.json and sweep.json up to date: rows that were swept now replace what was found for them before."""
+def _save(out: Path, sweeps: Sequence[Sweep]) -> list[Sweep]:
+    """Bring tuned.json and sweep.json up to date: rows that were swept now replace what was found for them before.
+
+    What was tried for them before stays with them, as `Sweep.earlier`.
+    """
     if not sweeps:
-        return
+        return []
+    held = read_sweeps(out)
+    sweeps = [sweep.after(held) for sweep in sweeps]
     best = {name: dict(sweep.best.setting) for sweep in sweeps if sweep.best for name in sweep.rows}
     failed = {name for sweep in sweeps if not sweep.best for name in sweep.rows}
     write_json(out / TUNED, {k: v for k, v in {**read_tuned(out), **best}.items() if k not in failed})
     now = {name for sweep in sweeps for name in sweep.rows}
     before = [sweep for sweep in read_sweeps_json(out) if not now & set(sweep["rows"])]
     write_json(out / SWEEPS, before + [as_json(sweep) for sweep in sweeps])
+    return sweeps

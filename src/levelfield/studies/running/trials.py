@@ -21,7 +21,7 @@ class Trials:
 
     def __init__(
         self, searches: Sequence[Search], folder: Path, executor: Executor, progress: Progress,
-        changed: Callable[[], None],
+        changed: Callable[[], object],
     ) -> None:  # fmt: skip
         self.searches, self.folder, self.executor = searches, folder, executor
         self.progress, self.changed = progress, changed

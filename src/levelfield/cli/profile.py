@@ -149,9 +149,12 @@ def _measured(
         messages.print(f"  measuring {doing}", highlight=False, soft_wrap=True)
 
     how = partial(profile, say=say) if thorough else partial(quick_profile, say=say, fresh=len(subjects) == 1)
-    for position, subject in enumerate(subjects, 1):
-        subject = resolved(subject, classes, image_size)
+    for position, given in enumerate(subjects, 1):
+        subject = resolved(given, classes, image_size)
         progress = f"{position}/{len(subjects)} {subject.label}, {subject.image_size} px, {subject.classes} classes"
+        own = {"classes": classes or given.classes, "px": image_size or given.image_size}
+        if unsaid := " and ".join(word for word, value in own.items() if value is None):
+            progress += f" ({unsaid} of the network's own)"
         messages.print(progress, highlight=False)
         measured = profile_subject(subject, setting, plugins, how)
         _warn(subject.label, measured)

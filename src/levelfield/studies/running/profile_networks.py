@@ -64,7 +64,8 @@ def study_subjects(
     names of rows that are left out: they lose channels, which ones a run tells, and `into`, the study's folder, holds
     none of them.
 
-    Classes and size that the study leaves to the data are those of the catalogue (of the network, for other data).
+    Classes and size that the study leaves to the data are those of the row's runs in `into`, else those of the
+    catalogue; None for other data.
     """
     runs = {} if into is None else {row.name: read_row(row).spec for row in read_study(into).rows if row.runs}
     from levelfield.data.sources import catalog
@@ -80,9 +81,10 @@ def study_subjects(
             left_out.append(row.name)
             continue
         known = catalog.entry(spec.data.name)
-        classes = spec.model.num_classes or (known.classes if known else None)
         stored = known.pixels.partition("x")[0] if known else ""
-        size = spec.model.image_size or spec.data.image_size or (int(stored) if stored.isdigit() else None)
+        network = spec.model if trained is None else trained.model
+        classes = network.num_classes or (known.classes if known else None)
+        size = network.image_size or spec.data.image_size or (int(stored) if stored.isdigit() else None)
         published = published_row(study.name, row.published)
         printed = published.values.get("macs") if published else None
         subject = Subject(row.name, spec.model.name, classes, size, spec.model.options, printed, channels)

@@ -229,6 +229,24 @@ def test_steps_have_a_forest_of_their_own_on_page_and_in_the_picture(study: Stud
     assert of_rows is not None and "Differences to resnet_mini" in of_rows and of_rows.count("worse") >= 3
 
 
+def test_the_picture_of_several_test_sets_has_each_ones_rows_and_only_what_was_decided(tmp_path: Path) -> None:
+    """The last set is undecided: both rows are one network there, of equal skill."""
+    rows = [
+        Row(f"{data}-{name}", runs=tuple(
+            write_run(tmp_path / data / name / str(seed), spec_of("m", seed, data), skill) for seed in range(3)
+        ))
+        for data, skills in (("cifar10", (4.5, 2.0)), ("cifar100", (4.5, 3.0)), ("digits", (4.0, 4.0)))
+        for name, skill in zip(("first", "second"), skills, strict=True)
+    ]  # fmt: skip
+    table = build_table(rows)
+    assert list(table.panels) == ["cifar10", "cifar100", "digits"]
+    assert table.decided_panels == ["cifar10", "cifar100"]
+    picture = forest_picture(table)
+    assert picture is not None
+    named = re.findall(r">([a-z0-9]+-(?:first|second))</text>", picture)
+    assert named == ["cifar10-first", "cifar10-second", "cifar100-first", "cifar100-second"]
+
+
 def test_pictures_are_kept_where_the_data_is_not(study: StudyRows, html: str) -> None:
     held = images_in(html)
     assert len(held) == 24 and all(picture == thumbnail(index) for index, picture in held.items())

@@ -57,6 +57,8 @@ def _fixed(spec: Spec, width_px: int) -> Spec:
             if isinstance(x.get("scale"), dict):
                 x["scale"].pop("range", None)  # which kept room for the names
         found["layer"] = kept
+    for layer in found["layer"]:
+        layer.pop("name", None)  # charts below one another with layers of one name draw one's data in all
     return found
 
 

@@ -22,15 +22,15 @@ PICTURE_PX: Final = 640
 Draw = Callable[[Sequence[TableRow], Comparison, str], Chart | None]
 
 
-def forests(table: StudyTable) -> Section | None:
-    """The differences to the baseline of every test set."""
-    return _section(table, "differences", "Differences to the baseline", forest, table.panels)
+def forests(table: StudyTable, panels: Collection[str] | None = None) -> Section | None:
+    """The differences to the baseline of the test sets in `panels` (None: of every one)."""
+    return _section(table, "differences", "Differences to the baseline", forest, panels)
 
 
-def steps(table: StudyTable) -> Section | None:
-    """What each step of the study does, on every test set; None where it declares none."""
+def steps(table: StudyTable, panels: Collection[str] | None = None) -> Section | None:
+    """What each step of the study does, on the same test sets; None where it declares none."""
     draw = partial(forest_of_steps, steps=table.study.steps)
-    return _section(table, "steps", "What each step does", draw, table.panels)
+    return _section(table, "steps", "What each step does", draw, panels)
 
 
 def matrices(table: StudyTable) -> Section | None:
@@ -48,16 +48,16 @@ def matrices(table: StudyTable) -> Section | None:
 def forest_picture(table: StudyTable) -> str | None:
     """As one SVG, what each step of the study does, or where it declares none the differences to the baseline; of the
     test sets where something was decided, and None where nothing was."""
-    decided = replace(table, panels={panel: table.panels[panel] for panel in table.decided_panels})
-    section = steps(decided) or forests(decided)
+    decided = table.decided_panels
+    section = steps(table, decided) or forests(table, decided)
     return None if section is None else svg_of(section.charts, PICTURE_PX)
 
 
-def _section(table: StudyTable, anchor: str, title: str, draw: Draw, panels: Collection[str]) -> Section | None:
+def _section(table: StudyTable, anchor: str, title: str, draw: Draw, panels: Collection[str] | None) -> Section | None:
     charts = []
     for place, (panel, comparison) in enumerate(table.panels.items()):
         rows = [row for row in table.measured if row.panel == panel]
-        chart = draw(rows, comparison, f"p{place}-{anchor}") if panel in panels else None
+        chart = draw(rows, comparison, f"p{place}-{anchor}") if panels is None or panel in panels else None
         if chart is not None:
             charts.append(chart.on(panel) if len(table.panels) > 1 else chart)
     return Section(anchor, title, figures(charts), charts=tuple(charts)) if charts else None

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from levelfield.errors import UserError
+from levelfield.native.libraries import library_path, variant_in_use
 from levelfield.progress import Progress
 from levelfield.runs import RunFolder, find_runs
 from levelfield.studies.running import ray_cluster
@@ -46,13 +47,20 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LEVELFIELD_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("LEVELFIELD_CACHE", str(cache_with_loops(tmp_path_factory.mktemp("cache"))))
         quick = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_failure_threshold": 4}
         head = {"num_cpus": 1, "include_dashboard": False, "_system_config": quick, **MEMORY}
         nodes = Cluster(initialize_head=True, head_node_args=head)
         nodes.add_node(num_cpus=1, **MEMORY)
         yield nodes
         nodes.shutdown()
+
+
+def cache_with_loops(cache: Path) -> Path:
+    """`cache` with the C++ loops of this machine: what runs on the nodes and what runs here take the same ones."""
+    if (loops := library_path().parent).is_dir():
+        (cache / "native").symlink_to(loops, target_is_directory=True)
+    return cache
 
 
 def without_clocks(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -105,6 +113,8 @@ def test_a_study_that_loses_a_node_ends_with_the_table_of_one_left_alone(
     assert process.returncode == 0, stderr
     assert "was lost; begun again on" in stderr and "attempt 2 of 4" in stderr
     alone = Study.load(path).run(tmp_path / "alone", overrides=STEPS)
+    loops = {json.loads((run.path / "environment.json").read_text())["cpp_loops"] for run in find_runs(out)}
+    assert loops == {variant_in_use()}
     assert without_clocks(json.loads(stdout)["rows"]) == without_clocks(records(alone))
     assert weights(out) == weights(tmp_path / "alone")
 

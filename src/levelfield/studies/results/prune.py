@@ -30,9 +30,9 @@ class Removal:
 def removals(out: Path, rows: Sequence[PlannedRow], what: What, patterns: Sequence[str] = ()) -> list[Removal]:
     """What can go from `out`.
 
-    `stale`: runs that no row of the study asks for any more (an edited recipe, a row taken out), and those of a sweep
-    that the last sweep did not make. `checkpoints`: those of finished runs; weights and results stay. `rows`: all runs
-    of the rows that match `patterns`; those of sweeps stay.
+    `stale`: runs that no row of the study asks for any more (an edited recipe, a row taken out), and those of sweeps
+    that no search on record made. `checkpoints`: those of finished runs; weights and results stay. `rows`: all runs of
+    the rows that match `patterns`; those of sweeps stay.
     """
     runs = find_runs(out)
     if what == "checkpoints":
@@ -49,7 +49,7 @@ def removals(out: Path, rows: Sequence[PlannedRow], what: What, patterns: Sequen
     stale = [_removal(run.path, why.get(run.path, "no row asks for it")) for run in own if run.path not in kept]
     swept = swept_runs(out)
     unswept = [run for run in find_runs(out / SWEEP) if run.path not in swept] if swept else []
-    return stale + [_removal(run.path, "the last sweep did not make it") for run in unswept]
+    return stale + [_removal(run.path, "no search on record made it") for run in unswept]
 
 
 def remove(out: Path, chosen: Sequence[Removal]) -> float:

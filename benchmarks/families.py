@@ -1,13 +1,12 @@
-"""bf16 of the built-in families on a CPU: against fp32, and against torch's own operators in bf16.
+"""The built-in families on a CPU as levelfield computes them, against torch's own operators; and bf16 against fp32.
 
     python benchmarks/families.py [MODEL ...] [--threads 2] [--batch 64] [--seconds 10] [--json FILE]
 
-Three forms of each network with the same weights and images take turns: bf16 as levelfield computes it, the same in
-fp32, and bf16 with every fast form switched off (plain). A ratio is another form's time over the first one's, the
-median over the turns, of process time, which holds on a busy machine too; above 1 levelfield's bf16 is faster. `loss
-off fp32` is how far the first training losses of bf16 and plain bf16 lie from that of fp32, relative. The dearest
-operator takes the largest part of a training step of the first form, as torch's profiler counts. On a processor without
-bf16 instructions it says so and measures nothing.
+Forms of each network with the same weights and images take turns: bf16 as levelfield computes it, the same in fp32, and
+bf16 with every fast form switched off (plain); on a processor without bf16 instructions fp32 and plain fp32. A ratio is
+another form's time over the first one's, the median over the turns, of process time, which holds on a busy machine too;
+above 1 the first one is faster. `loss off` is how far the first training losses lie from that of fp32, relative. The
+dearest operator takes the largest part of a training step of the first form, as torch's profiler counts.
 """
 
 from __future__ import annotations
@@ -32,6 +31,7 @@ from levelfield.cost.timing import autocast, training_step
 from levelfield.memory_allocator import keep_freed_memory
 from levelfield.models import create_model, model_info
 from levelfield.models.kernels import linear, self_attention
+from levelfield.models.training_form import training_form
 from levelfield.precision import DTYPES, cpu_has_bf16
 from levelfield.system.machine import processor_name
 
@@ -40,7 +40,11 @@ FAMILIES = (
     "deit_tiny_p4", "swin_tiny_p2", "efficientnet_tiny_s1", "roadmap_3", "roadmap_5",
 )  # fmt: skip
 CPU = torch.device("cpu")
-FORMS = {"bf16": ("bf16", False), "fp32": ("fp32", False), "plain bf16": ("bf16", True)}
+FORMS = (
+    {"bf16": ("bf16", False), "fp32": ("fp32", False), "plain bf16": ("bf16", True)} if cpu_has_bf16()
+    else {"fp32": ("fp32", False), "plain fp32": ("fp32", True)}
+)  # fmt: skip
+FIRST, *OTHERS = FORMS
 
 
 @contextmanager
@@ -61,7 +65,7 @@ def calls(name: str, batch: int, train: bool) -> dict[str, Callable[[], object]]
         side = min(model_info(name).image_size, 32)
         model = create_model(name, 10, side).to(memory_format=torch.channels_last)
         if train:
-            call: Callable[[], object] = training_step(model, batch, side, CPU, DTYPES[dtype])
+            call: Callable[[], object] = training_step(training_form(model), batch, side, CPU, DTYPES[dtype])
         else:
             model.eval()
             images = torch.randn(batch, 3, side, side).contiguous(memory_format=torch.channels_last)
@@ -80,22 +84,20 @@ def ratios(made: dict[str, Callable[[], object]], seconds: float) -> dict[str, A
     for call in made.values():
         call()
     end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times["bf16"]) < 3:
+    while time.perf_counter() < end or len(times[FIRST]) < 3:
         for form, call in made.items():
             start = time.process_time()
             call()
             times[form].append(time.process_time() - start)
-    quotients = {
-        form: [other / own for other, own in zip(of, times["bf16"], strict=True)] for form, of in times.items()
-    }
-    found: dict[str, Any] = {"turns": len(times["bf16"])}
+    quotients = {form: [other / own for other, own in zip(of, times[FIRST], strict=True)] for form, of in times.items()}
+    found: dict[str, Any] = {"turns": len(times[FIRST])}
     for form in made:
         found[form] = {"cpu_s": statistics.median(times[form]), "ratio": statistics.median(quotients[form])}
     return found
 
 
 def loss_differences(name: str, batch: int) -> dict[str, float]:
-    """How far the first training losses of the bf16 forms lie from fp32's, relative."""
+    """How far the first training losses of the other forms lie from fp32's, relative."""
     losses = {}
     for form, (dtype, plain) in FORMS.items():
         torch.manual_seed(0)
@@ -109,7 +111,7 @@ def loss_differences(name: str, batch: int) -> dict[str, float]:
             stack.enter_context(autocast(CPU, DTYPES[dtype]))
             logits = model(images.contiguous(memory_format=torch.channels_last))
         losses[form] = float(F.cross_entropy(logits.detach().float(), labels))
-    return {form: abs(losses[form] / losses["fp32"] - 1) for form in ("bf16", "plain bf16")}
+    return {form: abs(losses[form] / losses["fp32"] - 1) for form in FORMS if form != "fp32"}
 
 
 def dearest(call: Callable[[], object]) -> str:
@@ -130,27 +132,25 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="of each comparison")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    if not cpu_has_bf16():
-        print(f"skipped: {processor_name()} has no bf16 instructions")
-        return
     torch.set_num_threads(arguments.threads)
     native.build()
     keep_freed_memory()
     print(f"{processor_name()}, {arguments.threads} threads, batch {arguments.batch}, load {os.getloadavg()[0]:.1f}")
-    print(
-        f"{'':22}{'bf16 images/s':>15}{'fp32':>7}{'plain':>7}{'turns':>7}  loss off fp32: bf16, plain; dearest operator"
-    )
+    others = [form for form in FORMS if form != "fp32"]
+    columns = "".join(f"{form:>12}" for form in OTHERS)
+    print(f"{'':22}{FIRST:>6} images/s{columns}{'turns':>7}  loss off: {', '.join(others)}; dearest operator")
     rows = {}
     for name in arguments.models:
         row: dict[str, Any] = {"losses": loss_differences(name, arguments.batch)}
         for what, train in (("train", True), ("infer", False)):
             made = calls(name, arguments.batch, train)
             row[what] = ratios(made, arguments.seconds)
-            speed = arguments.batch / row[what]["bf16"]["cpu_s"]
-            said = f"{speed:>15.1f}{row[what]['fp32']['ratio']:>7.2f}{row[what]['plain bf16']['ratio']:>7.2f}"
+            said = f"{arguments.batch / row[what][FIRST]['cpu_s']:>15.1f}"
+            said += "".join(f"{row[what][form]['ratio']:>12.2f}" for form in OTHERS)
+            off = ""
             if train:
-                row["dearest"] = dearest(made["bf16"])
-            off = f"{row['losses']['bf16']:.1e}, {row['losses']['plain bf16']:.1e}; {row['dearest']}" if train else ""
+                row["dearest"] = dearest(made[FIRST])
+                off = f"{', '.join(f'{each:.1e}' for each in row['losses'].values())}; {row['dearest']}"
             print(f"{name if train else '':17}{what:5}{said}{row[what]['turns']:>7}  {off}", flush=True)
         rows[name] = row
     if arguments.json:

@@ -27,7 +27,13 @@ from levelfield.models.kernels.depthwise import depthwise_native
 from levelfield.models.kernels.grid_attention import grid_attention_native, grid_weights
 from levelfield.models.kernels.linear import linear, onednn_multiplies_bf16
 from levelfield.models.kernels.max_pool import max_pool_2x2_native
-from levelfield.models.kernels.norm_silu import norm_silu, norm_silu_native
+from levelfield.models.kernels.norm_silu import (
+    ACTIVATIONS,
+    norm_activation,
+    norm_activation_native,
+    norm_silu,
+    norm_silu_native,
+)
 from levelfield.models.kernels.outlook import outlook_native, outlook_plain
 from levelfield.models.kernels.pointwise import pointwise
 from levelfield.models.layers import MLP, ChannelLinear, Depthwise, Pointwise, SqueezeExcite, TokenLinear
@@ -108,9 +114,12 @@ def test_grid_attention(width: int, height: int, columns: int, grid: int, dtype:
 
 
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("channels", [5, 24, 64, 300])
+@pytest.mark.parametrize("channels", [5, 24, 64, 138, 300])
+@pytest.mark.parametrize("act", [None, F.silu, F.relu])
 @MAPS
-def test_norm_silu(training: bool, channels: int, dtype: torch.dtype) -> None:
+def test_norm_and_activation(
+    training: bool, channels: int, act: Callable[[Tensor], Tensor] | None, dtype: torch.dtype
+) -> None:
     torch.manual_seed(channels)
     norm = nn.BatchNorm2d(channels).train(training)
     with torch.no_grad():
@@ -119,26 +128,64 @@ def test_norm_silu(training: bool, channels: int, dtype: torch.dtype) -> None:
     other = nn.BatchNorm2d(channels).double().train(training)
     other.load_state_dict(norm.state_dict())
 
+    activate = act or torch.clone
+
     def joined(y: Tensor, pooled: Tensor) -> Tensor:
         return torch.cat([y, (y.shape[2] * pooled).to(y.dtype)], 2)
 
     def fast(x: Tensor) -> Tensor:
-        y, pooled = norm_silu_native(x, norm)
+        y, pooled = norm_activation_native(x, norm, ACTIVATIONS[act])
         return joined(y, pooled.expand(-1, -1, 1, y.shape[3]))
 
     def plain(x: Tensor) -> Tensor:
-        y = F.silu(other(x))
+        y = activate(other(x))
         return joined(y, y.mean((2, 3), keepdim=True).expand(-1, -1, 1, y.shape[3]))
 
     x = 2 * torch.randn(3, channels, 9, 8) + 50.0 * training
     check(fast, plain, x, tolerance=2e-5 if training else 3e-6, dtype=dtype)
-    y, pooled = norm_silu_native(x := torch.randn(3, channels, 9, 8).to(dtype), norm)
+    y, pooled = norm_activation_native(x := torch.randn(3, channels, 9, 8).to(dtype), norm, ACTIVATIONS[act])
     assert pooled.dtype is torch.float32
-    y.sum().backward()
-    F.silu(other(x.double())).sum().backward()
+    weight = torch.randint(1, 4, y.shape)  # whole numbers: exact in bfloat16
+    (y * weight).sum().backward()
+    (activate(other(x.double())) * weight).sum().backward()
     assert relative(norm.weight.grad, other.weight.grad) < 1e-5 and relative(norm.bias.grad, other.bias.grad) < 1e-5
     for name, buffer in other.named_buffers():
         torch.testing.assert_close(getattr(norm, name).double(), buffer.double(), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("act", [None, nn.SiLU(), nn.ReLU()])
+def test_in_float32_norms_and_activations_are_computed_at_once_in_training_and_by_torch_in_evaluation(
+    act: nn.Module | None,
+) -> None:
+    norm, x = nn.BatchNorm2d(8), torch.randn(2, 8, 4, 4)
+    expected = norm.eval()(x) if act is None else act(norm.eval()(x))
+    assert torch.equal(norm_activation(x, norm, act), expected)
+    assert "NormActivation" not in norm_activation(x, norm, act).grad_fn.name()
+    assert "NormActivation" in norm_activation(x, norm.train(), act).grad_fn.name()
+    inference = [nn.BatchNorm2d(8) for _ in range(2)]
+    with torch.no_grad():  # statistics of the whole data, as of an averaged network
+        norm_activation(x, inference[0], act)
+        inference[1](x)
+    for one, other in zip(inference[0].buffers(), inference[1].buffers(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("act", [None, F.silu, F.relu])
+def test_gradients_of_gradients_through_a_norm(training: bool, act: Callable[[Tensor], Tensor] | None) -> None:
+    torch.manual_seed(0)
+    norm, activate = nn.BatchNorm2d(6).train(training), act or torch.clone
+    x = torch.randn(3, 6, 4, 4, requires_grad=True)
+
+    def seconds(y: Tensor, pooled: Tensor) -> tuple[Tensor, ...]:
+        (first,) = torch.autograd.grad((y.square().sum() + pooled.square().sum()), x, create_graph=True)
+        return torch.autograd.grad(first.square().sum(), (x, norm.weight, norm.bias), allow_unused=True)
+
+    plain = activate(norm(x))
+    wanted = seconds(plain, plain.mean((2, 3), keepdim=True))
+    found = seconds(*norm_activation_native(x, norm, ACTIVATIONS[act]))
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
 def test_every_head_width_of_the_registered_networks_is_known_to_the_compiler() -> None:
@@ -435,7 +482,7 @@ def test_steps_aside_where_it_may_not_compute() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         assert not native.usable(x) and native.usable(x.bfloat16())
         y = norm_silu(x.bfloat16(), nn.BatchNorm2d(4).bfloat16(), nn.SiLU())
-        assert "_NormSiLU" not in y.grad_fn.name()
+        assert "NormActivation" not in y.grad_fn.name()
     with torch.autocast("cpu", torch.float16):
         assert not native.usable(x) and not native.usable(x.bfloat16())
     seen: list[bool] = []

@@ -17,8 +17,7 @@ namespace {
 constexpr int kTaps = 9;
 constexpr int kMaxTokens = 64;
 constexpr int kMaxHeads = 64;
-constexpr int kChannels = 256;  // channels that one task of the norms handles: rows long enough to be read ahead
-constexpr int kRows = 64;      // rows summed in float before they are added in double
+constexpr int kChannels = 256;  // channels that one task of the gates handles: rows long enough to be read ahead
 
 // exp to about 1e-7 relative: x = n ln 2 + r, and a polynomial of degree 6 in r. Compilers vectorise it.
 inline float exp_fast(float x) {
@@ -502,133 +501,6 @@ void depthwise_backward(const T* x, const T* dy, const float* weight, T* dx, flo
     }
 }
 
-inline float sigmoid(float z) { return 1.0f / (1.0f + exp_fast(-z)); }
-
-// d loss / dz of y = SiLU(z), z = x * scale + shift, pooled = mean(y), for a block of channels, from local copies.
-struct SiLUGradient {
-  float scale[kChannels], shift[kChannels], mean[kChannels], pooled[kChannels];
-
-  SiLUGradient(const float* scales, const float* shifts, const float* means, const float* dpooled, int first, int count,
-               int places) {
-    for (int c = 0; c < count; ++c) {
-      scale[c] = scales[first + c];
-      shift[c] = shifts[first + c];
-      mean[c] = means[first + c];
-      pooled[c] = dpooled ? dpooled[first + c] / places : 0.0f;
-    }
-  }
-
-  float operator()(float x, float dy, int c) const {
-    const float z = x * scale[c] + shift[c], s = sigmoid(z);
-    return (dy + pooled[c]) * s * (1.0f + z * (1.0f - s));
-  }
-};
-
-// Mean and biased variance of x (B, N, C) over the first two axes.
-template <class T>
-void norm_statistics(const T* x, float* mean, float* variance, int B, int N, int C, int threads) {
-  std::vector<double> sums(2L * B * C);
-  by_image_and_channels(B, C, threads, [&](int b, int first, auto count) {
-    double* total = sums.data() + 2L * (static_cast<long>(b) * C + first);
-    for (int start = 0; start < N; start += kRows) {
-      float sum[kChannels] = {}, square[kChannels] = {};
-      for (int n = start; n < std::min(N, start + kRows); ++n) {
-        const T* row = x + (static_cast<long>(b) * N + n) * C + first;
-#pragma omp simd
-        for (int c = 0; c < count; ++c) {
-          const float centred = load(row[c]) - load(x[first + c]);  // shifted by the first pixel: no cancellation
-          sum[c] += centred;
-          square[c] += centred * centred;
-        }
-      }
-      for (int c = 0; c < count; ++c) total[2 * c] += sum[c], total[2 * c + 1] += square[c];
-    }
-  });
-  const double scale = 1.0 / (static_cast<double>(B) * N);
-  for (int c = 0; c < C; ++c) {
-    double sum = 0, square = 0;
-    for (int b = 0; b < B; ++b) {
-      sum += sums[2L * (static_cast<long>(b) * C + c)];
-      square += sums[2L * (static_cast<long>(b) * C + c) + 1];
-    }
-    mean[c] = static_cast<float>(load(x[c]) + sum * scale);
-    variance[c] = static_cast<float>(std::max(0.0, square * scale - sum * scale * sum * scale));
-  }
-}
-
-// y = SiLU(x * scale + shift) and, where pooled is not null, its mean over the N places: x, y (B, N, C), pooled (B, C).
-template <class T>
-void affine_silu_forward(const T* x, const float* scale, const float* shift, T* y, float* pooled, int B, int N, int C,
-                         int threads) {
-  by_image_and_channels(B, C, threads, [&](int b, int first, auto count) {
-    float total[kChannels] = {};
-    for (int n = 0; n < N; ++n) {
-      const long at = (static_cast<long>(b) * N + n) * C + first;
-#pragma omp simd
-      for (int c = 0; c < count; ++c) {
-        const float z = load(x[at + c]) * scale[first + c] + shift[first + c];
-        const float silu = z * sigmoid(z);
-        store(y + at + c, silu);
-        total[c] += silu;
-      }
-    }
-    if (pooled)
-      for (int c = 0; c < count; ++c) pooled[static_cast<long>(b) * C + first + c] = total[c] / N;
-  });
-}
-
-// Backward of y = SiLU(norm(x)), pooled = mean(y). With batch statistics (batch != 0) these depend on x too.
-template <class T>
-void norm_silu_backward(const T* x, const T* dy, const float* dpooled, const float* scale, const float* shift,
-                        const float* mean, const float* inverse, T* dx, float* dweight, float* dbias, int batch, int B,
-                        int N, int C, int threads) {
-  std::vector<float> partial(2L * B * C);
-  by_image_and_channels(B, C, threads, [&](int b, int first, auto count) {
-    const SiLUGradient of(scale, shift, mean, dpooled ? dpooled + static_cast<long>(b) * C : nullptr, first, count, N);
-    float bias[kChannels] = {}, weight[kChannels] = {};
-    for (int n = 0; n < N; ++n) {
-      const long at = (static_cast<long>(b) * N + n) * C + first;
-      const T *row = x + at, *grad = dy + at;
-#pragma omp simd
-      for (int c = 0; c < count; ++c) {
-        const float dz = of(load(row[c]), load(grad[c]), c);
-        bias[c] += dz;
-        weight[c] += dz * (load(row[c]) - of.mean[c]);
-      }
-    }
-    float* out = partial.data() + 2L * (static_cast<long>(b) * C + first);
-    for (int c = 0; c < count; ++c) out[2 * c] = bias[c], out[2 * c + 1] = weight[c] * inverse[first + c];
-  });
-  std::vector<float> mean_bias(C), mean_weight(C);
-  for (int c = 0; c < C; ++c) {
-    double bias = 0, weight = 0;
-    for (int b = 0; b < B; ++b) {
-      bias += partial[2L * (static_cast<long>(b) * C + c)];
-      weight += partial[2L * (static_cast<long>(b) * C + c) + 1];
-    }
-    dbias[c] = static_cast<float>(bias);
-    dweight[c] = static_cast<float>(weight);
-    mean_bias[c] = batch ? static_cast<float>(bias / (static_cast<double>(B) * N)) : 0.0f;
-    mean_weight[c] = batch ? static_cast<float>(weight / (static_cast<double>(B) * N)) * inverse[c] : 0.0f;
-  }
-  by_image_and_channels(B, C, threads, [&](int b, int first, auto count) {
-    const SiLUGradient of(scale, shift, mean, dpooled ? dpooled + static_cast<long>(b) * C : nullptr, first, count, N);
-    float bias[kChannels], weight[kChannels];
-    std::copy_n(mean_bias.data() + first, count, bias);
-    std::copy_n(mean_weight.data() + first, count, weight);
-    for (int n = 0; n < N; ++n) {
-      const long at = (static_cast<long>(b) * N + n) * C + first;
-      const T *row = x + at, *grad = dy + at;
-      T* out = dx + at;
-#pragma omp simd
-      for (int c = 0; c < count; ++c) {
-        const float value = load(row[c]);
-        store(out + c, of.scale[c] * (of(value, load(grad[c]), c) - bias[c] - (value - of.mean[c]) * weight[c]));
-      }
-    }
-  });
-}
-
 // Backward of y = x * gate, x (B, N, C), gate (B, C).
 template <class T>
 void gate_backward(const T* x, const T* gate, const T* dy, T* dx, T* dgate, int B, int N, int C, int threads) {
@@ -726,9 +598,6 @@ extern "C" {
                                 int W, int heads, int width, int threads) {                                            \
     BY_WIDTH(outlook_backward, logits, values, grad, dlogits, dvalues, B, H, W, heads, width, threads)                 \
   }                                                                                                                    \
-  void lf_norm_statistics##end(const T* x, float* mean, float* variance, int B, int N, int C, int threads) {            \
-    norm_statistics(x, mean, variance, B, N, C, threads);                                                              \
-  }                                                                                                                    \
   void lf_gate_backward##end(const T* x, const T* gate, const T* dy, T* dx, T* dgate, int B, int N, int C,              \
                              int threads) {                                                                            \
     gate_backward(x, gate, dy, dx, dgate, B, N, C, threads);                                                           \
@@ -759,15 +628,6 @@ void lf_grid_forward(const float* qkv, float* out, int B, int H, int W, int head
 void lf_grid_backward(const float* qkv, const float* grad, float* dqkv, int B, int H, int W, int heads, int width, int grid,
                            int threads) {
   BY_WIDTH(grid_backward, qkv, grad, dqkv, B, H, W, heads, width, grid, threads)
-}
-void lf_affine_silu_forward(const float* x, const float* scale, const float* shift, float* y, float* pooled, int B,
-                                 int N, int C, int threads) {
-  affine_silu_forward(x, scale, shift, y, pooled, B, N, C, threads);
-}
-void lf_norm_silu_backward(const float* x, const float* dy, const float* dpooled, const float* scale,
-                                const float* shift, const float* mean, const float* inverse, float* dx, float* dweight,
-                                float* dbias, int batch, int B, int N, int C, int threads) {
-  norm_silu_backward(x, dy, dpooled, scale, shift, mean, inverse, dx, dweight, dbias, batch, B, N, C, threads);
 }
 
 // Gradients of y = x W^T + b: x (P, I), dy (P, O) to dweight (O, I) and, where not null, dbias (O). I is a multiple of 16.

@@ -1,8 +1,7 @@
 """BatchNorm, an activation after it, and the gate that may follow: the functions without `native` choose the form.
 
-They take the modules and call them, unless the C++ form may compute in their place (`may_replace`). `norm_silu` and
-`norm_silu_gate` have one for float32 too; `norm_activation` for bfloat16 alone, where in float32 a network's results
-are those of torch's own operators.
+They take the modules and call them, unless the C++ form may compute in their place (`may_replace`). Of float32 maps
+`norm_activation` takes it in training alone: in evaluation a network's results are those of torch's own operators.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from typing import Any, Final
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from levelfield import native
 from levelfield.models.kernels.channel_gate import PooledGate, gate_native
@@ -21,14 +19,15 @@ from levelfield.models.kernels.may_replace import may_replace
 from levelfield.models.kernels.memory_layout import channels_last
 
 ACTIVATIONS: Final[dict[object, int]] = {None: 0, nn.SiLU: 1, F.silu: 1, nn.ReLU: 2, F.relu: 2}
-"""The numbers by which the C++ form knows kinds of modules and functions; float32 has SiLU alone."""
+"""The numbers by which the C++ form knows kinds of modules and functions."""
 
 
 def norm_activation(x: Tensor, norm: nn.Module, act: Callable[[Tensor], Tensor] | None = None) -> Tensor:
     """act(norm(x)), or norm(x) alone: (B, C, H, W) to the same. `act` is a module, or a function of torch's."""
     modules = (norm, act) if isinstance(act, nn.Module) else (norm,)
     kind = ACTIVATIONS.get(type(act) if isinstance(act, nn.Module) else act)
-    if x.dtype is torch.bfloat16 and kind is not None and _fit(x, norm) and may_replace(*modules):
+    wanted = x.dtype is torch.bfloat16 or norm.training
+    if wanted and kind is not None and _fit(x, norm) and may_replace(*modules):
         return norm_activation_native(x, norm, kind)[0]
     y: Tensor = norm(x)
     return y if act is None else act(y)
@@ -84,9 +83,7 @@ def norm_activation_native(x: Tensor, norm: nn.Module, activation: int) -> tuple
     """y = act(norm(x)) and its mean over the map, in C++: (B, C, H, W) to the same and (B, C, 1, 1).
 
     Updates the running statistics in training. `norm` is a BatchNorm2d that `may_replace` knows.
-    Float32 maps have SiLU.
     """
-    assert x.dtype is torch.bfloat16 or activation == ACTIVATIONS[nn.SiLU]
     assert isinstance(norm, nn.BatchNorm2d)
     x = channels_last(x)
     B, C, H, W = x.shape
@@ -120,24 +117,35 @@ class _NormActivation(torch.autograd.Function):
         shift = bias - mean * scale
         y, pooled = torch.empty_like(x), scale.new_empty(B, C, 1, 1)
         ctx.sizes = (B, H * W, C)
-        ctx.batch = batch
-        name, ctx.kind = (
-            ("lf_affine_forward", (activation,)) if x.dtype is torch.bfloat16 else ("lf_affine_silu_forward", ())
-        )
-        native.call(name, x, scale, shift, y, pooled, *ctx.kind, *ctx.sizes)
-        ctx.save_for_backward(x, scale, shift, mean, inverse)
+        ctx.batch, ctx.eps, ctx.activation = batch, eps, activation
+        native.call("lf_affine_forward", x, scale, shift, y, pooled, activation, *ctx.sizes)
+        ctx.save_for_backward(x, weight, bias, scale, shift, mean, inverse)
         ctx.set_materialize_grads(False)
         return y, pooled
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, dy: Tensor | None, dpooled: Tensor | None) -> tuple[Tensor | None, ...]:
-        x, scale, shift, mean, inverse = ctx.saved_tensors
+        x, weight, bias, scale, shift, mean, inverse = ctx.saved_tensors
         dy = torch.zeros_like(x) if dy is None else channels_last(dy)
+        if torch.is_grad_enabled():  # gradients of which there are to be gradients
+            return *_gradients(ctx, x, weight, bias, dy, dpooled), *[None] * 5
         dpooled = None if dpooled is None else dpooled.contiguous()
         dx, dweight, dbias = torch.empty_like(x), torch.empty_like(scale), torch.empty_like(scale)
-        name = "lf_norm_backward" if ctx.kind else "lf_norm_silu_backward"
         native.call(
-            name, x, dy, dpooled, scale, shift, mean, inverse, dx, dweight, dbias, int(ctx.batch), *ctx.kind, *ctx.sizes
-        )
+            "lf_norm_backward", x, dy, dpooled, scale, shift, mean, inverse, dx, dweight, dbias, int(ctx.batch),
+            ctx.activation, *ctx.sizes,
+        )  # fmt: skip
         return dx, dweight, dbias, None, None, None, None, None
+
+
+def _gradients(
+    ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, dy: Tensor, dpooled: Tensor | None
+) -> tuple[Tensor, ...]:
+    """Those of x, weight and bias by torch's own operators, so that they have gradients themselves."""
+    mean, inverse = ctx.saved_tensors[-2:]
+    known = (None, None) if ctx.batch else (mean, inverse.pow(-2) - ctx.eps)
+    y = F.batch_norm(x, known[0], known[1], weight, bias, ctx.batch, 0.0, ctx.eps)
+    if ctx.activation:
+        y = F.silu(y) if ctx.activation == ACTIVATIONS[F.silu] else F.relu(y)
+    outputs, given = ([y], [dy]) if dpooled is None else ([y, y.mean((2, 3), True)], [dy, dpooled])
+    return torch.autograd.grad(outputs, (x, weight, bias), given, create_graph=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from typer.testing import CliRunner
 
 from levelfield.cli.study.app import app
 from levelfield.errors import UserError
+from levelfield.page.sections.sweeps import costs
 from levelfield.progress import Progress
 from levelfield.runs import find_runs
 from levelfield.spec import RunSpec
@@ -29,7 +31,7 @@ from levelfield.studies.running.trials_so_far import TrialsSoFar
 from levelfield.study import Study
 from levelfield.tables import build_table, read_study
 from levelfield.tables.best_of_trials import sweep_in_words
-from levelfield.tables.sweep import LR, Sweep, from_json
+from levelfield.tables.sweep import LR, State, Sweep, Trial, from_json
 from levelfield.tables.sweeps import read_sweeps, swept_runs
 from needed import need
 
@@ -102,6 +104,19 @@ def test_another_search_of_a_row_keeps_what_was_tried_before_in_its_cost(study_f
     again = call(*grid)
     assert "the cost holds 3 trials of other searches in this folder too" in " ".join(again.output.split())
     assert swept_runs(out) == {run.path for run in find_runs(out / "sweep")}  # no trial is called unasked for
+
+
+def test_the_page_counts_all_that_was_tried_for_a_row() -> None:
+    """What other searches pruned and what failed there, too."""
+
+    def tried(number: int, state: State) -> Trial:
+        return Trial({LR: number}, 50.0 if state == "finished" else None, state, run=f"run{number}", epochs=1.0)
+
+    own = (tried(1, "finished"), tried(2, "failed"))
+    earlier = (tried(3, "pruned"), tried(4, "failed"), tried(5, "finished"))
+    html = costs([Sweep(("row",), own, earlier=earlier)])
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", html)
+    assert cells[:4] == ["5", "1", "2", "5"]
 
 
 def test_pruning_follows_the_rule_and_is_the_same_in_processes(study_file: Write, tmp_path: Path) -> None:

@@ -42,14 +42,19 @@ OFF: Final = "0"
 WITHOUT: Final = "networks run without, some slower, in plain torch"
 
 
+def switched_off() -> bool:
+    """Whether networks are to be computed in plain torch."""
+    return os.environ.get("LEVELFIELD_NATIVE") == OFF
+
+
 def wanted() -> tuple[Variant, ...]:
     """The variants that this processor can run and the environment allows, the fastest first.
 
     Raises UserError for a name in LEVELFIELD_NATIVE that is none, or whose instructions the processor lacks.
     """
-    named = os.environ.get("LEVELFIELD_NATIVE", "")
-    if named == OFF:
+    if switched_off():
         return ()
+    named = os.environ.get("LEVELFIELD_NATIVE", "")
     has = instruction_sets()
     able = tuple(each for each in variants(platform.machine()) if each.needs <= has)
     if named in ("", "1", BUILT):
@@ -97,7 +102,7 @@ def build(variant: Variant | None = None) -> Path:
 
 def build_where_missing() -> None:
     """Build the loops for this processor before a run that may use them, and say so; where that cannot be, not."""
-    if os.environ.get("LEVELFIELD_NATIVE") in (OFF, BUILT) or library() is not None:
+    if switched_off() or os.environ.get("LEVELFIELD_NATIVE") == BUILT or library() is not None:
         return
     chosen = wanted()[0]
     if compiler() is None or (target := library_path(chosen)).exists() or target.with_suffix(".failed").exists():

@@ -72,6 +72,7 @@ class Sweep:
         return max(self.finished, key=lambda trial: trial.val_top1 or 0.0, default=None)
 
     def count(self, state: State) -> int:
+        """How many trials of this search ended so."""
         return sum(trial.state == state for trial in self.points)
 
     @property

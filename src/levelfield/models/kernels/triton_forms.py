@@ -7,11 +7,12 @@ this package and forks a process for every run; once its own process has asked, 
 from __future__ import annotations
 
 import importlib.util
-import os
 from functools import cache
+
+from levelfield.native.libraries import switched_off
 
 
 @cache
 def has_triton() -> bool:
     """Whether Triton is installed, and the fast forms are not switched off (LEVELFIELD_NATIVE=0)."""
-    return os.environ.get("LEVELFIELD_NATIVE") != "0" and importlib.util.find_spec("triton") is not None
+    return not switched_off() and importlib.util.find_spec("triton") is not None

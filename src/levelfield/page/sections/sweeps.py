@@ -34,7 +34,7 @@ def sweeps(table: StudyTable) -> Section | None:
         return None
     note = "One seed a trial, chosen on the validation slice at equal budgets; test was not looked at."
     charts = _charts(found)
-    content = paragraph(note, class_="note") + bullets(verdicts_in_words(found)) + _costs(found) + figures(charts)
+    content = paragraph(note, class_="note") + bullets(verdicts_in_words(found)) + costs(found) + figures(charts)
     content += bullets(sweep_in_words(sweep) for sweep in found) + _knobs(found)
     content += "".join(folded(f"Every trial of {', '.join(sweep.rows)}", _trials(sweep)) for sweep in found)
     grids = all(sweep.sampler == GRID for sweep in found)
@@ -48,11 +48,13 @@ def _charts(found: Sequence[Sweep]) -> tuple[Chart, ...]:
     return (*shown, *knob_charts(found, "sweeps-knob"))
 
 
-def _costs(found: Sequence[Sweep]) -> str:
+def costs(found: Sequence[Sweep]) -> str:
+    """The table of what the searches cost, those made before for the same rows with them, and of the best settings."""
     lines = []
     for sweep in found:
         best = sweep.best
-        cells = [str(len(sweep.paid)), str(sweep.count("pruned")), str(sweep.count("failed"))]
+        states = [trial.state for trial in sweep.paid]
+        cells = [str(len(states)), str(states.count("pruned")), str(states.count("failed"))]
         cells += [plain(sweep.epochs, 4), duration(sweep.seconds), short(sweep.training_macs)]
         cells += [percent(best.val_top1 if best else None), percent(sweep.sensitivity)]
         lines.append(line(", ".join(sweep.rows), *cells, words=setting_in_words(sweep) or NONE))

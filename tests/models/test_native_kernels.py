@@ -172,20 +172,69 @@ def test_in_float32_norms_and_activations_are_computed_at_once_in_training_and_b
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("act", [None, F.silu, F.relu])
-def test_gradients_of_gradients_through_a_norm(training: bool, act: Callable[[Tensor], Tensor] | None) -> None:
+@pytest.mark.parametrize("needed", [(True, True, True), (True, False, False), (False, True, True), (True, False, True)])
+def test_gradients_of_gradients_through_a_norm(
+    training: bool, act: Callable[[Tensor], Tensor] | None, needed: tuple[bool, ...]
+) -> None:
     torch.manual_seed(0)
     norm, activate = nn.BatchNorm2d(6).train(training), act or torch.clone
-    x = torch.randn(3, 6, 4, 4, requires_grad=True)
+    x = torch.randn(3, 6, 4, 4)
+    leaves = [leaf.requires_grad_(need) for leaf, need in zip((x, norm.weight, norm.bias), needed, strict=True)]
+    leaves = [leaf for leaf in leaves if leaf.requires_grad]
+    mix = torch.randn(x.shape) / 8  # without it the sum of squares of what is normed is a constant
 
     def seconds(y: Tensor, pooled: Tensor) -> tuple[Tensor, ...]:
-        (first,) = torch.autograd.grad((y.square().sum() + pooled.square().sum()), x, create_graph=True)
-        return torch.autograd.grad(first.square().sum(), (x, norm.weight, norm.bias), allow_unused=True)
+        firsts = torch.autograd.grad((mix * y).square().sum() + pooled.square().sum(), leaves, create_graph=True)
+        total = torch.stack([first.square().sum() for first in firsts]).sum()
+        return torch.autograd.grad(total, leaves, allow_unused=True)
 
     plain = activate(norm(x))
     wanted = seconds(plain, plain.mean((2, 3), keepdim=True))
     found = seconds(*norm_activation_native(x, norm, ACTIVATIONS[act]))
     for one, other in zip(found, wanted, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("act", [None, nn.SiLU(), nn.ReLU()])
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_what_is_no_number_is_not_made_one_by_a_norm(act: nn.Module | None, bad: float) -> None:
+    """Statistics, outputs and gradients that torch says are none."""
+    x = torch.randn(2, 3, 3, 3)
+    x[1, 0, 1, 1] = bad
+    norms, ends = [nn.BatchNorm2d(3) for _ in range(2)], []
+
+    def plain(x: Tensor, norm: nn.Module, act: nn.Module | None) -> Tensor:
+        y: Tensor = norm(x)
+        return y if act is None else act(y)
+
+    for norm, form in zip(norms, (norm_activation, plain), strict=True):
+        leaf = x.clone().requires_grad_()
+        y = form(leaf, norm, act)
+        y.sum().backward()
+        ends.append((y, norm.running_mean, norm.running_var, leaf.grad, norm.weight.grad, norm.bias.grad))
+    for found, wanted in zip(*ends, strict=True):
+        assert torch.equal(found.isfinite(), wanted.isfinite())
+
+
+@pytest.mark.parametrize(("side", "outlier"), [(32, 30.0), (112, 1000.0)])
+def test_statistics_do_not_lose_digits_to_a_place_far_from_all_others(side: int, outlier: float) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(4, 4, side, side)
+    x[0, :, 0, 0] += outlier
+    norm, other = nn.BatchNorm2d(4, momentum=1.0), nn.BatchNorm2d(4, momentum=1.0).double()
+    norm_activation_native(x, norm, 0)
+    other(x.double())
+    assert (
+        relative(norm.running_var, other.running_var) < 2e-6 and relative(norm.running_mean, other.running_mean) < 2e-6
+    )
+
+
+@pytest.mark.parametrize("gone", [("running_mean", "running_var"), ("num_batches_tracked",)])
+def test_a_norm_without_its_statistics_is_left_to_torch(gone: tuple[str, ...]) -> None:
+    norm, x = nn.BatchNorm2d(4), torch.randn(2, 4, 3, 3)
+    for name in gone:
+        setattr(norm, name, None)
+    torch.testing.assert_close(norm_activation(x, norm), F.batch_norm(x, None, None, norm.weight, norm.bias, True))
 
 
 def test_every_head_width_of_the_registered_networks_is_known_to_the_compiler() -> None:

@@ -57,24 +57,35 @@ inline Register slope(const Register& z) {
     const Register s = sigmoid<T>(z);
     return s * (1.0f + z * (1.0f - s));
   }
-  if constexpr (A == kReLU) return z > 0.0f ? each(1.0f) : each(0.0f);
+  if constexpr (A == kReLU) return z <= 0.0f ? each(0.0f) : each(1.0f);
   return each(1.0f);
+}
+
+// The means of the first image's channels, roughly: what sums are shifted by, so that nothing cancels.
+template <class T>
+std::vector<float> rough_means(const T* x, int N, int C) {
+  std::vector<float> mean(C);
+  for (int n = 0; n < N; ++n)
+    by_register(C, [&](int c, int, auto left) {
+      put(mean.data() + c, get(mean.data() + c, left) + get(x + static_cast<long>(n) * C + c, left) / float(N), left);
+    });
+  return mean;
 }
 
 // Mean and biased variance of x (B, N, C) over the first two axes.
 template <class T>
 void norm_statistics(const T* x, float* mean, float* variance, int B, int N, int C, int threads) {
   std::vector<double> totals(2L * B * C);
+  const std::vector<float> rough = rough_means(x, N, C);
   by_image_and_block(B, C, threads, [&](int b, int first, int count) {
     double *sums = totals.data() + static_cast<long>(b) * C + first, *squares = sums + static_cast<long>(B) * C;
-    Register centre[kBlockRegisters];  // the first place: shifted by it, nothing cancels
-    by_register(count, [&](int c, int v, auto left) { centre[v] = get(x + first + c, left); });
+    const OfChannels centre(rough.data() + first, count);
     for (int start = 0; start < N; start += kRows) {
       Register sum[kBlockRegisters] = {}, square[kBlockRegisters] = {};
       for (int n = start; n < std::min(N, start + kRows); ++n) {
         const T* row = x + (static_cast<long>(b) * N + n) * C + first;
         by_register(count, [&](int c, int v, auto left) {
-          const Register centred = get(row + c, left) - centre[v];
+          const Register centred = get(row + c, left) - centre.at[v];
           sum[v] += centred;
           square[v] += centred * centred;
         });
@@ -92,8 +103,8 @@ void norm_statistics(const T* x, float* mean, float* variance, int B, int N, int
       sum += totals[static_cast<long>(b) * C + c];
       square += totals[(static_cast<long>(B) + b) * C + c];
     }
-    mean[c] = static_cast<float>(load(x[c]) + sum * scale);
-    variance[c] = static_cast<float>(std::max(0.0, square * scale - sum * scale * sum * scale));
+    mean[c] = static_cast<float>(rough[c] + sum * scale);
+    variance[c] = static_cast<float>(std::max(square * scale - sum * scale * sum * scale, 0.0));  // no number stays none
   }
 }
 

@@ -70,7 +70,8 @@ def _fit(x: Tensor, norm: nn.Module) -> bool:
     """Whether C++ may compute on x, and x is what the norm takes: what torch refuses, torch is left to refuse."""
     if not (native.usable(x) and x.dim() == 4 and isinstance(norm, nn.BatchNorm2d)):
         return False
-    whole = norm.weight is not None and norm.bias is not None and norm.num_features == x.shape[1]
+    parts = (norm.weight, norm.bias, norm.running_mean, norm.running_var, norm.num_batches_tracked)
+    whole = all(part is not None for part in parts) and norm.num_features == x.shape[1]
     return whole and (not norm.training or x.numel() > x.shape[1])
 
 
@@ -128,7 +129,7 @@ class _NormActivation(torch.autograd.Function):
         x, weight, bias, scale, shift, mean, inverse = ctx.saved_tensors
         dy = torch.zeros_like(x) if dy is None else channels_last(dy)
         if torch.is_grad_enabled():  # gradients of which there are to be gradients
-            return *_gradients(ctx, x, weight, bias, dy, dpooled), *[None] * 5
+            return *_gradients(ctx, x, weight, bias, dy, dpooled), None, None, None, None, None
         dpooled = None if dpooled is None else dpooled.contiguous()
         dx, dweight, dbias = torch.empty_like(x), torch.empty_like(scale), torch.empty_like(scale)
         native.call(
@@ -140,7 +141,7 @@ class _NormActivation(torch.autograd.Function):
 
 def _gradients(
     ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, dy: Tensor, dpooled: Tensor | None
-) -> tuple[Tensor, ...]:
+) -> list[Tensor | None]:
     """Those of x, weight and bias by torch's own operators, so that they have gradients themselves."""
     mean, inverse = ctx.saved_tensors[-2:]
     known = (None, None) if ctx.batch else (mean, inverse.pow(-2) - ctx.eps)
@@ -148,4 +149,6 @@ def _gradients(
     if ctx.activation:
         y = F.silu(y) if ctx.activation == ACTIVATIONS[F.silu] else F.relu(y)
     outputs, given = ([y], [dy]) if dpooled is None else ([y, y.mean((2, 3), True)], [dy, dpooled])
-    return torch.autograd.grad(outputs, (x, weight, bias), given, create_graph=True)
+    wanted = [each for each, needed in zip((x, weight, bias), ctx.needs_input_grad, strict=False) if needed]
+    found = iter(torch.autograd.grad(outputs, wanted, given, create_graph=True))
+    return [next(found) if needed else None for needed in ctx.needs_input_grad[:3]]

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +23,17 @@ from levelfield.page.sections.sweeps import costs
 from levelfield.progress import Progress
 from levelfield.runs import find_runs
 from levelfield.spec import RunSpec
+from levelfield.statistics.best_of_trials import EqualTrials
 from levelfield.statistics.halving import goes_on
 from levelfield.studies.declared.tuning import Axis, Tuning
 from levelfield.studies.running.searches_of_rows import search
-from levelfield.studies.running.sweep import run_sweep
+from levelfield.studies.running.sweep import run_sweep, save
 from levelfield.studies.running.trials_so_far import TrialsSoFar
 from levelfield.study import Study
 from levelfield.tables import build_table, read_study
-from levelfield.tables.best_of_trials import sweep_in_words
-from levelfield.tables.sweep import LR, State, Sweep, Trial, from_json
-from levelfield.tables.sweeps import read_sweeps, swept_runs
+from levelfield.tables.best_of_trials import pair_in_words, sweep_in_words
+from levelfield.tables.sweep import LR, State, Sweep, Trial, as_json, from_json
+from levelfield.tables.sweeps import join_sweeps, read_sweeps, swept_runs
 from needed import need
 
 Write = Callable[..., Path]
@@ -104,6 +105,63 @@ def test_another_search_of_a_row_keeps_what_was_tried_before_in_its_cost(study_f
     again = call(*grid)
     assert "the cost holds 3 trials of other searches in this folder too" in " ".join(again.output.split())
     assert swept_runs(out) == {run.path for run in find_runs(out / "sweep")}  # no trial is called unasked for
+
+
+def sweep_of(*rows: str, lrs: Sequence[float], macs: int | None, images: int = 10, **more: Any) -> Sweep:
+    points = tuple(Trial({LR: lr}, 50.0, run=f"{rows[0]}-{lr}", images=images, epochs=1.0) for lr in lrs)
+    return Sweep(rows, points, macs=macs, **more)
+
+
+def test_every_search_costs_what_its_own_network_does() -> None:
+    """Of a row whose network was changed between two searches, and of one whose last trials all failed."""
+    first = sweep_of("row", lrs=[0.1, 0.2], macs=100)
+    second = sweep_of("row", lrs=[0.3], macs=1000).after([first])
+    assert second.training_macs == 3 * (2 * 10 * 100 + 10 * 1000)
+    assert from_json(json.loads(json.dumps(as_json(second)))).training_macs == second.training_macs
+    third = sweep_of("row", lrs=[0.4], macs=None, images=0).after([second])
+    assert third.training_macs == second.training_macs
+    assert (
+        sweep_of("row", lrs=[0.4], macs=None).after([second]).training_macs is None
+    )  # what the last cost is not known
+
+
+def test_who_leads_in_a_sentence_leads_by_its_sign() -> None:
+    both = (
+        EqualTrials("a", "b", 1, -63.5, -81.0, -46.0, 0.001, True),
+        EqualTrials("a", "b", 2, -61.0, -100.0, 62.0, 0.4, False),
+    )
+    told = pair_in_words(both)
+    assert told == (
+        "b beats a if both may try 1 (+63.50 points [+46.00, +81.00]); not distinguishable if both may try 2 "
+        "(+61.00 points [−62.00, +100.00])."
+    )
+    turned = EqualTrials("a", "b", 1, -2.0, -3.0, -1.0, 0.01, True), EqualTrials("a", "b", 5, 2.0, 1.0, 3.0, 0.01, True)
+    assert "a beats b if both may try 5 (+2.00 points [+1.00, +3.00])" in pair_in_words(turned)
+    open_ = EqualTrials("a", "b", 1, -2.0, -5.0, 1.0, 0.3, False)
+    assert pair_in_words([open_]) == "a and b are not distinguishable if both may try 1 (−2.00 points [−5.00, +1.00])."
+
+
+def test_searches_of_two_folders_are_joined_whichever_comes_first(tmp_path: Path) -> None:
+    """And a row that shared its search with one that is searched anew keeps the record."""
+    ours = sweep_of("a", "b", lrs=[0.1, 0.2], macs=100)
+    theirs = sweep_of("a", lrs=[0.1], macs=100)
+    folders = [tmp_path / "ours", tmp_path / "theirs"]
+    for folder, sweep in zip(folders, (ours, theirs), strict=True):
+        folder.mkdir()
+        (folder / "sweep.json").write_text(json.dumps([as_json(sweep)]))
+    for one, other in (folders, reversed(folders)):
+        joined = [from_json(each) for each in join_sweeps(one, other)]
+        by_row = {name: sweep for sweep in joined for name in sweep.rows}
+        assert set(by_row) == {"a", "b"} and {name: len(by_row[name].paid) for name in "ab"} == {"a": 2, "b": 2}
+
+
+def test_a_row_that_is_not_searched_again_keeps_the_record_it_shared(tmp_path: Path) -> None:
+    save(tmp_path, [sweep_of("a", "b", lrs=[0.1, 0.2], macs=100)])
+    save(tmp_path, [sweep_of("a", lrs=[0.3], macs=100)])
+    kept = {sweep.rows: len(sweep.paid) for sweep in read_sweeps(tmp_path)}
+    assert kept == {("b",): 2, ("a",): 3}
+    tuned = json.loads((tmp_path / "tuned.json").read_text())
+    assert tuned == {"a": {LR: 0.3}, "b": {LR: 0.1}}
 
 
 def test_the_page_counts_all_that_was_tried_for_a_row() -> None:
@@ -258,7 +316,10 @@ def test_values_that_a_recipe_cannot_have_and_seeds_that_judge_are_refused_befor
 
 def test_before_its_search_a_study_says_that_its_rows_are_not_tuned(study_file: Write, tmp_path: Path) -> None:
     path, out = study_file(**SMALL, tuning={"trials": 2, "space": SPACE}), tmp_path / "out"
-    first = "not tuned: resnet_nano and vit_mini, trained at the recipe's own setting; `levelfield study sweep"
+    first = "not tuned: resnet_nano and vit_mini, trained at the recipe's own setting; "
+    first += (
+        f"`levelfield study sweep {path} --out {out}` first tries 2 settings of every row, 4 trials not counted here"
+    )
     planned = call("plan", path, "--out", out, "--no-probe")
     assert first in " ".join(planned.stdout.split())
     assert call("plan", path, "--out", out, "--no-probe", "--json")["not_tuned"] == ["resnet_nano", "vit_mini"]
@@ -269,6 +330,39 @@ def test_before_its_search_a_study_says_that_its_rows_are_not_tuned(study_file: 
     (found,) = (finding for finding in table.audit.findings if finding.check == "tuning")
     assert found.severity == "differs" and "that was not made: resnet_nano and vit_mini use" in found.text
     assert any("not tuned" in note for note in table.rows[0].runs.row.notes)
+
+
+def test_rows_tuned_by_another_search_than_is_declared_now_are_named(study_file: Write, tmp_path: Path) -> None:
+    """Where the study file was edited after its search: in the plan, before a run, and in the table."""
+    out = tmp_path / "out"
+    call("sweep", study_file(**SMALL, tuning={"trials": 2, "space": SPACE}), "--out", out, "--yes")
+    plain = call("plan", study_file(**SMALL, tuning={"trials": 2, "space": SPACE}), "--out", out, "--no-probe").stdout
+    assert "another search" not in plain
+    for other in ({"trials": 3, "space": SPACE}, {"trials": 2, "space": {LR: {"log": [0.001, 0.1]}}}):
+        path = study_file(**SMALL, tuning=other)
+        said = " ".join(call("plan", path, "--out", out, "--no-probe").stdout.split())
+        assert (
+            "tuned by another search than the study declares: resnet_nano and vit_mini; `levelfield study sweep" in said
+        )
+        table = call("report", path, "--out", out).stdout
+        assert "tuned by another search than the study declares now" in " ".join(table.split())
+
+
+def test_a_sweep_whose_data_set_is_misspelt_is_refused_before_anything_is_timed(
+    study_file: Write, tmp_path: Path
+) -> None:
+    path = study_file(**SMALL | {"data": {"name": "digit", "image_size": 16}}, tuning={"trials": 2, "space": SPACE})
+    for what in ("sweep", "run"):
+        with pytest.raises(UserError, match="unknown data set 'digit': did you mean 'digits'"):
+            call(what, path, "--out", tmp_path / "out", "--yes")
+    assert not list(tmp_path.glob("out/**/*.json"))
+
+
+def test_a_table_without_runs_names_the_command_that_makes_them_in_its_folder(
+    study_file: Write, tmp_path: Path
+) -> None:
+    path, out = study_file(**SMALL), tmp_path / "out"
+    assert f"levelfield study run {path} --out {out}" in call("report", path, "--out", out).stderr.replace("\n", " ")
 
 
 def test_a_search_that_has_not_ended_is_said_to_be_one(study_file: Write, tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_it_says_which_question_it_answers(measured: StudyTable) -> None:
         difference("b", 0.8, different=True, elsewhere=here),
     )
     said = statements(table)[-1].text
-    assert said.startswith("All this is about this test set")
+    assert said.startswith("What is decided is about this test set")
     assert "of the 2 differences that are decided here 1 would be decided on other images" in said
     one = statements(decided(measured, difference("a", 0.9, different=True, elsewhere=there)))[-1].text
     assert one.endswith(
@@ -98,7 +98,9 @@ def test_it_says_which_question_it_answers(measured: StudyTable) -> None:
     one = statements(decided(measured, difference("a", 0.9, different=True, elsewhere=here)))[-1].text
     assert one.endswith("; the one difference that is decided here would not be on other images.")
     nothing = statements(decided(measured, difference("a", 0.1)))[-1].text
-    assert nothing.endswith("it does not say how the rows compare on other images.")
+    assert nothing.startswith("No two rows are decided on this test set: other seeds")
+    same = statements(decided(measured, difference("a", 0.1, equivalent=True)))[-1].text
+    assert same.endswith("it does not say how the rows compare on other images.")
 
 
 def test_of_several_test_sets_each_has_its_sentences(tmp_path: Path) -> None:
@@ -212,13 +214,21 @@ SENTENCES: dict[str, Callable[[Facts, re.Match[str]], bool]] = {
     r"Steps? (.*) (?:is|are) undecided\.": lambda facts, said: facts.steps(said[1], "undecided"),
     r"Steps? (.*) ha(?:s|ve) too few seeds to be decided\.": lambda facts, said: facts.steps(said[1], "too few seeds"),
     r"Too few seeds to compare (.*) with base\.": lambda facts, said: facts.together(said[1], "too few seeds"),
-    r"All this is about this test set, and holds for other seeds of the same training; it does not say how .*\.": (
-        lambda facts, said: not any(pair.different and pair.elsewhere for pair in facts.pairs)
+    r"No two rows are decided on this test set: other seeds of the same training may order them otherwise\.": (
+        lambda facts, said: not any(pair.different or pair.equivalent for pair in facts.pairs)
     ),
-    r"All this is about .*; the one difference that is decided here would (not be|be decided) on other images.*\.": (
+    r"What is decided is about this test set, and holds for other seeds of the same training; it does not say how "
+    r"the rows compare on other images\.": (
+        lambda facts, said: (
+            any(pair.different or pair.equivalent for pair in facts.pairs)
+            and not any(pair.different and pair.elsewhere for pair in facts.pairs)
+        )
+    ),
+    r"What is decided is about .*; the one difference that is decided here would (not be|be decided) on other "
+    r"images.*\.": (
         lambda facts, said: facts.elsewhere("one", "none" if said[1] == "not be" else "all", None)
     ),
-    r"All this is about .*; of the (\d+) differences that are decided here (none|all|\d+) would be .*, too"
+    r"What is decided is about .*; of the (\d+) differences that are decided here (none|all|\d+) would be .*, too"
     r"(?:; of (\d+) that is not known)?\.": lambda facts, said: facts.elsewhere(said[1], said[2], said[3]),
 }  # fmt: skip
 """Every sentence that an answer may hold, and when it is true of the decisions."""

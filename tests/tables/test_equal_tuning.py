@@ -212,6 +212,42 @@ def test_factors_of_each_rows_own_rate_are_one_space(tmp_path: Path) -> None:
     assert "unequal spaces. c: learning rate 0.02 to 0.2" in found(tmp_path, absolute)[0].text
 
 
+def recorded(folder: Path, last: range, before: range) -> None:
+    """A record in which the trials `before` of every row were another search's."""
+
+    def points(row: str, numbers: range) -> list[dict[str, Any]]:
+        of_row = (path for number in numbers for path in (folder / "sweep").glob(f"{row}-trial{number}/*"))
+        return [{"setting": {}, "val_top1": 1.0, "run": "/".join(path.parts[-2:])} for path in of_row]
+
+    kept = [{"rows": [row], "setting": "", "points": points(row, last), "earlier": points(row, before)} for row in ROWS]
+    (folder / SWEEPS).write_text(json.dumps(kept))
+
+
+def test_a_second_search_is_judged_by_itself_and_paid_for_with_the_first(tmp_path: Path) -> None:
+    """The first one found better, of longer trials: what it found is no longer what rows are to have."""
+    for row in ROWS:
+        for number, (lr, score) in enumerate(zip(RATES, SCORES, strict=True)):
+            trial(tmp_path, row, number, lr, score)
+            trial(tmp_path, row, 10 + number, 2 * lr, 90.0 + number, epochs=6, budget={"epochs": 6})
+    recorded(tmp_path, range(3), range(10, 13))
+    (only,) = found(tmp_path, compared(tmp_path))
+    assert only.severity == "passed" and "3 trials of 3 epochs and 3 trials of 6 epochs for each of a, b" in only.text
+    shutil.rmtree(tmp_path / "sweep" / "b-trial11")
+    recorded(tmp_path, range(3), range(10, 13))
+    (unequal,) = found(tmp_path, compared(tmp_path))
+    assert unequal.severity == "unfair" and "b: 3 trials of 3 epochs and 2 trials of 6 epochs" in unequal.text
+
+
+def test_a_further_search_that_has_not_ended_is_mentioned_and_nothing_of_it_counts(tmp_path: Path) -> None:
+    searched(tmp_path, *ROWS)
+    recorded(tmp_path, range(3), range(0))
+    trial(tmp_path, "b", 3, 0.02, 99.0)
+    trial(tmp_path, "b", 4, 0.03, 60.0, epochs=1, ended=False)
+    passed, begun = sorted(found(tmp_path, compared(tmp_path)), key=lambda one: one.severity, reverse=True)
+    assert (passed.severity, begun.severity, begun.rows) == ("passed", "differs", ("b",))
+    assert begun.text == "A further search was begun and has not ended, so that nothing of it is used: b (2 trials)."
+
+
 def test_trials_whose_runs_are_not_kept_are_not_checked(tmp_path: Path) -> None:
     rows = compared(tmp_path)
     (none,) = found(tmp_path, rows)

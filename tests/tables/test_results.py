@@ -21,6 +21,7 @@ from levelfield.studies.results.study_request import StudyRequest
 from levelfield.tables import StudyRows, build_table, read_study
 from levelfield.tables.answer_to_question import statements
 from levelfield.tables.repository_results import PART, fill, markdown, picture_file, studies_in, study_called
+from levelfield.units import short
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -58,17 +59,28 @@ def test_published_measured_difference_inside(results: Path) -> None:
     assert studies_in(results) == ["cpu/synthetic", "synthetic"]
     text = markdown(results)
     full, reduced = cells(text, "resnet_mini")
-    assert full[:3] == ["resnet_mini", "3", "92.50"]
-    measured, difference = float(full[3]), float(full[5].replace("−", "-"))
+    run = next(row for row in read_study(results / "synthetic").rows if row.name == "resnet_mini").runs[0].result()
+    assert full[:5] == ["resnet_mini", "3", short(run["params"]), short(run["macs"]), "92.50"]
+    measured, difference = float(full[5]), float(full[7].replace("−", "-"))
     assert difference == pytest.approx(measured - 92.5, abs=0.011)
-    low, high = (float(part) for part in full[4].strip("[]").split(","))
-    assert full[6] == ("yes" if low <= 92.5 <= high else "no")
-    assert full[7:] == ["baseline", "9 min"]
-    assert reduced == [*full[:5], "–", "not comparable", "baseline", "9 min"]
-    assert re.fullmatch(r"−\d+\.\d\d \[.*\] worse", cells(text, "vit_mini")[0][7])
-    assert cells(text, "vit_mini")[0][2] == "71.00" and cells(text, "vit_mini")[0][6] == "not comparable"
-    assert cells(text, "outgrid_nano")[0][2] == "–" and cells(text, "outgrid_nano")[0][6] == "–"
-    assert cells(text, "swin_mini")[0][3] == "failed" and cells(text, "efficient_mini")[0][3] == "not run"
+    low, high = (float(part) for part in full[6].strip("[]").split(","))
+    assert full[8] == ("yes" if low <= 92.5 <= high else "no")
+    assert full[9:] == ["baseline", "9 min"]
+    assert reduced == [*full[:7], "–", "not comparable", "baseline", "9 min"]
+    assert re.fullmatch(r"−\d+\.\d\d \[.*\] worse", cells(text, "vit_mini")[0][9])
+    assert cells(text, "vit_mini")[0][4] == "71.00" and cells(text, "vit_mini")[0][8] == "not comparable"
+    assert cells(text, "outgrid_nano")[0][4] == "–" and cells(text, "outgrid_nano")[0][8] == "–"
+    assert cells(text, "swin_mini")[0][5] == "failed" and cells(text, "efficient_mini")[0][5] == "not run"
+
+
+def test_a_section_names_the_page_of_its_study_where_there_is_one() -> None:
+    committed = {path.name for path in (ROOT / "docs/pages").glob("*.html")}
+    text = (ROOT / "docs/results.md").read_text(encoding="utf-8")
+    for name in studies_in(ROOT / "results"):
+        section = text[text.index(f"\n### {name}\n") :].split("\n### ")[1]
+        page = f"{Path(name).name}.html"
+        linked = f"repeats any one run: [its page](pages/{page})." in section
+        assert linked is (page in committed) and (linked or f"`levelfield report results/{name}` writes" in section)
 
 
 def test_a_study_is_found_by_the_name_of_its_folder(results: Path) -> None:

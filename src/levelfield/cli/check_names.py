@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -31,6 +31,22 @@ def check_run(spec: RunSpec) -> None:
     find(spec.data.name, spec.execution.data_dir)
     if spec.recipe.distil is not None:
         RunFolder(Path(spec.recipe.distil.teacher).expanduser()).check_has_weights("recipe.distil.teacher")
+
+
+def check_some_data(specs: Iterable[RunSpec]) -> None:
+    """Raise UserError where the data set of none of `specs` is there: nothing of them could be trained."""
+    from levelfield.data.sources.locate import find
+
+    problems = []
+    for name, folder in dict.fromkeys((spec.data.name, spec.execution.data_dir) for spec in specs):
+        try:
+            find(name, folder)
+        except UserError as problem:
+            problems.append(problem)
+        else:
+            return
+    if problems:
+        raise problems[0]
 
 
 def check_folder(folder: Path) -> None:

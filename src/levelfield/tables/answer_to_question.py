@@ -17,6 +17,7 @@ SINGLY: Final = 3
 """Rows of one verdict up to which each has a sentence of its own, with its gap and its costs."""
 NAMED: Final = 4
 """Names in a sentence on several rows; the others are counted."""
+DECIDED: Final = ("better", "worse", "equivalent")
 STEPS_SAID: Final[dict[Verdict, tuple[str, str]]] = {
     "better": ("makes it better", "make it better"),
     "worse": ("makes it worse", "make it worse"),
@@ -65,10 +66,13 @@ def statements(table: StudyTable) -> list[Statement]:
 
 
 def scope(table: StudyTable) -> str:
-    """Which question the decisions answer: of this test set; and what is known of other images."""
+    """Which question the decisions answer: of this test set; and what is known of other images. Where there are none,
+    that what the means show may be the seeds'."""
     pairs = [pair for comparison in table.panels.values() for pair in comparison.pairs]
     sets = "these test sets" if len(table.panels) > 1 else "this test set"
-    text = f"All this is about {sets}, and holds for other seeds of the same training"
+    if all(verdict(pair) not in DECIDED for pair in pairs):
+        return f"No two rows are decided on {sets}: other seeds of the same training may order them otherwise."
+    text = f"What is decided is about {sets}, and holds for other seeds of the same training"
     decided = [pair for pair in pairs if pair.different]
     known = [pair.elsewhere for pair in decided if pair.elsewhere is not None and pair.elsewhere.low is not None]
     if not known:

@@ -76,7 +76,7 @@ def verdicts_in_words(sweeps: Sequence[Sweep]) -> list[str]:
     count, found = len(held[0].points), who_is_better(sweeps)
     told = [one for one in found if one.decided] if len(held) > MANY else found
     pairs = dict.fromkeys((one.a, one.b) for one in told)
-    said = [_pair_in_words([one for one in told if (one.a, one.b) == pair]) for pair in pairs]
+    said = [pair_in_words([one for one in told if (one.a, one.b) == pair]) for pair in pairs]
     if left := len(found) - len(told):
         said.append(f"Not distinguishable: {left} other pairs of rows at equal numbers of trials.")
     others = [sweep.rows[0] for sweep in sweeps if sweep not in held]
@@ -89,19 +89,25 @@ def verdicts_in_words(sweeps: Sequence[Sweep]) -> list[str]:
     return said
 
 
-def _pair_in_words(at_each: Sequence[EqualTrials]) -> str:
-    """A sentence on one pair: "A beats B if both may try 1 (...); not distinguishable if both may try 5 (...)."."""
+def pair_in_words(at_each: Sequence[EqualTrials]) -> str:
+    """A sentence on one pair: "A beats B if both may try 1 (...); not distinguishable if both may try 5 (...)."
+
+    Differences are the first named row's lead over the other; who wins is named anew where it changes.
+    """
     said: list[str] = []
+    first = at_each[0].a
     for one in at_each:
-        turned = one.decided and one.difference < 0
-        better, worse = (one.b, one.a) if turned else (one.a, one.b)
+        if one.decided:
+            first = one.a if one.difference > 0 else one.b
+        turned = first == one.b
+        other = one.a if turned else one.b
+        lead = -one.difference if turned else one.difference
         low, high = (-one.high, -one.low) if turned else (one.low, one.high)
-        points = f"{signed(abs(one.difference) if one.decided else one.difference)} points"
-        which = f"{better} beats {worse}" if one.decided else "not distinguishable"
+        which = f"{first} beats {other}" if one.decided else "not distinguishable"
         if not one.decided and not said:
-            which = f"{one.a} and {one.b} are not distinguishable"
+            which = f"{first} and {other} are not distinguishable"
         interval = f"[{signed(max(low, -100.0))}, {signed(min(high, 100.0))}]"
-        said.append(f"{which} if both may try {one.k} ({points} {interval})")
+        said.append(f"{which} if both may try {one.k} ({signed(lead)} points {interval})")
     return "; ".join(said) + "."
 
 

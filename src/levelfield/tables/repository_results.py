@@ -20,7 +20,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
@@ -42,8 +42,8 @@ PART: Final = re.compile(
     re.S,
 )
 HEADER: Final = (
-    "row", "seeds", "published", "measured top-1 %", "95 % interval", "difference", "inside the interval",
-    "to baseline", "a run took",
+    "row", "seeds", "parameters", "MACs", "published", "measured top-1 %", "95 % interval", "difference",
+    "inside the interval", "to baseline", "a run took",
 )  # fmt: skip
 COST_HEADER: Final = (
     "network", "parameters", "MACs", "printed FLOPs / MACs", "type", "carried out", "batch", "ms at batch 1",
@@ -54,12 +54,14 @@ SHORT_COMMIT: Final = 12
 
 def fill(page: str, results: Path, images: str = "images") -> str:
     """`page` with every marked part written anew from the studies below `results`; `images`: the folder of pictures as
-    the page names it."""
+    the page names it. Whole pages of studies are in docs/pages beside `results`, and `pages` beside `images`."""
+    whole = sorted((results.resolve().parent / "docs" / "pages").glob("*.html"))
+    pages = [(Path(images).parent / "pages" / each.name).as_posix() for each in whole]
 
     def written(part: re.Match[str]) -> str:
         kind, name = part["kind"], part["name"]
         if kind == "results":
-            body = markdown(results, name, images)
+            body = markdown(results, name, images, pages)
         else:
             body = (finding if kind == "finding" else answer)(build_table(read_study(results / name)), name, images)
         return f"<!-- {kind} of {name}: generated, do not edit -->\n\n{body}\n<!-- end of {kind} -->"
@@ -67,14 +69,15 @@ def fill(page: str, results: Path, images: str = "images") -> str:
     return PART.sub(written, page)
 
 
-def markdown(results: Path, pattern: str = "*", images: str = "images") -> str:
+def markdown(results: Path, pattern: str = "*", images: str = "images", pages: Collection[str] = ()) -> str:
     """A section for every study and profile below `results` whose path matches, studies at full scale first."""
     tables = {
         name: build_table(read_study(results / name))
         for name in studies_in(results)
         if fnmatch.fnmatchcase(name, pattern)
     }
-    sections = [section(tables[name], name, images) for name in sorted(tables, key=lambda n: (_reduced(tables[n]), n))]
+    order = sorted(tables, key=lambda name: (_reduced(tables[name]), name))
+    sections = [section(tables[name], name, images, _page_of(name, pages)) for name in order]
     for path in sorted(results.rglob("profile-*.json")):
         name = path.relative_to(results).with_suffix("").as_posix()
         if fnmatch.fnmatchcase(name, pattern):
@@ -132,8 +135,13 @@ def _picture(table: StudyTable, name: str, images: str) -> list[str]:
     return [f"![Forest plot of {name}]({images}/{picture_file(name)})", ""] if table.decided_panels else []
 
 
-def section(table: StudyTable, name: str, images: str = "images") -> str:
-    """One study: what it asks, what was found, its rows, how it was made and what the numbers rest on."""
+def _page_of(name: str, pages: Collection[str]) -> str | None:
+    return next((page for page in pages if Path(page).stem == Path(name).name), None)
+
+
+def section(table: StudyTable, name: str, images: str = "images", page: str | None = None) -> str:
+    """One study: what it asks, what was found, its rows, how it was made and what the numbers rest on; and where more
+    of it stands, `page`."""
     study = table.study
     lines = [f"### {name}", "", f"*{study.question}*", ""]
     if _reduced(table):
@@ -145,6 +153,8 @@ def section(table: StudyTable, name: str, images: str = "images") -> str:
     lines += ["", f"`{study.command}`; {_state(table)}. {_measured_on(table)}".strip(), ""]
     if study.description and not _reduced(table):
         lines += [study.description, ""]
+    where = f"[its page]({page})" if page else f"the page that `levelfield report results/{name}` writes"
+    lines += [f"Every comparison, all that is to be mentioned, and the command that repeats any one run: {where}.", ""]
     lines += [f"Fairness: {table.audit.verdict}", ""]
     lines += [f"- {finding.text}" for finding in (*table.audit.unfair, *table.audit.of("declared"))]
     lines += [f"- {line}" for line in footnotes(table)]
@@ -187,11 +197,12 @@ def _cost_cells(row: Mapping[str, Any]) -> list[str]:
 def _cells(row: TableRow) -> list[str]:
     published, difference, inside = against_published(row)
     if row.top1 is None:
-        return [row.title, seeds(row), published, row.state, NONE, NONE, NONE, NONE, NONE]
+        return [row.title, seeds(row), NONE, NONE, published, row.state, NONE, NONE, NONE, NONE, NONE]
     took = row.means.get("train_seconds")
     against = " ".join(part for part in against_baseline(row) if part)
     return [
-        row.title, seeds(row), published, percent(row.top1.value), interval(row.top1), difference or NONE,
+        row.title, seeds(row), *(short(row.means.get(cost)) for cost in ("params", "macs")), published,
+        percent(row.top1.value), interval(row.top1), difference or NONE,
         {"inside": "yes", "outside": "no", "": NONE}.get(inside, inside), against or NONE,
         NONE if took is None else duration(took),
     ]  # fmt: skip

@@ -25,7 +25,7 @@ class Trial:
     """One setting that was tried, and the last validation top-1 that it showed (None: it has none, and `why`).
 
     `pruned`: stopped at a rung. `run`: its run folder, relative to the sweep's. `epochs`, `images`, `seconds`: how long
-    it was trained.
+    it was trained. `macs`, `teacher_macs`: as the search's, of a trial that another search made.
     """
 
     setting: Mapping[str, Any]
@@ -36,6 +36,8 @@ class Trial:
     epochs: float = 0.0
     images: int = 0
     seconds: float = 0.0
+    macs: int | None = None
+    teacher_macs: int = 0
 
 
 @dataclass(frozen=True)
@@ -127,9 +129,13 @@ class Sweep:
 
     @property
     def training_macs(self) -> float | None:
-        """Multiply-accumulates of all its training, of which a backward pass counts as two forward ones."""
-        images = float(sum(trial.images for trial in self.paid))
-        return None if self.macs is None else (BACKWARD * self.macs + self.teacher_macs) * images
+        """Multiply-accumulates of all its training, of which a backward pass counts as two forward ones. None where
+        those of a trial are not known."""
+        own = [replace(trial, macs=self.macs, teacher_macs=self.teacher_macs) for trial in self.points]
+        trained = [trial for trial in (*own, *self.earlier) if trial.images]
+        if any(trial.macs is None for trial in trained) or (not trained and self.macs is None):
+            return None
+        return float(sum((BACKWARD * (trial.macs or 0) + trial.teacher_macs) * trial.images for trial in trained))
 
     def after(self, others: Iterable[Sweep]) -> Sweep:
         """This search, made where `others` were made before: what they tried for any of its rows is `earlier`.
@@ -137,11 +143,23 @@ class Sweep:
         A trial that is one of its own (a search with more trials goes on from the same draw) counts once.
         """
         seen = {(trial.run, repr(trial.setting)) for trial in self.points}
-        before: dict[tuple[str, str], Trial] = {}
+        before = {(trial.run, repr(trial.setting)): trial for trial in self.earlier}
         for other in others:
             if set(other.rows) & set(self.rows):
-                before |= {(trial.run, repr(trial.setting)): trial for trial in other.paid}
+                before |= {(trial.run, repr(trial.setting)): trial for trial in other.as_earlier()}
         return replace(self, earlier=tuple(trial for one, trial in before.items() if one not in seen))
+
+    def as_earlier(self) -> list[Trial]:
+        """All that was tried, each trial with what its network costs."""
+        return [
+            trial if trial.macs is not None else replace(trial, macs=self.macs, teacher_macs=self.teacher_macs)
+            for trial in self.paid
+        ]
+
+    def without(self, rows: Iterable[str]) -> Sweep | None:
+        """This search as that of its other rows; None where there are none."""
+        left = tuple(name for name in self.rows if name not in set(rows))
+        return replace(self, rows=left) if left else None
 
     def _ordered(self, key: str) -> bool:
         values = [trial.setting[key] for trial in self.points]

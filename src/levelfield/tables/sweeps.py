@@ -13,7 +13,7 @@ from typing import Any, Final
 from levelfield.errors import UserError
 from levelfield.runs import RunFolder
 from levelfield.studies.declared.study import Changes
-from levelfield.tables.sweep import Sweep, from_json
+from levelfield.tables.sweep import Sweep, as_json, from_json
 
 TUNED: Final = "tuned.json"
 SWEEPS: Final = "sweep.json"
@@ -42,19 +42,14 @@ def read_sweeps(folder: Path) -> tuple[Sweep, ...]:
         raise UserError(f"{path} cannot be read: {error!r}\nremove it and sweep again") from None
 
 
-def read_sweeps_json(folder: Path) -> list[dict[str, Any]]:
-    """sweep.json as it stands; empty where there is none."""
-    read_sweeps(folder)  # says in one line what is wrong with the file
-    path = folder / SWEEPS
-    found: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
-    return found
-
-
 def join_sweeps(into: Path, other: Path) -> list[dict[str, Any]]:
-    """The sweeps of `into` and, of rows that were not swept there, those of `other`."""
-    mine = read_sweeps_json(into)
-    known = {name for sweep in mine for name in sweep["rows"]}
-    return mine + [sweep for sweep in read_sweeps_json(other) if not known & set(sweep["rows"])]
+    """The sweeps of `into` and, of rows that were not swept there, those of `other`; of the others what was tried for
+    them in `other` is tried before."""
+    theirs = read_sweeps(other)
+    mine = [sweep.after(theirs) for sweep in read_sweeps(into)]
+    known = {name for sweep in mine for name in sweep.rows}
+    new = [left for sweep in theirs if (left := sweep.without(known)) is not None]
+    return [as_json(sweep) for sweep in (*mine, *new)]
 
 
 def swept_runs(folder: Path) -> set[Path]:

@@ -48,7 +48,7 @@ def plan(
         print_json("study plan", {**planned, "not_tuned": not_tuned(opened.study, rows_asked), "to_decide": to_decide})
         return
     print_plan(found, stale, timed)
-    if (first := what_to_do_first(opened.study, rows_asked)) is not None:
+    if (first := what_to_do_first(opened.study, rows_asked, opened.asked, opened.folder)) is not None:
         console.print(first, markup=False, highlight=False)
     _print_needed(needed, per_run_s)
     states = Counter(one.state for one in found)

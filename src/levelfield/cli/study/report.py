@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,15 @@ def show_table(command: str, table: StudyTable, folder: Path, json: bool, writte
         return
     console.print(to_rich(table))
     if not table.measured and table.study.command:
-        messages.print(f"nothing was run yet; this does it:\n{table.study.command}", markup=False, soft_wrap=True)
+        messages.print(f"no run counts yet; this makes them:\n{_command(table, folder)}", markup=False, soft_wrap=True)
     if written and (folder / "report.html").is_file():
         console.print(f"page: {folder / 'report.html'}", highlight=False)
+
+
+def _command(table: StudyTable, folder: Path) -> str:
+    """The command that makes the table's runs, in `folder`."""
+    from levelfield.studies.results.run_folders import default_folder
+
+    usual = folder == default_folder(table.study.name, table.study.scale or "full")
+    lines = table.study.command.splitlines()
+    return "\n".join(lines if usual else [f"{line} {shlex.join(['--out', str(folder)])}" for line in lines])

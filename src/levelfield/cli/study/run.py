@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from levelfield.cli.ask_before_long_work import confirm_long_work
+from levelfield.cli.check_names import check_some_data
 from levelfield.cli.options import Json, Margin, Verdict, Yes
 from levelfield.cli.output import console, messages
 from levelfield.cli.study.from_options import OpenedStudy, executor_for, on_a_study
@@ -75,7 +76,10 @@ def run(
     planned = wanted or asked.usual if most is None else seeds_up_to(most, asked.usual)
     found = find_all(folder, asked.runs(study, folder, planned, row or ()))
     _say_if_nothing_is_missing(wanted, found, asked)
-    if (first := what_to_do_first(study, [one.run.row for one in found if one.state != "finished"])) is not None:
+    missing = [one.run.row for one in found if one.state != "finished"]
+    if on is Where.LOCAL and len(missing) == len(found):
+        check_some_data(row.spec for row in missing)
+    if (first := what_to_do_first(study, missing, asked, folder)) is not None:
         messages.print(first, markup=False, highlight=False)
     with executor_for(on, parallel, address, cpus_per_run, gpus_per_run) as executor:
         expected_s = measured_seconds(found)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from levelfield.cli.ask_before_long_work import confirm_long_work
+from levelfield.cli.check_names import check_some_data
 from levelfield.cli.options import Json, Yes, finite
 from levelfield.cli.output import console, print_json, show_table
 from levelfield.cli.study.from_options import OpenedStudy, executor_for, on_a_study
@@ -66,6 +67,7 @@ def sweep(
     count = sum(each.count for each in searches)
     with executor_for(on, parallel, address, cpus_per_run, gpus_per_run) as executor:
         if on is Where.LOCAL:
+            check_some_data(each.row.spec for each in searches)
             parallel, left_s, trial = _settled(parallel, searches, folder / "sweep")
             confirm_long_work(left_s, f"a sweep of {count} trials{_at_most(searches)}", yes)
             record(trial, folder / "sweep")

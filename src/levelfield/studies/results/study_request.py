@@ -21,6 +21,7 @@ from levelfield.statistics import MARGIN
 from levelfield.studies.declared.planned_runs import PlannedRow, PlannedRun, not_one_text, planned_rows, runs_of
 from levelfield.studies.declared.seeds import seeds_in_words
 from levelfield.studies.declared.study import Changes, StudySpec
+from levelfield.studies.results.run_folders import default_folder
 from levelfield.tables.looks import read_looks, rule_of_table
 from levelfield.tables.sweeps import read_tuned
 from levelfield.tables.verdict_rule import VerdictRule, checked_margin, checked_rule, rule_as_options, with_rule
@@ -223,16 +224,27 @@ def with_seeds(asked: StudyRequest, rows: Iterable[str], seeds: Iterable[int], b
     return replace(asked, seeds=joined)
 
 
+def _words(what: str, asked: StudyRequest) -> list[str]:
+    """`levelfield study` and a command of it, with all that the study was asked for."""
+    words = ["levelfield", "study", what, asked.source]
+    words += [] if asked.scale == "full" else ["--scale", asked.scale]
+    words += [word for text in asked.overrides for word in ("--set", text)]
+    words += [word for path in asked.plugins for word in ("--plugin", path)]
+    return words + ([] if asked.data_dir is None else ["--data-dir", asked.data_dir])
+
+
+def command_in(what: str, asked: StudyRequest, folder: Path) -> str:
+    """The command that does `what` (run, sweep) with the study in `folder`."""
+    usual = folder == default_folder(asked.study, asked.scale)
+    return shlex.join(_words(what, asked) + ([] if usual else ["--out", str(folder)]))
+
+
 def commands(asked: StudyRequest, planned: Mapping[str, Sequence[int]], until: int | None = None) -> str:
     """The commands that make the table, a line each: one for all rows, or one for those of equal seeds.
 
     `planned`: the seeds of every row of the table. `until`: up to so many seeds a row, until its question was decided.
     """
-    words = ["levelfield", "study", "run", asked.source]
-    words += [] if asked.scale == "full" else ["--scale", asked.scale]
-    words += [word for text in asked.overrides for word in ("--set", text)]
-    words += [word for path in asked.plugins for word in ("--plugin", path)]
-    words += [] if asked.data_dir is None else ["--data-dir", asked.data_dir]
+    words = _words("run", asked)
     words += rule_as_options(asked.margin, asked.verdict)
     if until is not None:
         return shlex.join([*words, "--until", "decided", "--max-seeds", str(until)])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from levelfield.studies.declared.planned_runs import PlannedRow
 from levelfield.studies.declared.published_figures import published_row
 from levelfield.studies.declared.study import Changes, StudySpec
+from levelfield.studies.results.other_search import tuned_by_another
 from levelfield.studies.results.run_folders import hold_all, stale_in_words
 from levelfield.studies.results.study_json import read_failures
 from levelfield.studies.results.study_request import StudyRequest, commands
@@ -45,6 +46,7 @@ def study_rows(
     looks = read_looks(out)
     looks = looks and looks.of({row.name: setting_digest((row.spec,)) for row in rows})
     sweeps = read_sweeps(out)
+    otherwise = tuned_by_another(rows, study.tuning, sweeps)
     planned = {row.name: (*asked.seeds_of(row.name), *held[row.home].runs) for row in rows}
     return StudyRows(
         name=study.name,
@@ -58,7 +60,7 @@ def study_rows(
                 published=published_row(study.name, row.published),
                 facts=_facts(study, row),
                 failures=_failures(row, failures),
-                notes=(*_notes(study, row, out, sweeps), *stale_in_words(held[row.home].stale)),
+                notes=(*_notes(study, row, out, sweeps, otherwise), *stale_in_words(held[row.home].stale)),
             )
             for row in rows
         )
@@ -149,8 +151,11 @@ def _varies(study: StudySpec) -> tuple[str, ...] | None:
     return (*study.varies, *(key for key in study.tuning.space if key not in study.varies))
 
 
-def _notes(study: StudySpec, row: PlannedRow, out: Path, sweeps: Iterable[Sweep]) -> list[str]:
-    """What is to be known of a row; `sweeps`: those made in `out`."""
+def _notes(
+    study: StudySpec, row: PlannedRow, out: Path, sweeps: Iterable[Sweep], otherwise: Sequence[str]
+) -> list[str]:
+    """What is to be known of a row; `sweeps`: those made in `out`; `otherwise`: rows that were tuned by another search
+    than is declared."""
     notes = [f"published as {row.alias}"] if row.alias else []
     notes += [row.note] if row.note else []
     if row.setting_unknown:
@@ -163,7 +168,9 @@ def _notes(study: StudySpec, row: PlannedRow, out: Path, sweeps: Iterable[Sweep]
             if begun
             else "`levelfield study sweep` has not been run"
         )
-        return [*notes, row.tuned or f"not tuned, as {why}: the recipe's own is used"]
+        notes.append(row.tuned or f"not tuned, as {why}: the recipe's own is used")
+        other = "tuned by another search than the study declares now: `levelfield study sweep` makes that one"
+        return [*notes, other] if row.name in otherwise else notes
     if any(row.name in sweep.rows for sweep in sweeps):
         return [*notes, "the recipe's own setting is used, not what the sweep found: the study declares no `tuning`"]
     return notes

@@ -19,7 +19,7 @@ from levelfield.studies.running.search import Search
 from levelfield.studies.running.terminated_as_interrupted import terminated_as_interrupted
 from levelfield.studies.running.trials import Trials
 from levelfield.tables.sweep import Sweep, Trial, as_json
-from levelfield.tables.sweeps import SWEEP, SWEEPS, TUNED, read_sweeps, read_sweeps_json, read_tuned
+from levelfield.tables.sweeps import SWEEP, SWEEPS, TUNED, read_sweeps, read_tuned
 
 
 def run_sweep(
@@ -37,9 +37,9 @@ def run_sweep(
     folder = out / SWEEP
     with FolderLock(folder), progress, terminated_as_interrupted():
         work = executor or (InProcess() if parallel == 1 else Processes(parallel))
-        trials = Trials(searches, folder, work, progress, lambda: _save(out, _complete(searches, trials)))
+        trials = Trials(searches, folder, work, progress, lambda: save(out, _complete(searches, trials)))
         trials.carry_out()
-        return _save(out, _complete(searches, trials))
+        return save(out, _complete(searches, trials))
 
 
 def _complete(searches: Sequence[Search], trials: Trials) -> list[Sweep]:
@@ -77,10 +77,11 @@ def _counted(folder: Path, trials: Sequence[Trial]) -> dict[str, int]:
     return {}
 
 
-def _save(out: Path, sweeps: Sequence[Sweep]) -> list[Sweep]:
-    """Bring tuned.json and sweep.json up to date: rows that were swept now replace what was found for them before.
+def save(out: Path, sweeps: Sequence[Sweep]) -> list[Sweep]:
+    """Bring tuned.json and sweep.json up to date: what is found for rows now replaces what was found for them before.
 
-    What was tried for them before stays with them, as `Sweep.earlier`.
+    What was tried for them before stays with them, as `Sweep.earlier`; of rows that shared their search and were not
+    swept now, the record stays.
     """
     if not sweeps:
         return []
@@ -90,6 +91,6 @@ def _save(out: Path, sweeps: Sequence[Sweep]) -> list[Sweep]:
     failed = {name for sweep in sweeps if not sweep.best for name in sweep.rows}
     write_json(out / TUNED, {k: v for k, v in {**read_tuned(out), **best}.items() if k not in failed})
     now = {name for sweep in sweeps for name in sweep.rows}
-    before = [sweep for sweep in read_sweeps_json(out) if not now & set(sweep["rows"])]
-    write_json(out / SWEEPS, before + [as_json(sweep) for sweep in sweeps])
+    before = [left for sweep in held if (left := sweep.without(now)) is not None]
+    write_json(out / SWEEPS, [as_json(sweep) for sweep in (*before, *sweeps)])
     return sweeps

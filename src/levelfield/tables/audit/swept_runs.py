@@ -12,7 +12,7 @@ from typing import Any, Final
 from levelfield.runs import RunFolder
 from levelfield.spec import RunSpec
 from levelfield.tables.audit.findings import AuditRow
-from levelfield.tables.sweeps import SWEEP, validation_top1
+from levelfield.tables.sweeps import SWEEP, read_sweeps, validation_top1
 
 TRIAL: Final = re.compile(r"(?P<row>.+)-trial(?P<number>\d+)")
 """The folder of a trial (`studies.running.searches_of_rows`)."""
@@ -26,6 +26,11 @@ class SweptRun:
 
     number: int
     folder: RunFolder
+
+    @property
+    def place(self) -> str:
+        """Its folder as sweep.json names it, relative to that of the search."""
+        return "/".join(self.folder.path.parts[-2:])
 
     @cached_property
     def spec(self) -> RunSpec:
@@ -82,6 +87,29 @@ def swept_runs(row: AuditRow, folder: Path | None) -> list[SweptRun]:
         if home in homes:
             found.append(SweptRun(int(trial["number"]) if trial else 0, RunFolder(path.parent)))
     return sorted(found, key=lambda run: (run.number, str(run.folder.path)))
+
+
+@dataclass(frozen=True)
+class Searched:
+    """The runs that were made to find a row's setting. `last`: of the search that its setting is of. `paid`: those of
+    searches before it, too. `begun`: of one that no record has, as it has not ended."""
+
+    last: tuple[SweptRun, ...]
+    paid: tuple[SweptRun, ...]
+    begun: tuple[SweptRun, ...] = ()
+
+
+def searched(row: AuditRow, folder: Path | None) -> Searched:
+    """The runs of all searches for a row's setting, by the record in sweep.json; where that says nothing of the row, or
+    names no run that is there, all are one search."""
+    runs = tuple(swept_runs(row, folder))
+    records = () if folder is None else [each for each in read_sweeps(folder) if {*each.rows} & {*row.runs.row.names}]
+    last = {trial.run for sweep in records for trial in sweep.points}
+    paid = {trial.run for sweep in records for trial in sweep.paid}
+    if not (found := tuple(run for run in runs if run.place in last)):
+        return Searched(runs, runs)
+    recorded = tuple(run for run in runs if run.place in paid)
+    return Searched(found, recorded, tuple(run for run in runs if run.place not in paid))
 
 
 def best_of(runs: Sequence[SweptRun]) -> list[SweptRun]:

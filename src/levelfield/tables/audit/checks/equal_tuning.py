@@ -11,7 +11,7 @@ from levelfield.statistics.halving import goes_on
 from levelfield.tables.audit.checks.training_length import budget_in_words
 from levelfield.tables.audit.compare_values import contrast
 from levelfield.tables.audit.findings import AuditRow, Finding, Panel, differing
-from levelfield.tables.audit.swept_runs import SweptRun, best_of, swept_runs, value_at
+from levelfield.tables.audit.swept_runs import SweptRun, best_of, searched, value_at
 from levelfield.tables.lists_in_words import counted, listed
 from levelfield.tables.sweep import called
 from levelfield.tables.sweeps import read_sweeps
@@ -37,8 +37,10 @@ def tuning(panel: Panel) -> Iterable[Finding]:
     rows = [row for row in panel.measured if row.own and "tuning" in row.runs.row.facts]
     if not rows:
         return
-    tried = {row.name: swept_runs(row, panel.folder) for row in rows}
-    kept = {name for sweep in read_sweeps(panel.folder) for name in sweep.rows} if panel.folder else set()
+    made = {row.name: searched(row, panel.folder) for row in rows}
+    tried: Tried = {name: found.last for name, found in made.items()}
+    begun = {name: found.begun for name, found in made.items() if found.begun}
+    kept = {name for sweep in (read_sweeps(panel.folder) if panel.folder else ()) for name in sweep.rows}
     gone = [row.name for row in rows if not tried[row.name] and kept & set(row.runs.row.names)]
     if gone:
         text = f"How the settings of {listed(gone)} were found: the runs of their trials are not here."
@@ -47,11 +49,20 @@ def tuning(panel: Panel) -> Iterable[Finding]:
     untuned = [row.name for row in rows if not tried[row.name] and row.name not in gone]
     found = [*_untuned(untuned, bool(tuned or gone))]
     if tuned:
-        unfair = [*_unequal(tuned, tried), *_judged(tuned, tried), *_used(tuned, tried)]
-        found += [*unfair, *_failed(tuned, tried), *_otherwise(tuned, tried), *_edges(tuned, tried)]
+        paid = {name: found.paid for name, found in made.items()}
+        unfair = [*_unequal(tuned, tried, paid), *_judged(tuned, paid), *_used(tuned, tried)]
+        found += [*unfair, *_unended(begun), *_failed(tuned, tried), *_otherwise(tuned, tried), *_edges(tuned, tried)]
         if not unfair and not untuned:
-            found.append(_passed(tuned, tried))
+            found.append(_passed(tuned, paid))
     yield from found
+
+
+def _unended(begun: Tried) -> Iterable[Finding]:
+    """Trials of a search that has not ended, beside one that has: nothing of it is used."""
+    if begun:
+        counts = listed([f"{name} ({counted(len(runs), 'trial')})" for name, runs in begun.items()])
+        text = f"A further search was begun and has not ended, so that nothing of it is used: {counts}."
+        yield Finding(CHECK, "differs", text, tuple(begun))
 
 
 def _untuned(names: Sequence[str], others: bool) -> Iterable[Finding]:
@@ -65,10 +76,9 @@ def _untuned(names: Sequence[str], others: bool) -> Iterable[Finding]:
         yield Finding(CHECK, "differs", text, tuple(names))
 
 
-def _unequal(rows: Sequence[AuditRow], tried: Tried) -> Iterable[Finding]:
-    """In number and length of the trials, in what was tried, and in which of them were stopped."""
-    names = [row.name for row in rows]
-    budgets = {name: budget(tried[name]) for name in names}
+def _unequal(rows: Sequence[AuditRow], tried: Tried, paid: Tried) -> Iterable[Finding]:
+    """In number and length of all trials that were paid for, in what was tried, and in which of them were stopped."""
+    budgets = {row.name: budget(paid[row.name]) for row in rows}
     yield from differing(CHECK, "unfair", "Rows were tuned with unequal budgets", budgets)
     yield from differing(CHECK, "unfair", "Rows were tuned in unequal spaces", _spaces(rows, tried))
     for row in rows:
@@ -92,7 +102,7 @@ def _unequal(rows: Sequence[AuditRow], tried: Tried) -> Iterable[Finding]:
 def budget(runs: Sequence[SweptRun]) -> str:
     """How many trials of which length."""
     lengths = [budget_in_words(run.spec.budget) for run in runs]
-    return " and ".join(f"{counted(lengths.count(one), 'trial')} of {one}" for one in dict.fromkeys(lengths))
+    return " and ".join(f"{counted(lengths.count(one), 'trial')} of {one}" for one in sorted(set(lengths)))
 
 
 def _spaces(rows: Sequence[AuditRow], tried: Tried) -> dict[str, str]:

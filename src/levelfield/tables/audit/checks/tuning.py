@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
 
 from levelfield.tables.audit.checks.training_length import budget_in_words
 from levelfield.tables.audit.findings import AuditRow, Finding, Panel, differing
-from levelfield.tables.audit.swept_runs import SweptRun, best_of, swept_runs
+from levelfield.tables.audit.swept_runs import SweptRun, best_of, searched
 from levelfield.tables.lists_in_words import counted, listed
 
 
@@ -20,29 +19,30 @@ def search(panel: Panel) -> Iterable[Finding]:
     ]
     if not unknown:
         return
-    points = {row.name: _points(row, panel.folder) for row in unknown}
-    searched = {name: found for name, found in points.items() if len(found) > 1}
-    names = [row.name for row in unknown if row.name not in searched]
+    made = {row.name: searched(row, panel.folder) for row in unknown}
+    points = {name: ended(found.last) for name, found in made.items()}
+    tried = {name: found for name, found in points.items() if len(found) > 1}
+    names = [row.name for row in unknown if row.name not in tried]
     if names:
         text = f"The author's setting is unknown and was not searched for: {listed(names)} use the recipe's own."
-        yield Finding("search", "unfair" if searched else "differs", text, tuple(names))
-    if not searched:
+        yield Finding("search", "unfair" if tried else "differs", text, tuple(names))
+    if not tried:
         return
-    budgets = {name: _budget(found) for name, found in searched.items()}
+    budgets = {name: _budget(ended(made[name].paid)) for name in tried}
     yield from differing("search", "unfair", "The budget of the search for unknown settings differs", budgets)
-    unused = [row.name for row in unknown if row.name in searched and not _uses_best(row, searched[row.name])]
+    unused = [row.name for row in unknown if row.name in tried and not _uses_best(row, tried[row.name])]
     if unused:
         text = f"A search was made, but its best learning rate and weight decay are not those of {listed(unused)}."
         yield Finding("search", "unfair", text, tuple(unused))
     if len(set(budgets.values())) == 1 and not names and not unused:
-        each = f"{next(iter(budgets.values()))} for each of {listed(list(searched))}"
+        each = f"{next(iter(budgets.values()))} for each of {listed(list(tried))}"
         text = f"unknown settings were searched for alike: {each}"
-        yield Finding("search", "passed", text, tuple(searched))
+        yield Finding("search", "passed", text, tuple(tried))
 
 
-def _points(row: AuditRow, folder: Path | None) -> list[SweptRun]:
-    """The finished points of the sweep of a row."""
-    return [run for run in swept_runs(row, folder) if run.status == "finished" and run.score is not None]
+def ended(runs: Iterable[SweptRun]) -> list[SweptRun]:
+    """Those that have a score at their end."""
+    return [run for run in runs if run.status == "finished" and run.score is not None]
 
 
 def _budget(points: list[SweptRun]) -> str:

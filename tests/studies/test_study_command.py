@@ -274,3 +274,11 @@ def test_published_figures_stand_beside_their_rows() -> None:
     assert outgrid is not None and (outgrid.data, outgrid.num_classes) == ("cifar100", 100)
     assert outgrid.values["top1"] == 79.72 and outgrid.values["macs"] == pytest.approx(448.02e6)
     assert published_row("quickstart", "vit_mini") is None
+
+
+@pytest.mark.parametrize("command", ["report", "run", "plan", "sweep"])
+def test_a_page_is_no_studys_folder(study_file: Write, tmp_path: Path, command: str) -> None:
+    page = tmp_path / "table.html"
+    with pytest.raises(UserError, match=r"is no folder, and is the study's folder here(.|\n)*levelfield report FOLDER"):
+        call(command, study_file(), "--out", page)
+    assert not page.exists()

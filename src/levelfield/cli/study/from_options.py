@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager, redirect_stdout
 from functools import wraps
 from inspect import Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from levelfield.cli.options import DataDir
 from levelfield.cli.output import messages
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from levelfield.studies.results.study_request import StudyOptions, StudyRequest
     from levelfield.studies.running.ray_cluster import RayCluster
     from levelfield.studies.running.time_estimate import Estimate
+
+
+PAGES: Final = (".html", ".md", ".tex", ".csv", ".json")
+"""What files of results end with, and folders do not."""
 
 
 class OpenedStudy(NamedTuple):
@@ -51,6 +55,11 @@ def open_study(
     from levelfield.studies.results.run_folders import default_folder
     from levelfield.studies.results.study_request import StudyOptions, settle, settle_to_train
 
+    if out is not None and out.suffix in PAGES:
+        raise UserError(
+            f"--out {out} is no folder, and is the study's folder here: it gets report.html\n"
+            f"for a page elsewhere: levelfield report FOLDER --out {out}"
+        )
     name, out = study_meant(name, out)
     study = StudySpec.load(name)
     folder = out or default_folder(study.name, scale or "full")

@@ -80,7 +80,7 @@ def test_a_job_begins_what_fits_and_the_next_one_goes_on(
     (kept,) = find_runs(tmp_path / "results")
     assert not kept.weights.exists() and kept.result() is not None
     text = markdown(tmp_path / "results")
-    assert "1 of 2 rows measured" in text and "| resnet_nano | 0 | – | not run |" in text
+    assert "1 of 2 rows measured" in text and "| resnet_nano | 0 | – | – | – | not run |" in text
 
     second = job()  # timed by its own first steps; what is there is not trained again
     assert [run["row"] for run in second["finished"]] == ["resnet_nano"] and not second["left_out"]

@@ -182,7 +182,8 @@ def called(key: str) -> str:
 def as_json(sweep: Sweep) -> dict[str, Any]:
     """A sweep as sweep.json has it, with what follows from its trials."""
     return asdict(sweep) | {
-        "best": None if sweep.best is None else asdict(sweep.best),
+        "points": [_plain(trial) for trial in sweep.points],
+        "best": None if sweep.best is None else _plain(sweep.best),
         "edges": list(sweep.edges),
         "sensitivity": sweep.sensitivity,
         "knobs": {key: asdict(one) for key, one in sweep.knobs.items()},
@@ -193,6 +194,11 @@ def as_json(sweep: Sweep) -> dict[str, Any]:
             "training_macs": sweep.training_macs,
         },
     }
+
+
+def _plain(trial: Trial) -> dict[str, Any]:
+    """A trial of the search itself, which says what its network costs once for all."""
+    return {key: value for key, value in asdict(trial).items() if key not in ("macs", "teacher_macs")}
 
 
 def from_json(found: Mapping[str, Any]) -> Sweep:

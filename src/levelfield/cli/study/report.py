@@ -50,8 +50,7 @@ def show_table(command: str, table: StudyTable, folder: Path, json: bool, writte
 
 def _command(table: StudyTable, folder: Path) -> str:
     """The command that makes the table's runs, in `folder`."""
-    from levelfield.studies.results.run_folders import default_folder
+    from levelfield.studies.results.study_request import out_option
 
-    usual = folder == default_folder(table.study.name, table.study.scale or "full")
-    lines = table.study.command.splitlines()
-    return "\n".join(lines if usual else [f"{line} {shlex.join(['--out', str(folder)])}" for line in lines])
+    option = shlex.join(out_option(table.study.name, table.study.scale or "full", folder))
+    return "\n".join(f"{line} {option}".rstrip() for line in table.study.command.splitlines())

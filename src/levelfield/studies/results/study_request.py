@@ -235,8 +235,12 @@ def _words(what: str, asked: StudyRequest) -> list[str]:
 
 def command_in(what: str, asked: StudyRequest, folder: Path) -> str:
     """The command that does `what` (run, sweep) with the study in `folder`."""
-    usual = folder == default_folder(asked.study, asked.scale)
-    return shlex.join(_words(what, asked) + ([] if usual else ["--out", str(folder)]))
+    return shlex.join([*_words(what, asked), *out_option(asked.study, asked.scale, folder)])
+
+
+def out_option(study: str, scale: str, folder: Path) -> list[str]:
+    """What a command has to say for the study to be in `folder`: nothing where it is there by itself."""
+    return [] if folder == default_folder(study, scale) else ["--out", str(folder)]
 
 
 def commands(asked: StudyRequest, planned: Mapping[str, Sequence[int]], until: int | None = None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -112,8 +112,13 @@ def searched(row: AuditRow, folder: Path | None) -> Searched:
     return Searched(found, recorded, tuple(run for run in runs if run.place not in paid))
 
 
+def ended(runs: Iterable[SweptRun]) -> list[SweptRun]:
+    """Those that have a score at their end."""
+    return [run for run in runs if run.status == "finished" and run.score is not None]
+
+
 def best_of(runs: Sequence[SweptRun]) -> list[SweptRun]:
     """Of the runs that were trained to their end those with the best validation."""
-    ended = [run for run in runs if run.status == "finished" and run.score is not None]
-    best = max((run.score or 0.0 for run in ended), default=None)
-    return [run for run in ended if run.score == best]
+    complete = ended(runs)
+    best = max((run.score or 0.0 for run in complete), default=None)
+    return [run for run in complete if run.score == best]

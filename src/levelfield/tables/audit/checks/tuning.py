@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from levelfield.tables.audit.checks.training_length import budget_in_words
 from levelfield.tables.audit.findings import AuditRow, Finding, Panel, differing
-from levelfield.tables.audit.swept_runs import SweptRun, best_of, searched
+from levelfield.tables.audit.swept_runs import SweptRun, best_of, ended, searched
 from levelfield.tables.lists_in_words import counted, listed
 
 
@@ -38,11 +38,6 @@ def search(panel: Panel) -> Iterable[Finding]:
         each = f"{next(iter(budgets.values()))} for each of {listed(list(tried))}"
         text = f"unknown settings were searched for alike: {each}"
         yield Finding("search", "passed", text, tuple(tried))
-
-
-def ended(runs: Iterable[SweptRun]) -> list[SweptRun]:
-    """Those that have a score at their end."""
-    return [run for run in runs if run.status == "finished" and run.score is not None]
 
 
 def _budget(points: list[SweptRun]) -> str:
